@@ -1,0 +1,38 @@
+"""The closed-form loss and its gradient; the twin of ``csrc/cpu/matting_loss.cpp``, which has the formulas."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._reference.matting_product import matting_product
+
+
+def matting_loss(
+    stencil: Tensor,
+    x: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    confidence: float,
+    ignore_index: int,
+    residual: bool,
+    with_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    """Loss ``(N,)`` and gradient ``(N, C, H, W)`` (empty if not asked for) of x ``(N, C, H, W)``.
+
+    target ``(N, H, W)`` int64, weight ``(N, C)``.
+    """
+    pixels = target.shape[-1] * target.shape[-2]
+    marks = (target != ignore_index).to(x.dtype) * confidence
+    classes = torch.arange(x.shape[1], device=x.device)[:, None, None]
+    error = x - (target[:, None] == classes).to(x.dtype)
+    smooth = matting_product(stencil, x, None)
+    r = smooth + marks[:, None] * error
+    weight = weight[:, :, None, None]
+    if residual:
+        loss = (weight * r * r).sum((1, 2, 3)) / (pixels * confidence)
+        gradient = 2 / (pixels * confidence) * weight * matting_product(stencil, r, marks)
+    else:
+        loss = (weight * (x * smooth + marks[:, None] * error * error)).sum((1, 2, 3)) / pixels
+        gradient = 2 / pixels * weight * r
+    return loss, gradient if with_gradient else x.new_empty(0)

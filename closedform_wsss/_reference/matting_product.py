@@ -1,0 +1,23 @@
+"""y = L x + confidence x; the twin of ``csrc/cpu/matting_product.cpp``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._reference.stencil_layout import TAPS, stencil_planes
+
+
+def matting_product(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:
+    """Product with x ``(N, C, H, W)``; confidence ``(N, H, W)``."""
+    h, w = x.shape[-2:]
+    planes = stencil_planes(stencil, w)
+    y = torch.zeros_like(x, memory_format=torch.contiguous_format)
+    for k, (dy, dx) in enumerate(TAPS):
+        # The pairs (i, j) whose both pixels are inside the image.
+        i = (..., slice(0, max(h - dy, 0)), slice(max(-dx, 0), max(w - max(dx, 0), 0)))
+        j = (..., slice(dy, None), slice(max(dx, 0), max(w + min(dx, 0), 0)))
+        flow = planes[:, k : k + 1][i] * (x[j] - x[i])
+        y[i] += flow
+        y[j] -= flow
+    return y if confidence is None else y + confidence[:, None] * x

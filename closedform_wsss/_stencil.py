@@ -1,0 +1,49 @@
+"""The matting Laplacian of 3 x 3 windows as a 25-tap stencil: the fast path."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closedform_wsss import _ops
+from closedform_wsss._reference import TAPS, stencil_planes
+
+
+class StencilOperator:
+    """L of an image ``(N, D, H, W)``, H and W at least 3."""
+
+    def __init__(self, image: Tensor, eps: float) -> None:
+        self.width = image.shape[-1]
+        self.stencil = _ops.matting_stencil(image, eps)
+
+    def product(self, x: Tensor, confidence: Tensor | None) -> Tensor:
+        """L x + confidence x for x ``(N, C, H, W)``, confidence ``(N, H, W)``."""
+        y: Tensor = _ops.matting_product(self.stencil, x, confidence)
+        return y
+
+    def diagonal(self) -> Tensor:
+        """``(N, 1, H, W)``: minus the sum of a row's other entries."""
+        planes = stencil_planes(self.stencil, self.width).double()
+        n, _, h, w = planes.shape
+        total = planes.sum(1)
+        for k, (dy, dx) in enumerate(TAPS):
+            own = planes[:, k, : h - dy, max(-dx, 0) : w - max(dx, 0)]
+            total[:, dy:, max(dx, 0) : w + min(dx, 0)] += own
+        return -total[:, None].to(self.stencil.dtype)
+
+    def entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, columns and values (float64) of image n."""
+        planes = stencil_planes(self.stencil[n : n + 1], self.width)[0].double()
+        _, h, w = planes.shape
+        index = torch.arange(h * w, device=planes.device).view(h, w)
+        rows, columns, values = [], [], []
+        for k, (dy, dx) in enumerate(TAPS):
+            i = (slice(0, h - dy), slice(max(-dx, 0), w - max(dx, 0)))
+            rows.append(index[i].reshape(-1))
+            columns.append(rows[-1] + dy * w + dx)
+            values.append(planes[k][i].reshape(-1))
+        i, j, v = torch.cat(rows), torch.cat(columns), torch.cat(values)
+        diagonal = torch.zeros(h * w, dtype=torch.float64, device=planes.device)
+        diagonal.index_add_(0, i, -v).index_add_(0, j, -v)
+        own = index.reshape(-1)
+        return torch.cat([i, j, own]), torch.cat([j, i, own]), torch.cat([v, v, diagonal])

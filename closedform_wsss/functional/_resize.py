@@ -1,0 +1,44 @@
+"""Bring an image and its marks to the size of the logits."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Antialiased bilinear resize of ``(N, D, H, W)``; nothing where the size is already right."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _cells(pixels: int, cells: int, device: torch.device) -> Tensor:
+    """The cell that holds each pixel's centre."""
+    return ((torch.arange(pixels, device=device) * 2 + 1) * cells).div(2 * pixels, rounding_mode="floor")
+
+
+def resize_marks(target: Tensor, size: tuple[int, int], num_classes: int, ignore_index: int) -> Tensor:
+    """Resize marks ``(N, H, W)`` so that thin ones survive.
+
+    A smaller map's pixel takes the class most frequent among the marked pixels inside it (the lowest class of equals), and is
+    unmarked only where all of them are: a 1-pixel scribble stays whole, where nearest-neighbour sampling would cut it
+    into dots. A larger map repeats pixels.
+    """
+    if tuple(target.shape[-2:]) == size:
+        return target
+    n, height, width = target.shape
+    h, w = size
+    if h > height or w > width:  # repeat pixels first; votes then come from whole pixels
+        rows = _cells(max(h, height), height, target.device)
+        columns = _cells(max(w, width), width, target.device)
+        target = target[:, rows][:, :, columns]
+        n, height, width = target.shape
+    cell = _cells(height, h, target.device)[:, None] * w + _cells(width, w, target.device)
+    marked = target != ignore_index
+    label = torch.where(marked, target, 0).long()
+    votes = torch.zeros(n, h * w * num_classes, device=target.device)
+    votes.scatter_add_(1, (cell * num_classes + label).view(n, -1), marked.view(n, -1).float())
+    most, winner = votes.view(n, h, w, num_classes).max(-1)
+    return torch.where(most > 0, winner, ignore_index)

@@ -1,0 +1,300 @@
+"""The closed-form solution of marks on an image."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._checks import check_device, check_finite, check_maps, check_positive, check_target, reads_values
+from closedform_wsss.functional._pcg import PCGResult, pcg
+from closedform_wsss.laplacian import MattingLaplacian
+
+WHERE = "solve_matting"
+Callback = Callable[[int, float], None]
+
+
+class ConvergenceWarning(UserWarning):
+    """The solver stopped at ``max_iter`` before the estimated error was below ``tol``."""
+
+
+@dataclass(frozen=True)
+class SolveInfo:
+    """How a solve went.
+
+    Attributes:
+        iterations: Conjugate-gradient iterations.
+        error: Estimated largest error of alpha, over all images and classes.
+        converged: Whether every image and class got below ``tol``.
+    """
+
+    iterations: int
+    error: float
+    converged: bool
+
+
+@overload
+def solve_matting(
+    image: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int | None = None,
+    confidence: float | Tensor = 100.0,
+    eps: float = 1e-7,
+    radius: int = 1,
+    tol: float = 1e-3,
+    max_iter: int = 10_000,
+    initial: Tensor | None = None,
+    ignore_index: int = 255,
+    callback: Callback | None = None,
+    return_info: Literal[False] = False,
+) -> Tensor: ...
+
+
+@overload
+def solve_matting(
+    image: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int | None = None,
+    confidence: float | Tensor = 100.0,
+    eps: float = 1e-7,
+    radius: int = 1,
+    tol: float = 1e-3,
+    max_iter: int = 10_000,
+    initial: Tensor | None = None,
+    ignore_index: int = 255,
+    callback: Callback | None = None,
+    return_info: Literal[True],
+) -> tuple[Tensor, SolveInfo]: ...
+
+
+def solve_matting(
+    image: Tensor,
+    target: Tensor,
+    *,
+    num_classes: int | None = None,
+    confidence: float | Tensor = 100.0,
+    eps: float = 1e-7,
+    radius: int = 1,
+    tol: float = 1e-3,
+    max_iter: int = 10_000,
+    initial: Tensor | None = None,
+    ignore_index: int = 255,
+    callback: Callback | None = None,
+    return_info: bool = False,
+) -> Tensor | tuple[Tensor, SolveInfo]:
+    r"""Spread marks over an image: the closed-form matte of every class.
+
+    Solves, for all classes of all images at once, with the :class:`~closedform_wsss.MattingLaplacian` L,
+
+    .. math:: (L + \lambda D)\, \alpha_c = \lambda D\, s_c,
+
+    D = 1 on the marked pixels, :math:`s_c` = 1 on those marked as c. The mattes of an image add up to 1. Preconditioned
+    conjugate gradients, matrix-free; no gradients flow.
+
+    Args:
+        image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches errors
+            of about 1e-4.
+        target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
+            ``(N, C, H, W)``, floating point, that hold as much as ``confidence`` says.
+        num_classes: C. Default the largest mark + 1, or the channels of a soft target.
+        confidence: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked only).
+            Default 100.
+        eps, radius: Of the Laplacian.
+        tol: Largest error of alpha to stop at, as estimated from how alpha itself still moves. A step of an
+            8-bit matte is 4e-3. Default 1e-3.
+        max_iter: Iterations to stop at, with a :class:`ConvergenceWarning`. Default 10000.
+        initial: ``(N, C, H, W)`` to start from: a coarser solution, or that of the frame before.
+        ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
+        callback: Called with (iterations, estimated error) now and then.
+        return_info: Return ``(alpha, SolveInfo)``. Default False.
+
+    Returns:
+        alpha ``(N, C, H, W)``: not clipped, it may leave [0, 1] a little.
+
+    Raises:
+        TypeError: A wrong dtype.
+        ValueError: A shape or device does not fit; an image has no mark; a label is outside [0, C); the image is not in
+            [0, 1] or holds NaN; an option is out of range.
+
+    Warns:
+        ConvergenceWarning: ``max_iter`` was reached first.
+
+    Reference:
+        A. Levin, D. Lischinski, Y. Weiss: A closed-form solution to natural image matting. TPAMI 2008.
+
+    Example:
+        >>> image = torch.zeros(1, 3, 8, 16)
+        >>> image[..., 8:] = 1.0  # black left, white right
+        >>> marks = torch.full((1, 8, 16), 255)
+        >>> marks[0, 4, 2], marks[0, 4, 13] = 0, 1
+        >>> alpha = solve_matting(image, marks)
+        >>> alpha[0, 1, 0].round().int().tolist()
+        [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
+    """
+    return MattingLaplacian(image, eps=eps, radius=radius).solve(
+        target,
+        num_classes=num_classes,
+        confidence=confidence,
+        tol=tol,
+        max_iter=max_iter,
+        initial=initial,
+        ignore_index=ignore_index,
+        callback=callback,
+        return_info=return_info,
+    )
+
+
+@torch.no_grad()
+def solve(
+    laplacian: MattingLaplacian,
+    target: Tensor,
+    *,
+    num_classes: int | None = None,
+    confidence: float | Tensor = 100.0,
+    tol: float = 1e-3,
+    max_iter: int = 10_000,
+    initial: Tensor | None = None,
+    ignore_index: int = 255,
+    callback: Callback | None = None,
+    return_info: bool = False,
+) -> Tensor | tuple[Tensor, SolveInfo]:
+    """:func:`solve_matting` on an operator that exists already."""
+    check_positive(WHERE, "tol", tol)
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
+        raise ValueError(f"{WHERE}: max_iter must be an integer >= 1, got {max_iter!r}")
+    soft = isinstance(target, Tensor) and target.is_floating_point()
+    num_classes = _check_problem(laplacian, target, soft, num_classes, ignore_index)
+    trusted = _trusted(laplacian, confidence)
+    if not soft:
+        trusted = trusted * (target != ignore_index)
+    _check_every_image(trusted)
+    if initial is not None:
+        check_maps(WHERE, "initial", initial, laplacian.shape[0], laplacian.device)
+        if initial.shape != (laplacian.shape[0], num_classes, *laplacian.shape[1:]):
+            raise ValueError(
+                f"{WHERE}: initial must be (N, C, H, W) = {(laplacian.shape[0], num_classes, *laplacian.shape[1:])}, "
+                f"got shape {tuple(initial.shape)}"
+            )
+        check_finite(WHERE, "initial", initial)
+        initial = initial.to(laplacian.dtype)
+
+    inverse_diagonal = 1 / (laplacian.diagonal() + trusted[:, None]).clamp_min(torch.finfo(laplacian.dtype).tiny)
+
+    def run(values: Tensor, start: Tensor) -> PCGResult:
+        return pcg(
+            lambda v: laplacian.product(v, trusted),
+            lambda r: r * inverse_diagonal,
+            trusted[:, None] * values,
+            start,
+            tol=tol,
+            max_iter=max_iter,
+            callback=callback,
+        )
+
+    if trusted.numel() == 0:
+        alpha, result = trusted.new_zeros(laplacian.shape[0], num_classes, *laplacian.shape[1:]), None
+    elif soft:
+        values = target.to(laplacian.dtype)
+        result = run(values, values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial)
+        alpha = result.x
+    else:
+        alpha, result = _solve_marks(run, target, num_classes, ignore_index, initial, laplacian.dtype)
+    info = SolveInfo(
+        iterations=0 if result is None else result.iterations,
+        error=0.0 if result is None or not result.error.numel() else float(result.error.max()),
+        converged=result is None or bool(result.converged.all()),
+    )
+    if not info.converged:
+        warnings.warn(
+            f"{WHERE}: stopped after {info.iterations} iterations with an estimated error of {info.error:.2g} in alpha, "
+            f"above tol {tol:g}: raise max_iter, or eps, or mark more",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return (alpha, info) if return_info else alpha
+
+
+def _solve_marks(
+    run: Callable[[Tensor, Tensor], PCGResult],
+    target: Tensor,
+    num_classes: int,
+    ignore_index: int,
+    initial: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, PCGResult]:
+    """Solve for the classes that an image is marked with, but one: (L + D) 1 = D 1, so the mattes add up to 1.
+
+    Each image's classes are put in order of their marks; the first comes free, those without marks are 0.
+    """
+    n, h, w = target.shape
+    label = torch.where(target == ignore_index, num_classes, target).long().view(n, -1)
+    marks = torch.zeros(n, num_classes + 1, dtype=torch.long, device=target.device)
+    marks = marks.scatter_add_(1, label, torch.ones_like(label))[:, :num_classes]
+    order = marks.argsort(dim=1, descending=True, stable=True)
+    solved = max(int((marks > 0).sum(1).max()) - 1, 0)
+    free, rest = order[:, :1], order[:, 1 : solved + 1]
+    values = (target[:, None] == rest[:, :, None, None]).to(dtype)
+    if initial is None:
+        share = marks.gather(1, rest).to(dtype) / marks.sum(1, keepdim=True)
+        start = share[:, :, None, None].expand_as(values)
+    else:
+        start = initial.gather(1, rest[:, :, None, None].expand_as(values))
+    result = run(values, start.contiguous())
+    alpha = values.new_zeros(n, num_classes, h, w)
+    alpha.scatter_(1, rest[:, :, None, None].expand_as(values), result.x)
+    alpha.scatter_(1, free[:, :, None, None].expand(n, 1, h, w), 1 - result.x.sum(1, keepdim=True))
+    return alpha, result
+
+
+def _check_problem(
+    laplacian: MattingLaplacian, target: Tensor, soft: bool, num_classes: int | None, ignore_index: int
+) -> int:
+    """Check the target; return the number of classes."""
+    n, h, w = laplacian.shape
+    if num_classes is not None and (isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1):
+        raise ValueError(f"{WHERE}: num_classes must be an integer >= 1, got {num_classes!r}")
+    if soft:
+        check_maps(WHERE, "target", target, n, laplacian.device)
+        check_finite(WHERE, "target", target)
+        if num_classes not in (None, target.shape[1]):
+            raise ValueError(
+                f"{WHERE}: num_classes must be the {target.shape[1]} channels of a soft target, got {num_classes}"
+            )
+        num_classes = target.shape[1]
+    else:
+        check_target(WHERE, target, n, laplacian.device, num_classes, ignore_index)
+        if num_classes is None:
+            marks = target[target != ignore_index]
+            num_classes = int(marks.max()) + 1 if marks.numel() else 1
+    if tuple(target.shape[-2:]) != (h, w):
+        raise ValueError(f"{WHERE}: target must have the image's size ({h}, {w}), got shape {tuple(target.shape)}")
+    return num_classes
+
+
+def _trusted(laplacian: MattingLaplacian, confidence: float | Tensor) -> Tensor:
+    """lambda D as a map ``(N, H, W)``."""
+    if not isinstance(confidence, Tensor):
+        check_positive(WHERE, "confidence", confidence)
+        return torch.full(laplacian.shape, confidence, dtype=laplacian.dtype, device=laplacian.device)
+    if confidence.shape != laplacian.shape:
+        raise ValueError(
+            f"{WHERE}: confidence must be a number or (N, H, W) = {laplacian.shape}, got shape {tuple(confidence.shape)}"
+        )
+    check_device(WHERE, "confidence", confidence, laplacian.device)
+    check_finite(WHERE, "confidence", confidence)
+    if reads_values(confidence) and not bool((confidence >= 0).all()):
+        raise ValueError(f"{WHERE}: confidence must be >= 0, got {confidence.min().item():g}")
+    return confidence.to(laplacian.dtype)
+
+
+def _check_every_image(trusted: Tensor) -> None:
+    """Without one trusted pixel any constant solves the system."""
+    bare = (trusted.flatten(1) > 0).any(1).logical_not().nonzero().flatten().tolist() if trusted.numel() else []
+    if bare:
+        raise ValueError(f"{WHERE}: every image needs at least one marked pixel, got none in image {bare[0]} of the batch")

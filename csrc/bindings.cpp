@@ -1,0 +1,79 @@
+// The extension module: plain functions on addresses and sizes. It knows nothing of torch, so one build serves every
+// release of it; closedform_wsss/_ops.py allocates, checks and registers. The GIL is released while a kernel runs.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+
+#include "common/stencil_layout.h"
+#include "cpu/dispatch.h"
+#include "cpu/kernels.h"
+
+namespace py = pybind11;
+using Address = uintptr_t;
+
+namespace {
+
+template <class T>
+T* at(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+
+// Run `call` with the kernels of the current level in scope, in float or double.
+#if CFW_X86_LEVELS
+#define CFW_DISPATCH(kernel, ...)                                                                 \
+  switch (cfw::current_level()) {                                                                 \
+    case cfw::Level::avx512: return cfw::avx512::kernel(__VA_ARGS__);                             \
+    case cfw::Level::avx2: return cfw::avx2::kernel(__VA_ARGS__);                                 \
+    default: return cfw::baseline::kernel(__VA_ARGS__);                                           \
+  }
+#else
+#define CFW_DISPATCH(kernel, ...) return cfw::baseline::kernel(__VA_ARGS__)
+#endif
+
+template <class T>
+void matting_stencil(Address image, Address stencil, int64_t N, int D, int H, int W, double eps, int threads) {
+  CFW_DISPATCH(matting_stencil, at<T>(image), at<T>(stencil), N, D, H, W, eps, threads);
+}
+
+template <class T>
+void matting_product(Address stencil, Address x, Address confidence, Address y, int64_t N, int C, int H, int W,
+                     int threads) {
+  CFW_DISPATCH(matting_product, at<T>(stencil), at<T>(x), at<T>(confidence), at<T>(y), N, C, H, W, threads);
+}
+
+template <class T>
+void matting_loss(Address stencil, Address x, Address target, Address weight, double confidence, int64_t ignore_index,
+                  bool residual, Address loss, Address gradient, int64_t N, int C, int H, int W, int threads) {
+  CFW_DISPATCH(matting_loss, at<T>(stencil), at<T>(x), at<int64_t>(target), at<T>(weight), confidence, ignore_index,
+               residual, at<double>(loss), at<T>(gradient), N, C, H, W, threads);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  m.doc() = "Kernels of closedform_wsss on addresses and sizes; see closedform_wsss._ops.";
+  const py::call_guard<py::gil_scoped_release> nogil;
+
+  // One Python name a type: <kernel>_f32 and <kernel>_f64.
+  m.def("matting_stencil_f32", &matting_stencil<float>, nogil);
+  m.def("matting_stencil_f64", &matting_stencil<double>, nogil);
+  m.def("matting_product_f32", &matting_product<float>, nogil);
+  m.def("matting_product_f64", &matting_product<double>, nogil);
+  m.def("matting_loss_f32", &matting_loss<float>, nogil);
+  m.def("matting_loss_f64", &matting_loss<double>, nogil);
+
+  m.def("stencil_pitch", &cfw::stencil_pitch, "Columns of a stencil's rows for an image of this width.");
+  m.attr("TAPS") = cfw::kTaps;
+  m.attr("TOP_ROWS") = cfw::kTopRows;
+  m.attr("LEFT_PAD") = cfw::kLeftPad;
+
+  m.def("levels", &cfw::levels, "Instruction-set levels that this machine can run, best last.");
+  m.def("level", &cfw::level, "The level in use.");
+  m.def("set_level", [](const std::string& name) {
+    if (!cfw::set_level(name)) throw std::invalid_argument("set_level: this machine cannot run level '" + name + "'");
+  });
+  m.attr("version") = CFW_VERSION;
+  m.attr("compiler") = CFW_COMPILER;
+  m.attr("openmp") = bool(CFW_OPENMP);
+}

@@ -1,0 +1,163 @@
+// Build the stencil of the matting Laplacian (3 x 3 windows), in float64 whatever the image's type: built in float32 the
+// coefficients of a grey photograph are noise.
+#include "cpu/kernels.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/matting_window.h"
+#include "common/stencil_layout.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+namespace {
+
+constexpr int kBandRows = 64;
+constexpr int kWindow = 9;
+constexpr int kLanes = Simd<double>::lanes;
+using Vd = Vector<double>;
+
+// Rows of a band in flight. Accumulators: 3 pixel rows x 12 taps. Colours: 3 pixel rows x D, as double, padded to the right
+// so that the last vector of windows may read beyond the image.
+struct Band {
+  int D;
+  int64_t pitch;
+  std::vector<double> sums, colours, window;
+
+  Band(int D, int64_t width)
+      : D(D),
+        pitch((width + 4 * kLanes + 7) / 8 * 8 + 8),
+        sums(3 * kTaps * pitch),
+        colours(3 * D * pitch),
+        window(((2 * kWindow + D) * D + 1) * kLanes) {}
+
+  // Column 0 of the image.
+  double* sum(int64_t y, int k) { return &sums[((y % 3) * kTaps + k) * pitch]; }
+  // Aligned space for the vectors of one window, where their number is not known at compile time.
+  Vd* scratch() {
+    const auto address = reinterpret_cast<uintptr_t>(window.data());
+    return reinterpret_cast<Vd*>((address + sizeof(Vd) - 1) / sizeof(Vd) * sizeof(Vd));
+  }
+  double* colour(int64_t y, int d) { return &colours[((y % 3) * D + d) * pitch]; }
+};
+
+// The pairs of a window's pixels (p, q) that are a tap apart. Column by column of p, so that no sum is read again right
+// after a neighbouring vector of it was written.
+struct Pair {
+  int p, q, tap;
+};
+constexpr int kPairs = 36;
+struct PairTable {
+  Pair pairs[kPairs] = {};
+  constexpr PairTable() {
+    int n = 0;
+    for (int px = 0; px < 3; ++px)
+      for (int py = 0; py < 3; ++py)
+        for (int k = 0; k < kTaps; ++k) {
+          const int qy = py + kTapDy[k], qx = px + kTapDx[k];
+          if (qy <= 2 && qx >= 0 && qx <= 2) pairs[n++] = {py * 3 + px, qy * 3 + qx, k};
+        }
+  }
+};
+constexpr PairTable kPairTable;
+
+// A vector of windows with centres (cy, cx), (cy, cx + 1), ...; `exists` is 0 in the lanes beyond the last window, else 1.
+// kD: the number of channels where it is known at compile time, and the loops unroll, else 0.
+template <int kD>
+CFW_INLINE void add_windows(Band& band, int64_t cy, int64_t cx, Vd exists, double eps) {
+  const int D = kD > 0 ? kD : band.D;
+  // Local arrays of constant size become registers; in memory every store to a sum would force them to be read again.
+  Vd local[kD > 0 ? (2 * kWindow + kD) * kD : 1];
+  Vd* const z = kD > 0 ? local : band.scratch();
+  Vd* const v = z + kWindow * D;
+  Vd* const gram = v + kWindow * D;
+#pragma GCC unroll 9
+  for (int i = 0; i < kWindow; ++i)
+    for (int d = 0; d < D; ++d) z[i * D + d] = load(band.colour(cy - 1 + i / 3, d) + cx - 1 + i % 3);
+  centre_window(z, kWindow, D);
+  whiten_window(z, v, kWindow, D, eps, exists, gram);
+  const Vd mean = exists * (-1.0 / kWindow);
+  double* rows[3];
+  for (int py = 0; py < 3; ++py) rows[py] = band.sum(cy - 1 + py, 0) + cx - 1;
+#pragma GCC unroll 36
+  for (int n = 0; n < kPairs; ++n) {
+    const Pair pair = kPairTable.pairs[n];
+    Vd g = mean;
+    for (int d = 0; d < D; ++d) g -= v[pair.p * D + d] * z[pair.q * D + d];
+    double* sum = rows[pair.p / 3] + pair.tap * band.pitch + pair.p % 3;
+    store(sum, load(sum) + g);
+  }
+}
+
+// All windows of one row of centres.
+template <int kD>
+void add_row(Band& band, int64_t cy, int64_t W, double eps) {
+  int64_t cx = 1;
+  for (; cx + kLanes <= W - 1; cx += kLanes) add_windows<kD>(band, cy, cx, Vd{} + 1.0, eps);
+  if (cx < W - 1) {
+    Vd exists{};
+    for (int l = 0; l < W - 1 - cx; ++l) exists[l] = 1.0;
+    add_windows<kD>(band, cy, cx, exists, eps);
+  }
+}
+
+template <class T>
+void build_band(const T* image, T* stencil, int D, int H, int W, int y0, int y1, double eps) {
+  const int64_t pitch = stencil_pitch(W), plane = int64_t(H) * W;
+  Band band(D, W);
+  auto read_row = [&](int64_t y) {
+    for (int d = 0; d < D; ++d) {
+      const T* row = image + d * plane + y * W;
+      std::copy(row, row + W, band.colour(y, d));
+    }
+  };
+  auto write_row = [&](int64_t y) {
+    for (int k = 0; k < kTaps; ++k) {
+      double* sum = band.sum(y, k);
+      if (y >= y0 && y < y1) {
+        T* out = stencil_row(stencil, pitch, y, k);
+        for (int x = 0; x < W; ++x) out[x] = static_cast<T>(sum[x]);
+      }
+      std::fill(sum, sum + band.pitch, 0.0);
+    }
+  };
+
+  const auto add = D == 3 ? add_row<3> : D == 1 ? add_row<1> : add_row<0>;
+  const int64_t first = std::max(1, y0 - 1), last = std::min(H - 2, y1);  // rows of window centres
+  read_row(first - 1);
+  read_row(first);
+  for (int64_t cy = first; cy <= last; ++cy) {
+    read_row(cy + 1);
+    add(band, cy, W, eps);
+    write_row(cy - 1);
+  }
+  write_row(last);
+  write_row(last + 1);
+}
+
+template <class T>
+void build(const T* image, T* stencil, int64_t N, int D, int H, int W, double eps, int threads) {
+  const int bands = (H + kBandRows - 1) / kBandRows;
+  parallel_for(N * bands, threads, [&](int64_t item) {
+    const int64_t n = item / bands;
+    const int y0 = int(item % bands) * kBandRows, y1 = std::min(H, y0 + kBandRows);
+    const T* from = image + n * D * H * W;
+    T* to = stencil + n * (H + kTopRows) * kTaps * stencil_pitch(W);
+    build_band(from, to, D, H, W, y0, y1, eps);
+  });
+}
+
+}  // namespace
+
+void matting_stencil(const float* image, float* stencil, int64_t N, int D, int H, int W, double eps, int threads) {
+  build(image, stencil, N, D, H, W, eps, threads);
+}
+
+void matting_stencil(const double* image, double* stencil, int64_t N, int D, int H, int W, double eps, int threads) {
+  build(image, stencil, N, D, H, W, eps, threads);
+}
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw

@@ -1,0 +1,69 @@
+// A SIMD vector as wide as the instruction-set level that this translation unit is compiled for. GCC's and Clang's vector
+// extension gives arithmetic, and leaves the choice of instructions to the compiler.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "common/inline.h"
+
+#if !defined(__GNUC__)
+#error "the CPU kernels need the vector extension of GCC or Clang"
+#endif
+
+#if defined(__AVX512F__)
+#define CFW_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define CFW_VECTOR_BYTES 32
+#else
+#define CFW_VECTOR_BYTES 16
+#endif
+
+// Keep a value in a register from here on. Without it GCC folds the load of a coefficient into each arithmetic
+// instruction that uses it, and one load becomes one per class.
+#if defined(__x86_64__)
+#define CFW_PIN(v) asm volatile("" : "+v"(v))
+#elif defined(__aarch64__)
+#define CFW_PIN(v) asm volatile("" : "+w"(v))
+#else
+#define CFW_PIN(v) (void)0
+#endif
+
+namespace cfw {
+namespace CFW_LEVEL {
+
+template <class T>
+struct Simd {
+  typedef T vector __attribute__((vector_size(CFW_VECTOR_BYTES)));
+  // In memory: at any address. (GCC turns a memcpy into a round trip over the stack.)
+  typedef T unaligned __attribute__((vector_size(CFW_VECTOR_BYTES), aligned(alignof(T)), may_alias));
+  static constexpr int lanes = CFW_VECTOR_BYTES / sizeof(T);
+};
+
+template <class T>
+using Vector = typename Simd<T>::vector;
+
+template <class T>
+CFW_INLINE Vector<T> load(const T* p) {
+  return *reinterpret_cast<const typename Simd<T>::unaligned*>(p);
+}
+
+template <class T>
+CFW_INLINE void store(T* p, Vector<T> v) {
+  *reinterpret_cast<typename Simd<T>::unaligned*>(p) = v;
+}
+
+// The first n lanes only.
+template <class T>
+CFW_INLINE void store_first(T* p, Vector<T> v, int n) {
+  std::memcpy(p, &v, sizeof(T) * n);
+}
+
+template <class T>
+CFW_INLINE double sum_lanes(Vector<T> v) {
+  double s = 0;
+  for (int i = 0; i < Simd<T>::lanes; ++i) s += static_cast<double>(v[i]);
+  return s;
+}
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw
