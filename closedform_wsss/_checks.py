@@ -57,7 +57,7 @@ def check_positive(where: str, name: str, value: float) -> None:
     """A finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{where}: {name} must be a number > 0, got {type(value).__name__} {value!r}")
-    if not (value > 0 and math.isfinite(value)):
+    if not 0 < value < math.inf:
         raise ValueError(f"{where}: {name} must be a finite number > 0, got {value!r}")
 
 

@@ -37,7 +37,7 @@ def _define(name: str, schema: str, cpu: Any, reference: Any, fake: Any) -> Any:
 def _matting_stencil_cpu(image: Tensor, eps: float) -> Tensor:
     n, d, h, w = image.shape
     image = image.contiguous()
-    stencil = image.new_zeros(_reference.stencil_shape(n, h, w))
+    stencil = image.new_empty(_reference.stencil_shape(n, h, w))
     kernel = _kernel("matting_stencil", image.dtype)
     kernel(image.data_ptr(), stencil.data_ptr(), n, d, h, w, eps, num_threads())
     return stencil

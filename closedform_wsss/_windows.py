@@ -54,7 +54,8 @@ class WindowOperator:
 
     def product(self, x: Tensor, confidence: Tensor | None) -> Tensor:
         """L x + confidence x for x ``(N, C, H, W)``, confidence ``(N, H, W)``."""
-        n, c, h, w = x.shape
+        if x.numel() == 0:
+            return x
         y = x.double()
         y = y - y[:, :, :1, :1]  # constants vanish exactly
         channels = self.image.unbind(1)

@@ -117,15 +117,19 @@ class MattingLaplacian:
         """The diagonal of L, ``(N, 1, H, W)``."""
         return self._operator.diagonal()
 
+    def _entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, columns and values of image n."""
+        if not 0 <= n < self.shape[0]:
+            raise IndexError(f"MattingLaplacian: n must be an image in [0, {self.shape[0]}), got {n}")
+        return self._operator.entries(n)
+
     def to_sparse_csr(self, n: int) -> Tensor:
         """L of image n as a sparse CSR tensor ``(H W, H W)``, pixels in row-major order, float64.
 
         For other solvers and for looking at it: some 300 bytes a pixel at radius 1, (4 r + 1)^2 entries a row. Training
         and solving never build it.
         """
-        if not -self.shape[0] <= n < self.shape[0]:
-            raise IndexError(f"MattingLaplacian: n must be an image in [0, {self.shape[0]}), got {n}")
-        rows, columns, values = self._operator.entries(n % self.shape[0])
+        rows, columns, values = self._entries(n)
         pixels = self.shape[1] * self.shape[2]
         return torch.sparse_coo_tensor(
             torch.stack([rows, columns]), values, (pixels, pixels), check_invariants=False
@@ -135,9 +139,9 @@ class MattingLaplacian:
         """L of image n as a ``scipy.sparse.csr_array`` ``(H W, H W)``, float64."""
         import scipy.sparse
 
-        csr = self.to_sparse_csr(n).cpu()
-        parts = (csr.values().numpy(), csr.col_indices().numpy(), csr.crow_indices().numpy())
-        return scipy.sparse.csr_array(parts, shape=tuple(csr.shape))
+        rows, columns, values = (part.cpu().numpy() for part in self._entries(n))
+        pixels = self.shape[1] * self.shape[2]
+        return scipy.sparse.coo_array((values, (rows, columns)), shape=(pixels, pixels)).tocsr()
 
     def solve(self, target: Tensor, **options: Any) -> Any:
         """The closed-form solution for marks on these images: :func:`closedform_wsss.functional.solve_matting` with its

@@ -33,13 +33,14 @@ def pcg(
     max_iter: int,
     callback: Callable[[int, float], None] | None,
 ) -> PCGResult:
-    r"""Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x.
+    """Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x.
 
     The residual is a bad judge here: A is so ill-conditioned that a relative residual of 1e-7 leaves errors of 0.1 in x.
-    So x itself is looked at: if over the last two spans of iterations of like length it moved by at most :math:`d'`, then
-    :math:`d`, it converges at a rate :math:`\rho = d / d'`, and what is still to come is about :math:`d \rho / (1 - \rho)`.
-    A system is done when that is below ``tol`` twice running.
+    So x itself is looked at now and then: if it moved by at most d' over one span of iterations and by d over the next, it
+    converges at a rate rho = d / d' a span, and what is still to come is about d rho / (1 - rho), but never taken for less
+    than d. A system is done when that is below ``tol`` twice running.
     """
+
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return torch.linalg.vecdot(u.flatten(2), v.flatten(2)).double()[:, :, None, None]
 
@@ -68,8 +69,8 @@ def pcg(
             next_look += max(LOOK_EVERY, iterations // LOOK_SHARE)
             moved, moved_before = (x - before).abs().amax((2, 3)).double(), moved
             before = x
-            rate = (moved / moved_before.clamp_min(1e-300)).clamp(max=1)
-            estimate = torch.where(moved == 0, 0, moved * rate / (1 - rate).clamp_min(1e-3))
+            rate = (moved / moved_before.clamp_min(1e-300)).clamp(0.5, 0.999)
+            estimate = torch.where(moved_before.isinf(), torch.inf, moved * rate / (1 - rate))
             error = torch.where(done, error, estimate)
             below = error <= tol
             done, near = done | (near & below), below

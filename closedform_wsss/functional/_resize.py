@@ -39,6 +39,6 @@ def resize_marks(target: Tensor, size: tuple[int, int], num_classes: int, ignore
     marked = target != ignore_index
     label = torch.where(marked, target, 0).long()
     votes = torch.zeros(n, h * w * num_classes, device=target.device)
-    votes.scatter_add_(1, (cell * num_classes + label).view(n, -1), marked.view(n, -1).float())
-    most, winner = votes.view(n, h, w, num_classes).max(-1)
+    votes.scatter_add_(1, (cell * num_classes + label).flatten(1), marked.flatten(1).float())
+    most, winner = votes.unflatten(1, (h, w, num_classes)).max(-1)
     return torch.where(most > 0, winner, ignore_index)

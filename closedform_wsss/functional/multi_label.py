@@ -34,7 +34,7 @@ def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255
     # One column more takes the unmarked pixels; scattering a constant is deterministic.
     present = torch.zeros(n, num_classes + 1, dtype=torch.bool, device=device)
     label = torch.where(target == ignore_index, num_classes, target).long()
-    return present.scatter_(1, label.view(n, -1), True)[:, :num_classes]
+    return present.scatter_(1, label.flatten(1), True)[:, :num_classes]
 
 
 def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: str = "mean") -> Tensor:

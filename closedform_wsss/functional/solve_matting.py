@@ -197,18 +197,16 @@ def solve(
             callback=callback,
         )
 
-    if trusted.numel() == 0:
-        alpha, result = trusted.new_zeros(laplacian.shape[0], num_classes, *laplacian.shape[1:]), None
-    elif soft:
+    if soft:
         values = target.to(laplacian.dtype)
         result = run(values, values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial)
         alpha = result.x
     else:
         alpha, result = _solve_marks(run, target, num_classes, ignore_index, initial, laplacian.dtype)
     info = SolveInfo(
-        iterations=0 if result is None else result.iterations,
-        error=0.0 if result is None or not result.error.numel() else float(result.error.max()),
-        converged=result is None or bool(result.converged.all()),
+        iterations=result.iterations,
+        error=float(result.error.max()) if result.error.numel() else 0.0,
+        converged=bool(result.converged.all()),
     )
     if not info.converged:
         warnings.warn(
@@ -233,11 +231,11 @@ def _solve_marks(
     Each image's classes are put in order of their marks; the first comes free, those without marks are 0.
     """
     n, h, w = target.shape
-    label = torch.where(target == ignore_index, num_classes, target).long().view(n, -1)
+    label = torch.where(target == ignore_index, num_classes, target).long().flatten(1)
     marks = torch.zeros(n, num_classes + 1, dtype=torch.long, device=target.device)
     marks = marks.scatter_add_(1, label, torch.ones_like(label))[:, :num_classes]
     order = marks.argsort(dim=1, descending=True, stable=True)
-    solved = max(int((marks > 0).sum(1).max()) - 1, 0)
+    solved = int((marks > 0).sum(1).max()) - 1 if n else 0
     free, rest = order[:, :1], order[:, 1 : solved + 1]
     values = (target[:, None] == rest[:, :, None, None]).to(dtype)
     if initial is None:

@@ -7,7 +7,7 @@
 
 #define CFW_DECLARE_KERNELS(T)                                                                                       \
   /* The operator of an image. */                                                                                    \
-  void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2, 12, P), zeroed */, int64_t N, int D, \
+  void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2, 12, P) */, int64_t N, int D, \
                        int H, int W, double eps, int threads);                                                       \
   /* y = L x + confidence x. */                                                                                      \
   void matting_product(const T* stencil, const T* x /* (N, C, H, W) */, const T* confidence /* (N, H, W) or null */, \

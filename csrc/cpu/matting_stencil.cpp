@@ -118,12 +118,15 @@ void build_band(const T* image, T* stencil, int D, int H, int W, int y0, int y1,
       double* sum = band.sum(y, k);
       if (y >= y0 && y < y1) {
         T* out = stencil_row(stencil, pitch, y, k);
+        std::fill(out - kLeftPad, out, T(0));
         for (int x = 0; x < W; ++x) out[x] = static_cast<T>(sum[x]);
+        std::fill(out + W, out + pitch - kLeftPad, T(0));
       }
       std::fill(sum, sum + band.pitch, 0.0);
     }
   };
 
+  if (y0 == 0) std::fill(stencil, stencil + kTopRows * kTaps * pitch, T(0));
   const auto add = D == 3 ? add_row<3> : D == 1 ? add_row<1> : add_row<0>;
   const int64_t first = std::max(1, y0 - 1), last = std::min(H - 2, y1);  // rows of window centres
   read_row(first - 1);

@@ -1,0 +1,46 @@
+# Every target works on a fresh clone with Python, a C++ compiler and make: it makes its own environment in .venv.
+#   make demo    train and solve on a photograph, write demo/demo.png
+#   make test    everything that CI runs except lint and docs
+#   make lint    ruff and mypy
+#   make docs    the HTML documentation, warnings are errors
+#   make bench   the benchmarks that need no data
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# torch comes first and pinned (constraints.txt): a resolver left alone may fetch gigabytes of CUDA libraries.
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc closedform_wsss -name '*.py' -o -name '*.h' -o -name '*.cpp')
+
+.PHONY: demo test lint docs bench clean
+
+$(VENV)/torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	@touch $@
+
+# One stamp for each set of extras; a change of any source builds and installs again.
+$(VENV)/%: $(VENV)/torch $(SOURCES)
+	$(PIP) ".[$(subst +,$(comma),$*)]"
+	@touch $@
+comma := ,
+
+demo: $(VENV)/examples
+	$(BIN)/closedform-wsss demo --output demo
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest --import-mode=importlib
+
+lint: $(VENV)/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/bench
+	$(BIN)/python benchmarks/kernels.py
+
+clean:
+	rm -rf $(VENV) build dist demo docs/_build

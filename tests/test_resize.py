@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from closedform_wsss.functional._resize import resize_marks
+
+
+def vote(target, size, classes, ignore_index):
+    """A naive loop: the most frequent class of the pixels whose centres fall into a cell."""
+    (height, width), (h, w) = target.shape, size
+    votes = np.zeros((h, w, classes), int)
+    for y in range(height):
+        for x in range(width):
+            if target[y, x] != ignore_index:
+                votes[int((y + 0.5) * h / height), int((x + 0.5) * w / width), target[y, x]] += 1
+    return np.where(votes.max(-1) > 0, votes.argmax(-1), ignore_index)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    height=st.integers(1, 20), width=st.integers(1, 20), h=st.integers(1, 20), w=st.integers(1, 20), seed=st.integers(0, 99)
+)
+def test_smaller_maps_take_a_vote(height, width, h, w, seed):
+    h, w = min(h, height), min(w, width)
+    torch.manual_seed(seed)
+    target = torch.where(torch.rand(2, height, width) < 0.4, torch.randint(4, (2, height, width)), 255)
+    resized = resize_marks(target, (h, w), 4, 255)
+    for n in range(2):
+        np.testing.assert_array_equal(resized[n].numpy(), vote(target[n].numpy(), (h, w), 4, 255))
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_larger_maps_repeat_pixels(factor):
+    target = torch.randint(4, (1, 5, 6))
+    resized = resize_marks(target, (5 * factor, 6 * factor), 4, 255)
+    assert torch.equal(resized, target.repeat_interleave(factor, 1).repeat_interleave(factor, 2))
+
+
+def test_larger_one_way_and_smaller_the_other():
+    target = torch.tensor([[[0, 255, 2, 2]]])
+    assert resize_marks(target, (2, 2), 3, 255).tolist() == [[[0, 2], [0, 2]]]
+
+
+def test_thin_scribbles_survive():
+    target = torch.full((1, 64, 64), 255)
+    target[0, 33] = 1
+    assert (resize_marks(target, (8, 8), 2, 255)[0, 4] == 1).all()

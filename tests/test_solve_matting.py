@@ -1,0 +1,195 @@
+"""solve_matting against a dense direct solve, and what a user of it meets."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+import torch
+from oracle import dense_laplacian, hard_images
+
+from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional import ConvergenceWarning, solve_matting
+
+HARD = hard_images((12, 14))
+
+
+def marks(size, classes, n=1, share=0.15):
+    target = torch.where(torch.rand(n, *size) < share, torch.randint(classes, (n, *size)), 255)
+    target[:, 0, :classes] = torch.arange(classes)
+    return target
+
+
+def direct(image, target, classes, confidence=100.0, eps=1e-7, radius=1):
+    """alpha (C, H, W) by a dense float64 solve."""
+    L = dense_laplacian(image.double().numpy(), eps, radius)
+    D = confidence * (target != 255).double().numpy().ravel()
+    s = np.stack([(target == c).numpy().ravel() for c in range(classes)], 1)
+    return torch.from_numpy(np.linalg.solve(L + np.diag(D), D[:, None] * s)).T.reshape(classes, *target.shape)
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_agrees_with_a_direct_solve(device, name, dtype):
+    image = torch.from_numpy(HARD[name])[None].to(device, dtype)
+    target = marks((12, 14), 3)
+    alpha, info = solve_matting(image, target.to(device), eps=1e-5, return_info=True)
+    error = (alpha[0].cpu().double() - direct(image[0].cpu(), target[0], 3, eps=1e-5)).abs().max()
+    assert info.converged and info.error <= 1e-3
+    assert error < 1e-3 and alpha.dtype == dtype
+
+
+def test_tight_tolerance_in_float64():
+    image = torch.from_numpy(HARD["photo"])[None]
+    target = marks((12, 14), 2)
+    alpha = solve_matting(image, target, tol=1e-9)
+    assert (alpha[0] - direct(image[0], target[0], 2)).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
+def test_the_error_is_below_tol(tol):
+    """tol is in alpha: on a larger problem, against scipy's direct solver."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(3, 48, 64)).cumsum(1).cumsum(2) * 0.004 + 0.5 + rng.normal(size=(3, 48, 64)) * 0.01
+    image = torch.from_numpy(np.clip(noise, 0, 1))[None]
+    target = torch.full((1, 48, 64), 255)
+    target[0, 5, 5:20], target[0, 40, 30:60], target[0, 20, 50] = 0, 1, 2
+    laplacian = MattingLaplacian(image)
+    D = (target != 255).double().numpy().ravel() * 100
+    right = np.stack([D * (target == c).numpy().ravel() for c in range(3)], 1)
+    expected = scipy.sparse.linalg.spsolve((laplacian.to_scipy(0) + scipy.sparse.diags_array(D)).tocsc(), right)
+    alpha, info = laplacian.solve(target, tol=tol, return_info=True)
+    assert info.converged
+    assert np.abs(alpha[0].reshape(3, -1).T.numpy() - expected).max() < tol
+
+
+def test_mattes_add_up_to_one_and_unmarked_classes_are_zero():
+    image, target = torch.rand(2, 3, 10, 12), marks((10, 12), 3, n=2)
+    target[1][target[1] == 1] = 255  # the second image lacks class 1
+    alpha = solve_matting(image, target, num_classes=5)
+    assert alpha.shape == (2, 5, 10, 12)
+    torch.testing.assert_close(alpha.sum(1), torch.ones(2, 10, 12))
+    assert (alpha[:, 3:] == 0).all() and (alpha[1, 1] == 0).all()
+    for n in range(2):
+        torch.testing.assert_close(
+            alpha[n].double(), direct(image[n], target[n], 5), rtol=0, atol=1e-3
+        )
+
+
+def test_batches_are_solved_as_single_images():
+    image, target = torch.rand(3, 3, 9, 9), marks((9, 9), 2, n=3)
+    together = solve_matting(image, target, tol=1e-5)
+    for n in range(3):
+        torch.testing.assert_close(together[n : n + 1], solve_matting(image[n : n + 1], target[n : n + 1], tol=1e-5), rtol=0, atol=1e-4)
+
+
+def test_one_class_is_one_everywhere():
+    target = torch.full((1, 8, 8), 255)
+    target[0, 3, 3] = 0
+    assert (solve_matting(torch.rand(1, 3, 8, 8), target) == 1).all()
+
+
+def test_every_pixel_marked():
+    target = torch.randint(2, (1, 8, 8))
+    alpha = solve_matting(torch.rand(1, 3, 8, 8), target)
+    assert torch.equal(alpha[0, 1].round().long(), target[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 5)])
+def test_tiny_images(size):
+    target = torch.full((1, *size), 255)
+    target[0, 0, 0], target[0, -1, -1] = 0, 1
+    image = torch.rand(1, 3, *size, dtype=torch.float64)
+    classes = int(target[target < 255].max()) + 1
+    torch.testing.assert_close(
+        solve_matting(image, target)[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3
+    )
+
+
+def test_larger_windows():
+    image, target = torch.rand(1, 3, 10, 11, dtype=torch.float64), marks((10, 11), 2)
+    alpha = solve_matting(image, target, radius=2, eps=1e-4)
+    torch.testing.assert_close(alpha[0], direct(image[0], target[0], 2, eps=1e-4, radius=2), rtol=0, atol=1e-3)
+
+
+def test_soft_targets():
+    image, values = torch.rand(1, 3, 9, 10, dtype=torch.float64), torch.rand(1, 2, 9, 10, dtype=torch.float64)
+    trusted = torch.rand(1, 9, 10, dtype=torch.float64)
+    L = dense_laplacian(image[0].numpy(), 1e-5)
+    D = np.diag(trusted.numpy().ravel())
+    expected = np.linalg.solve(L + D, D @ values[0].reshape(2, -1).T.numpy()).T.reshape(2, 9, 10)
+    alpha = solve_matting(image, values, confidence=trusted, eps=1e-5, tol=1e-6)
+    np.testing.assert_allclose(alpha[0].numpy(), expected, rtol=0, atol=1e-5)
+
+
+def test_confidence_map_of_marks():
+    image, target = torch.rand(1, 3, 9, 10, dtype=torch.float64), marks((9, 10), 2)
+    trusted = torch.rand(1, 9, 10, dtype=torch.float64) + 0.5
+    alpha = solve_matting(image, target, confidence=trusted, eps=1e-5, tol=1e-6)
+    expected = direct(image[0], target[0], 2, confidence=trusted.numpy().ravel(), eps=1e-5)
+    torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-5)
+
+
+def test_warm_start_needs_fewer_iterations():
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    alpha, cold = solve_matting(image, target, return_info=True)
+    again, warm = solve_matting(image, target, initial=alpha, return_info=True)
+    assert warm.iterations < cold.iterations
+    torch.testing.assert_close(again, alpha, rtol=0, atol=1e-3)
+
+
+def test_says_that_it_did_not_converge():
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    with pytest.warns(ConvergenceWarning, match="stopped after 5 iterations .* above tol 0.001"):
+        _, info = solve_matting(image, target, max_iter=5, return_info=True)
+    assert not info.converged and info.iterations == 5
+
+
+def test_callback_reports_progress():
+    seen = []
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    _, info = solve_matting(image, target, callback=lambda *report: seen.append(report), return_info=True)
+    assert [i for i, _ in seen] == sorted({i for i, _ in seen}) and seen[-1] == (info.iterations, info.error)
+
+
+def test_no_warning_when_all_is_well():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve_matting(torch.rand(1, 3, 12, 12), marks((12, 12), 2))
+
+
+def test_empty_batch():
+    target = torch.zeros(0, 8, 8, dtype=torch.long)
+    assert solve_matting(torch.rand(0, 3, 8, 8), target, num_classes=2).shape == (0, 2, 8, 8)
+
+
+IMAGE, TARGET = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"target": torch.full((1, 8, 9), 255)}, ValueError, r"every image needs at least one marked pixel, got none in image 0"),
+        ({"target": TARGET[:, :4]}, ValueError, r"target must have the image's size \(8, 9\), got shape \(1, 4, 9\)"),
+        ({"target": TARGET[0]}, ValueError, r"target must be \(N, H, W\) with N = 1"),
+        ({"target": TARGET.numpy()}, TypeError, r"target must be an integer tensor \(N, H, W\), got ndarray"),
+        ({"num_classes": 2}, ValueError, r"target must hold classes in \[0, 2\) or ignore_index 255, got \[2\]"),
+        ({"num_classes": 0}, ValueError, r"num_classes must be an integer >= 1, got 0"),
+        ({"num_classes": 300}, ValueError, r"ignore_index must not be a class, got 255 with 300 classes"),
+        ({"target": TARGET - 1}, ValueError, r"target must hold classes >= 0 or ignore_index 255, got \[-1\]"),
+        ({"confidence": -1.0}, ValueError, r"confidence must be a finite number > 0, got -1.0"),
+        ({"confidence": torch.ones(8, 9)}, ValueError, r"confidence must be a number or \(N, H, W\)"),
+        ({"confidence": -torch.ones(1, 8, 9)}, ValueError, r"confidence must be >= 0, got -1"),
+        ({"confidence": torch.zeros(1, 8, 9)}, ValueError, r"at least one marked pixel"),
+        ({"tol": 0.0}, ValueError, r"tol must be a finite number > 0, got 0.0"),
+        ({"max_iter": 0}, ValueError, r"max_iter must be an integer >= 1, got 0"),
+        ({"initial": torch.zeros(1, 2, 8, 9)}, ValueError, r"initial must be \(N, C, H, W\) = \(1, 3, 8, 9\)"),
+        ({"initial": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"initial must be finite, got NaN"),
+        ({"target": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"target must be finite, got NaN"),
+        ({"target": torch.rand(1, 3, 8, 9), "num_classes": 2}, ValueError, r"num_classes must be the 3 channels"),
+    ],
+)
+def test_bad_input(changes, error, message):
+    arguments = {"image": IMAGE, "target": TARGET} | changes
+    with pytest.raises(error, match="solve_matting: .*" + message):
+        solve_matting(**arguments)
