@@ -1,10 +1,10 @@
 """Losses and post-processors for weakly-supervised semantic segmentation."""
 
-from closedform_wsss import functional, nn
+from closedform_wsss import functional, labels, metrics, nn
 from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks
 from closedform_wsss.laplacian import MattingLaplacian
 
 __version__: str = str(build_info()["version"])
 
-__all__ = ["MattingLaplacian", "build_info", "functional", "nn", "set_value_checks"]
+__all__ = ["MattingLaplacian", "build_info", "functional", "labels", "metrics", "nn", "set_value_checks"]

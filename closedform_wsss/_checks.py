@@ -20,9 +20,9 @@ def set_value_checks(enabled: bool | None) -> None:
     """Choose when arguments' values (range of an image, NaN, labels) are checked.
 
     Args:
-        enabled: True: always, also on CUDA, where each check waits for the device: for the first steps of a new training
-            loop. False: never. None (the default): for tensors on the CPU only. Under ``torch.compile`` values are never
-            checked.
+        enabled: True: always, also on CUDA, where each check waits for the device: for the first steps of a new
+            training loop. False: never. None (the default): for tensors on the CPU only. Under ``torch.compile``
+            values are never checked.
 
     Example:
         >>> import closedform_wsss
@@ -132,7 +132,8 @@ def check_target(
     check_device(where, "target", target, device)
     if num_classes is not None and 0 <= ignore_index < num_classes:
         raise ValueError(
-            f"{where}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes (0 to {num_classes - 1})"
+            f"{where}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes "
+            f"(0 to {num_classes - 1})"
         )
     if reads_values(target):
         beyond = target < 0 if num_classes is None else (target < 0) | (target >= num_classes)

@@ -31,7 +31,7 @@ def _define(name: str, schema: str, cpu: Any, reference: Any, fake: Any) -> Any:
     return getattr(getattr(torch.ops, NAMESPACE), name)
 
 
-# --- matting_stencil: image (N, D, H, W) -> stencil (N, H + 2, 12, P), see csrc/common/stencil_layout.h ----------------
+# --- matting_stencil: image (N, D, H, W) -> stencil (N, H + 2, 12, P), see csrc/common/stencil_layout.h ---------------
 
 
 def _matting_stencil_cpu(image: Tensor, eps: float) -> Tensor:
@@ -57,7 +57,7 @@ matting_stencil = _define(
 )
 
 
-# --- matting_product: y = L x + confidence x ---------------------------------------------------------------------------
+# --- matting_product: y = L x + confidence x --------------------------------------------------------------------------
 
 
 def _matting_product_cpu(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:
@@ -106,7 +106,7 @@ torch.library.register_autograd(
 )
 
 
-# --- matting_loss: the loss of each image, (N,), and its gradient (N, C, H, W) in one sweep ----------------------------
+# --- matting_loss: the loss of each image, (N,), and its gradient (N, C, H, W) in one sweep ---------------------------
 
 
 def _matting_loss_cpu(

@@ -24,7 +24,7 @@ class StencilOperator:
     def diagonal(self) -> Tensor:
         """``(N, 1, H, W)``: minus the sum of a row's other entries."""
         planes = stencil_planes(self.stencil, self.width).double()
-        n, _, h, w = planes.shape
+        h, w = planes.shape[-2:]
         total = planes.sum(1)
         for k, (dy, dx) in enumerate(TAPS):
             own = planes[:, k, : h - dy, max(-dx, 0) : w - max(dx, 0)]
@@ -38,10 +38,10 @@ class StencilOperator:
         index = torch.arange(h * w, device=planes.device).view(h, w)
         rows, columns, values = [], [], []
         for k, (dy, dx) in enumerate(TAPS):
-            i = (slice(0, h - dy), slice(max(-dx, 0), w - max(dx, 0)))
-            rows.append(index[i].reshape(-1))
+            inside = (slice(0, h - dy), slice(max(-dx, 0), w - max(dx, 0)))
+            rows.append(index[inside].reshape(-1))
             columns.append(rows[-1] + dy * w + dx)
-            values.append(planes[k][i].reshape(-1))
+            values.append(planes[k][inside].reshape(-1))
         i, j, v = torch.cat(rows), torch.cat(columns), torch.cat(values)
         diagonal = torch.zeros(h * w, dtype=torch.float64, device=planes.device)
         diagonal.index_add_(0, i, -v).index_add_(0, j, -v)

@@ -26,7 +26,8 @@ class MattingLaplacian:
             \big(\Sigma_k + \tfrac{\varepsilon}{|w|} \mathrm{Id}\big)^{-1} (I_j - \mu_k)\Big) \Big].
 
     L is symmetric and positive semi-definite, its rows sum to zero (exactly: ``L @ constant`` is 0), and
-    :math:`x^\top L x` is small where x is locally an affine function of the colours. What depends on the image is computed
+    :math:`x^\top L x` is small where x is locally an affine function of the colours. What depends on the image is
+    computed
     once, in float64, and reused by every product: with ``radius=1`` a stencil of 12 coefficients a pixel
     (about 55 bytes in float32). The operator is a constant: gradients flow through x, never into the image.
 
@@ -35,7 +36,8 @@ class MattingLaplacian:
             3 pixels in a direction gets windows as large as itself there.
         eps: Regularisation of the colour model, > 0, for colours in [0, 1]. Larger is smoother and less exact on fine
             structures. Default 1e-7 (Levin et al.).
-        radius: r, windows of 2 r + 1 pixels. Default 1, which has the fast kernels; larger ones run in PyTorch in float64.
+        radius: r, windows of 2 r + 1 pixels. Default 1, which has the fast kernels; larger ones run in PyTorch in
+            float64.
 
     Raises:
         TypeError: The image is no tensor, or neither floating point nor uint8.
@@ -70,7 +72,8 @@ class MattingLaplacian:
 
     def __repr__(self) -> str:
         n, h, w = self.shape
-        return f"MattingLaplacian(n={n}, height={h}, width={w}, eps={self.eps:g}, radius={self.radius}, dtype={self.dtype})"
+        options = f"eps={self.eps:g}, radius={self.radius}, dtype={self.dtype}"
+        return f"MattingLaplacian(n={n}, height={h}, width={w}, {options})"
 
     def _accept(self, x: Tensor) -> Tensor:
         where = "MattingLaplacian"
@@ -79,7 +82,9 @@ class MattingLaplacian:
         if x.shape[-2:] != (h, w):
             raise ValueError(f"{where}: x must be (N, C, {h}, {w}) like the image, got shape {tuple(x.shape)}")
         if x.dtype == torch.float64 and self.dtype != torch.float64:
-            raise TypeError(f"{where}: x is float64 but the operator was built from a {self.dtype} image: pass image.double()")
+            raise TypeError(
+                f"{where}: x is float64 but the operator was built from a {self.dtype} image: pass image.double()"
+            )
         return x.to(self.dtype)
 
     def product(self, x: Tensor, confidence: Tensor | None = None) -> Tensor:
@@ -100,7 +105,8 @@ class MattingLaplacian:
         if confidence is not None:
             if confidence.shape != self.shape:
                 raise ValueError(
-                    f"MattingLaplacian: confidence must be (N, H, W) = {self.shape}, got shape {tuple(confidence.shape)}"
+                    f"MattingLaplacian: confidence must be (N, H, W) = {self.shape}, "
+                    f"got shape {tuple(confidence.shape)}"
                 )
             confidence = confidence.detach().to(self.dtype)
         return self._operator.product(x, confidence)

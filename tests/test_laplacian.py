@@ -18,7 +18,7 @@ def dense(laplacian, n=0):
 
 
 def relative_error(laplacian, L, x):
-    n, c, h, w = x.shape
+    _, c, h, w = x.shape
     expected = (x[0].double().reshape(c, -1) @ torch.from_numpy(L)).view(c, h, w)
     return ((laplacian @ x)[0].double() - expected).abs().max() / expected.abs().max()
 
@@ -173,8 +173,18 @@ IMAGE = torch.rand(1, 3, 8, 9)
     ("arguments", "options", "error", "message"),
     [
         (("a.png",), {}, TypeError, r"MattingLaplacian: image must be a tensor \(N, D, H, W\), got str"),
-        ((IMAGE[0],), {}, ValueError, r"MattingLaplacian: image must be \(N, D, H, W\) .* got shape \(3, 8, 9\)"),
-        ((IMAGE.long(),), {}, TypeError, r"image must be floating point in \[0, 1\] or uint8, got torch.int64"),
+        (
+            (IMAGE[0],),
+            {},
+            ValueError,
+            r"MattingLaplacian: image must be \(N, D, H, W\) .* got shape \(3, 8, 9\)",
+        ),
+        (
+            (IMAGE.long(),),
+            {},
+            TypeError,
+            r"image must be floating point in \[0, 1\] or uint8, got torch.int64",
+        ),
         ((IMAGE * 255,), {}, ValueError, r"image must be in \[0, 1\], got values in .* divide by 255"),
         ((IMAGE - 0.5,), {}, ValueError, r"image must be in \[0, 1\], .* before mean/std normalisation"),
         ((IMAGE / 0,), {}, ValueError, r"image must be in \[0, 1\]"),
@@ -184,7 +194,12 @@ IMAGE = torch.rand(1, 3, 8, 9)
         ((IMAGE,), {"eps": "small"}, TypeError, r"eps must be a number > 0, got str 'small'"),
         ((IMAGE,), {"radius": 0}, ValueError, r"radius must be an integer >= 1, got 0"),
         ((IMAGE,), {"radius": 1.5}, TypeError, r"radius must be an integer >= 1, got float 1.5"),
-        ((IMAGE,), {"radius": 4}, ValueError, r"radius must leave a window .* got radius 4 \(window 9\) .* 8 x 9"),
+        (
+            (IMAGE,),
+            {"radius": 4},
+            ValueError,
+            r"radius must leave a window .* got radius 4 \(window 9\) .* 8 x 9",
+        ),
     ],
 )
 def test_bad_input(arguments, options, error, message):
@@ -195,7 +210,11 @@ def test_bad_input(arguments, options, error, message):
 def test_bad_products():
     laplacian = MattingLaplacian(IMAGE)
     for x, error, message in [
-        (torch.rand(1, 2, 9, 8), ValueError, r"x must be \(N, C, 8, 9\) like the image, got shape \(1, 2, 9, 8\)"),
+        (
+            torch.rand(1, 2, 9, 8),
+            ValueError,
+            r"x must be \(N, C, 8, 9\) like the image, got shape \(1, 2, 9, 8\)",
+        ),
         (torch.rand(2, 2, 8, 9), ValueError, r"x and image must have the same batch size, got 2 and 1"),
         (torch.ones(1, 2, 8, 9).long(), TypeError, r"x must be floating point, got torch.int64"),
         (torch.rand(8, 9), ValueError, r"x must be \(N, C, H, W\), got shape \(8, 9\)"),

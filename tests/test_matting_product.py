@@ -9,7 +9,19 @@ from torch.library import opcheck
 
 from closedform_wsss import _ops, _reference
 
-SIZES = [(3, 3), (3, 40), (40, 3), (5, 4), (17, 31), (63, 17), (65, 129), (66, 16), (7, 513), (9, 530), (3, 1025)]
+SIZES = [
+    (3, 3),
+    (3, 40),
+    (40, 3),
+    (5, 4),
+    (17, 31),
+    (63, 17),
+    (65, 129),
+    (66, 16),
+    (7, 513),
+    (9, 530),
+    (3, 1025),
+]
 
 
 def problem(size, classes=3, dtype=torch.float32, n=2):
@@ -32,7 +44,7 @@ def test_kernel_agrees_with_twin(level, size, classes):
 
 
 def test_constants_give_exactly_zero(level):
-    stencil, x, _ = problem((33, 47))
+    stencil, _, _ = problem((33, 47))
     constants = torch.randn(2, 3, 1, 1).expand(-1, -1, 33, 47)
     assert (_ops.matting_product(stencil, constants, None) == 0).all()
 

@@ -20,7 +20,11 @@ def vote(target, size, classes, ignore_index):
 
 @settings(max_examples=50, deadline=None)
 @given(
-    height=st.integers(1, 20), width=st.integers(1, 20), h=st.integers(1, 20), w=st.integers(1, 20), seed=st.integers(0, 99)
+    height=st.integers(1, 20),
+    width=st.integers(1, 20),
+    h=st.integers(1, 20),
+    w=st.integers(1, 20),
+    seed=st.integers(0, 99),
 )
 def test_smaller_maps_take_a_vote(height, width, h, w, seed):
     h, w = min(h, height), min(w, width)

@@ -71,16 +71,19 @@ def test_mattes_add_up_to_one_and_unmarked_classes_are_zero():
     torch.testing.assert_close(alpha.sum(1), torch.ones(2, 10, 12))
     assert (alpha[:, 3:] == 0).all() and (alpha[1, 1] == 0).all()
     for n in range(2):
-        torch.testing.assert_close(
-            alpha[n].double(), direct(image[n], target[n], 5), rtol=0, atol=1e-3
-        )
+        torch.testing.assert_close(alpha[n].double(), direct(image[n], target[n], 5), rtol=0, atol=1e-3)
 
 
 def test_batches_are_solved_as_single_images():
     image, target = torch.rand(3, 3, 9, 9), marks((9, 9), 2, n=3)
     together = solve_matting(image, target, tol=1e-5)
     for n in range(3):
-        torch.testing.assert_close(together[n : n + 1], solve_matting(image[n : n + 1], target[n : n + 1], tol=1e-5), rtol=0, atol=1e-4)
+        torch.testing.assert_close(
+            together[n : n + 1],
+            solve_matting(image[n : n + 1], target[n : n + 1], tol=1e-5),
+            rtol=0,
+            atol=1e-4,
+        )
 
 
 def test_one_class_is_one_everywhere():
@@ -101,9 +104,7 @@ def test_tiny_images(size):
     target[0, 0, 0], target[0, -1, -1] = 0, 1
     image = torch.rand(1, 3, *size, dtype=torch.float64)
     classes = int(target[target < 255].max()) + 1
-    torch.testing.assert_close(
-        solve_matting(image, target)[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3
-    )
+    torch.testing.assert_close(solve_matting(image, target)[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3)
 
 
 def test_larger_windows():
@@ -169,24 +170,48 @@ IMAGE, TARGET = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"target": torch.full((1, 8, 9), 255)}, ValueError, r"every image needs at least one marked pixel, got none in image 0"),
-        ({"target": TARGET[:, :4]}, ValueError, r"target must have the image's size \(8, 9\), got shape \(1, 4, 9\)"),
+        (
+            {"target": torch.full((1, 8, 9), 255)},
+            ValueError,
+            r"every image needs at least one marked pixel, got none in image 0",
+        ),
+        (
+            {"target": TARGET[:, :4]},
+            ValueError,
+            r"target must have the image's size \(8, 9\), got shape \(1, 4, 9\)",
+        ),
         ({"target": TARGET[0]}, ValueError, r"target must be \(N, H, W\) with N = 1"),
         ({"target": TARGET.numpy()}, TypeError, r"target must be an integer tensor \(N, H, W\), got ndarray"),
-        ({"num_classes": 2}, ValueError, r"target must hold classes in \[0, 2\) or ignore_index 255, got \[2\]"),
+        (
+            {"num_classes": 2},
+            ValueError,
+            r"target must hold classes in \[0, 2\) or ignore_index 255, got \[2\]",
+        ),
         ({"num_classes": 0}, ValueError, r"num_classes must be an integer >= 1, got 0"),
         ({"num_classes": 300}, ValueError, r"ignore_index must not be a class, got 255 with 300 classes"),
-        ({"target": TARGET - 1}, ValueError, r"target must hold classes >= 0 or ignore_index 255, got \[-1\]"),
+        (
+            {"target": TARGET - 1},
+            ValueError,
+            r"target must hold classes >= 0 or ignore_index 255, got \[-1\]",
+        ),
         ({"confidence": -1.0}, ValueError, r"confidence must be a finite number > 0, got -1.0"),
         ({"confidence": torch.ones(8, 9)}, ValueError, r"confidence must be a number or \(N, H, W\)"),
         ({"confidence": -torch.ones(1, 8, 9)}, ValueError, r"confidence must be >= 0, got -1"),
         ({"confidence": torch.zeros(1, 8, 9)}, ValueError, r"at least one marked pixel"),
         ({"tol": 0.0}, ValueError, r"tol must be a finite number > 0, got 0.0"),
         ({"max_iter": 0}, ValueError, r"max_iter must be an integer >= 1, got 0"),
-        ({"initial": torch.zeros(1, 2, 8, 9)}, ValueError, r"initial must be \(N, C, H, W\) = \(1, 3, 8, 9\)"),
+        (
+            {"initial": torch.zeros(1, 2, 8, 9)},
+            ValueError,
+            r"initial must be \(N, C, H, W\) = \(1, 3, 8, 9\)",
+        ),
         ({"initial": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"initial must be finite, got NaN"),
         ({"target": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"target must be finite, got NaN"),
-        ({"target": torch.rand(1, 3, 8, 9), "num_classes": 2}, ValueError, r"num_classes must be the 3 channels"),
+        (
+            {"target": torch.rand(1, 3, 8, 9), "num_classes": 2},
+            ValueError,
+            r"num_classes must be the 3 channels",
+        ),
     ],
 )
 def test_bad_input(changes, error, message):

@@ -15,7 +15,7 @@ LOOK_SHARE = 8
 
 @dataclass
 class PCGResult:
-    """x ``(N, C, H, W)``; iterations; the estimated largest error in x and whether it is below the tolerance, each ``(N, C)``."""
+    """x ``(N, C, H, W)``; iterations; for each (n, c) the estimated largest error in x and whether it is below tol."""
 
     x: Tensor
     iterations: int
@@ -35,10 +35,10 @@ def pcg(
 ) -> PCGResult:
     """Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x.
 
-    The residual is a bad judge here: A is so ill-conditioned that a relative residual of 1e-7 leaves errors of 0.1 in x.
-    So x itself is looked at now and then: if it moved by at most d' over one span of iterations and by d over the next, it
-    converges at a rate rho = d / d' a span, and what is still to come is about d rho / (1 - rho), but never taken for less
-    than d. A system is done when that is below ``tol`` twice running.
+    The residual is a bad judge: A is so ill-conditioned that a relative residual of 1e-7 leaves errors of 0.1 in x.
+    So x itself is looked at now and then: if it moved by at most d' over one span of iterations and by d over the
+    next, it converges at a rate rho = d / d' a span, and what is still to come is about d rho / (1 - rho), but never
+    taken for less than d. A system is done when that is below ``tol`` twice running.
     """
 
     def dot(u: Tensor, v: Tensor) -> Tensor:

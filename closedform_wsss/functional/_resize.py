@@ -22,9 +22,9 @@ def _cells(pixels: int, cells: int, device: torch.device) -> Tensor:
 def resize_marks(target: Tensor, size: tuple[int, int], num_classes: int, ignore_index: int) -> Tensor:
     """Resize marks ``(N, H, W)`` so that thin ones survive.
 
-    A smaller map's pixel takes the class most frequent among the marked pixels inside it (the lowest class of equals), and is
-    unmarked only where all of them are: a 1-pixel scribble stays whole, where nearest-neighbour sampling would cut it
-    into dots. A larger map repeats pixels.
+    A smaller map's pixel takes the class most frequent among the marked pixels inside it (the lowest class of equals),
+    and is unmarked only where all of them are: a 1-pixel scribble stays whole, where nearest-neighbour sampling would
+    cut it into dots. A larger map repeats pixels.
     """
     if tuple(target.shape[-2:]) == size:
         return target

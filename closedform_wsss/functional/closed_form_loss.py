@@ -55,10 +55,10 @@ def closed_form_loss(
         \text{energy:} \quad & \frac{1}{P} \sum_c w_c \left[ a_c^\top L a_c
             + \lambda\, (a_c - s_c)^\top D\, (a_c - s_c) \right].
 
-    Both vanish exactly where the maps are the closed-form matte of the marks, need no value on unmarked pixels, and count a
-    wrong marked pixel alike. Their size depends neither on the resolution nor on the number of classes, so weight 1 beside a
-    cross-entropy is a sane start. The paper's own value, the mean of :math:`r^2` over classes and pixels, is the residual
-    form times ``confidence / C``.
+    Both are least where the maps are the closed-form matte of the marks (the residual is zero there), and count a wrong
+    marked pixel alike. Their size depends neither on the resolution nor on the number of classes, so weight 1 beside a
+    cross-entropy is a sane start. The paper's own value, the mean of :math:`r^2` over classes and
+    pixels, is the residual form times ``confidence / C``.
 
     The gradient comes from the same sweep over the maps as the value; half precision is computed in float32.
 
@@ -66,7 +66,8 @@ def closed_form_loss(
         logits: ``(N, C, H, W)``, differentiable (twice).
         target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked. An image without marks is only smoothed.
         image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target follow the
-            logits' size: the image by an antialiased bilinear resize; of the marks in a pixel the most frequent class stays.
+            logits' size: the image by an antialiased bilinear resize; of the marks in a pixel the most frequent class
+            stays.
         form: "residual" (default, the paper's) or "energy" (Levin's cost).
         confidence: :math:`\lambda` > 0, the weight of the marks. Default 100.
         eps: Regularisation of the Laplacian, > 0. Default 1e-7; 1e-5 to 1e-4 is smoother.
@@ -126,9 +127,7 @@ def closed_form_loss(
     if radius == 1 and min(h, w) >= 3:
         with_gradient = x.requires_grad and torch.is_grad_enabled()
         stencil = StencilOperator(image, eps).stencil
-        loss, _ = _ops.matting_loss(
-            stencil, x, target, weight, confidence, ignore_index, residual, with_gradient
-        )
+        loss, _ = _ops.matting_loss(stencil, x, target, weight, confidence, ignore_index, residual, with_gradient)
     else:
         loss = _composed(WindowOperator(image, eps, radius), x, target, weight, confidence, ignore_index, residual)
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
@@ -144,7 +143,9 @@ def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor 
     weight = torch.ones(n, classes, device=logits.device, dtype=torch.float64)
     if class_weight is not None:
         if class_weight.shape != (classes,):
-            raise ValueError(f"{WHERE}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}")
+            raise ValueError(
+                f"{WHERE}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}"
+            )
         check_device(WHERE, "class_weight", class_weight, logits.device)
         if reads_values(class_weight) and not bool((class_weight >= 0).all()):
             raise ValueError(f"{WHERE}: class_weight must be >= 0, got {class_weight.tolist()}")

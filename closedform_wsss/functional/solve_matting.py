@@ -10,7 +10,14 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_device, check_finite, check_maps, check_positive, check_target, reads_values
+from closedform_wsss._checks import (
+    check_device,
+    check_finite,
+    check_maps,
+    check_positive,
+    check_target,
+    reads_values,
+)
 from closedform_wsss.functional._pcg import PCGResult, pcg
 from closedform_wsss.laplacian import MattingLaplacian
 
@@ -98,13 +105,13 @@ def solve_matting(
     conjugate gradients, matrix-free; no gradients flow.
 
     Args:
-        image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches errors
-            of about 1e-4.
+        image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
+            errors of about 1e-4.
         target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
             ``(N, C, H, W)``, floating point, that hold as much as ``confidence`` says.
         num_classes: C. Default the largest mark + 1, or the channels of a soft target.
-        confidence: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked only).
-            Default 100.
+        confidence: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
+            only). Default 100.
         eps, radius: Of the Laplacian.
         tol: Largest error of alpha to stop at, as estimated from how alpha itself still moves. A step of an
             8-bit matte is 4e-3. Default 1e-3.
@@ -210,8 +217,8 @@ def solve(
     )
     if not info.converged:
         warnings.warn(
-            f"{WHERE}: stopped after {info.iterations} iterations with an estimated error of {info.error:.2g} in alpha, "
-            f"above tol {tol:g}: raise max_iter, or eps, or mark more",
+            f"{WHERE}: stopped after {info.iterations} iterations with an estimated error of {info.error:.2g} in "
+            f"alpha, above tol {tol:g}: raise max_iter, or eps, or mark more",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -255,7 +262,9 @@ def _check_problem(
 ) -> int:
     """Check the target; return the number of classes."""
     n, h, w = laplacian.shape
-    if num_classes is not None and (isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1):
+    if num_classes is not None and (
+        isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1
+    ):
         raise ValueError(f"{WHERE}: num_classes must be an integer >= 1, got {num_classes!r}")
     if soft:
         check_maps(WHERE, "target", target, n, laplacian.device)
@@ -282,7 +291,8 @@ def _trusted(laplacian: MattingLaplacian, confidence: float | Tensor) -> Tensor:
         return torch.full(laplacian.shape, confidence, dtype=laplacian.dtype, device=laplacian.device)
     if confidence.shape != laplacian.shape:
         raise ValueError(
-            f"{WHERE}: confidence must be a number or (N, H, W) = {laplacian.shape}, got shape {tuple(confidence.shape)}"
+            f"{WHERE}: confidence must be a number or (N, H, W) = {laplacian.shape}, "
+            f"got shape {tuple(confidence.shape)}"
         )
     check_device(WHERE, "confidence", confidence, laplacian.device)
     check_finite(WHERE, "confidence", confidence)
@@ -295,4 +305,6 @@ def _check_every_image(trusted: Tensor) -> None:
     """Without one trusted pixel any constant solves the system."""
     bare = (trusted.flatten(1) > 0).any(1).logical_not().nonzero().flatten().tolist() if trusted.numel() else []
     if bare:
-        raise ValueError(f"{WHERE}: every image needs at least one marked pixel, got none in image {bare[0]} of the batch")
+        raise ValueError(
+            f"{WHERE}: every image needs at least one marked pixel, got none in image {bare[0]} of the batch"
+        )

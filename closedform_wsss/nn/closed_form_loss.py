@@ -18,8 +18,8 @@ class ClosedFormLoss(nn.Module):
             ``class_weight`` becomes a buffer and moves with the module.
 
     Shape:
-        logits ``(N, C, H, W)``, target ``(N, H', W')``, image ``(N, D, H'', W'')``, class_present ``(N, C)`` or None -> a
-        scalar, or ``(N,)`` with ``reduction="none"``.
+        logits ``(N, C, H, W)``, target ``(N, H', W')``, image ``(N, D, H'', W'')``, class_present ``(N, C)`` or None
+        -> a scalar, or ``(N,)`` with ``reduction="none"``.
 
     Raises:
         TypeError, ValueError: As there, when called.
@@ -27,8 +27,6 @@ class ClosedFormLoss(nn.Module):
     Example:
         >>> import torch
         >>> criterion = ClosedFormLoss(form="energy", eps=1e-5)
-        >>> criterion
-        ClosedFormLoss(form='energy', confidence=100.0, eps=1e-05, radius=1, activation='softmax', ignore_index=255, reduction='mean')
         >>> logits = torch.randn(2, 5, 16, 16, requires_grad=True)
         >>> criterion(logits, torch.full((2, 16, 16), 255), torch.rand(2, 3, 16, 16)).backward()
     """
@@ -57,9 +55,7 @@ class ClosedFormLoss(nn.Module):
         self.ignore_index = ignore_index
         self.reduction = reduction
 
-    def forward(
-        self, logits: Tensor, target: Tensor, image: Tensor, class_present: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, image: Tensor, class_present: Tensor | None = None) -> Tensor:
         return closed_form_loss(
             logits,
             target,

@@ -1,0 +1,80 @@
+"""The command line ``closedform-wsss``.
+
+Every command is one module with ``add_arguments(parser)`` and ``run(args) -> exit status``, imported only
+when it is called. To add one, write the module and its line in ``_COMMANDS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+_PROGRAM = "closedform-wsss"
+_COMMANDS = {
+    "demo": ("closedform_wsss.cli.demo", "train and solve on a photograph with scribbles; write one picture"),
+    "info": ("closedform_wsss.cli.info", "print versions, build options and threads"),
+    "matte": (
+        "closedform_wsss.cli.matte",
+        "turn an image and marks on it into an alpha matte for each class",
+    ),
+}
+_USER_ERROR = 2  # the status that argparse uses too
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Mistakes of the user (a missing or unreadable file, values that do not fit) end with one line on stderr
+    and no traceback.
+
+    Args:
+        argv: Arguments without the program's name. Default: those of the process.
+
+    Returns:
+        The exit status: 0 success, 2 a mistake in the arguments or files, 130 interrupted; commands may have
+            others.
+
+    Raises:
+        SystemExit: After ``--help`` (status 0) or arguments that cannot be parsed (status 2).
+
+    Example:
+        >>> from closedform_wsss.cli import main
+        >>> main(["matte", "no-such-image.png", "no-marks.png", "-o", "out"])
+        2
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(arguments).parse_args(arguments)
+    try:
+        status: int = args.run(args)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(args.command, f"{where}{error.strerror or error}")
+    except ValueError as error:
+        return _fail(args.command, str(error))
+    except KeyboardInterrupt:
+        print(f"{_PROGRAM} {args.command}: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    return status
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM, description="Closed-form matting and weakly-supervised segmentation."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, (module_name, summary) in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == called:
+            module = importlib.import_module(module_name)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def _fail(command: str, message: str) -> int:
+    print(f"{_PROGRAM} {command}: {' '.join(message.split())}", file=sys.stderr)
+    return _USER_ERROR

@@ -1,0 +1,29 @@
+"""Reading and writing marks: colour scribbles, points, trimaps, label maps and ScribbleSup XML.
+
+Marks are uint8 arrays ``(H, W)`` that hold the class of every marked pixel and 255 elsewhere: what ``target``
+is in :mod:`closedform_wsss.functional`, once they are a tensor with a batch dimension.
+"""
+
+from closedform_wsss.labels._image import read_image
+from closedform_wsss.labels._points import from_points
+from closedform_wsss.labels._read_marks import KINDS, guess_kind, read_marks
+from closedform_wsss.labels._scribbles import from_scribbles, read_scribbles
+from closedform_wsss.labels._scribblesup import read_scribblesup_xml
+from closedform_wsss.labels._trimap import from_trimap
+from closedform_wsss.labels._voc import VOC_CLASSES, read_label_png, voc_palette, write_label_png
+
+__all__ = [
+    "KINDS",
+    "VOC_CLASSES",
+    "from_points",
+    "from_scribbles",
+    "from_trimap",
+    "guess_kind",
+    "read_image",
+    "read_label_png",
+    "read_marks",
+    "read_scribbles",
+    "read_scribblesup_xml",
+    "voc_palette",
+    "write_label_png",
+]

@@ -1,0 +1,288 @@
+"""The command line, in this process and on small files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import closedform_wsss
+from closedform_wsss import functional, labels
+from closedform_wsss.cli import main
+from closedform_wsss.cli._progress import Progress
+
+HEIGHT, WIDTH = 24, 32
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a picture of two colours, left and right, and marks for it in three forms."""
+    rng = np.random.default_rng(0)
+    left = np.arange(WIDTH)[None, :, None] < 18
+    image = np.where(left, [200, 120, 60], [60, 110, 190]) + rng.integers(-9, 10, (HEIGHT, WIDTH, 3))
+    image = image.astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "image.png")
+    scribbled = image.copy()
+    scribbled[8:14, 3:7], scribbled[8:14, 24:28] = 0, 255
+    Image.fromarray(scribbled).save(tmp_path / "scribbles.png")
+    trimap = np.full((HEIGHT, WIDTH), 128, np.uint8)
+    trimap[8:14, 3:7], trimap[8:14, 24:28] = 0, 255
+    Image.fromarray(trimap).save(tmp_path / "trimap.png")
+    label_map = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    label_map[8:14, 3:7], label_map[8:14, 24:28] = 2, 4
+    labels.write_label_png(tmp_path / "labels.png", label_map)
+    return tmp_path
+
+
+def run(folder: Path, marks: str = "scribbles.png", *options: str, image: str = "image.png") -> int:
+    return main(["matte", str(folder / image), str(folder / marks), "-o", str(folder / "out"), *options])
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+# --- matte
+
+
+@pytest.mark.parametrize("marks", ["scribbles.png", "trimap.png"])
+def test_matte_writes_what_the_solver_gives(folder: Path, marks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, marks) == 0
+    names = {"alpha_0.png", "alpha_1.png", "alpha.png", "labels.png", "overlay.png"}
+    assert {path.name for path in (folder / "out").iterdir()} == names
+    image = torch.from_numpy(read(folder / "image.png")).permute(2, 0, 1)[None]
+    target = torch.from_numpy(labels.from_trimap(read(folder / "trimap.png"))).long()[None]
+    alpha = functional.solve_matting(image, target, num_classes=2, tol=1e-3)[0].numpy()
+    for label in (0, 1):
+        got = read(folder / "out" / f"alpha_{label}.png")
+        assert got.dtype == np.uint8
+        np.testing.assert_allclose(got / 255, alpha[label].clip(0, 1), atol=0.6 / 255)
+    np.testing.assert_array_equal(read(folder / "out" / "alpha.png"), read(folder / "out" / "alpha_1.png"))
+    found = labels.read_label_png(folder / "out" / "labels.png")
+    np.testing.assert_array_equal(found, alpha.argmax(0))
+    np.testing.assert_array_equal(found, np.broadcast_to(np.arange(WIDTH) >= 18, found.shape))
+    out, err = capsys.readouterr()
+    assert all(str(folder / "out" / name) in out for name in names)
+    assert "iterations" in out and "seconds" in out and "estimated error" in out
+    assert err == ""
+
+
+def test_overlay_shows_image_classes_and_marks(folder: Path) -> None:
+    assert run(folder) == 0
+    overlay = read(folder / "out" / "overlay.png").astype(int)
+    image = read(folder / "image.png").astype(int)
+    assert (overlay[8:14, 3:7] == labels.voc_palette()[0]).all()
+    assert (overlay[8:14, 24:28] == labels.voc_palette()[1]).all()
+    assert np.abs(overlay[0, 31] - (image[0, 31] + labels.voc_palette()[1]) / 2).max() < 4
+
+
+def test_sixteen_bits_and_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "scribbles.png", "--bits", "16", "--quiet", "--progress") == 0
+    alpha = read(folder / "out" / "alpha.png")
+    assert alpha.dtype == np.uint16 and alpha.max() > 65000
+    assert len(np.unique(alpha)) > 256
+    assert capsys.readouterr() == ("", "")
+
+
+def test_only_marked_classes_are_solved_unless_classes_is_given(folder: Path) -> None:
+    assert run(folder, "labels.png") == 0
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert names == {"alpha_2.png", "alpha_4.png", "labels.png", "overlay.png"}
+    two = read(folder / "out" / "alpha_2.png")
+    found = labels.read_label_png(folder / "out" / "labels.png")
+    assert (found[:, :18] == 2).all() and (found[:, 18:] == 4).all()
+    assert run(folder, "labels.png", "--classes", "6") == 0
+    for label in (0, 1, 3, 5):
+        assert not read(folder / "out" / f"alpha_{label}.png").any()
+    np.testing.assert_array_equal(read(folder / "out" / "alpha_2.png"), two)
+    np.testing.assert_array_equal(labels.read_label_png(folder / "out" / "labels.png"), found)
+
+
+def test_resize_keeps_thin_marks_and_never_enlarges(folder: Path) -> None:
+    thin = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    thin[3:20, 5], thin[3:20, 26] = 0, 1
+    labels.write_label_png(folder / "thin.png", thin)
+    assert run(folder, "thin.png", "--resize", "16") == 0
+    assert read(folder / "out" / "alpha.png").shape == (12, 16)
+    overlay = read(folder / "out" / "overlay.png")
+    assert (overlay[2:9, 2] == labels.voc_palette()[0]).all() and (overlay[2:9, 13] == labels.voc_palette()[1]).all()
+    assert run(folder, "labels.png", "--resize", "16") == 0
+    assert (folder / "out" / "alpha_4.png").exists()
+    assert run(folder, "thin.png", "--resize", "1000") == 0
+    assert read(folder / "out" / "alpha.png").shape == (HEIGHT, WIDTH)
+
+
+def test_options_reach_the_solver(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+
+    def solve(image: torch.Tensor, target: torch.Tensor, **options: object) -> tuple[torch.Tensor, object]:
+        seen.update(options, image=image, target=target, threads=torch.get_num_threads())
+        options["callback"](1, 0.5)
+        alpha = torch.tensor([-0.5, 1.5]).reshape(1, 2, 1, 1).expand(1, 2, *image.shape[-2:])
+        return alpha, functional.SolveInfo(iterations=1, error=0.0, converged=True)
+
+    monkeypatch.setattr(functional, "solve_matting", solve)
+    threads = torch.get_num_threads()
+    options = "--eps 1e-5 --radius 2 --confidence 7 --tol 1e-2 --max-iter 9 --threads 1"
+    assert run(folder, "scribbles.png", *options.split()) == 0
+    want = {
+        "eps": 1e-5,
+        "radius": 2,
+        "confidence": 7,
+        "tol": 1e-2,
+        "max_iter": 9,
+        "threads": 1,
+        "num_classes": 2,
+    }
+    assert {name: seen[name] for name in want} == want
+    assert torch.get_num_threads() == threads
+    assert seen["image"].shape == (1, 3, HEIGHT, WIDTH) and seen["image"].dtype == torch.uint8
+    assert seen["target"].shape == (1, HEIGHT, WIDTH) and seen["target"].unique().tolist() == [0, 1, 255]
+    assert (read(folder / "out" / "alpha_0.png") == 0).all() and (read(folder / "out" / "alpha_1.png") == 255).all()
+
+
+def test_not_converged_writes_files_and_returns_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "scribbles.png", "--max-iter", "1", "--tol", "1e-9") == 3
+    assert (folder / "out" / "alpha.png").exists()
+    err = capsys.readouterr().err
+    assert err.startswith("closedform-wsss matte: warning: not converged after 1 iterations")
+    assert err.count("\n") == 1
+
+
+def test_mistakes_end_with_one_line_and_status_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    labels.write_label_png(folder / "none.png", one)
+    one[3] = 7
+    labels.write_label_png(folder / "one.png", one)
+    labels.write_label_png(folder / "small.png", one[1:])
+    Image.fromarray(np.eye(5, dtype=np.uint8) * 255).save(folder / "ambiguous.png")
+    (folder / "text.png").write_text("no image")
+    (folder / "file").write_text("not a folder")
+    cases = {
+        ("missing.png",): "missing.png: No such file",
+        ("text.png",): "image file that Pillow can read",
+        ("small.png",): f"must have the size of image (H, W) = ({HEIGHT}, {WIDTH}), got ({HEIGHT - 1}, {WIDTH})",
+        ("none.png",): "at least two classes, got none",
+        ("one.png",): "at least two classes, got only class 7",
+        ("ambiguous.png",): "--kind",
+        ("image.png",): "got no pixel that differs",
+        ("labels.png", "--classes", "4"): "--classes must be above every class",
+        ("labels.png", "--classes", "256"): "--classes must be above every class",
+        ("labels.png", "--radius", "50"): "radius",
+        ("labels.png", "-o", str(folder / "file")): "file",
+        ("labels.png", "-o", str(folder / "file" / "below")): "Not a directory",
+        ("scribbles.png", "--kind", "trimap"): "a trimap must be grey",
+    }
+    for (marks, *options), message in cases.items():
+        assert run(folder, marks, *options) == 2, marks
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("closedform-wsss matte: ") and err.count("\n") == 1
+        assert message in err
+    assert run(folder, image="missing.png") == 2
+    assert "missing.png: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--eps", "0"),
+        ("--eps", "nan"),
+        ("--tol", "inf"),
+        ("--radius", "0"),
+        ("--radius", "1.5"),
+        ("--threads", "-1"),
+        ("--bits", "12"),
+        ("--kind", "maps"),
+    ],
+)
+def test_bad_values_are_refused_by_the_parser(
+    folder: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(folder, "scribbles.png", option, value)
+    assert stop.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
+
+
+def test_interruption(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(functional, "solve_matting", interrupt)
+    assert run(folder) == 130
+    assert capsys.readouterr().err == "closedform-wsss matte: interrupted\n"
+    assert list((folder / "out").iterdir()) == []
+
+
+# --- progress
+
+
+def test_progress_is_logarithmic_and_never_goes_back() -> None:
+    with Progress(1e-4, shown=True) as progress:
+        shares = []
+        for iteration, error in enumerate([float("inf"), 1.0, 1e-2, 0.1, 0.0, 1e-3, 1e-6]):
+            progress(iteration, error)
+            shares.append(progress._share)
+    assert shares == pytest.approx([0, 0, 0.5, 0.5, 0.5, 0.75, 1.0])
+
+
+def test_progress_without_tqdm_prints_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr("closedform_wsss.cli._progress._PLAIN_INTERVAL", 0.0)
+    with Progress(1e-4, shown=True) as progress:
+        progress(10, 1.0)
+        progress(20, 1e-2)
+    assert capsys.readouterr().err.splitlines()[-1] == "50 %, iteration 20, error 1.0e-02 of 1.0e-04"
+    with Progress(1e-4, shown=False) as progress:
+        progress(10, 1.0)
+    assert capsys.readouterr().err == ""
+
+
+# --- info and the program itself
+
+
+def test_info_prints_the_build_and_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == {**facts, **closedform_wsss.build_info()}
+    assert facts["torch"] == torch.__version__ and facts["numpy"] == np.__version__
+    assert facts["torch_threads"] == torch.get_num_threads()
+    assert main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(facts)
+    # Aligned: every value starts in the same column.
+    column = max(map(len, facts)) + 2
+    assert all(line[column - 1] == " " != line[column] for line in lines)
+
+
+def test_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--help"], ["matte", "--help"], ["info", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            main(argv)
+        assert stop.value.code == 0
+        assert "usage: closedform-wsss" in capsys.readouterr().out
+    for argv in ([], ["polish"]):
+        with pytest.raises(SystemExit) as stop:
+            main(argv)
+        assert stop.value.code == 2
+        assert "usage: closedform-wsss" in capsys.readouterr().err
+
+
+def test_commands_are_imported_only_when_called() -> None:
+    code = (
+        "import sys\n"
+        "from closedform_wsss.cli import main\n"
+        "assert main(['info']) == 0\n"
+        "assert 'closedform_wsss.cli.matte' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,133 @@
+"""Marks from colour strokes on a copy of the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import BLACK, BLUE, GREEN, RED, WHITE, bars, jpeg, photo, save
+from PIL import Image, ImageDraw
+
+from closedform_wsss import labels
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_black_and_white_strokes_are_background_and_foreground(width: int) -> None:
+    image = photo()
+    # White is drawn first and covers as much: the order comes from the colours alone.
+    scribbled, drawn = bars(image, [WHITE, BLACK], width)
+    marks, colors = labels.from_scribbles(image, scribbled)
+    assert colors.tolist() == [[0, 0, 0], [255, 255, 255]]
+    np.testing.assert_array_equal(marks, np.where(drawn == 255, 255, 1 - drawn))
+
+
+def test_colors_are_ordered_by_value() -> None:
+    image = photo(100, 80)
+    scribbled, drawn = bars(image, [WHITE, RED, BLACK, BLUE, GREEN])
+    marks, colors = labels.from_scribbles(image, scribbled)
+    assert colors.tolist() == [list(c) for c in (BLACK, BLUE, GREEN, RED, WHITE)]
+    np.testing.assert_array_equal(marks, np.array([4, 3, 0, 1, 2] + [255] * 251, np.uint8)[drawn])
+
+
+@pytest.mark.parametrize("quality", [95, 80, 60])
+def test_strokes_survive_jpeg(quality: int) -> None:
+    image = photo(96, 128)
+    scribbled, drawn = bars(image, [RED, WHITE, BLUE, BLACK], 8)
+    marks, colors = labels.from_scribbles(image, jpeg(scribbled, quality))
+    want = np.array([2, 3, 1, 0] + [255] * 252, np.uint8)[drawn]
+    assert np.abs(colors.astype(int) - [BLACK, BLUE, RED, WHITE]).max() < 30
+    assert not ((marks != 255) & (marks != want)).any()
+    assert ((marks == want) & (want != 255)).sum() > 0.6 * (want != 255).sum()
+
+
+def test_soft_edges_are_dropped() -> None:
+    image = np.full((60, 80, 3), 255, np.uint8)
+    large = Image.new("RGB", (80 * 8, 60 * 8), "white")
+    pen = ImageDraw.Draw(large)
+    # The soft edges of black on white have every grey, that of the grey stroke included.
+    pen.line([(60, 60), (580, 150)], fill=BLACK, width=44)
+    pen.line([(60, 400), (580, 330)], fill=(128, 128, 128), width=44)
+    scribbled = np.array(large.resize((80, 60), Image.Resampling.BOX))
+    marks, colors = labels.from_scribbles(image, scribbled)
+    assert colors.tolist() == [[0, 0, 0], [128, 128, 128]]
+    assert (marks[:30] != 1).all() and (marks[30:] != 0).all()
+    assert (marks == 0).sum() > 250 and (marks == 1).sum() > 250
+
+
+def test_an_even_edge_is_no_stroke_of_its_own() -> None:
+    image = np.full((60, 80, 3), 200, np.uint8)
+    scribbled, _ = bars(image, [BLACK, RED])
+    scribbled[[5, 11], 8:-8] = (100, 100, 100)
+    scribbled[[20, 26], 8:-8] = (228, 100, 100)
+    marks, colors = labels.from_scribbles(image, scribbled)
+    assert colors.tolist() == [list(BLACK), list(RED)]
+    assert (marks[[5, 11, 20, 26]] == 255).all()
+
+
+def test_a_stroke_is_unmarked_where_it_has_the_image_s_color() -> None:
+    image = photo()
+    image[:, 40:] = 250
+    scribbled, drawn = bars(image, [WHITE, BLACK])
+    drawn[(drawn == 0) & (np.arange(80) >= 40)] = 255
+    marks, _ = labels.from_scribbles(image, scribbled)
+    np.testing.assert_array_equal(marks, np.where(drawn == 255, 255, 1 - drawn))
+
+
+def test_given_colors_set_the_order_and_ignore_others() -> None:
+    image = photo()
+    scribbled, drawn = bars(image, [RED, BLUE, GREEN])
+    marks, colors = labels.from_scribbles(image, scribbled, colors=[WHITE, BLUE, RED])
+    assert colors.tolist() == [list(WHITE), list(BLUE), list(RED)]
+    np.testing.assert_array_equal(marks, np.array([2, 1, 255] + [255] * 253, np.uint8)[drawn])
+
+
+def test_scribble_errors() -> None:
+    image = photo()
+    with pytest.raises(ValueError, match="got no pixel that differs"):
+        labels.from_scribbles(image, image)
+    with pytest.raises(ValueError, match=r"size of image .* got \(59, 80\)"):
+        labels.from_scribbles(image, image[1:])
+    with pytest.raises(ValueError, match="must be \\(H, W, 3\\)"):
+        labels.from_scribbles(image[..., 0], image)
+    with pytest.raises(TypeError, match="scribbled must be a uint8 array, got float64"):
+        labels.from_scribbles(image, image / 255)
+    with pytest.raises(ValueError, match="pure colours"):
+        labels.from_scribbles(image, photo(seed=1))
+    scribbled, _ = bars(image, [RED])
+    with pytest.raises(ValueError, match="pure colours"):
+        labels.from_scribbles(image, scribbled, colors=[BLUE])
+    for colors in ([], [RED, RED], [[0, 0]], [[0, 0, 256]], [[0.5, 0, 0]]):
+        with pytest.raises(ValueError, match="colors must"):
+            labels.from_scribbles(image, scribbled, colors=colors)
+    with pytest.raises(ValueError, match="tolerance must be in"):
+        labels.from_scribbles(image, scribbled, tolerance=200)
+    with pytest.raises(ValueError, match="got no pixel"):
+        labels.from_scribbles(image[:0], image[:0])
+
+
+def test_one_stroke_whose_color_cannot_be_told_is_an_error_not_a_missing_class() -> None:
+    image = photo(96, 128)
+    scribbled, _ = bars(image, [BLACK, WHITE], 8)
+    ramp = np.linspace(0, 255, 80).round().astype(np.uint8)
+    scribbled[70:78, 20:100] = np.stack([ramp, 255 - ramp, ramp[::-1] // 3], -1)
+    with pytest.raises(ValueError, match="got 2 such colours"):
+        labels.from_scribbles(image, scribbled)
+
+
+def test_one_pixel_wide_image() -> None:
+    image = np.full((40, 1, 3), 100, np.uint8)
+    scribbled = image.copy()
+    scribbled[:8], scribbled[30:] = 0, 255
+    marks, _ = labels.from_scribbles(image, scribbled)
+    assert marks[:, 0].tolist() == [0] * 8 + [255] * 22 + [1] * 10
+
+
+def test_transparent_layer_of_strokes(tmp_path: Path) -> None:
+    image = photo()
+    layer = np.zeros((60, 80, 4), np.uint8)
+    layer[5:9, 5:40] = (*RED, 255)
+    layer[40:44, 5:40] = (*BLUE, 255)
+    marks, colors = labels.read_scribbles(save(tmp_path / "layer.png", layer), image)
+    assert colors.tolist() == [list(BLUE), list(RED)]
+    assert (marks == 1).sum() == (marks == 0).sum() == 4 * 35
