@@ -66,10 +66,12 @@ CFW_INLINE void stencil_row_of(const T* stencil, int64_t pitch, int y, int x0, R
     backward[k] = stencil_row(stencil, pitch, y - kTapDy[k], k) + x0 - kTapDx[k];
   }
   for (int i = begin; i < end; i += Simd<T>::lanes) {
-    Vector<T> centre[kClasses], sum[kClasses];
+    // Several sums a class: one would be a chain of 24 additions that wait for each other.
+    constexpr int kSums = kClasses == 1 ? 4 : 2;
+    Vector<T> centre[kClasses], sum[kClasses][kSums];
     for (int q = 0; q < kClasses; ++q) {
       centre[q] = load(x[kReach] + q * kRingWidth + i);
-      sum[q] = Vector<T>{};
+      for (int s = 0; s < kSums; ++s) sum[q][s] = Vector<T>{};
     }
 #pragma GCC unroll 12
     for (int k = 0; k < kTaps; ++k) {
@@ -77,17 +79,16 @@ CFW_INLINE void stencil_row_of(const T* stencil, int64_t pitch, int y, int x0, R
       CFW_PIN(w);
 #pragma GCC unroll 4
       for (int q = 0; q < kClasses; ++q)
-        sum[q] += w * (load(x[kReach + kTapDy[k]] + q * kRingWidth + i + kTapDx[k]) - centre[q]);
-    }
-#pragma GCC unroll 12
-    for (int k = 0; k < kTaps; ++k) {
-      Vector<T> w = load(backward[k] + i);
+        sum[q][2 * k % kSums] += w * (load(x[kReach + kTapDy[k]] + q * kRingWidth + i + kTapDx[k]) - centre[q]);
+      w = load(backward[k] + i);
       CFW_PIN(w);
 #pragma GCC unroll 4
       for (int q = 0; q < kClasses; ++q)
-        sum[q] += w * (load(x[kReach - kTapDy[k]] + q * kRingWidth + i - kTapDx[k]) - centre[q]);
+        sum[q][(2 * k + 1) % kSums] += w * (load(x[kReach - kTapDy[k]] + q * kRingWidth + i - kTapDx[k]) - centre[q]);
     }
-    for (int q = 0; q < kClasses; ++q) emit(i, q, centre[q], sum[q]);
+    for (int q = 0; q < kClasses; ++q)
+      for (int s = 1; s < kSums; ++s) sum[q][0] += sum[q][s];
+    for (int q = 0; q < kClasses; ++q) emit(i, q, centre[q], sum[q][0]);
   }
 }
 
