@@ -12,7 +12,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constr
 
 SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc closedform_wsss -name '*.py' -o -name '*.h' -o -name '*.cpp')
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench picture clean
 
 $(VENV)/torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,8 +28,12 @@ comma := ,
 demo: $(VENV)/examples
 	$(BIN)/closedform-wsss demo --output demo
 
+# The picture of the README, from the one that the demonstration writes.
+picture: demo
+	$(BIN)/python -c "from PIL import Image; Image.open('demo/demo.png').save('docs/_static/demo.jpg', quality=88)"
+
 test: $(VENV)/test
-	$(BIN)/python -m pytest --import-mode=importlib
+	$(BIN)/pytest
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check .
@@ -37,7 +41,7 @@ lint: $(VENV)/lint
 	$(BIN)/mypy
 
 docs: $(VENV)/docs
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/kernels.py

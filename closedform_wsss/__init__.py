@@ -1,5 +1,13 @@
 """Losses and post-processors for weakly-supervised semantic segmentation."""
 
+try:
+    from closedform_wsss import _C as _C
+except ImportError as error:
+    raise ImportError(
+        "closedform_wsss: the compiled extension closedform_wsss._C is missing. In a checkout of the source, run "
+        "`pip install .` and start Python in another folder, or `pip install -e .`"
+    ) from error
+
 from closedform_wsss import functional, labels, metrics, nn
 from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks

@@ -23,12 +23,11 @@ class MattingLaplacian:
 
     .. math::
         L_{ij} = \sum_{k: i, j \in w_k} \Big[ \delta_{ij} - \frac{1}{|w|} \Big(1 + (I_i - \mu_k)^\top
-            \big(\Sigma_k + \tfrac{\varepsilon}{|w|} \mathrm{Id}\big)^{-1} (I_j - \mu_k)\Big) \Big].
+            \left(\Sigma_k + \tfrac{\varepsilon}{|w|} \mathrm{Id}\right)^{-1} (I_j - \mu_k)\Big) \Big].
 
     L is symmetric and positive semi-definite, its rows sum to zero (exactly: ``L @ constant`` is 0), and
     :math:`x^\top L x` is small where x is locally an affine function of the colours. What depends on the image is
-    computed
-    once, in float64, and reused by every product: with ``radius=1`` a stencil of 12 coefficients a pixel
+    computed once, in float64, and reused by every product: with ``radius=1`` a stencil of 12 coefficients a pixel
     (about 55 bytes in float32). The operator is a constant: gradients flow through x, never into the image.
 
     Args:
@@ -45,7 +44,7 @@ class MattingLaplacian:
             not fit the image.
 
     Reference:
-        A. Levin, D. Lischinski, Y. Weiss: A closed-form solution to natural image matting. TPAMI 2008.
+        Levin, Lischinski, Weiss: A closed-form solution to natural image matting. TPAMI 2008.
 
     Example:
         >>> import torch, closedform_wsss

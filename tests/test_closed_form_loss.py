@@ -79,7 +79,7 @@ def test_gradients(form, radius):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_vanishes_at_the_closed_form_solution(form):
+def test_least_at_the_closed_form_solution(form):
     _, target, image = problem((12, 13), n=1)
     alpha = solve_matting(image, target, num_classes=3, tol=1e-10, eps=1e-4)
     alpha.requires_grad_()

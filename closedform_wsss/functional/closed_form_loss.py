@@ -89,7 +89,7 @@ def closed_form_loss(
 
     Reference:
         Yao, Ortiz, Bonnin-Pascual: A weakly-supervised semantic segmentation approach based on a closed-form matting
-        solution. -- A. Levin, D. Lischinski, Y. Weiss: A closed-form solution to natural image matting. TPAMI 2008.
+        solution. -- Levin, Lischinski, Weiss: A closed-form solution to natural image matting. TPAMI 2008.
 
     Example:
         >>> import torch

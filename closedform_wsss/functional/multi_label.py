@@ -14,7 +14,7 @@ def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255
 
     Args:
         target: ``(N, H, W)`` integer labels; ``ignore_index`` where unmarked.
-        num_classes: C.
+        num_classes: The number of classes, C.
         ignore_index: Label that counts for no class, outside [0, C). Default 255.
 
     Returns:

@@ -109,7 +109,7 @@ def solve_matting(
             errors of about 1e-4.
         target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
             ``(N, C, H, W)``, floating point, that hold as much as ``confidence`` says.
-        num_classes: C. Default the largest mark + 1, or the channels of a soft target.
+        num_classes: The number of classes, C. Default the largest mark + 1, or the channels of a soft target.
         confidence: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
             only). Default 100.
         eps, radius: Of the Laplacian.
@@ -133,7 +133,7 @@ def solve_matting(
         ConvergenceWarning: ``max_iter`` was reached first.
 
     Reference:
-        A. Levin, D. Lischinski, Y. Weiss: A closed-form solution to natural image matting. TPAMI 2008.
+        Levin, Lischinski, Weiss: A closed-form solution to natural image matting. TPAMI 2008.
 
     Example:
         >>> image = torch.zeros(1, 3, 8, 16)

@@ -13,7 +13,7 @@ class MultiLabelHead(nn.Module):
 
     Args:
         in_channels: Channels of the features.
-        num_classes: C.
+        num_classes: The number of classes, C.
         hidden_channels: Width of the hidden layer. Default ``in_channels``.
 
     Shape:
