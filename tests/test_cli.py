@@ -278,11 +278,11 @@ def test_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert "usage: closedform-wsss" in capsys.readouterr().err
 
 
-def test_commands_are_imported_only_when_called() -> None:
+def test_commands_are_imported_only_when_called(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from closedform_wsss.cli import main\n"
         "assert main(['info']) == 0\n"
         "assert 'closedform_wsss.cli.matte' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)

@@ -71,7 +71,9 @@ def test_forked_workers_do_not_hang():
     assert len(list(loader)) == 4
 
 
-def test_import_warns_of_nothing_and_needs_no_optional_package():
+def test_import_warns_of_nothing_and_needs_no_optional_package(tmp_path):
     code = "import sys, closedform_wsss; assert not {'matplotlib', 'pymatting'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
