@@ -61,7 +61,7 @@ class MattingLaplacian:
         check_positive("MattingLaplacian", "eps", eps)
         check_radius("MattingLaplacian", radius, h, w)
         self.shape = (n, h, w)
-        self.eps, self.radius = eps, radius
+        self.image, self.eps, self.radius = image, eps, radius
         self.dtype, self.device = image.dtype, image.device
         self._operator: StencilOperator | WindowOperator
         if radius == 1 and min(h, w) >= 3:

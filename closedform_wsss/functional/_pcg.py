@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Iterations between two looks at the solution: at least so many, and this share of those done.
-LOOK_EVERY = 10
+LOOK_EVERY = 5
 LOOK_SHARE = 8
 
 

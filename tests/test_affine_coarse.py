@@ -1,0 +1,93 @@
+"""The two-level preconditioner: its coarse matrix against P^T A P, and what it is for."""
+
+import numpy as np
+import pytest
+import torch
+
+from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional import _affine_coarse
+from closedform_wsss.functional._affine_coarse import AffineCoarseSpace, cell_side, two_level
+
+
+def problem(size, channels=3, radius=1, n=2):
+    image = torch.rand(n, channels, *size, dtype=torch.float64)
+    image[:, :, : size[0] // 2] = 0.25  # a flat part, where colours say nothing
+    trusted = torch.where(torch.rand(n, *size) < 0.2, 100.0, 0.0).double()
+    laplacian = MattingLaplacian(image, radius=radius, eps=1e-4)
+    none_held = torch.zeros(n, 1, *size, dtype=torch.bool)
+
+    def product(v):
+        return laplacian.product(v, trusted)
+
+    return image, laplacian, trusted, product, AffineCoarseSpace(image, product, 2 * radius, none_held)
+
+
+def prolongation(coarse, image):
+    """P (pixels, unknowns), column by column."""
+    h, w = coarse.size
+    columns = []
+    for row in range(coarse.cells[0]):
+        for column in range(coarse.cells[1]):
+            for b in range(coarse.basis.shape[1]):
+                only = torch.zeros(h, w, dtype=torch.float64)
+                part = tuple(slice(i * coarse.side, (i + 1) * coarse.side) for i in (row, column))
+                only[part] = coarse.basis[image, b][part]
+                columns.append(only.flatten().numpy())
+    return np.stack(columns, 1)
+
+
+@pytest.mark.parametrize(("size", "radius"), [((20, 31), 1), ((7, 40), 1), ((3, 3), 1), ((1, 9), 1), ((26, 19), 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_coarse_matrix_is_galerkin(size, radius, channels):
+    _, laplacian, trusted, product, coarse = problem(size, channels, radius)
+    for n, matrix in enumerate(coarse._matrices(coarse.basis, product)):
+        P = prolongation(coarse, n)
+        A = laplacian.to_scipy(n).toarray() + np.diag(trusted[n].flatten().numpy())
+        np.testing.assert_allclose(matrix.toarray(), P.T @ A @ P, rtol=0, atol=1e-7)
+
+
+def test_correction_is_the_coarse_solution():
+    _, laplacian, trusted, _, coarse = problem((20, 31), n=1)
+    r = torch.randn(1, 2, 20, 31, dtype=torch.float64)
+    P = prolongation(coarse, 0)
+    A = laplacian.to_scipy(0).toarray() + np.diag(trusted[0].flatten().numpy())
+    expected = (P @ np.linalg.pinv(P.T @ A @ P) @ P.T @ r[0].reshape(2, -1).T.numpy()).T
+    np.testing.assert_allclose(coarse.correct(r)[0].reshape(2, -1).numpy(), expected, rtol=0, atol=1e-5)
+
+
+def test_colours_that_are_affine_in_a_cell_are_reproduced():
+    """The correction of A x is x for x in the coarse space: one step solves what Jacobi needs thousands for."""
+    _, _, _, product, coarse = problem((24, 36), n=1)
+    x = coarse._repeat(torch.randn(1, 1, *coarse.cells, dtype=torch.float64)) * coarse.basis[:, 1:2]
+    torch.testing.assert_close(coarse.correct(product(x)), x, rtol=0, atol=1e-5)
+
+
+def test_cells_that_are_held_are_left_out():
+    image, laplacian, _, _, _ = problem((24, 36), n=1)
+    held = torch.zeros(1, 1, 24, 36, dtype=torch.bool)
+    held[..., :20] = True
+    trusted = held[:, 0].double() * 100
+    coarse = AffineCoarseSpace(image, lambda v: laplacian.product(v, trusted), 2, held)
+    r = torch.randn(1, 1, 24, 36, dtype=torch.float64)
+    correction = coarse.correct(r)
+    boundary = 20 // coarse.side * coarse.side
+    assert (correction[..., :boundary] == 0).all() and (correction[..., boundary:] != 0).any()
+    everything = AffineCoarseSpace(image, lambda v: laplacian.product(v, trusted), 2, torch.ones_like(held))
+    assert (everything.correct(r) == 0).all()
+
+
+def test_preconditioner_is_symmetric_and_positive():
+    _, laplacian, trusted, product, coarse = problem((20, 31), n=1)
+    inverse = 1 / (laplacian.diagonal() + trusted[:, None])
+    precondition = two_level(coarse, product, inverse)
+    u, v = torch.randn(2, 1, 1, 20, 31, dtype=torch.float64)
+    torch.testing.assert_close((u * precondition(v)).sum(), (v * precondition(u)).sum(), rtol=1e-6, atol=1e-9)
+    assert (u * precondition(u)).sum() > 0
+
+
+def test_large_images_get_larger_cells():
+    for pixels in (10**3, 10**5, 10**7):
+        side = cell_side(pixels, 3, 2)
+        assert side % 2 == 0 and side >= _affine_coarse.SMALLEST_CELL
+        assert 4 * pixels / side**2 <= _affine_coarse.MAX_UNKNOWNS
+    assert cell_side(100, 3, 8) == 16
