@@ -122,6 +122,19 @@ class MattingLaplacian:
         """The diagonal of L, ``(N, 1, H, W)``."""
         return self._operator.diagonal()
 
+    def windows_per_pixel(self) -> Tensor:
+        """The number of windows that contain a pixel, ``(1, 1, H, W)``: an upper bound of L.
+
+        The block of a window has eigenvalues in [0, 1], so x^T L x <= sum over pixels of their number times x^2.
+        """
+
+        def along(size: int) -> Tensor:
+            window = min(2 * self.radius + 1, size)
+            i = torch.arange(size, device=self.device)
+            return torch.minimum(i, torch.tensor(size - window)) - (i - window + 1).clamp_min(0) + 1
+
+        return (along(self.shape[1])[:, None] * along(self.shape[2])).to(self.dtype)[None, None]
+
     def _entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, columns and values of image n."""
         if not 0 <= n < self.shape[0]:

@@ -154,6 +154,19 @@ def test_dtypes():
         laplacian @ x.double()
 
 
+@pytest.mark.parametrize(("size", "radius"), [((6, 7), 1), ((2, 5), 1), ((1, 1), 1), ((7, 8), 3)])
+def test_windows_per_pixel_bound_the_operator(size, radius):
+    """Counted by hand, and diag(count) - L is positive semi-definite, for noise too."""
+    laplacian = MattingLaplacian(torch.rand(1, 3, *size, dtype=torch.float64).round(decimals=1), radius=radius)
+    h, w = (min(2 * radius + 1, s) for s in size)
+    expected = np.zeros(size)
+    for y in range(size[0] - h + 1):
+        for x in range(size[1] - w + 1):
+            expected[y : y + h, x : x + w] += 1
+    np.testing.assert_array_equal(laplacian.windows_per_pixel()[0, 0].numpy(), expected)
+    assert np.linalg.eigvalsh(np.diag(expected.ravel()) - dense(laplacian)).min() > -1e-9
+
+
 def test_confidence():
     laplacian = MattingLaplacian(torch.rand(2, 3, 8, 8))
     x, confidence = torch.rand(2, 2, 8, 8), torch.rand(2, 8, 8)

@@ -146,6 +146,27 @@ def test_says_that_it_did_not_converge():
     assert not info.converged and info.iterations == 5
 
 
+def test_an_odd_pixel_does_not_upset_the_solver():
+    """Bright specks on a smooth ground: rows of L with tiny diagonals, where Jacobi's largest eigenvalue hides."""
+    ramp = torch.linspace(0.1, 0.2, 40)
+    image = (ramp[:, None] + ramp).expand(1, 3, 40, 40).clone() + torch.rand(1, 3, 40, 40) * 2e-3
+    image[:, :, 3::9, 4::9] += torch.tensor([0.5, 0.2, 0.05])[:, None, None]
+    target = torch.full((1, 40, 40), 255)
+    target[0, 2, 2:20], target[0, 36, 10:38] = 0, 1
+    alpha, info = solve_matting(image, target, return_info=True)
+    assert info.converged and info.iterations < 200
+    assert (alpha[0].double() - direct(image[0], target[0], 2)).abs().max() < 2e-3
+
+
+def test_a_broken_operator_is_reported(monkeypatch):
+    """Divergence gives a warning and finite values, never NaN."""
+    monkeypatch.setattr("closedform_wsss.functional._affine_coarse.DAMPING", -50.0)
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    with pytest.warns(ConvergenceWarning):
+        alpha, info = solve_matting(image, target, return_info=True, max_iter=300)
+    assert alpha.isfinite().all() and not info.converged
+
+
 def test_callback_reports_progress():
     seen = []
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)

@@ -20,7 +20,8 @@ from torch import Tensor
 # A direct solver is quick up to about here; larger images get larger cells.
 MAX_UNKNOWNS = 16_000
 SMALLEST_CELL = 6
-POWER_STEPS = 10
+DAMPING = 1.5  # below 2, see two_level
+RIDGE = 1e-9  # relative, against rounding
 
 Product = Callable[[Tensor], Tensor]
 
@@ -142,26 +143,20 @@ def _regular(matrix: sp.csc_array) -> sp.csc_array:
     """Functions that vanish (colours that do not vary in a cell) get a 1; the rest a ridge against rounding."""
     diagonal = matrix.diagonal()
     floor = 1e-12 * max(diagonal.max(initial=0.0), 1e-300)
-    return (matrix + sp.diags_array(np.where(diagonal <= floor, 1.0, 1e-9 * diagonal))).tocsc()
+    return (matrix + sp.diags_array(np.where(diagonal <= floor, 1.0, RIDGE * diagonal))).tocsc()
 
 
-def two_level(coarse: AffineCoarseSpace, product: Product, inverse_diagonal: Tensor) -> Product:
+def two_level(coarse: AffineCoarseSpace, product: Product, bound: Tensor) -> Product:
     """The preconditioner r -> x: damped Jacobi, coarse correction, damped Jacobi (symmetric, as CG wants it).
 
     Args:
         coarse: The coarse space.
         product: The operator A.
-        inverse_diagonal: ``(N, 1, H, W)``.
+        bound: ``(N, 1, H, W)``, a diagonal matrix B with A <= B. Below twice B^-1 the smoother is sure to be positive
+            definite, where the diagonal of A would need its largest eigenvalue: an estimate of that fails when
+            one odd pixel has it.
     """
-    # Largest eigenvalue of D^-1 A by power iteration; the damping suits the upper three quarters of the spectrum.
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn(inverse_diagonal.shape, generator=generator, dtype=torch.float32).to(inverse_diagonal)
-    largest = torch.ones_like(v[:, :, :1, :1])
-    for _ in range(POWER_STEPS):
-        v = v / torch.linalg.vector_norm(v, dim=(2, 3), keepdim=True).clamp_min(1e-30)
-        v = inverse_diagonal * product(v)
-        largest = torch.linalg.vector_norm(v, dim=(2, 3), keepdim=True)
-    smooth = inverse_diagonal / (0.65 * largest.clamp_min(1e-3))
+    smooth = DAMPING / bound
 
     def precondition(r: Tensor) -> Tensor:
         x = smooth * r

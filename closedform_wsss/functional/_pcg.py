@@ -68,6 +68,8 @@ def pcg(
         if iterations == next_look:
             next_look += max(LOOK_EVERY, iterations // LOOK_SHARE)
             moved, moved_before = (x - before).abs().amax((2, 3)).double(), moved
+            if not bool(torch.isfinite(moved).all()):  # diverged: give the last good x, and say that it is none
+                return PCGResult(before, iterations, torch.full_like(error, torch.inf), torch.zeros_like(done))
             before = x
             rate = (moved / moved_before.clamp_min(1e-300)).clamp(0.5, 0.999)
             estimate = torch.where(moved_before.isinf(), torch.inf, moved * rate / (1 - rate))

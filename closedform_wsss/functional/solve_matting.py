@@ -227,15 +227,14 @@ def solve(
 
 def _preconditioner(laplacian: MattingLaplacian, trusted: Tensor) -> Callable[[Tensor], Tensor]:
     exact = MattingLaplacian(laplacian.image.double(), eps=laplacian.eps, radius=laplacian.radius)
-    diagonal = laplacian.diagonal()
     coarse = AffineCoarseSpace(
         laplacian.image,
         lambda v: exact.product(v, trusted.double()),
         reach=2 * laplacian.radius,
-        held=trusted[:, None] > diagonal,
+        held=trusted[:, None] > laplacian.diagonal(),
     )
-    inverse = 1 / (diagonal + trusted[:, None]).clamp_min(torch.finfo(laplacian.dtype).tiny)
-    return two_level(coarse, lambda v: laplacian.product(v, trusted), inverse)
+    bound = laplacian.windows_per_pixel() + trusted[:, None]
+    return two_level(coarse, lambda v: laplacian.product(v, trusted), bound)
 
 
 def _solve_marks(
