@@ -164,6 +164,6 @@ class MattingLaplacian:
     def solve(self, target: Tensor, **options: Any) -> Any:
         """The closed-form solution for marks on these images: :func:`closedform_wsss.functional.solve_matting` with its
         options, without building the operator again."""
-        from closedform_wsss.functional.solve_matting import solve
+        from closedform_wsss.functional._solve import solve
 
         return solve(self, target, **options)

@@ -1,0 +1,207 @@
+"""Solve (L + D) alpha = D s: what :func:`solve_matting` and :meth:`MattingLaplacian.solve` share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._checks import (
+    check_device,
+    check_finite,
+    check_maps,
+    check_positive,
+    check_target,
+    reads_values,
+)
+from closedform_wsss.functional._affine_coarse import AffineCoarseSpace, two_level
+from closedform_wsss.functional._pcg import PCGResult, pcg
+from closedform_wsss.laplacian import MattingLaplacian
+
+WHERE = "solve_matting"
+Callback = Callable[[int, float], None]
+
+
+class ConvergenceWarning(UserWarning):
+    """The solver stopped at ``max_iter`` before the estimated error was below ``tol``."""
+
+
+@dataclass(frozen=True)
+class SolveInfo:
+    """How a solve went.
+
+    Attributes:
+        iterations: Preconditioned conjugate-gradient iterations.
+        error: Estimated largest error of alpha, over all images and classes.
+        converged: Whether every image and class got below ``tol``.
+    """
+
+    iterations: int
+    error: float
+    converged: bool
+
+
+@torch.no_grad()
+def solve(
+    laplacian: MattingLaplacian,
+    target: Tensor,
+    *,
+    num_classes: int | None = None,
+    confidence: float | Tensor = 100.0,
+    tol: float = 1e-3,
+    max_iter: int = 2000,
+    initial: Tensor | None = None,
+    ignore_index: int = 255,
+    callback: Callback | None = None,
+    return_info: bool = False,
+) -> Tensor | tuple[Tensor, SolveInfo]:
+    """:func:`solve_matting` on an operator that exists already, with its options."""
+    check_positive(WHERE, "tol", tol)
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
+        raise ValueError(f"{WHERE}: max_iter must be an integer >= 1, got {max_iter!r}")
+    soft = isinstance(target, Tensor) and target.is_floating_point()
+    num_classes = _check_problem(laplacian, target, soft, num_classes, ignore_index)
+    trusted = _trusted(laplacian, confidence)
+    if not soft:
+        trusted = trusted * (target != ignore_index)
+    _check_every_image(trusted)
+    if initial is not None:
+        check_maps(WHERE, "initial", initial, laplacian.shape[0], laplacian.device)
+        if initial.shape != (laplacian.shape[0], num_classes, *laplacian.shape[1:]):
+            raise ValueError(
+                f"{WHERE}: initial must be (N, C, H, W) = {(laplacian.shape[0], num_classes, *laplacian.shape[1:])}, "
+                f"got shape {tuple(initial.shape)}"
+            )
+        check_finite(WHERE, "initial", initial)
+        initial = initial.to(laplacian.dtype)
+
+    def run(values: Tensor, start: Tensor) -> PCGResult:
+        return pcg(
+            lambda v: laplacian.product(v, trusted),
+            _preconditioner(laplacian, trusted) if values.numel() else lambda r: r,
+            trusted[:, None] * values,
+            start,
+            tol=tol,
+            max_iter=max_iter,
+            callback=callback,
+        )
+
+    if soft:
+        values = target.to(laplacian.dtype)
+        result = run(values, values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial)
+        alpha = result.x
+    else:
+        alpha, result = _solve_marks(run, target, num_classes, ignore_index, initial, laplacian.dtype)
+    info = SolveInfo(
+        iterations=result.iterations,
+        error=float(result.error.max()) if result.error.numel() else 0.0,
+        converged=bool(result.converged.all()),
+    )
+    if not info.converged:
+        warnings.warn(
+            f"{WHERE}: stopped after {info.iterations} iterations with an estimated error of {info.error:.2g} in "
+            f"alpha, above tol {tol:g}: raise max_iter, or eps, or mark more",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return (alpha, info) if return_info else alpha
+
+
+def _preconditioner(laplacian: MattingLaplacian, trusted: Tensor) -> Callable[[Tensor], Tensor]:
+    exact = MattingLaplacian(laplacian.image.double(), eps=laplacian.eps, radius=laplacian.radius)
+    coarse = AffineCoarseSpace(
+        laplacian.image,
+        lambda v: exact.product(v, trusted.double()),
+        reach=2 * laplacian.radius,
+        held=trusted[:, None] > laplacian.diagonal(),
+    )
+    bound = laplacian.windows_per_pixel() + trusted[:, None]
+    return two_level(coarse, lambda v: laplacian.product(v, trusted), bound)
+
+
+def _solve_marks(
+    run: Callable[[Tensor, Tensor], PCGResult],
+    target: Tensor,
+    num_classes: int,
+    ignore_index: int,
+    initial: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, PCGResult]:
+    """Solve for the classes that an image is marked with, but one: (L + D) 1 = D 1, so the mattes add up to 1.
+
+    Each image's classes are put in order of their marks; the first comes free, those without marks are 0.
+    """
+    n, h, w = target.shape
+    label = torch.where(target == ignore_index, num_classes, target).long().flatten(1)
+    marks = torch.zeros(n, num_classes + 1, dtype=torch.long, device=target.device)
+    marks = marks.scatter_add_(1, label, torch.ones_like(label))[:, :num_classes]
+    order = marks.argsort(dim=1, descending=True, stable=True)
+    solved = int((marks > 0).sum(1).max()) - 1 if n else 0
+    free, rest = order[:, :1], order[:, 1 : solved + 1]
+    values = (target[:, None] == rest[:, :, None, None]).to(dtype)
+    if initial is None:
+        share = marks.gather(1, rest).to(dtype) / marks.sum(1, keepdim=True)
+        start = share[:, :, None, None].expand_as(values)
+    else:
+        start = initial.gather(1, rest[:, :, None, None].expand_as(values))
+    result = run(values, start.contiguous())
+    alpha = values.new_zeros(n, num_classes, h, w)
+    alpha.scatter_(1, rest[:, :, None, None].expand_as(values), result.x)
+    alpha.scatter_(1, free[:, :, None, None].expand(n, 1, h, w), 1 - result.x.sum(1, keepdim=True))
+    return alpha, result
+
+
+def _check_problem(
+    laplacian: MattingLaplacian, target: Tensor, soft: bool, num_classes: int | None, ignore_index: int
+) -> int:
+    """Check the target; return the number of classes."""
+    n, h, w = laplacian.shape
+    if num_classes is not None and (
+        isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1
+    ):
+        raise ValueError(f"{WHERE}: num_classes must be an integer >= 1, got {num_classes!r}")
+    if soft:
+        check_maps(WHERE, "target", target, n, laplacian.device)
+        check_finite(WHERE, "target", target)
+        if num_classes not in (None, target.shape[1]):
+            raise ValueError(
+                f"{WHERE}: num_classes must be the {target.shape[1]} channels of a soft target, got {num_classes}"
+            )
+        num_classes = target.shape[1]
+    else:
+        check_target(WHERE, target, n, laplacian.device, num_classes, ignore_index)
+        if num_classes is None:
+            marks = target[target != ignore_index]
+            num_classes = int(marks.max()) + 1 if marks.numel() else 1
+    if tuple(target.shape[-2:]) != (h, w):
+        raise ValueError(f"{WHERE}: target must have the image's size ({h}, {w}), got shape {tuple(target.shape)}")
+    return num_classes
+
+
+def _trusted(laplacian: MattingLaplacian, confidence: float | Tensor) -> Tensor:
+    """lambda D as a map ``(N, H, W)``."""
+    if not isinstance(confidence, Tensor):
+        check_positive(WHERE, "confidence", confidence)
+        return torch.full(laplacian.shape, confidence, dtype=laplacian.dtype, device=laplacian.device)
+    if confidence.shape != laplacian.shape:
+        raise ValueError(
+            f"{WHERE}: confidence must be a number or (N, H, W) = {laplacian.shape}, "
+            f"got shape {tuple(confidence.shape)}"
+        )
+    check_device(WHERE, "confidence", confidence, laplacian.device)
+    check_finite(WHERE, "confidence", confidence)
+    if reads_values(confidence) and not bool((confidence >= 0).all()):
+        raise ValueError(f"{WHERE}: confidence must be >= 0, got {confidence.min().item():g}")
+    return confidence.to(laplacian.dtype)
+
+
+def _check_every_image(trusted: Tensor) -> None:
+    """Without one trusted pixel any constant solves the system."""
+    bare = (trusted.flatten(1) > 0).any(1).logical_not().nonzero().flatten().tolist() if trusted.numel() else []
+    if bare:
+        raise ValueError(
+            f"{WHERE}: every image needs at least one marked pixel, got none in image {bare[0]} of the batch"
+        )
