@@ -40,13 +40,6 @@ def reads_values(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" if _value_checks is None else _value_checks
 
 
-def shape_of(value: object) -> str:
-    """What a message says it got."""
-    if isinstance(value, Tensor):
-        return f"{value.dtype} of shape {tuple(value.shape)}".removeprefix("torch.")
-    return f"{type(value).__name__} {value!r}"
-
-
 def check_option(where: str, name: str, value: Any, options: Sequence[Any]) -> None:
     """One of a few values."""
     if value not in options:
@@ -78,8 +71,14 @@ def check_image(where: str, image: Tensor) -> Tensor:
     """Image ``(N, D, H, W)`` in [0, 1] or uint8 -> floating point (float32 unless it is float64), detached."""
     if not isinstance(image, Tensor):
         raise TypeError(f"{where}: image must be a tensor (N, D, H, W), got {type(image).__name__}")
-    if image.ndim != 4 or image.shape[1] < 1:
+    if image.ndim != 4 or 0 in image.shape[1:]:
         raise ValueError(f"{where}: image must be (N, D, H, W) in [0, 1], got shape {tuple(image.shape)}")
+    # Any number of channels is allowed, so (N, H, W, 3) would pass for an image of H channels and be quietly wrong.
+    if image.shape[1] > 16 and image.shape[3] in (1, 3, 4):
+        raise ValueError(
+            f"{where}: image must be (N, D, H, W) in [0, 1], got shape {tuple(image.shape)} with the channels last: "
+            "pass image.permute(0, 3, 1, 2)"
+        )
     if image.dtype == torch.uint8:
         return image.float() / 255
     if not image.is_floating_point():
@@ -125,7 +124,7 @@ def check_target(
     """Labels ``(n, H, W)``: integers in [0, num_classes), or any >= 0 if that is None, or ignore_index."""
     if not isinstance(target, Tensor):
         raise TypeError(f"{where}: target must be an integer tensor (N, H, W), got {type(target).__name__}")
-    if target.ndim != 3 or target.shape[0] != n:
+    if target.ndim != 3 or target.shape[0] != n or 0 in target.shape[1:]:
         raise ValueError(f"{where}: target must be (N, H, W) with N = {n} images, got shape {tuple(target.shape)}")
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TypeError(f"{where}: target must be an integer tensor, got {target.dtype}")
@@ -144,6 +143,12 @@ def check_target(
                 f"{where}: target must hold {allowed} or ignore_index {ignore_index}, "
                 f"got {sorted(set(wrong[:1000].tolist()))[:5]}"
             )
+
+
+def check_tensor(where: str, name: str, value: object) -> None:
+    """A tensor, not a list or an array."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{where}: {name} must be a tensor, got {type(value).__name__}")
 
 
 def check_finite(where: str, name: str, value: Tensor) -> None:

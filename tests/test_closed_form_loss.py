@@ -252,6 +252,15 @@ def wrong_label(value):
         ),
         ({"target": wrong_label(-1)}, ValueError, r"target must hold .* got \[-1\]"),
         ({"target": TARGET.to("meta")}, ValueError, r"target must be on the image's device cpu, got meta"),
+        (
+            {"image": torch.rand(1, 24, 32, 3)},
+            ValueError,
+            r"image must be .* got shape \(1, 24, 32, 3\) with the channels last",
+        ),
+        ({"image": IMAGE[:, :, :0]}, ValueError, r"image must be \(N, D, H, W\) .*, got shape \(1, 3, 0, 9\)"),
+        ({"target": TARGET[:, :0]}, ValueError, r"target must be \(N, H, W\).*got shape \(1, 0, 9\)"),
+        ({"class_weight": [1, 1, 1]}, TypeError, r"class_weight must be a tensor, got list"),
+        ({"class_present": [[1, 1, 1]]}, TypeError, r"class_present must be a tensor, got list"),
         ({"image": IMAGE[0]}, ValueError, r"image must be \(N, D, H, W\) in \[0, 1\], got shape \(3, 8, 9\)"),
         (
             {"image": IMAGE * 255},

@@ -17,6 +17,7 @@ from closedform_wsss._checks import (
     check_positive,
     check_radius,
     check_target,
+    check_tensor,
     reads_values,
 )
 from closedform_wsss._stencil import StencilOperator
@@ -142,6 +143,7 @@ def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor 
     n, classes = logits.shape[:2]
     weight = torch.ones(n, classes, device=logits.device, dtype=torch.float64)
     if class_weight is not None:
+        check_tensor(WHERE, "class_weight", class_weight)
         if class_weight.shape != (classes,):
             raise ValueError(
                 f"{WHERE}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}"
@@ -151,6 +153,7 @@ def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor 
             raise ValueError(f"{WHERE}: class_weight must be >= 0, got {class_weight.tolist()}")
         weight = weight * class_weight.detach()
     if class_present is not None:
+        check_tensor(WHERE, "class_present", class_present)
         if class_present.shape != (n, classes):
             raise ValueError(
                 f"{WHERE}: class_present must be (N, C) = ({n}, {classes}), got shape {tuple(class_present.shape)}"
