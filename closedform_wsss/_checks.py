@@ -156,3 +156,23 @@ def check_finite(where: str, name: str, value: Tensor) -> None:
     if reads_values(value) and not bool(torch.isfinite(value).all()):
         found = "NaN" if bool(torch.isnan(value).any()) else "infinite"
         raise ValueError(f"{where}: {name} must be finite, got {found} values")
+
+
+def check_cell_size(where: str, cell_size: int) -> None:
+    """The side of a superpixel's cell, in pixels."""
+    if isinstance(cell_size, bool) or not isinstance(cell_size, int):
+        raise TypeError(f"{where}: cell_size must be an integer >= 1, got {type(cell_size).__name__} {cell_size!r}")
+    if cell_size < 1:
+        raise ValueError(f"{where}: cell_size must be an integer >= 1, got {cell_size}")
+
+
+def check_count(where: str, name: str, value: int, least: int) -> None:
+    """An integer, at least so large."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{where}: {name} must be an integer >= {least}, got {value!r}")
+
+
+def check_probability(where: str, name: str, value: float) -> None:
+    """A number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{where}: {name} must be a number in [0, 1], got {value!r}")

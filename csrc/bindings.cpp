@@ -49,19 +49,64 @@ void matting_loss(Address stencil, Address x, Address target, Address weight, do
                residual, at<double>(loss), at<T>(gradient), N, C, H, W, threads);
 }
 
+template <class T>
+void superpixel_pool(Address x, Address q, Address s, int64_t N, int C, int H, int W, int S, int threads) {
+  CFW_DISPATCH(superpixel_pool, at<T>(x), at<T>(q), at<T>(s), N, C, H, W, S, threads);
+}
+
+template <class T>
+void superpixel_unpool(Address s, Address q, Address x, int64_t N, int C, int H, int W, int S, int threads) {
+  CFW_DISPATCH(superpixel_unpool, at<T>(s), at<T>(q), at<T>(x), N, C, H, W, S, threads);
+}
+
+template <class T>
+void superpixel_dot(Address x, Address s, Address d, int64_t N, int C, int H, int W, int S, int threads) {
+  CFW_DISPATCH(superpixel_dot, at<T>(x), at<T>(s), at<T>(d), N, C, H, W, S, threads);
+}
+
+template <class T>
+void superpixel_assign(Address features, Address centers, Address q, int64_t N, int F, int H, int W, int S,
+                       int threads) {
+  CFW_DISPATCH(superpixel_assign, at<T>(features), at<T>(centers), at<T>(q), N, F, H, W, S, threads);
+}
+
+template <class T>
+void superpixel_update(Address features, Address centers, Address updated, int64_t N, int F, int H, int W, int S,
+                       int threads) {
+  CFW_DISPATCH(superpixel_update, at<T>(features), at<T>(centers), at<T>(updated), N, F, H, W, S, threads);
+}
+
+template <class T>
+void asam_affinity(Address q, Address result, int64_t N, int H, int W, int S, int threads) {
+  CFW_DISPATCH(asam_affinity, at<T>(q), at<T>(result), N, H, W, S, threads);
+}
+
+template <class T>
+void asam_step(Address A, Address s, Address y, int64_t N, int C, int h, int w, bool transposed, int threads) {
+  CFW_DISPATCH(asam_step, at<T>(A), at<T>(s), at<T>(y), N, C, h, w, transposed, threads);
+}
+
 }  // namespace
+
+// One Python name a type: <kernel>_f32 and <kernel>_f64.
+#define CFW_BIND(kernel)                            \
+  m.def(#kernel "_f32", &kernel<float>, nogil);     \
+  m.def(#kernel "_f64", &kernel<double>, nogil)
 
 PYBIND11_MODULE(_C, m) {
   m.doc() = "Kernels of closedform_wsss on addresses and sizes; see closedform_wsss._ops.";
   const py::call_guard<py::gil_scoped_release> nogil;
 
-  // One Python name a type: <kernel>_f32 and <kernel>_f64.
-  m.def("matting_stencil_f32", &matting_stencil<float>, nogil);
-  m.def("matting_stencil_f64", &matting_stencil<double>, nogil);
-  m.def("matting_product_f32", &matting_product<float>, nogil);
-  m.def("matting_product_f64", &matting_product<double>, nogil);
-  m.def("matting_loss_f32", &matting_loss<float>, nogil);
-  m.def("matting_loss_f64", &matting_loss<double>, nogil);
+  CFW_BIND(matting_stencil);
+  CFW_BIND(matting_product);
+  CFW_BIND(matting_loss);
+  CFW_BIND(superpixel_pool);
+  CFW_BIND(superpixel_unpool);
+  CFW_BIND(superpixel_dot);
+  CFW_BIND(superpixel_assign);
+  CFW_BIND(superpixel_update);
+  CFW_BIND(asam_affinity);
+  CFW_BIND(asam_step);
 
   m.def("stencil_pitch", &cfw::stencil_pitch, "Columns of a stencil's rows for an image of this width.");
   m.attr("TAPS") = cfw::kTaps;

@@ -76,3 +76,83 @@ def hard_images(size: tuple[int, int] = (9, 11)) -> dict[str, np.ndarray]:
         "two colours": np.array([0.9, 0.2, 0.1])[:, None, None] * half + (1 - half) * 0.4,
         "half flat, half photo": photo * half,
     }
+
+
+def neighbours(y: int, x: int, cell_size: int, grid: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """(k, row, column) of the superpixels around pixel (y, x) that exist."""
+    cells = []
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            row, column = y // cell_size + dy, x // cell_size + dx
+            if 0 <= row < grid[0] and 0 <= column < grid[1]:
+                cells.append((3 * (dy + 1) + dx + 1, row, column))
+    return cells
+
+
+def _walk(height: int, width: int, cell_size: int):
+    """Every (y, x, k, row, column) of an image."""
+    grid = (int(np.ceil(height / cell_size)), int(np.ceil(width / cell_size)))
+    for y in range(height):
+        for x in range(width):
+            for k, row, column in neighbours(y, x, cell_size, grid):
+                yield y, x, k, row, column
+
+
+def _cells(height: int, width: int, cell_size: int, *leading: int) -> np.ndarray:
+    return np.zeros((*leading, int(np.ceil(height / cell_size)), int(np.ceil(width / cell_size))))
+
+
+def superpixel_sums(x: np.ndarray, q: np.ndarray, cell_size: int) -> np.ndarray:
+    """x (C, H, W), q (9, H, W) -> sums (C, h, w), pixel by pixel."""
+    s = _cells(*q.shape[1:], cell_size, len(x))
+    for y, column_, k, row, column in _walk(*q.shape[1:], cell_size):
+        s[:, row, column] += q[k, y, column_] * x[:, y, column_]
+    return s
+
+
+def superpixel_spread(s: np.ndarray, q: np.ndarray, cell_size: int) -> np.ndarray:
+    """s (C, h, w), q (9, H, W) -> x (C, H, W)."""
+    x = np.zeros((len(s), *q.shape[1:]))
+    for y, column_, k, row, column in _walk(*q.shape[1:], cell_size):
+        x[:, y, column_] += q[k, y, column_] * s[:, row, column]
+    return x
+
+
+def superpixel_products(x: np.ndarray, s: np.ndarray, cell_size: int) -> np.ndarray:
+    """x (C, H, W), s (C, h, w) -> inner products (9, H, W)."""
+    d = np.zeros((9, *x.shape[1:]))
+    for y, column_, k, row, column in _walk(*x.shape[1:], cell_size):
+        d[k, y, column_] = x[:, y, column_] @ s[:, row, column]
+    return d
+
+
+def soft_assignment(features: np.ndarray, centers: np.ndarray, cell_size: int) -> np.ndarray:
+    """features (F, H, W), centers (F, h, w) -> q (9, H, W)."""
+    q = np.zeros((9, *features.shape[1:]))
+    for y, column_, k, row, column in _walk(*features.shape[1:], cell_size):
+        q[k, y, column_] = np.exp(-((features[:, y, column_] - centers[:, row, column]) ** 2).sum())
+    return q / q.sum(0)
+
+
+def shared_pixels(q: np.ndarray, cell_size: int) -> np.ndarray:
+    """B (25, h, w): how much superpixels share their pixels with the 5 x 5 around them."""
+    shared = _cells(*q.shape[1:], cell_size, 25)
+    grid = shared.shape[1:]
+    for y, x, a, row, column in _walk(*q.shape[1:], cell_size):
+        for b, other_row, other_column in neighbours(y, x, cell_size, grid):
+            k = 5 * (other_row - row + 2) + other_column - column + 2
+            shared[k, row, column] += q[a, y, x] * q[b, y, x]
+    return shared
+
+
+def asam_matrix(affinity: np.ndarray) -> np.ndarray:
+    """The dense matrix (h w, h w) of an affinity (25, h, w)."""
+    _, h, w = affinity.shape
+    A = np.zeros((h * w, h * w))
+    for row in range(h):
+        for column in range(w):
+            for k in range(25):
+                y, x = row + k // 5 - 2, column + k % 5 - 2
+                if 0 <= y < h and 0 <= x < w:
+                    A[row * w + column, y * w + x] = affinity[k, row, column]
+    return A

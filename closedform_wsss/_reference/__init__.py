@@ -1,8 +1,31 @@
 """The operators in plain PyTorch: what the kernels are tested against, and what runs on devices that have no kernel."""
 
+from closedform_wsss._reference.asam_affinity import asam_affinity
+from closedform_wsss._reference.asam_step import asam_step
 from closedform_wsss._reference.matting_loss import matting_loss
 from closedform_wsss._reference.matting_product import matting_product
 from closedform_wsss._reference.matting_stencil import matting_stencil
 from closedform_wsss._reference.stencil_layout import TAPS, stencil_planes, stencil_shape
+from closedform_wsss._reference.superpixel_assign import superpixel_assign
+from closedform_wsss._reference.superpixel_dot import superpixel_dot
+from closedform_wsss._reference.superpixel_grid import grid_size
+from closedform_wsss._reference.superpixel_pool import superpixel_pool
+from closedform_wsss._reference.superpixel_unpool import superpixel_unpool
+from closedform_wsss._reference.superpixel_update import superpixel_update
 
-__all__ = ["TAPS", "matting_loss", "matting_product", "matting_stencil", "stencil_planes", "stencil_shape"]
+__all__ = [
+    "TAPS",
+    "asam_affinity",
+    "asam_step",
+    "grid_size",
+    "matting_loss",
+    "matting_product",
+    "matting_stencil",
+    "stencil_planes",
+    "stencil_shape",
+    "superpixel_assign",
+    "superpixel_dot",
+    "superpixel_pool",
+    "superpixel_unpool",
+    "superpixel_update",
+]

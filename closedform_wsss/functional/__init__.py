@@ -1,15 +1,35 @@
 """Losses and post-processors as functions. Modules with the same options are in :mod:`closedform_wsss.nn`."""
 
 from closedform_wsss.functional._solve import ConvergenceWarning, SolveInfo
+from closedform_wsss.functional.asam import asam, asam_affinity
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
+from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.multi_label import classes_present, multi_label_loss
+from closedform_wsss.functional.pseudo_labels import background_score, pseudo_labels
+from closedform_wsss.functional.slic import slic
+from closedform_wsss.functional.soft_slic import soft_slic
 from closedform_wsss.functional.solve_matting import solve_matting
+from closedform_wsss.functional.superpixel_consistency_loss import superpixel_consistency_loss
+from closedform_wsss.functional.superpixel_pool import superpixel_pool
+from closedform_wsss.functional.superpixel_reconstruction_loss import superpixel_reconstruction_loss
+from closedform_wsss.functional.superpixel_unpool import superpixel_unpool
 
 __all__ = [
     "ConvergenceWarning",
     "SolveInfo",
+    "asam",
+    "asam_affinity",
+    "background_score",
     "classes_present",
     "closed_form_loss",
+    "matting_filter",
     "multi_label_loss",
+    "pseudo_labels",
+    "slic",
+    "soft_slic",
     "solve_matting",
+    "superpixel_consistency_loss",
+    "superpixel_pool",
+    "superpixel_reconstruction_loss",
+    "superpixel_unpool",
 ]

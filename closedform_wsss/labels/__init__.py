@@ -1,9 +1,10 @@
-"""Reading and writing marks: colour scribbles, points, trimaps, label maps and ScribbleSup XML.
+"""Reading and writing marks (colour scribbles, points, trimaps, label maps, ScribbleSup XML) and class activation maps.
 
 Marks are uint8 arrays ``(H, W)`` that hold the class of every marked pixel and 255 elsewhere: what ``target``
 is in :mod:`closedform_wsss.functional`, once they are a tensor with a batch dimension.
 """
 
+from closedform_wsss.labels._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.labels._image import read_image
 from closedform_wsss.labels._points import from_points
 from closedform_wsss.labels._read_marks import KINDS, guess_kind, read_marks
@@ -13,17 +14,20 @@ from closedform_wsss.labels._trimap import from_trimap
 from closedform_wsss.labels._voc import VOC_CLASSES, read_label_png, voc_palette, write_label_png
 
 __all__ = [
+    "CAM_FORMATS",
     "KINDS",
     "VOC_CLASSES",
     "from_points",
     "from_scribbles",
     "from_trimap",
     "guess_kind",
+    "read_cam",
     "read_image",
     "read_label_png",
     "read_marks",
     "read_scribbles",
     "read_scribblesup_xml",
     "voc_palette",
+    "write_cam",
     "write_label_png",
 ]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
 from closedform_wsss.labels._image import PathLike
 
 
-def save_png(image: Image.Image, path: PathLike) -> None:
-    """Writes a PNG under a temporary name beside ``path`` and then renames it.
+@contextlib.contextmanager
+def atomic(path: PathLike) -> Iterator[IO[bytes]]:
+    """Opens ``.<name>.<random>.tmp`` beside ``path`` for writing, and renames it to ``path`` if all went well.
 
     Raises:
         OSError: The folder is missing or may not be written to.
@@ -22,7 +25,7 @@ def save_png(image: Image.Image, path: PathLike) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            image.save(file, format="PNG")
+            yield file
         # mkstemp makes files that only their owner can read; give the usual permissions.
         umask = os.umask(0)
         os.umask(umask)
@@ -32,3 +35,9 @@ def save_png(image: Image.Image, path: PathLike) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def save_png(image: Image.Image, path: PathLike) -> None:
+    """Writes a PNG, atomically."""
+    with atomic(path) as file:
+        image.save(file, format="PNG")

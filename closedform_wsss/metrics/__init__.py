@@ -1,13 +1,21 @@
-"""How good a segmentation or a matte is."""
+"""How good a segmentation, a matte or a set of superpixels is."""
 
 from closedform_wsss.metrics.confusion_matrix import ConfusionMatrix, SegmentationScores
 from closedform_wsss.metrics.matte_errors import connectivity_error, gradient_error, mse, sad
+from closedform_wsss.metrics.superpixels import (
+    achievable_segmentation_accuracy,
+    boundary_recall,
+    undersegmentation_error,
+)
 
 __all__ = [
     "ConfusionMatrix",
     "SegmentationScores",
+    "achievable_segmentation_accuracy",
+    "boundary_recall",
     "connectivity_error",
     "gradient_error",
     "mse",
     "sad",
+    "undersegmentation_error",
 ]

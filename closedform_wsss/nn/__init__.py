@@ -1,6 +1,19 @@
 """Modules: the functions of :mod:`closedform_wsss.functional` with their options kept."""
 
+from closedform_wsss.nn.asam import ASAM
 from closedform_wsss.nn.closed_form_loss import ClosedFormLoss
+from closedform_wsss.nn.matting_filter import MattingFilter
 from closedform_wsss.nn.multi_label_head import MultiLabelHead
+from closedform_wsss.nn.soft_slic import SoftSLIC
+from closedform_wsss.nn.spixel_net import SpixelNet
+from closedform_wsss.nn.superpixel_consistency_loss import SuperpixelConsistencyLoss
 
-__all__ = ["ClosedFormLoss", "MultiLabelHead"]
+__all__ = [
+    "ASAM",
+    "ClosedFormLoss",
+    "MattingFilter",
+    "MultiLabelHead",
+    "SoftSLIC",
+    "SpixelNet",
+    "SuperpixelConsistencyLoss",
+]

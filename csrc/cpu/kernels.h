@@ -1,7 +1,8 @@
 // The CPU kernels, declared once for each instruction-set level that they are compiled for.
 //
-// Every pointer is contiguous; shapes stand beside it. N images, C classes, D colour channels, H x W pixels (H, W >= 3).
-// `stencil` is laid out as common/stencil_layout.h says. Results do not depend on `threads`.
+// Every pointer is contiguous; shapes stand beside it. N images, C classes, D colour channels, F features, H x W pixels (for
+// the matting kernels H, W >= 3), h x w cells of S x S pixels. `stencil` is laid out as common/stencil_layout.h says, `q` as
+// common/superpixel_grid.h does. Results do not depend on `threads`.
 #pragma once
 #include <cstdint>
 
@@ -16,7 +17,27 @@
   void matting_loss(const T* stencil, const T* x /* (N, C, H, W) */, const int64_t* target /* (N, H, W) */,          \
                     const T* weight /* (N, C) */, double confidence, int64_t ignore_index, bool residual,            \
                     double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,  \
-                    int threads);
+                    int threads);                                                                                    \
+  /* Pixels to superpixels: sums, not means. */                                                                      \
+  void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* s /* (N, C, h, w) */,        \
+                       int64_t N, int C, int H, int W, int S, int threads);                                          \
+  /* Superpixels to pixels. */                                                                                       \
+  void superpixel_unpool(const T* s /* (N, C, h, w) */, const T* q /* (N, 9, H, W) */, T* x /* (N, C, H, W) */,      \
+                         int64_t N, int C, int H, int W, int S, int threads);                                        \
+  /* Each pixel's inner products with its nine superpixels. */                                                       \
+  void superpixel_dot(const T* x /* (N, C, H, W) */, const T* s /* (N, C, h, w) */, T* d /* (N, 9, H, W) */,         \
+                      int64_t N, int C, int H, int W, int S, int threads);                                           \
+  /* Soft assignment of pixels to centres, and the centres that follow from it. */                                   \
+  void superpixel_assign(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,                  \
+                         T* q /* (N, 9, H, W) */, int64_t N, int F, int H, int W, int S, int threads);               \
+  void superpixel_update(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,                  \
+                         T* updated /* (N, F, h, w) */, int64_t N, int F, int H, int W, int S, int threads);         \
+  /* How much neighbouring superpixels share their pixels. */                                                        \
+  void asam_affinity(const T* q /* (N, 9, H, W) */, T* result /* (N, 25, h, w) */, int64_t N, int H, int W, int S,   \
+                     int threads);                                                                                   \
+  /* y = A s or A^T s. */                                                                                            \
+  void asam_step(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */, int64_t N,  \
+                 int C, int h, int w, bool transposed, int threads);
 
 namespace cfw {
 #define CFW_DECLARE_LEVEL(level)  \

@@ -1,8 +1,4 @@
-"""The operators, as torch sees them: schema, CPU kernel, plain-PyTorch path for other devices, fake, gradient.
-
-One block an operator, always in that order. The kernels know nothing of torch; here tensors are allocated and passed as
-addresses. Arguments are checked by the public functions; operators trust them (contiguity aside).
-"""
+"""The operators of the matting Laplacian."""
 
 from __future__ import annotations
 
@@ -11,25 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss import _C, _reference
+from closedform_wsss import _reference
 from closedform_wsss._build import num_threads
-
-NAMESPACE = "closedform_wsss"
-# Registrations live as long as this object.
-_library = torch.library.Library(NAMESPACE, "DEF")
-
-
-def _kernel(name: str, dtype: torch.dtype) -> Any:
-    return getattr(_C, f"{name}_{'f64' if dtype == torch.float64 else 'f32'}")
-
-
-def _define(name: str, schema: str, cpu: Any, reference: Any, fake: Any) -> Any:
-    _library.define(f"{name}{schema}")
-    _library.impl(name, cpu, "CPU")
-    _library.impl(name, reference, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=_library)
-    return getattr(getattr(torch.ops, NAMESPACE), name)
-
+from closedform_wsss._ops._define import define, define_gradient, kernel
 
 # --- matting_stencil: image (N, D, H, W) -> stencil (N, H + 2, 12, P), see csrc/common/stencil_layout.h ---------------
 
@@ -38,8 +18,7 @@ def _matting_stencil_cpu(image: Tensor, eps: float) -> Tensor:
     n, d, h, w = image.shape
     image = image.contiguous()
     stencil = image.new_empty(_reference.stencil_shape(n, h, w))
-    kernel = _kernel("matting_stencil", image.dtype)
-    kernel(image.data_ptr(), stencil.data_ptr(), n, d, h, w, eps, num_threads())
+    kernel("matting_stencil", image.dtype)(image.data_ptr(), stencil.data_ptr(), n, d, h, w, eps, num_threads())
     return stencil
 
 
@@ -48,7 +27,7 @@ def _matting_stencil_fake(image: Tensor, eps: float) -> Tensor:
     return image.new_empty(_reference.stencil_shape(n, h, w))
 
 
-matting_stencil = _define(
+matting_stencil = define(
     "matting_stencil",
     "(Tensor image, float eps) -> Tensor",
     _matting_stencil_cpu,
@@ -65,7 +44,7 @@ def _matting_product_cpu(stencil: Tensor, x: Tensor, confidence: Tensor | None) 
     x = x.contiguous()
     confidence = None if confidence is None else confidence.contiguous()
     y = torch.empty_like(x)
-    _kernel("matting_product", x.dtype)(
+    kernel("matting_product", x.dtype)(
         stencil.data_ptr(),
         x.data_ptr(),
         0 if confidence is None else confidence.data_ptr(),
@@ -79,7 +58,7 @@ def _matting_product_fake(stencil: Tensor, x: Tensor, confidence: Tensor | None)
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-matting_product = _define(
+matting_product = define(
     "matting_product",
     "(Tensor stencil, Tensor x, Tensor? confidence) -> Tensor",
     _matting_product_cpu,
@@ -98,12 +77,7 @@ def _matting_product_backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Non
     return None, matting_product(stencil, grad, confidence), None  # L is symmetric
 
 
-torch.library.register_autograd(
-    f"{NAMESPACE}::matting_product",
-    _matting_product_backward,
-    setup_context=_matting_product_setup,
-    lib=_library,
-)
+define_gradient("matting_product", _matting_product_backward, _matting_product_setup)
 
 
 # --- matting_loss: the loss of each image, (N,), and its gradient (N, C, H, W) in one sweep ---------------------------
@@ -123,7 +97,7 @@ def _matting_loss_cpu(
     x, target, weight = x.contiguous(), target.contiguous(), weight.contiguous()
     loss = x.new_empty(n, dtype=torch.float64)
     gradient = torch.empty_like(x) if with_gradient else x.new_empty(0)
-    _kernel("matting_loss", x.dtype)(
+    kernel("matting_loss", x.dtype)(
         *(stencil.data_ptr(), x.data_ptr(), target.data_ptr(), weight.data_ptr()),
         *(confidence, ignore_index, residual),
         *(loss.data_ptr(), gradient.data_ptr() if with_gradient else 0),
@@ -147,7 +121,7 @@ def _matting_loss_fake(
     return x.new_empty(x.shape[0]), gradient
 
 
-matting_loss = _define(
+matting_loss = define(
     "matting_loss",
     "(Tensor stencil, Tensor x, Tensor target, Tensor weight, float confidence, int ignore_index, bool residual,"
     " bool with_gradient) -> (Tensor, Tensor)",
@@ -188,6 +162,4 @@ def _matting_loss_backward(
     return None, grad_x, *([None] * 6)
 
 
-torch.library.register_autograd(
-    f"{NAMESPACE}::matting_loss", _matting_loss_backward, setup_context=_matting_loss_setup, lib=_library
-)
+define_gradient("matting_loss", _matting_loss_backward, _matting_loss_setup)

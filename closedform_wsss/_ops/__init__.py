@@ -1,0 +1,28 @@
+"""The operators, as torch sees them, one block each: CPU kernel, fake, definition, gradient.
+
+The kernels know nothing of torch; here tensors are allocated and passed as addresses. Arguments are checked by the
+public functions; operators trust them (contiguity aside).
+"""
+
+from closedform_wsss._ops.asam import asam_affinity, asam_step
+from closedform_wsss._ops.matting import matting_loss, matting_product, matting_stencil
+from closedform_wsss._ops.superpixel import (
+    superpixel_assign,
+    superpixel_dot,
+    superpixel_pool,
+    superpixel_unpool,
+    superpixel_update,
+)
+
+__all__ = [
+    "asam_affinity",
+    "asam_step",
+    "matting_loss",
+    "matting_product",
+    "matting_stencil",
+    "superpixel_assign",
+    "superpixel_dot",
+    "superpixel_pool",
+    "superpixel_unpool",
+    "superpixel_update",
+]

@@ -1,0 +1,111 @@
+"""The operators of ASAM: propagation over adjacent superpixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss import _reference
+from closedform_wsss._build import num_threads
+from closedform_wsss._ops._define import define, define_gradient, kernel
+from closedform_wsss._reference.superpixel_grid import NEIGHBOURS, exists, neighbour_of
+
+# --- asam_affinity: B[k, i] = sum_p q(p -> i) q(p -> j), j the k-th of the 5 x 5 superpixels around i -----------------
+
+
+def _affinity_cpu(q: Tensor, cell_size: int) -> Tensor:
+    q = q.contiguous()
+    n, _, h, w = q.shape
+    shared = _affinity_fake(q, cell_size)
+    kernel("asam_affinity", q.dtype)(q.data_ptr(), shared.data_ptr(), n, h, w, cell_size, num_threads())
+    return shared
+
+
+def _affinity_fake(q: Tensor, cell_size: int) -> Tensor:
+    return q.new_empty(q.shape[0], 25, *_reference.grid_size(q.shape[2], q.shape[3], cell_size))
+
+
+asam_affinity = define(
+    "asam_affinity",
+    "(Tensor q, int cell_size) -> Tensor",
+    _affinity_cpu,
+    _reference.asam_affinity,
+    _affinity_fake,
+)
+
+
+def _affinity_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    q, ctx.cell_size = inputs
+    ctx.save_for_backward(q)
+
+
+# For a and b among the 3 x 3 around a cell: the place of (a, the place of b among the 5 x 5 around a) in 9 x 25 planes.
+_PAIRS = [25 * a + (by - ay + 2) * 5 + bx - ax + 2 for a, (ay, ax) in enumerate(NEIGHBOURS) for by, bx in NEIGHBOURS]
+
+
+def _affinity_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    """The pixels of a cell give q_a q_b to B at superpixel a, for all pairs: a 9 x 9 matrix for each cell, times q."""
+    (q,) = ctx.saved_tensors
+    size = ctx.cell_size
+    n, _, h, w = grad.shape
+    around = torch.stack([neighbour_of(grad, dy, dx) for dy, dx in NEIGHBOURS], 1)  # (N, 9, 25, h, w)
+    matrix = around.flatten(1, 2)[:, _PAIRS].unflatten(1, (9, 9))
+    inside = torch.stack([exists(h, w, dy, dx, q.device) for dy, dx in NEIGHBOURS])
+    matrix = torch.where(inside[:, None] & inside, matrix + matrix.transpose(1, 2), 0)
+    pixels = F.pad(q, (0, w * size - q.shape[3], 0, h * size - q.shape[2]))
+    pixels = pixels.unflatten(3, (w, size)).unflatten(2, (h, size)).permute(0, 2, 4, 1, 3, 5).flatten(4)
+    product = matrix.permute(0, 3, 4, 1, 2) @ pixels  # (N, h, w, 9, S S)
+    product = product.unflatten(4, (size, size)).permute(0, 3, 1, 4, 2, 5).reshape(n, 9, h * size, w * size)
+    return product[:, :, : q.shape[2], : q.shape[3]].contiguous(), None
+
+
+define_gradient("asam_affinity", _affinity_backward, _affinity_setup)
+
+
+# --- asam_step: A s, or A^T s -----------------------------------------------------------------------------------------
+
+
+def _step_cpu(affinity: Tensor, s: Tensor, transposed: bool) -> Tensor:
+    affinity, s = affinity.contiguous(), s.contiguous()
+    y = torch.empty_like(s)
+    run = kernel("asam_step", s.dtype)
+    run(affinity.data_ptr(), s.data_ptr(), y.data_ptr(), *s.shape, transposed, num_threads())
+    return y
+
+
+def _step_fake(affinity: Tensor, s: Tensor, transposed: bool) -> Tensor:
+    return torch.empty_like(s, memory_format=torch.contiguous_format)
+
+
+asam_step = define(
+    "asam_step",
+    "(Tensor affinity, Tensor s, bool transposed) -> Tensor",
+    _step_cpu,
+    _reference.asam_step,
+    _step_fake,
+)
+
+
+def _step_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    affinity, s, ctx.transposed = inputs
+    ctx.save_for_backward(affinity, s)
+
+
+def _outer(u: Tensor, v: Tensor) -> Tensor:
+    """sum_c u[c, i] v[c, j] for j in the 5 x 5 around i: ``(N, C, h, w)`` twice -> ``(N, 25, h, w)``."""
+    return torch.stack([(u * neighbour_of(v, k // 5 - 2, k % 5 - 2)).sum(1) for k in range(25)], 1)
+
+
+def _step_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    affinity, s = ctx.saved_tensors
+    grad_affinity = None
+    if ctx.needs_input_grad[0]:
+        grad_affinity = _outer(s, grad) if ctx.transposed else _outer(grad, s)
+    grad_s = asam_step(affinity, grad, not ctx.transposed) if ctx.needs_input_grad[1] else None
+    return grad_affinity, grad_s, None
+
+
+define_gradient("asam_step", _step_backward, _step_setup)

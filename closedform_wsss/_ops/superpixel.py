@@ -1,0 +1,221 @@
+"""The operators between pixels and superpixels.
+
+Pool, unpool and dot are the three derivatives of one trilinear form, the sum of q_pk x_pc s_ic over pixels p,
+neighbours k and channels c, with i the k-th superpixel around p. So each one's gradient is the other two, to any order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from closedform_wsss import _reference
+from closedform_wsss._build import num_threads
+from closedform_wsss._ops._define import define, define_gradient, kernel
+from closedform_wsss._reference.superpixel_grid import EMPTY
+
+
+def _cells(x: Tensor, channels: int, cell_size: int) -> Tensor:
+    return x.new_empty(x.shape[0], channels, *_reference.grid_size(x.shape[2], x.shape[3], cell_size))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.cell_size = inputs
+    ctx.save_for_backward(*tensors)
+
+
+# --- superpixel_pool: s_i = sum_p q(p -> i) x_p -----------------------------------------------------------------------
+
+
+def _pool_cpu(x: Tensor, q: Tensor, cell_size: int) -> Tensor:
+    x, q = x.contiguous(), q.contiguous()
+    s = _cells(x, x.shape[1], cell_size)
+    run = kernel("superpixel_pool", x.dtype)
+    run(x.data_ptr(), q.data_ptr(), s.data_ptr(), *x.shape, cell_size, num_threads())
+    return s
+
+
+def _pool_fake(x: Tensor, q: Tensor, cell_size: int) -> Tensor:
+    return _cells(x, x.shape[1], cell_size)
+
+
+superpixel_pool = define(
+    "superpixel_pool",
+    "(Tensor x, Tensor q, int cell_size) -> Tensor",
+    _pool_cpu,
+    _reference.superpixel_pool,
+    _pool_fake,
+)
+
+
+def _pool_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    x, q = ctx.saved_tensors
+    grad_x = superpixel_unpool(grad, q, ctx.cell_size) if ctx.needs_input_grad[0] else None
+    grad_q = superpixel_dot(x, grad, ctx.cell_size) if ctx.needs_input_grad[1] else None
+    return grad_x, grad_q, None
+
+
+define_gradient("superpixel_pool", _pool_backward, _save)
+
+
+# --- superpixel_unpool: x_p = sum_i q(p -> i) s_i ---------------------------------------------------------------------
+
+
+def _unpool_cpu(s: Tensor, q: Tensor, cell_size: int) -> Tensor:
+    s, q = s.contiguous(), q.contiguous()
+    x = q.new_empty(q.shape[0], s.shape[1], q.shape[2], q.shape[3])
+    run = kernel("superpixel_unpool", s.dtype)
+    run(s.data_ptr(), q.data_ptr(), x.data_ptr(), *x.shape, cell_size, num_threads())
+    return x
+
+
+def _unpool_fake(s: Tensor, q: Tensor, cell_size: int) -> Tensor:
+    return q.new_empty(q.shape[0], s.shape[1], q.shape[2], q.shape[3])
+
+
+superpixel_unpool = define(
+    "superpixel_unpool",
+    "(Tensor s, Tensor q, int cell_size) -> Tensor",
+    _unpool_cpu,
+    _reference.superpixel_unpool,
+    _unpool_fake,
+)
+
+
+def _unpool_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    s, q = ctx.saved_tensors
+    grad_s = superpixel_pool(grad, q, ctx.cell_size) if ctx.needs_input_grad[0] else None
+    grad_q = superpixel_dot(grad, s, ctx.cell_size) if ctx.needs_input_grad[1] else None
+    return grad_s, grad_q, None
+
+
+define_gradient("superpixel_unpool", _unpool_backward, _save)
+
+
+# --- superpixel_dot: d_pk = sum_c x_pc s_ic ---------------------------------------------------------------------------
+
+
+def _dot_cpu(x: Tensor, s: Tensor, cell_size: int) -> Tensor:
+    x, s = x.contiguous(), s.contiguous()
+    d = x.new_empty(x.shape[0], 9, x.shape[2], x.shape[3])
+    run = kernel("superpixel_dot", x.dtype)
+    run(x.data_ptr(), s.data_ptr(), d.data_ptr(), *x.shape, cell_size, num_threads())
+    return d
+
+
+def _dot_fake(x: Tensor, s: Tensor, cell_size: int) -> Tensor:
+    return x.new_empty(x.shape[0], 9, x.shape[2], x.shape[3])
+
+
+superpixel_dot = define(
+    "superpixel_dot",
+    "(Tensor x, Tensor s, int cell_size) -> Tensor",
+    _dot_cpu,
+    _reference.superpixel_dot,
+    _dot_fake,
+)
+
+
+def _dot_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    x, s = ctx.saved_tensors
+    grad_x = superpixel_unpool(s, grad, ctx.cell_size) if ctx.needs_input_grad[0] else None
+    grad_s = superpixel_pool(x, grad, ctx.cell_size) if ctx.needs_input_grad[1] else None
+    return grad_x, grad_s, None
+
+
+define_gradient("superpixel_dot", _dot_backward, _save)
+
+
+# --- superpixel_assign: q = softmax over the nine of -|f_p - c_i|^2 ---------------------------------------------------
+
+
+def _assign_cpu(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
+    features, centers = features.contiguous(), centers.contiguous()
+    q = features.new_empty(features.shape[0], 9, features.shape[2], features.shape[3])
+    run = kernel("superpixel_assign", features.dtype)
+    run(features.data_ptr(), centers.data_ptr(), q.data_ptr(), *features.shape, cell_size, num_threads())
+    return q
+
+
+def _assign_fake(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
+    return features.new_empty(features.shape[0], 9, features.shape[2], features.shape[3])
+
+
+superpixel_assign = define(
+    "superpixel_assign",
+    "(Tensor features, Tensor centers, int cell_size) -> Tensor",
+    _assign_cpu,
+    _reference.superpixel_assign,
+    _assign_fake,
+)
+
+
+def _assign_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, centers, ctx.cell_size = inputs
+    ctx.save_for_backward(features, centers, output)
+
+
+def _assign_gradient(
+    features: Tensor, centers: Tensor, q: Tensor, grad: Tensor, cell_size: int
+) -> tuple[Tensor, Tensor]:
+    """From the gradient in q to those in features and centres."""
+    u = q * (grad - (grad * q).sum(1, keepdim=True))  # in the logits -|f - c|^2; sums to 0 over the nine
+    grad_features = 2 * superpixel_unpool(centers, u, cell_size)
+    weight = superpixel_pool(torch.ones_like(features[:, :1]), u, cell_size)
+    return grad_features, 2 * (superpixel_pool(features, u, cell_size) - centers * weight)
+
+
+def _assign_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    features, centers, q = ctx.saved_tensors
+    return *_assign_gradient(features, centers, q, grad, ctx.cell_size), None
+
+
+define_gradient("superpixel_assign", _assign_backward, _assign_setup)
+
+
+# --- superpixel_update: the means of features over superpixel_assign --------------------------------------------------
+
+
+def _update_cpu(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
+    features, centers = features.contiguous(), centers.contiguous()
+    updated = torch.empty_like(centers)
+    run = kernel("superpixel_update", features.dtype)
+    run(features.data_ptr(), centers.data_ptr(), updated.data_ptr(), *features.shape, cell_size, num_threads())
+    return updated
+
+
+def _update_fake(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
+    return torch.empty_like(centers, memory_format=torch.contiguous_format)
+
+
+superpixel_update = define(
+    "superpixel_update",
+    "(Tensor features, Tensor centers, int cell_size) -> Tensor",
+    _update_cpu,
+    _reference.superpixel_update,
+    _update_fake,
+)
+
+
+def _update_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, centers, ctx.cell_size = inputs
+    ctx.save_for_backward(features, centers, output)
+
+
+def _update_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    features, centers, updated = ctx.saved_tensors
+    size = ctx.cell_size
+    # q is computed again: kept, it would cost 9 values a pixel and iteration.
+    q = superpixel_assign(features, centers, size)
+    ones = torch.ones_like(features[:, :1])
+    weight = superpixel_pool(ones, q, size)
+    share = torch.where(weight < EMPTY, 0, grad / weight.clamp_min(EMPTY))
+    grad_q = superpixel_dot(features, share, size) - superpixel_dot(ones, (updated * share).sum(1, keepdim=True), size)
+    grad_features, grad_centers = _assign_gradient(features, centers, q, grad_q, size)
+    grad_features = grad_features + superpixel_unpool(share, q, size)
+    return grad_features, grad_centers + torch.where(weight < EMPTY, grad, 0), None
+
+
+define_gradient("superpixel_update", _update_backward, _update_setup)

@@ -1,0 +1,46 @@
+"""The grid of superpixels in plain PyTorch; the twin of ``csrc/common/superpixel_grid.h``."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Rows and columns to the k-th of the 3 x 3 superpixels around a pixel's own cell.
+NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+
+# A superpixel whose weights add up to less has no pixels: dividing by as little overflows in gradients.
+EMPTY = 1e-12
+
+
+def grid_size(height: int, width: int, cell_size: int) -> tuple[int, int]:
+    """Rows and columns of cells; the last ones are cut off by the image's border."""
+    return -(-height // cell_size), -(-width // cell_size)
+
+
+def cell_sums(x: Tensor, cell_size: int) -> Tensor:
+    """Sums over the cells: ``(N, C, H, W)`` -> ``(N, C, h, w)``."""
+    h, w = grid_size(x.shape[-2], x.shape[-1], cell_size)
+    x = F.pad(x, (0, w * cell_size - x.shape[-1], 0, h * cell_size - x.shape[-2]))
+    return x.unflatten(3, (w, cell_size)).sum(4).unflatten(2, (h, cell_size)).sum(3)
+
+
+def cell_repeat(s: Tensor, cell_size: int, size: tuple[int, int]) -> Tensor:
+    """The value of its own cell for every pixel: ``(N, C, h, w)`` -> ``(N, C, H, W)``."""
+    x = s.repeat_interleave(cell_size, 2)[:, :, : size[0]]
+    return x.repeat_interleave(cell_size, 3)[..., : size[1]]
+
+
+def neighbour_of(s: Tensor, dy: int, dx: int) -> Tensor:
+    """For each cell of ``(N, C, h, w)`` the value of the one dy rows and dx columns away, 0 outside."""
+    h, w = s.shape[-2:]
+    reach = max(abs(dy), abs(dx))
+    padded = F.pad(s, (reach, reach, reach, reach))
+    return padded[..., reach + dy : reach + dy + h, reach + dx : reach + dx + w]
+
+
+def exists(h: int, w: int, dy: int, dx: int, device: torch.device) -> Tensor:
+    """``(h, w)`` bool: whether the cell dy rows and dx columns away is inside the grid."""
+    row = torch.arange(h, device=device)[:, None] + dy
+    column = torch.arange(w, device=device) + dx
+    return (row >= 0) & (row < h) & (column >= 0) & (column < w)

@@ -1,0 +1,118 @@
+"""The counts that ``eval`` takes from each image.
+
+They are a histogram over the true label, the class whose CAM is largest, and the number of thresholds that this CAM
+exceeds: the confusion matrix at every threshold follows from it. A label map is the winner without any threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from closedform_wsss.cli._cam_values import check_upright, unit_range
+from closedform_wsss.labels import read_cam, read_label_png
+
+_LABELS = 256
+UNLABELLED = 255
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What the counts depend on.
+
+    Attributes:
+        thresholds: Ascending; a pixel is background where no CAM exceeds it. None: predictions are label maps.
+        num_classes: Labels must be below. None: any.
+        ignore_index: True label of pixels that do not count.
+        unlabelled: What becomes of pixels that the prediction leaves at 255: "wrong", "skip", or None, an error.
+        normalize: Divide each CAM by its maximum.
+    """
+
+    thresholds: tuple[float, ...] | None
+    num_classes: int | None
+    ignore_index: int
+    unlabelled: str | None
+    normalize: bool
+
+    @property
+    def bins(self) -> int:
+        """A CAM exceeds 0 to all of the thresholds."""
+        return len(self.thresholds or ()) + 1
+
+
+@dataclass(frozen=True)
+class EvalJob:
+    """One image; ``half`` is 0 or 1."""
+
+    prediction: Path
+    truth: Path
+    half: int
+
+
+def count_image(options: EvalOptions, job: EvalJob) -> tuple[Counts, Counts]:
+    """The occupied cells of the image's histogram, as positions in the flat histogram, and their counts.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file is damaged, sizes differ, or labels are out of range.
+    """
+    truth = read_label_png(job.truth)
+    counted = truth != options.ignore_index
+    read = _labels if options.thresholds is None else _strongest
+    winner, exceeded = read(options, job, truth)
+    unlabelled = (winner == UNLABELLED) & counted
+    if options.unlabelled is None and unlabelled.any():
+        raise ValueError(
+            f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not "
+            "count"
+        )
+    _check_labels(options, truth[counted], job.truth)
+    _check_labels(options, winner[counted & ~unlabelled], job.prediction)
+    cell = (truth.astype(np.int64) * _LABELS + winner) * options.bins + exceeded
+    cells, counts = np.unique(cell[counted], return_counts=True)
+    return cells, counts
+
+
+def empty_histogram(options: EvalOptions) -> Counts:
+    """``(256, 256, bins)``: true label, winner, thresholds exceeded."""
+    return np.zeros((_LABELS, _LABELS, options.bins), np.int64)
+
+
+def _labels(options: EvalOptions, job: EvalJob, truth: npt.NDArray[np.uint8]) -> tuple[Counts, Counts]:
+    """The labels, as winners without thresholds."""
+    prediction = read_label_png(job.prediction)
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f"the prediction must have the size of the truth {truth.shape}, got {prediction.shape} in {job.prediction}"
+        )
+    return prediction.astype(np.int64), np.zeros(truth.shape, np.int64)
+
+
+def _strongest(options: EvalOptions, job: EvalJob, truth: npt.NDArray[np.uint8]) -> tuple[Counts, Counts]:
+    """Of each pixel, at the truth's size: the class of the largest CAM, and how many thresholds this exceeds."""
+    classes, maps = read_cam(job.prediction)
+    if len(classes) == 0:
+        return np.zeros(truth.shape, np.int64), np.zeros(truth.shape, np.int64)  # background at any threshold
+    if classes.max() >= UNLABELLED:
+        raise ValueError(f"classes must be up to 254, got {classes.max()} in {job.prediction}")
+    check_upright(maps, *truth.shape)
+    cam = torch.from_numpy(unit_range(maps, normalize=options.normalize))
+    if cam.shape[1:] != truth.shape:
+        cam = torch.nn.functional.interpolate(cam[None], truth.shape, mode="bilinear", align_corners=False)[0]
+    best, winner = cam.max(0)
+    # In float32, as pseudo_labels compares them.
+    thresholds = np.array(options.thresholds, np.float32)
+    return classes[winner.numpy()], np.searchsorted(thresholds, best.numpy(), side="left")
+
+
+def _check_labels(options: EvalOptions, found: npt.NDArray[np.integer], path: Path) -> None:
+    limit = UNLABELLED if options.num_classes is None else options.num_classes
+    wrong = found[found >= limit]
+    if wrong.size:
+        raise ValueError(f"labels must be below {limit}, got {np.unique(wrong)[:5].tolist()} in {path}")

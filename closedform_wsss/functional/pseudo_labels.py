@@ -1,0 +1,173 @@
+"""From class activation maps to pseudo-labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._checks import check_device, check_maps, check_positive, check_tensor, reads_values
+
+
+def background_score(cam: Tensor, *, power: float) -> Tensor:
+    r"""The score of the background where no class is active, :math:`(1 - \max_c m_c)^\alpha`.
+
+    Put in front of the CAM it makes maps of all classes: ``torch.cat([background_score(cam, power=4), cam], 1)``.
+
+    Args:
+        cam: ``(N, C, H, W)`` floating point in [0, 1], foreground classes only.
+        power: :math:`\alpha` > 0. A larger one leaves more to the foreground; 4 to 32 are common.
+
+    Returns:
+        ``(N, 1, H, W)``, float32 unless ``cam`` is float64; 1 for C = 0. Differentiable.
+
+    Raises:
+        TypeError: cam is not floating point, or power is not a number.
+        ValueError: cam is not ``(N, C, H, W)``, or has values outside [0, 1] or NaN (read on the CPU only, see
+            :func:`~closedform_wsss.set_value_checks`); power is not above 0.
+
+    Reference:
+        Ahn, Kwak: Learning pixel-level semantic affinity with image-level supervision. CVPR 2018, equation (2).
+
+    Example:
+        >>> cam = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 1, 1, 3)
+        >>> background_score(cam, power=2).flatten().tolist()
+        [1.0, 0.25, 0.0]
+    """
+    cam = _checked("background_score", cam)
+    check_positive("background_score", "power", power)
+    return (1 - _strongest(cam)).clamp_min(0) ** power
+
+
+def pseudo_labels(
+    cam: Tensor,
+    *,
+    threshold: float | None = None,
+    power: float | None = None,
+    margin: float = 0.0,
+    class_present: Tensor | None = None,
+    classes: Sequence[int] | Tensor | None = None,
+    ignore_index: int = 255,
+) -> Tensor:
+    r"""The winner of every pixel among the background and the classes of a CAM.
+
+    With the classes' scores :math:`s_c = m_c` and the background's
+
+    .. math:: s_0 = t \quad\text{(threshold)} \qquad\text{or}\qquad s_0 = (1 - \max_c m_c)^\alpha \quad\text{(power)},
+
+    a pixel gets the label with the largest score, the background or the first class of equal ones. Where the largest
+    leads the second largest by less than ``margin``, the pixel is doubtful and gets ``ignore_index``. For a single
+    class and a threshold these are the pixels between :math:`t` - margin and :math:`t` + margin.
+
+    Without a margin both rules give the same labels: the power's are those of the threshold at which
+    :math:`t = (1 - t)^\alpha`, such as 0.38 for 2, 0.28 for 4 and 0.08 for 32.
+
+    Args:
+        cam: ``(N, C, H, W)`` floating point in [0, 1], foreground classes only.
+        threshold: :math:`t` in [0, 1]. Give this or ``power``. A good one depends on the maps: measure
+            it on labelled images with ``closedform-wsss eval``.
+        power: :math:`\alpha` > 0; see :func:`background_score`.
+        margin: In [0, 1]. Default 0: no pixel is doubtful.
+        class_present: ``(N, C)`` bool, image tags: the channels of absent classes are left out. Default all.
+        classes: ``(C,)`` integers, the label of each channel, >= 1. Default 1 to C.
+        ignore_index: Label of doubtful pixels, not a class. Default 255.
+
+    Returns:
+        ``(N, H, W)`` int64: 0 background, ``classes[c]`` (c + 1) where channel c wins, or ``ignore_index``.
+
+    Raises:
+        TypeError: cam is not floating point, class_present not bool, classes not integers, or an option not a number.
+        ValueError: A shape or device does not fit; cam has values outside [0, 1] or NaN (read on the CPU only, see
+            :func:`~closedform_wsss.set_value_checks`); both or none of threshold and power are given; an option is out
+            of range.
+
+    Example:
+        >>> cam = torch.tensor([[0.1, 0.4, 0.9, 0.0], [0.0, 0.3, 0.2, 0.8]]).reshape(1, 2, 1, 4)
+        >>> pseudo_labels(cam, threshold=0.2).flatten().tolist()
+        [0, 1, 1, 2]
+        >>> pseudo_labels(cam, threshold=0.2, margin=0.15, classes=[7, 15]).flatten().tolist()
+        [255, 255, 7, 15]
+    """
+    where = "pseudo_labels"
+    cam = _checked(where, cam.detach() if isinstance(cam, Tensor) else cam)
+    n, channels, h, w = cam.shape
+    _check_share(where, "margin", margin)
+    labels = _label_table(where, classes, channels, ignore_index, cam.device)
+    if class_present is not None:
+        _check_present(where, class_present, cam)
+        cam = cam.masked_fill(~class_present[:, :, None, None], -math.inf)
+    if threshold is not None and power is None:
+        _check_share(where, "threshold", threshold)
+        background = cam.new_full((n, 1, h, w), threshold)
+    elif power is not None and threshold is None:
+        check_positive(where, "power", power)
+        background = (1 - _strongest(cam)).clamp_min(0) ** power
+    else:
+        raise ValueError(f"{where}: one of threshold and power must be given, got {threshold!r} and {power!r}")
+    scores = torch.cat([background, cam], 1)
+    best, winner = scores.max(1)  # the first of equal ones: the background comes first
+    if margin > 0 and channels > 0:
+        second = scores.scatter(1, winner[:, None], -math.inf).amax(1)
+        winner = torch.where(best - second < margin, channels + 1, winner)
+    return labels[winner]
+
+
+def _checked(where: str, cam: Tensor) -> Tensor:
+    """cam in the dtype of the computation, its values checked."""
+    check_tensor(where, "cam", cam)
+    check_maps(where, "cam", cam, cam.shape[0] if cam.ndim else 0, cam.device)
+    if reads_values(cam):
+        low, high = (v.item() for v in torch.aminmax(cam))
+        if math.isnan(low) or math.isnan(high):
+            raise ValueError(f"{where}: cam must be in [0, 1], got NaN values")
+        # A little beyond is the rounding of a resize or a solve.
+        if low < -0.02 or high > 1.02:
+            raise ValueError(
+                f"{where}: cam must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: "
+                "divide each map by its maximum, or clamp"
+            )
+    return cam if cam.dtype == torch.float64 else cam.float()
+
+
+def _strongest(cam: Tensor) -> Tensor:
+    """max over the classes, ``(N, 1, H, W)``, 0 where there is none."""
+    nothing = torch.zeros_like(cam[:, :1]) if cam.shape[1] else cam.new_zeros(cam.shape[0], 1, *cam.shape[2:])
+    return torch.cat([nothing, cam], 1).amax(1, keepdim=True)
+
+
+def _check_share(where: str, name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{where}: {name} must be a number in [0, 1], got {type(value).__name__} {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{where}: {name} must be in [0, 1], got {value!r}")
+
+
+def _check_present(where: str, class_present: Tensor, cam: Tensor) -> None:
+    check_tensor(where, "class_present", class_present)
+    if class_present.dtype != torch.bool:
+        raise TypeError(f"{where}: class_present must be bool, got {class_present.dtype}")
+    if class_present.shape != cam.shape[:2]:
+        raise ValueError(
+            f"{where}: class_present must be (N, C) = {tuple(cam.shape[:2])}, got shape {tuple(class_present.shape)}"
+        )
+    check_device(where, "class_present", class_present, cam.device)
+
+
+def _label_table(
+    where: str, classes: Sequence[int] | Tensor | None, channels: int, ignore_index: int, device: torch.device
+) -> Tensor:
+    """The label of the background, of every channel, and of doubtful pixels."""
+    if ignore_index == 0:
+        raise ValueError(f"{where}: ignore_index must not be 0, the background's label")
+    chosen = torch.as_tensor(range(1, channels + 1) if classes is None else classes, device=device)
+    if chosen.shape != (channels,):
+        raise ValueError(f"{where}: classes must be (C,) = ({channels},) like cam, got shape {tuple(chosen.shape)}")
+    if channels and (chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool):
+        raise TypeError(f"{where}: classes must be integers, got {chosen.dtype}")
+    # A list costs no wait for a device; a tensor on one is read only if values are checked.
+    if reads_values(chosen) and not bool(((chosen >= 1) & (chosen != ignore_index)).all()):
+        raise ValueError(f"{where}: classes must be >= 1 and not ignore_index {ignore_index}, got {chosen.tolist()}")
+    ends = torch.tensor([0, ignore_index], device=device)
+    return torch.cat([ends[:1], chosen.long(), ends[1:]])

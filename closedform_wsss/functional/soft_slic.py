@@ -1,0 +1,111 @@
+"""Soft superpixels by k-means."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from closedform_wsss import _ops
+from closedform_wsss._checks import (
+    check_cell_size,
+    check_count,
+    check_finite,
+    check_image,
+    check_option,
+    check_positive,
+    check_tensor,
+)
+from closedform_wsss._reference.superpixel_grid import cell_sums
+from closedform_wsss.functional._lab import rgb_to_lab
+
+WHERE = "soft_slic"
+
+
+def soft_slic(
+    image: Tensor,
+    *,
+    cell_size: int = 16,
+    num_iters: int = 5,
+    compactness: float = 10.0,
+    temperature: float = 20.0,
+    color_space: Literal["lab"] | None = "lab",
+) -> Tensor:
+    r"""Soft superpixels: k-means in colour and position, each pixel over the 3 x 3 cells around its own.
+
+    With the colour :math:`I_p`, the position :math:`x_p` in pixels, cells of side S, compactness m and temperature T,
+
+    .. math::
+        d(p, i) = \lVert I_p - c_i \rVert^2 + \frac{m^2}{S^2} \lVert x_p - y_i \rVert^2, \qquad
+        q(p \to i) = \frac{e^{-d(p, i) / T}}{\sum_j e^{-d(p, j) / T}};
+
+    then the centres :math:`c_i, y_i` become the means of colour and position under q, ``num_iters`` times. They start
+    as the means of the cells. Differentiable in the image (twice), so it can sit in a network; the backward pass
+    computes q again instead of keeping it for each iteration.
+
+    Args:
+        image: ``(N, 3, H, W)`` RGB or ``(N, 1, H, W)`` grey in [0, 1] or uint8; with ``color_space=None`` any number of
+            features in any range. Half precision is computed in float32.
+        cell_size: S, in pixels. Default 16.
+        num_iters: Updates of the centres. Default 5.
+        compactness: m > 0: larger makes squarer superpixels. In units of the colour, of which CIELAB has 100 from black
+            to white. Default 10.
+        temperature: T > 0: smaller makes harder superpixels. In units of the colour squared. Default 20.
+        color_space: "lab" (default): to CIELAB first (D65), a grey image to its lightness. None: as it is.
+
+    Returns:
+        q ``(N, 9, H, W)``: row-major over the 3 x 3 cells, 4 the own one; cells outside the grid get 0 and the rest
+        adds up to 1. float64 if the image is, float32 otherwise.
+
+    Raises:
+        TypeError: The image is neither floating point nor uint8; an option has a wrong type.
+        ValueError: The image is not 4-dimensional, holds NaN, is not in [0, 1], or has neither 1 nor 3 channels (with
+            "lab"); an option is out of range.
+
+    Reference:
+        Achanta et al.: SLIC superpixels compared to state-of-the-art superpixel methods. TPAMI 2012. -- Jampani et al.:
+        Superpixel sampling networks. ECCV 2018 (soft assignment).
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import soft_slic
+        >>> q = soft_slic(torch.rand(2, 3, 40, 60), cell_size=8)
+        >>> q.shape, bool(torch.allclose(q.sum(1), torch.ones(2, 40, 60)))
+        (torch.Size([2, 9, 40, 60]), True)
+    """
+    check_cell_size(WHERE, cell_size)
+    check_count(WHERE, "num_iters", num_iters, 0)
+    check_positive(WHERE, "compactness", compactness)
+    check_positive(WHERE, "temperature", temperature)
+    check_option(WHERE, "color_space", color_space, ("lab", None))
+    colours = _colours(image, color_space) / temperature**0.5
+    h, w = image.shape[2:]
+    scale = compactness / (cell_size * temperature**0.5)
+    y = torch.arange(h, device=image.device, dtype=colours.dtype) * scale
+    x = torch.arange(w, device=image.device, dtype=colours.dtype) * scale
+    position = torch.stack([y[:, None].expand(h, w), x.expand(h, w)]).expand(image.shape[0], 2, h, w)
+    features = torch.cat([colours, position], 1)
+    centers = cell_sums(features, cell_size) / cell_sums(torch.ones_like(features[:1, :1]), cell_size)
+    for _ in range(num_iters):
+        centers = _ops.superpixel_update(features, centers, cell_size)
+    return _ops.superpixel_assign(features, centers, cell_size)
+
+
+def _colours(image: Tensor, color_space: str | None) -> Tensor:
+    check_tensor(WHERE, "image", image)
+    if color_space is None:
+        if image.ndim != 4 or 0 in image.shape[1:]:
+            raise ValueError(f"{WHERE}: image must be (N, D, H, W), got shape {tuple(image.shape)}")
+        if not image.is_floating_point():
+            raise TypeError(f"{WHERE}: image must be floating point with color_space=None, got {image.dtype}")
+        check_finite(WHERE, "image", image)
+        return image if image.dtype == torch.float64 else image.float()
+    checked = check_image(WHERE, image)
+    if checked.shape[1] not in (1, 3):
+        raise ValueError(
+            f"{WHERE}: image must have 1 or 3 channels for color_space 'lab', got shape {tuple(image.shape)}: "
+            "pass color_space=None for other features"
+        )
+    # check_image cuts the graph; here gradients flow.
+    return rgb_to_lab(image.to(checked.dtype) if image.is_floating_point() else checked)

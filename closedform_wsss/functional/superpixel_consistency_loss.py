@@ -1,0 +1,141 @@
+"""Cross-entropy weighted by how well a label agrees with its superpixel."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss._checks import (
+    check_cell_size,
+    check_device,
+    check_finite,
+    check_maps,
+    check_option,
+    check_positive,
+    check_target,
+    check_tensor,
+    reads_values,
+)
+from closedform_wsss.functional._association import check_superpixels, check_weights
+from closedform_wsss.functional._label_shares import label_shares
+from closedform_wsss.functional._resize import resize_marks
+
+WHERE = "superpixel_consistency_loss"
+Weighting = Literal["agreement", "majority", "purity"]
+
+
+def superpixel_consistency_loss(
+    logits: Tensor,
+    target: Tensor,
+    superpixels: Tensor,
+    *,
+    cell_size: int = 16,
+    weighting: Weighting = "agreement",
+    gamma: float = 1.0,
+    class_weight: Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+) -> Tensor:
+    r"""Cross-entropy on pseudo-labels that trusts a label as far as its superpixel agrees with it.
+
+    Superpixel u has the labels' distribution :math:`h_u(c) = \sum_p q(p \to u)\,[y_p = c] \,/ \sum_p q(p \to u)`, over
+    labelled pixels. With the weights
+
+    .. math::
+        w_p = \Big( \sum_u q(p \to u)\, a_u(y_p) \Big)^{\gamma}, \qquad
+        a_u(c) = \begin{cases}
+            h_u(c) & \text{agreement} \\
+            [c = \arg\max h_u] & \text{majority} \\
+            \sum_k h_u(k)^2 & \text{purity (Simpson's index)}
+        \end{cases}
+
+    the loss is :math:`\sum_p w_p \mathrm{CE}_p / \sum_p w_p` over the batch. The weights are constants: no gradient
+    flows into the superpixels. Superpixels that straddle the border of an object, and lone wrong labels inside one,
+    count little.
+
+    Args:
+        logits: ``(N, C, h, w)``, differentiable. Unlike in the other losses they follow the superpixels' size, by
+            bilinear
+            interpolation: superpixels cannot be shrunk. Half precision is computed in float32.
+        target: ``(N, H', W')`` integer pseudo-labels, ``ignore_index`` where there is none; brought to the superpixels'
+            size like marks (the most frequent class of a pixel stays).
+        superpixels: Soft association ``(N, 9, H, W)`` (:func:`soft_slic`) or integer labels ``(N, H, W)``
+            (:func:`slic`).
+        cell_size: Side of a cell in pixels, for soft association. Default 16.
+        weighting: "agreement" (default): the share of the pixel's label. "majority": only labels that win their
+            superpixel. "purity": how uniform the superpixel is, whatever the pixel's own label.
+        gamma: :math:`\gamma` > 0; larger trusts less. Default 1.
+        class_weight: ``(C,)`` >= 0, multiplied with :math:`w_p`. Default all 1.
+        ignore_index: Label of pixels that count neither in h nor in the loss, outside [0, C). Default 255.
+        reduction: "mean" (default), the weighted mean above; "sum" or "none", of :math:`w_p \mathrm{CE}_p`.
+
+    Returns:
+        A scalar, or ``(N, H, W)`` for "none". Zero with a graph where no pixel is labelled.
+
+    Raises:
+        TypeError: A wrong dtype.
+        ValueError: A shape or device does not fit; a label is outside [0, C); the weights of the superpixels do not add
+            up to 1; logits hold NaN; an option is out of range.
+
+    Reference:
+        Ma et al.: A weakly supervised semantic segmentation method based on local superpixel transformation. Neural
+        Processing Letters 2023. (Its exact weighting is not openly published; these are this library's.)
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import soft_slic, superpixel_consistency_loss
+        >>> logits = torch.zeros(2, 5, 32, 32, requires_grad=True)
+        >>> target = torch.randint(0, 5, (2, 32, 32))
+        >>> loss = superpixel_consistency_loss(logits, target, soft_slic(torch.rand(2, 3, 32, 32)))
+        >>> loss.backward()
+        >>> round(loss.item(), 4)  # log 5
+        1.6094
+    """
+    check_tensor(WHERE, "logits", logits)
+    check_maps(WHERE, "logits", logits, logits.shape[0] if logits.ndim else 0, logits.device)
+    n, classes = logits.shape[:2]
+    check_target(WHERE, target, n, logits.device, classes, ignore_index)
+    soft = check_superpixels(WHERE, "superpixels", superpixels, n, logits.device)
+    check_cell_size(WHERE, cell_size)
+    check_option(WHERE, "weighting", weighting, ("agreement", "majority", "purity"))
+    check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
+    check_positive(WHERE, "gamma", gamma)
+    if soft:
+        check_weights(WHERE, "superpixels", superpixels, cell_size)
+
+    size = (superpixels.shape[-2], superpixels.shape[-1])
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    if n and logits.shape[-2:] != size:
+        logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+    target = resize_marks(target, size, classes, ignore_index).long()
+    weight = label_shares(target, superpixels.detach(), classes, cell_size, weighting, ignore_index)
+    weight = weight.to(logits.dtype) ** gamma
+    labelled = target != ignore_index
+    if class_weight is not None:
+        weight = weight * _of_class(class_weight, logits, target, labelled)
+    weight = torch.where(labelled, weight, 0)
+    loss = weight * F.cross_entropy(logits, torch.where(labelled, target, -100), ignore_index=-100, reduction="none")
+    if reduction == "none":
+        value = loss
+    elif reduction == "sum":
+        value = loss.sum()
+    else:
+        value = loss.sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+    if reads_values(value) and not bool(torch.isfinite(value).all()):
+        check_finite(WHERE, "logits", logits)
+    return value
+
+
+def _of_class(class_weight: Tensor, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+    check_tensor(WHERE, "class_weight", class_weight)
+    if class_weight.shape != logits.shape[1:2]:
+        raise ValueError(
+            f"{WHERE}: class_weight must be (C,) = ({logits.shape[1]},), got shape {tuple(class_weight.shape)}"
+        )
+    check_device(WHERE, "class_weight", class_weight, logits.device)
+    if reads_values(class_weight) and not bool((class_weight >= 0).all()):
+        raise ValueError(f"{WHERE}: class_weight must be >= 0, got {class_weight.tolist()}")
+    return class_weight.detach().to(logits.dtype)[torch.where(labelled, target, 0)]

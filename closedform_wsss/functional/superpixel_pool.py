@@ -1,0 +1,113 @@
+"""Pixels to superpixels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from closedform_wsss import _ops
+from closedform_wsss._checks import (
+    check_cell_size,
+    check_count,
+    check_finite,
+    check_maps,
+    check_option,
+    check_tensor,
+    reads_values,
+)
+from closedform_wsss._reference.superpixel_grid import EMPTY
+from closedform_wsss.functional._association import check_superpixels
+
+WHERE = "superpixel_pool"
+
+
+def superpixel_pool(
+    x: Tensor,
+    q_or_labels: Tensor,
+    *,
+    cell_size: int = 16,
+    reduction: Literal["mean", "sum"] = "mean",
+    num_superpixels: int | None = None,
+) -> Tensor:
+    r"""Mean or sum of pixels over superpixels.
+
+    .. math:: s_i = \frac{\sum_p q(p \to i)\, x_p}{\sum_p q(p \to i)},
+
+    or the numerator alone. A superpixel without pixels gets 0. The kernel adds in a fixed order: the same bits
+    twice, with any number of threads.
+
+    Args:
+        x: ``(N, C, H, W)``, differentiable. Half precision is computed in float32.
+        q_or_labels: Soft association ``(N, 9, H, W)`` to the 3 x 3 cells around a pixel's own, row-major,
+            differentiable (what it gives to cells outside the grid does not count); or integer labels ``(N, H, W)`` >=
+            0.
+        cell_size: Side of a cell in pixels, for soft association: there are ceil(H / cell_size) x ceil(W / cell_size)
+            superpixels. Default 16.
+        reduction: "mean" (default) or "sum".
+        num_superpixels: Number of labels, K. Default the largest + 1, for which CUDA has to wait.
+
+    Returns:
+        ``(N, C, h, w)`` for soft association, ``(N, C, K)`` for labels; float64 if x is, float32 otherwise.
+
+    Raises:
+        TypeError: x is not floating point.
+        ValueError: A shape or device does not fit; a label is negative or not below ``num_superpixels``; NaN in x or in
+            the weights.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import superpixel_pool
+        >>> labels = torch.tensor([[[0, 0, 1], [0, 1, 1]]])
+        >>> x = torch.tensor([[[[1.0, 2.0, 7.0], [3.0, 8.0, 9.0]]]])
+        >>> superpixel_pool(x, labels)
+        tensor([[[2., 8.]]])
+    """
+    check_tensor(WHERE, "x", x)
+    check_maps(WHERE, "x", x, x.shape[0] if x.ndim else 0, x.device)
+    soft = check_superpixels(WHERE, "q_or_labels", q_or_labels, x.shape[0], x.device)
+    check_option(WHERE, "reduction", reduction, ("mean", "sum"))
+    if x.shape[-2:] != q_or_labels.shape[-2:]:
+        raise ValueError(
+            f"{WHERE}: x and q_or_labels must have the same size, got shapes {tuple(x.shape)} and "
+            f"{tuple(q_or_labels.shape)}"
+        )
+    x = x if x.dtype == torch.float64 else x.float()
+    if soft:
+        check_cell_size(WHERE, cell_size)
+        if num_superpixels is not None:
+            raise ValueError(f"{WHERE}: num_superpixels must be None for soft association, got {num_superpixels!r}")
+        q = q_or_labels.to(x.dtype)
+        s = _ops.superpixel_pool(x, q, cell_size)
+        weight = _ops.superpixel_pool(torch.ones_like(x[:, :1]), q, cell_size) if reduction == "mean" else None
+    else:
+        labels = q_or_labels.long()
+        count = _number(labels, num_superpixels)
+        s = _sum_of_labels(x, labels, count)
+        weight = _sum_of_labels(torch.ones_like(x[:, :1]), labels, count) if reduction == "mean" else None
+    check_finite(WHERE, "x", s)  # NaN and infinity come through, and s is the smaller one
+    return s if weight is None else mean_of(s, weight)
+
+
+def mean_of(sums: Tensor, weight: Tensor) -> Tensor:
+    """sums / weight, 0 for superpixels without pixels."""
+    empty = weight < EMPTY
+    return torch.where(empty, 0, sums / torch.where(empty, 1, weight))
+
+
+def _number(labels: Tensor, num_superpixels: int | None) -> int:
+    if num_superpixels is None:
+        return int(labels.max()) + 1 if labels.numel() else 0
+    check_count(WHERE, "num_superpixels", num_superpixels, 0)
+    if reads_values(labels) and int(labels.max()) >= num_superpixels:
+        raise ValueError(
+            f"{WHERE}: q_or_labels must hold labels below num_superpixels {num_superpixels}, got {int(labels.max())}"
+        )
+    return num_superpixels
+
+
+def _sum_of_labels(x: Tensor, labels: Tensor, count: int) -> Tensor:
+    n, c = x.shape[:2]
+    at = labels.flatten(1)[:, None].expand(n, c, -1)
+    return x.new_zeros(n, c, count).scatter_add(2, at, x.flatten(2))

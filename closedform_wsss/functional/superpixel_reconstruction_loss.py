@@ -1,0 +1,142 @@
+"""The loss that a superpixel network learns from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss import _ops
+from closedform_wsss._checks import (
+    check_cell_size,
+    check_device,
+    check_finite,
+    check_option,
+    check_positive,
+    check_target,
+    check_tensor,
+)
+from closedform_wsss.functional._association import check_association, check_weights
+
+WHERE = "superpixel_reconstruction_loss"
+# The paper's for labels; that of SLIC with compactness 10 for colours whose lightness goes to 1 instead of 100.
+LABEL_WEIGHT, FEATURE_WEIGHT = 0.003, 0.1
+TINY = 1e-12
+
+
+def superpixel_reconstruction_loss(
+    q: Tensor,
+    target: Tensor,
+    *,
+    cell_size: int = 16,
+    position_weight: float | None = None,
+    num_classes: int | None = None,
+    ignore_index: int = 255,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+) -> Tensor:
+    r"""How badly superpixels rebuild what they should keep: colours or labels, and positions.
+
+    Maps f and positions x are averaged over the superpixels and given back to the pixels (pool, then unpool), f'
+    and x'. With P pixels, the cell size S and the weight m,
+
+    .. math:: \frac{1}{P} \sum_p d(f_p, f'_p) + \frac{m}{S} \lVert x_p - x'_p \rVert_2.
+
+    The distance d is :math:`\lVert f_p - f'_p \rVert_2` for maps, which needs no labels at all, and for labels the
+    cross-entropy :math:`-\log f'_p(l_p)` of the pixel's own label in the mix of labels that its superpixels hold. The
+    value does not depend on the resolution.
+
+    Args:
+        q: ``(N, 9, H, W)`` association, as of :class:`closedform_wsss.nn.SpixelNet`; differentiable.
+        target: ``(N, D, H, W)`` floating-point maps, such as CIELAB divided by 100; or ``(N, H, W)`` integer labels.
+        cell_size: Side S of the grid's cells, >= 1. Default 16.
+        position_weight: m > 0; more makes superpixels squarer. Default 0.003 for labels, as in the paper, and 0.1 for
+            maps, which fits values of about 0 to 1.
+        num_classes: Labels are in [0, ``num_classes``). By default any labels >= 0 are counted, and a GPU waited for.
+        ignore_index: Label of pixels of which only the position counts. Default 255; give -1 where 255 is a label.
+        reduction: "mean" over images (default), "sum", or "none" for one value an image.
+
+    Returns:
+        A scalar, or ``(N,)`` for "none"; zero with a graph for an empty batch.
+
+    Raises:
+        TypeError: q is not floating point, target neither that nor integer.
+        ValueError: A shape or device does not fit, q does not add up to 1, target holds NaN, a label is out of range,
+            or an option is.
+
+    Reference:
+        Yang, Sun, Jin, Zhou: Superpixel segmentation with fully convolutional networks. CVPR 2020.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import superpixel_reconstruction_loss
+        >>> from closedform_wsss.nn import SpixelNet
+        >>> net, image = SpixelNet(), torch.rand(2, 3, 64, 64)
+        >>> superpixel_reconstruction_loss(net(image), image).backward()
+    """
+    check_association(WHERE, "q", q)
+    n, _, height, width = q.shape
+    if 0 in (height, width):
+        raise ValueError(f"{WHERE}: q must be (N, 9, H, W), got shape {tuple(q.shape)}")
+    check_cell_size(WHERE, cell_size)
+    check_weights(WHERE, "q", q, cell_size)
+    check_tensor(WHERE, "target", target)
+    are_labels = not target.is_floating_point()
+    if (target.ndim == 3) != are_labels or target.shape[0] != n or target.shape[-2:] != q.shape[-2:]:
+        raise ValueError(
+            f"{WHERE}: target must be maps ({n}, D, {height}, {width}) or integer labels ({n}, {height}, {width}), "
+            f"got {target.dtype} of shape {tuple(target.shape)}"
+        )
+    check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
+    if position_weight is None:
+        position_weight = LABEL_WEIGHT if are_labels else FEATURE_WEIGHT
+    check_positive(WHERE, "position_weight", position_weight)
+    q = q if q.dtype == torch.float64 else q.float()
+    if are_labels:
+        check_target(WHERE, target, n, q.device, num_classes, ignore_index)
+        distance = _label_distance(q, target, cell_size, num_classes, ignore_index)
+    else:
+        check_device(WHERE, "target", target, q.device)
+        check_finite(WHERE, "target", target)
+        distance = _distance(q, target.to(q.dtype), cell_size)
+    loss = distance + position_weight / cell_size * _distance(q, _positions(q), cell_size)
+    if reduction == "none":
+        return loss
+    return loss.sum() / max(n, 1) if reduction == "mean" else loss.sum()
+
+
+def _rebuild(q: Tensor, x: Tensor, counted: Tensor, cell_size: int) -> Tensor:
+    """The mean of x ``(N, C, H, W)`` over each superpixel's counted pixels ``(N, 1, H, W)``, back at all pixels."""
+    pooled = _ops.superpixel_pool(torch.cat([x * counted, counted], 1), q, cell_size)
+    # Saturated logits leave superpixels with a weight of 1e-40 or none, whose gradient would be infinite or NaN.
+    mean = pooled[:, :-1] / pooled[:, -1:].clamp_min(TINY)
+    return _ops.superpixel_unpool(mean, q, cell_size)
+
+
+def _distance(q: Tensor, x: Tensor, cell_size: int) -> Tensor:
+    """``(N,)``: mean distance of the pixels from what their superpixels rebuild."""
+    rebuilt = _rebuild(q, x, torch.ones_like(x[:, :1]), cell_size)
+    # The gradient of this norm is 0 where the distance is, not NaN.
+    return torch.linalg.vector_norm(x - rebuilt, dim=1).mean((1, 2))
+
+
+def _label_distance(q: Tensor, labels: Tensor, cell_size: int, num_classes: int | None, ignore_index: int) -> Tensor:
+    """``(N,)``: mean cross-entropy of the labelled pixels; those without a label are no part of any mix."""
+    valid = labels != ignore_index
+    if num_classes is None:
+        # Only how labels differ counts, not what they are called: take as many channels as there are labels.
+        names, labels = torch.unique(labels, return_inverse=True)
+        num_classes = max(len(names), 1)
+    own = F.one_hot(torch.where(valid, labels, 0).long(), num_classes).movedim(3, 1).to(q.dtype)
+    found = (_rebuild(q, own, valid[:, None].to(q.dtype), cell_size) * own).sum(1)
+    entropy = -torch.where(valid, found, 1).clamp_min(TINY).log()
+    return entropy.sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
+
+
+def _positions(q: Tensor) -> Tensor:
+    """``(N, 2, H, W)``: row and column of each pixel."""
+    n, _, height, width = q.shape
+    row = torch.arange(height, device=q.device, dtype=q.dtype)[:, None].expand(height, width)
+    column = torch.arange(width, device=q.device, dtype=q.dtype).expand(height, width)
+    return torch.stack([row, column]).expand(n, 2, height, width)

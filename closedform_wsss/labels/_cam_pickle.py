@@ -1,0 +1,116 @@
+"""Pickled dictionaries of arrays: read without running what else a pickle may hold, written for any NumPy."""
+
+from __future__ import annotations
+
+import collections
+import io
+import pickle
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def load_pickled_item(file: IO[bytes]) -> Any:
+    """The one Python object in a ``.npy`` file of dtype object.
+
+    ``numpy.load(allow_pickle=True)`` runs whatever code the file asks for. Here only NumPy arrays, dtypes and scalars,
+    torch tensors and plain containers pass.
+
+    Args:
+        file: Open at its beginning.
+
+    Raises:
+        ValueError: It is not a ``.npy`` file of one object, is damaged, or asks for anything else.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"a .npy file of the unknown version {version}")
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    if not dtype.hasobject:
+        raise ValueError(f"a plain array of shape {shape}, which names no classes,")
+    if shape != ():
+        raise ValueError(f"an array {shape} of objects in place of one dictionary")
+    try:
+        array = _Unpickler(file).load()
+    except _Refused:
+        raise
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise ValueError(f"a damaged pickle ({type(error).__name__}: {error})") from error
+    if not (isinstance(array, np.ndarray) and array.shape == ()):
+        raise ValueError(f"a pickled {type(array).__name__} in place of one dictionary")
+    return array.item()
+
+
+def save_pickled_item(file: IO[bytes], item: dict[Any, Any]) -> None:
+    """Writes what ``numpy.load(allow_pickle=True).item()`` gives back, tensors (float32) as tensors.
+
+    Equal content gives equal bytes, and NumPy of any version can read them.
+    """
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(file, header)
+    _Pickler(file, protocol=4).dump(np.array(item, dtype=object))
+
+
+class _Refused(ValueError):
+    """The pickle asks for something that is not data."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _PASSED:
+            return super().find_class(module, name)
+        if (module, name) in _REPLACED:
+            return _REPLACED[module, name]
+        raise _Refused(
+            f"a pickle that asks for {module}.{name}, which is refused since it may run code "
+            "(arrays, tensors, numbers and containers are read),"
+        )
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        # NumPy 2 by itself names functions that NumPy 1 lacks, and torch writes the address of a tensor in memory.
+        if isinstance(obj, np.ndarray):
+            if obj.dtype.hasobject:
+                return np.array, (obj.item(), obj.dtype)
+            return np.ndarray, (obj.shape, obj.dtype, bytearray(obj.tobytes()))
+        if isinstance(obj, Tensor):
+            return torch.Tensor, (obj.numpy(),)
+        return NotImplemented
+
+
+def _load_storage(data: bytes) -> Any:
+    """The values of a tensor, which torch pickles in a format of its own that may hold any pickle again."""
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        # torch's own message tells how to run the code all the same.
+        raise _Refused("a pickled tensor that is damaged or asks for code to run, which is refused,") from None
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """How old pickle protocols write bytes."""
+    if encoding != "latin1":
+        raise _Refused(f"a pickle with bytes in the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+_PASSED = {
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    *(("numpy", name) for name in ("array", "dtype", "ndarray")),
+    ("builtins", "bytearray"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+}
+_REPLACED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch", "Tensor"): torch.from_numpy,
+    ("torch.storage", "_load_from_bytes"): _load_storage,
+    ("_codecs", "encode"): _latin1,
+    # Named __builtin__ in the protocols that Python 2 could read.
+    ("__builtin__", "bytearray"): bytearray,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+}

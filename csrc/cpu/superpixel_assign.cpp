@@ -1,0 +1,47 @@
+// q(p -> i) = exp(-|f_p - c_i|^2) / sum over the superpixels around p: the soft assignment of k-means.
+#include "cpu/superpixel_assign.h"
+
+#include "cpu/kernels.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+namespace {
+
+template <class T>
+struct Scratch {
+  std::vector<T> features, centers, q;
+};
+
+template <class T>
+void assign(const T* features, const T* centers, T* q, int64_t N, int F, int H, int W, int S, int threads) {
+  const SuperpixelGrid g(S, H, W);
+  const int stride = strip_capacity<T>(g);
+  auto make = [&] {
+    return Scratch<T>{std::vector<T>(F * stride), std::vector<T>(F * kNeighbours), std::vector<T>(kNeighbours * stride)};
+  };
+  for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
+    pack_centers(centers + cell.n * F * g.cells(), g, cell, F, own.centers.data());
+    for_each_strip<T>(cell, [&](const Strip& strip) {
+      for (int f = 0; f < F; ++f)
+        pack(features + (cell.n * F + f) * g.pixels(), W, strip, own.features.data() + f * stride);
+      assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size(), own.q.data());
+      for (int k = 0; k < kNeighbours; ++k)
+        unpack(own.q.data() + k * stride, W, strip, q + (cell.n * kNeighbours + k) * g.pixels());
+    });
+  });
+}
+
+}  // namespace
+
+void superpixel_assign(const float* features, const float* centers, float* q, int64_t N, int F, int H, int W, int S,
+                       int threads) {
+  assign(features, centers, q, N, F, H, W, S, threads);
+}
+
+void superpixel_assign(const double* features, const double* centers, double* q, int64_t N, int F, int H, int W, int S,
+                       int threads) {
+  assign(features, centers, q, N, F, H, W, S, threads);
+}
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw

@@ -1,0 +1,128 @@
+// Walk over the cells of the superpixel grid: what all superpixel kernels share.
+//
+// All pixels of a cell share their nine superpixels. So a cell is the unit of work: its superpixels' values are constants,
+// and its pixels' sums need no atomics: each cell leaves its share of its nine neighbours in a buffer of its own, and a second
+// pass adds nine shares a superpixel, always in the same order.
+//
+// A cell is taken in strips of rows, packed without gaps and padded with zeros to whole vectors. Packed, the nine planes
+// of q stay in the first-level cache while the classes pass by (in place, rows and planes that lie a power of two apart would
+// push each other out), and a cell cut off at the image's border is no special case.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "common/superpixel_grid.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+
+constexpr int kStripPixels = 512;  // 9 planes of float: 18 KB
+
+// One strip: rows [y0, y0 + rows), columns [x0, x0 + width) of the image; `pitch` values a packed row.
+struct Strip {
+  int y0, rows, x0, width, pitch;
+  int size() const { return rows * pitch; }
+};
+
+// Cell (r, c) of image n.
+struct Cell {
+  int64_t n, index;  // index in its image
+  int r, c, y0, y1, x0, width;
+  Cell(const SuperpixelGrid& g, int64_t n, int r, int c)
+      : n(n), index(int64_t(r) * g.w + c), r(r), c(c), y0(r * g.S), y1(std::min(g.H, y0 + g.S)), x0(c * g.S),
+        width(std::min(g.S, g.W - x0)) {}
+};
+
+// The most values that a plane of a strip can have.
+template <class T>
+inline int strip_capacity(const SuperpixelGrid& g) {
+  const int pitch = (g.S + Simd<T>::lanes - 1) / Simd<T>::lanes * Simd<T>::lanes;
+  return std::max(pitch, kStripPixels);
+}
+
+template <class T, class Body>
+CFW_INLINE void for_each_strip(const Cell& cell, const Body& body) {
+  constexpr int lanes = Simd<T>::lanes;
+  const int pitch = (cell.width + lanes - 1) / lanes * lanes;
+  const int step = std::max(1, kStripPixels / pitch);
+  for (int y = cell.y0; y < cell.y1; y += step)
+    body(Strip{y, std::min(step, cell.y1 - y), cell.x0, cell.width, pitch});
+}
+
+// Cells in parallel, a row of them an item. `make()` gives an item its scratch memory, `body(cell, scratch)` does a cell.
+template <class Make, class Body>
+inline void for_each_cell(const SuperpixelGrid& g, int64_t N, int threads, const Make& make, const Body& body) {
+  parallel_for(N * g.h, threads, [&](int64_t item) {
+    auto scratch = make();
+    for (int c = 0; c < g.w; ++c) body(Cell(g, item / g.h, int(item % g.h), c), scratch);
+  });
+}
+
+// Pack a strip of one plane (H, W).
+template <class T>
+CFW_INLINE void pack(const T* plane, int W, const Strip& s, T* to) {
+  for (int y = 0; y < s.rows; ++y) {
+    const T* from = plane + int64_t(s.y0 + y) * W + s.x0;
+    std::copy(from, from + s.width, to);
+    std::fill(to + s.width, to + s.pitch, T(0));
+    to += s.pitch;
+  }
+}
+
+template <class T>
+CFW_INLINE void unpack(const T* from, int W, const Strip& s, T* plane) {
+  for (int y = 0; y < s.rows; ++y, from += s.pitch)
+    std::copy(from, from + s.width, plane + int64_t(s.y0 + y) * W + s.x0);
+}
+
+// Pack a strip of q (9, H, W) into nine planes `stride` apart; neighbours outside the grid get no weight, whatever q says.
+template <class T>
+CFW_INLINE void pack_q(const T* q, const SuperpixelGrid& g, const Cell& cell, const Strip& s, int stride, T* to) {
+  for (int k = 0; k < kNeighbours; ++k, to += stride)
+    if (g.inside(cell.r, cell.c, k))
+      pack(q + k * g.pixels(), g.W, s, to);
+    else
+      std::fill(to, to + s.size(), T(0));
+}
+
+// shares[k, c] += sum over the strip of q_k x_c, for kClasses planes of x and all nine of q, `stride` apart.
+// Three planes of q and kClasses of x at a time: 3 kClasses sums for 3 + kClasses loads.
+template <int kClasses, class T>
+CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int classes) {
+  for (int k = 0; k < kNeighbours; k += 3) {
+    Vector<T> sum[3][kClasses] = {};
+    for (int i = 0; i < size; i += Simd<T>::lanes) {
+      Vector<T> weight[3];
+      for (int j = 0; j < 3; ++j) weight[j] = load(q + (k + j) * stride + i);
+      for (int c = 0; c < kClasses; ++c) {
+        Vector<T> value = load(x + c * stride + i);
+        for (int j = 0; j < 3; ++j) sum[j][c] += weight[j] * value;
+      }
+    }
+    for (int j = 0; j < 3; ++j)
+      for (int c = 0; c < kClasses; ++c) shares[(k + j) * classes + c] += sum_lanes<T>(sum[j][c]);
+  }
+}
+
+// The same for any number of classes.
+template <class T>
+CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int classes) {
+  int c = 0;
+  for (; c + 4 <= classes; c += 4) add_shares<4>(q, x + c * stride, stride, size, shares + c, classes);
+  for (; c < classes; ++c) add_shares<1>(q, x + c * stride, stride, size, shares + c, classes);
+}
+
+// Second pass: the sum of what the nine cells around superpixel (r, c) left for it in shares (cells, 9, C).
+template <class T>
+CFW_INLINE double gather_shares(const T* shares, const SuperpixelGrid& g, int r, int c, int classes, int channel) {
+  double sum = 0;
+  for (int k = 0; k < kNeighbours; ++k)
+    if (g.inside(r, c, k)) sum += double(shares[(g.neighbour(r, c, k) * kNeighbours + (8 - k)) * classes + channel]);
+  return sum;
+}
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw

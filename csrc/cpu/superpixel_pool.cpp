@@ -1,0 +1,68 @@
+// s_i = sum_p q(p -> i) x_p: pixels to superpixels. With superpixel_unpool and superpixel_dot it is one of the three
+// derivatives of sum_pkc q_pk x_pc s_ic, so each one's gradient is the other two.
+//
+// Floor: x and q are read once; 9 operations a value.
+#include "cpu/kernels.h"
+
+#include "cpu/superpixel_cells.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+namespace {
+
+constexpr int kGroup = 8;  // classes packed at a time
+
+template <class T>
+struct Scratch {
+  std::vector<T> q, x;
+  std::vector<double> shares;
+};
+
+template <class T>
+void pool(const T* x, const T* q, T* s, int64_t N, int C, int H, int W, int S, int threads) {
+  const SuperpixelGrid g(S, H, W);
+  const int stride = strip_capacity<T>(g);
+  std::vector<T> shares(N * g.cells() * kNeighbours * C);
+  auto make = [&] {
+    return Scratch<T>{std::vector<T>(kNeighbours * stride), std::vector<T>(kGroup * stride),
+                      std::vector<double>(kNeighbours * C)};
+  };
+  for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
+    std::fill(own.shares.begin(), own.shares.end(), 0.0);
+    for_each_strip<T>(cell, [&](const Strip& strip) {
+      pack_q(q + cell.n * kNeighbours * g.pixels(), g, cell, strip, stride, own.q.data());
+      for (int group = 0; group < C; group += kGroup) {
+        const int classes = std::min(kGroup, C - group);
+        for (int c = 0; c < classes; ++c)
+          pack(x + (cell.n * C + group + c) * g.pixels(), W, strip, own.x.data() + c * stride);
+        int c = 0;
+        for (; c + 4 <= classes; c += 4)
+          add_shares<4>(own.q.data(), own.x.data() + c * stride, stride, strip.size(), &own.shares[group + c], C);
+        for (; c < classes; ++c)
+          add_shares<1>(own.q.data(), own.x.data() + c * stride, stride, strip.size(), &own.shares[group + c], C);
+      }
+    });
+    std::copy(own.shares.begin(), own.shares.end(), &shares[(cell.n * g.cells() + cell.index) * kNeighbours * C]);
+  });
+  parallel_for(N * g.h, threads, [&](int64_t item) {
+    const int64_t n = item / g.h;
+    const int r = int(item % g.h);
+    const T* of_image = &shares[n * g.cells() * kNeighbours * C];
+    for (int channel = 0; channel < C; ++channel)
+      for (int c = 0; c < g.w; ++c)
+        s[((n * C + channel) * g.h + r) * g.w + c] = T(gather_shares(of_image, g, r, c, C, channel));
+  });
+}
+
+}  // namespace
+
+void superpixel_pool(const float* x, const float* q, float* s, int64_t N, int C, int H, int W, int S, int threads) {
+  pool(x, q, s, N, C, H, W, S, threads);
+}
+
+void superpixel_pool(const double* x, const double* q, double* s, int64_t N, int C, int H, int W, int S, int threads) {
+  pool(x, q, s, N, C, H, W, S, threads);
+}
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw

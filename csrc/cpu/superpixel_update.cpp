@@ -1,0 +1,70 @@
+// New centres c_i = sum_p q(p -> i) f_p / sum_p q(p -> i) with q from superpixel_assign: one iteration of soft k-means,
+// without writing q. A superpixel that no pixel belongs to keeps its centre.
+#include "cpu/superpixel_assign.h"
+
+#include "cpu/kernels.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+namespace {
+
+template <class T>
+struct Scratch {
+  std::vector<T> features, centers, q;
+  std::vector<double> shares;
+};
+
+template <class T>
+void update(const T* features, const T* centers, T* updated, int64_t N, int F, int H, int W, int S, int threads) {
+  const SuperpixelGrid g(S, H, W);
+  const int stride = strip_capacity<T>(g), channels = F + 1;  // the last channel is 1: the weights' sum
+  std::vector<T> shares(N * g.cells() * kNeighbours * channels);
+  auto make = [&] {
+    return Scratch<T>{std::vector<T>(channels * stride), std::vector<T>(F * kNeighbours),
+                      std::vector<T>(kNeighbours * stride), std::vector<double>(kNeighbours * channels)};
+  };
+  for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
+    pack_centers(centers + cell.n * F * g.cells(), g, cell, F, own.centers.data());
+    std::fill(own.shares.begin(), own.shares.end(), 0.0);
+    for_each_strip<T>(cell, [&](const Strip& strip) {
+      for (int f = 0; f < F; ++f)
+        pack(features + (cell.n * F + f) * g.pixels(), W, strip, own.features.data() + f * stride);
+      T* ones = own.features.data() + F * stride;
+      for (int y = 0; y < strip.rows; ++y) {
+        std::fill_n(ones + y * strip.pitch, strip.width, T(1));
+        std::fill_n(ones + y * strip.pitch + strip.width, strip.pitch - strip.width, T(0));
+      }
+      assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size(), own.q.data());
+      add_shares(own.q.data(), own.features.data(), stride, strip.size(), own.shares.data(), channels);
+    });
+    std::copy(own.shares.begin(), own.shares.end(),
+              &shares[(cell.n * g.cells() + cell.index) * kNeighbours * channels]);
+  });
+  parallel_for(N * g.h, threads, [&](int64_t item) {
+    const int64_t n = item / g.h;
+    const int r = int(item % g.h);
+    const T* of_image = &shares[n * g.cells() * kNeighbours * channels];
+    for (int c = 0; c < g.w; ++c) {
+      const double weight = gather_shares(of_image, g, r, c, channels, F);
+      for (int f = 0; f < F; ++f) {
+        const int64_t at = ((n * F + f) * g.h + r) * g.w + c;
+        updated[at] = weight < kEmpty ? centers[at] : T(gather_shares(of_image, g, r, c, channels, f) / weight);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void superpixel_update(const float* features, const float* centers, float* updated, int64_t N, int F, int H, int W,
+                       int S, int threads) {
+  update(features, centers, updated, N, F, H, W, S, threads);
+}
+
+void superpixel_update(const double* features, const double* centers, double* updated, int64_t N, int F, int H, int W,
+                       int S, int threads) {
+  update(features, centers, updated, N, F, H, W, S, threads);
+}
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw

@@ -1,0 +1,118 @@
+"""Train a superpixel network on a folder of images, with or without labels.
+
+    python examples/train_spixel_net.py IMAGES -o spixel_net.pt
+    python examples/train_spixel_net.py IMAGES --segments SEGMENTS -o spixel_net.pt
+
+IMAGES holds .jpg or .png files. Without labels the superpixels learn to rebuild colours, with them to rebuild labels.
+SEGMENTS holds for each image a label map of the same name: a .png with classes, 255 where there is none, or an .npz
+with `segments` (A, H, W) of A annotators, of whom one is drawn at random in each step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from torch import Tensor
+from tqdm import trange
+
+from closedform_wsss.functional import superpixel_reconstruction_loss
+from closedform_wsss.nn import SpixelNet
+
+
+def read_segments(folder: Path, stem: str) -> tuple[np.ndarray, int]:
+    """Label maps ``(A, H, W)`` of one image, and the label of unlabelled pixels."""
+    if (folder / f"{stem}.npz").exists():
+        return np.load(folder / f"{stem}.npz")["segments"].astype(np.int64), -1
+    return np.array(Image.open(folder / f"{stem}.png")).astype(np.int64)[None], 255
+
+
+class Crops:
+    """Random crops, flipped at random, of images that are all kept in memory."""
+
+    def __init__(self, images: Path, segments: Path | None, size: int, seed: int) -> None:
+        files = sorted(file for file in images.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        self.images = [np.array(Image.open(file).convert("RGB")) for file in files]
+        if not self.images or min(min(image.shape[:2]) for image in self.images) < size:
+            raise SystemExit(f"{images} must hold images of at least {size} x {size} pixels")
+        # What the superpixels are to rebuild, (K, H, W, D): label maps, or the colours in CIELAB.
+        if segments:
+            loaded = [read_segments(segments, file.stem) for file in files]
+            self.targets, self.ignore_index = [labels[..., None] for labels, _ in loaded], loaded[0][1]
+        else:
+            self.targets = [(rgb2lab(image) / 100).astype(np.float32)[None] for image in self.images]
+            self.ignore_index = 255
+        self.size, self.random = size, np.random.default_rng(seed)
+
+    def one(self) -> tuple[Tensor, Tensor]:
+        """Image ``(3, size, size)`` uint8 and target ``(D, size, size)``."""
+        k = self.random.integers(len(self.images))
+        image, target = self.images[k], self.random.choice(self.targets[k])
+        y, x = (self.random.integers(side - self.size + 1) for side in image.shape[:2])
+        flips = tuple(np.flatnonzero(self.random.random(2) < 0.5))
+        crops = [np.flip(a[y : y + self.size, x : x + self.size], flips) for a in (image, target)]
+        image, target = (torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))) for crop in crops)
+        return image, target
+
+    def batch(self, n: int) -> tuple[Tensor, Tensor]:
+        """Images ``(n, 3, size, size)``, and colours ``(n, 3, size, size)`` or labels ``(n, size, size)``."""
+        images, targets = (torch.stack(parts) for parts in zip(*(self.one() for _ in range(n)), strict=True))
+        return images, targets if targets.is_floating_point() else targets[:, 0]
+
+
+def main() -> None:
+    """Read the options, train, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of .jpg or .png files")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="where the weights go (a state_dict)")
+    parser.add_argument("--segments", type=Path, help="folder of label maps; without it colours are rebuilt")
+    parser.add_argument("--cell-size", type=int, default=16, help="side of the grid's cells (default 16)")
+    parser.add_argument("--steps", type=int, default=1000, help="default 1000")
+    parser.add_argument("--batch", type=int, default=4, help="crops in a step (default 4)")
+    parser.add_argument("--crop", type=int, default=160, help="side of the crops (default 160)")
+    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate (default 1e-3)")
+    parser.add_argument("--position-weight", type=float, help="of the loss (default: the loss's own)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    for folder in (args.images, args.segments):
+        if folder and not folder.is_dir():
+            parser.error(f"{folder} is not a folder")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+
+    torch.manual_seed(args.seed)
+    crops = Crops(args.images, args.segments, args.crop, args.seed)
+    print(f"{len(crops.images)} images; rebuilding {'labels' if args.segments else 'colours'} on {args.device}")
+    net = SpixelNet(cell_size=args.cell_size).to(args.device)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)
+
+    started, average = time.time(), None
+    for _ in (bar := trange(args.steps)):
+        image, target = (tensor.to(args.device) for tensor in crops.batch(args.batch))
+        loss = superpixel_reconstruction_loss(
+            net(image),
+            target,
+            cell_size=args.cell_size,
+            position_weight=args.position_weight,
+            ignore_index=crops.ignore_index,
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
+        bar.set_postfix_str(f"loss {average:.4f}")
+
+    torch.save(net.cpu().state_dict(), args.output)
+    print(f"loss {average:.4f} after {args.steps} steps and {time.time() - started:.0f} s; weights in {args.output}")
+    print(f"net = SpixelNet(cell_size={args.cell_size}); net.load_state_dict(torch.load('{args.output}'))")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The matting filter: against a dense solve, its properties, gradients, hard images, errors."""
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck, gradgradcheck
+
+from closedform_wsss.functional import ConvergenceWarning, matting_filter
+
+
+def dense(x: torch.Tensor, image: np.ndarray, strength: float, eps: float) -> torch.Tensor:
+    """(L + strength)^-1 strength x for x (C, H, W) by a dense solve."""
+    L = oracle.dense_laplacian(image, eps)
+    y = np.linalg.solve(L + strength * np.eye(len(L)), strength * x.flatten(1).double().numpy().T)
+    return torch.from_numpy(y.T.copy()).view(x.shape)
+
+
+@pytest.mark.parametrize("name", oracle.hard_images())
+@pytest.mark.parametrize("strength", [1e-4, 3e-3, 1.0])
+def test_agrees_with_dense_solve(name, strength):
+    image = oracle.hard_images()[name]
+    x = torch.rand(2, *image.shape[1:], dtype=torch.float64)
+    expected = dense(x, image, strength, 1e-6)
+    target = torch.from_numpy(image.copy())[None]
+    exact = matting_filter(x[None], target, strength=strength, tol=1e-10)
+    torch.testing.assert_close(exact[0], expected, rtol=0, atol=1e-7)
+    single = matting_filter(x[None].float(), target.float(), strength=strength)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single[0].double(), expected, rtol=0, atol=2e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    h=st.integers(1, 14), w=st.integers(1, 14), strength=st.sampled_from([1e-4, 3e-3, 0.1]), seed=st.integers(0, 999)
+)
+def test_constants_and_means_are_kept_and_maps_go_on_adding_up_to_one(h, w, strength, seed):
+    torch.manual_seed(seed)
+    image, x = torch.rand(1, 3, h, w), torch.rand(1, 3, h, w, dtype=torch.float64).softmax(1)
+    constant = torch.full_like(x, 0.3)
+    assert torch.equal(matting_filter(constant, image, strength=strength), constant)
+    y = matting_filter(x, image, strength=strength, tol=1e-7)
+    torch.testing.assert_close(y.mean((2, 3)), x.mean((2, 3)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(y.sum(1), torch.ones_like(y[:, 0]), rtol=0, atol=1e-5)
+
+
+def test_flips_commute_and_a_batch_is_its_images():
+    image, x = torch.rand(2, 3, 12, 17, dtype=torch.float64), torch.rand(2, 2, 12, 17, dtype=torch.float64)
+    y = matting_filter(x, image, tol=1e-8)
+    flipped = matting_filter(x.flip(-1), image.flip(-1), tol=1e-8).flip(-1)
+    torch.testing.assert_close(flipped, y, rtol=0, atol=1e-6)
+    torch.testing.assert_close(matting_filter(x[1:], image[1:], tol=1e-8), y[1:], rtol=0, atol=1e-6)
+
+
+def test_any_range():
+    """The tolerance is a share of the range: logits of +-1000 are filtered as well as values in [0, 1]."""
+    image, x = torch.rand(1, 3, 20, 20, dtype=torch.float64), torch.rand(1, 1, 20, 20, dtype=torch.float64)
+    y = matting_filter(x, image)
+    torch.testing.assert_close(matting_filter(2000 * x - 1000, image), 2000 * y - 1000, rtol=0, atol=1e-2)
+
+
+def test_the_image_follows_the_map():
+    image, x = torch.rand(1, 3, 40, 60), torch.rand(1, 2, 10, 15)
+    small = torch.nn.functional.interpolate(image, (10, 15), mode="bilinear", antialias=True)
+    assert torch.equal(matting_filter(x, image), matting_filter(x, small))
+
+
+def test_radius_two():
+    image = oracle.hard_images((8, 9))["photo"]
+    x = torch.rand(1, 8, 9, dtype=torch.float64)
+    L = oracle.dense_laplacian(image, 1e-4, 2)
+    expected = np.linalg.solve(L + 0.01 * np.eye(72), 0.01 * x.flatten().numpy())
+    y = matting_filter(x[None], torch.from_numpy(image)[None], strength=0.01, eps=1e-4, radius=2, tol=1e-9)
+    np.testing.assert_allclose(y.flatten().numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("strength", [1e-4, 3e-3])
+def test_gradients(strength):
+    image = torch.rand(1, 3, 3, 4, dtype=torch.float64)
+    x = torch.rand(1, 1, 3, 4, dtype=torch.float64, requires_grad=True)
+
+    def run(v):
+        return matting_filter(v, image, strength=strength, tol=1e-12)
+
+    assert gradcheck(run, x) and gradgradcheck(run, x)
+    # Symmetric: the gradient is the filter itself.
+    weight = torch.rand_like(x)
+    (gradient,) = torch.autograd.grad((run(x) * weight).sum(), x)
+    torch.testing.assert_close(gradient, run(weight).detach(), rtol=0, atol=1e-8)
+
+
+def test_large_gradients_are_filtered_to_the_same_accuracy():
+    image = torch.rand(1, 3, 12, 12, dtype=torch.float64)
+    x = torch.rand(1, 1, 12, 12, dtype=torch.float64, requires_grad=True)
+    small, large = (
+        torch.autograd.grad((matting_filter(x, image) * x.detach() * scale).sum(), x)[0] for scale in (1.0, 1e6)
+    )
+    torch.testing.assert_close(large / 1e6, small, rtol=0, atol=1e-4)
+
+
+def test_half_precision_and_empty_batch():
+    image, x = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 16, 16)
+    y = matting_filter(x.half(), image.half())
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, matting_filter(x, image), rtol=0, atol=5e-3)
+    assert matting_filter(x[:0], image[:0]).shape == (0, 2, 16, 16)
+    assert matting_filter(x[:, :0], image).shape == (1, 0, 16, 16)
+
+
+def test_warns_when_it_stops_early():
+    with pytest.warns(ConvergenceWarning, match="matting_filter: stopped after 3 iterations"):
+        matting_filter(torch.rand(1, 1, 30, 30), torch.rand(1, 3, 30, 30), max_iter=3)
+
+
+X, IMAGE = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((X[0], IMAGE), {}, r"x must be \(N, C, H, W\), got shape \(2, 8, 8\)"),
+        ((X, IMAGE * 255), {}, r"image must be in \[0, 1\]"),
+        ((IMAGE[:, :, :0], IMAGE), {}, ""),
+        ((X * torch.inf, IMAGE), {}, "x must be finite, got infinite"),
+        ((X.expand(2, -1, -1, -1), IMAGE), {}, "x and image must have the same batch size, got 2 and 1"),
+        ((X, IMAGE), {"strength": 0.0}, "strength must be a finite number > 0, got 0.0"),
+        ((X, IMAGE), {"eps": -1e-7}, "eps must be a finite number > 0"),
+        ((X, IMAGE), {"radius": 4}, "radius must leave a window"),
+        ((X, IMAGE), {"tol": 0}, "tol must be a finite number > 0"),
+        ((X, IMAGE), {"max_iter": 0}, "max_iter must be an integer >= 1, got 0"),
+    ],
+)
+def test_errors(arguments, options, message):
+    if not message:  # no pixel: nothing to filter
+        assert matting_filter(*arguments, **options).shape == arguments[0].shape
+        return
+    with pytest.raises((TypeError, ValueError), match=f"matting_filter: {message}"):
+        matting_filter(*arguments, **options)
