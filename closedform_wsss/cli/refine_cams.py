@@ -22,7 +22,7 @@ from closedform_wsss.cli._refiners import DEFAULT, REFINERS
 from closedform_wsss.cli._workers import Failure, default_workers, run_jobs
 
 _FAILED = 1
-_DEFAULT_THRESHOLD = 0.3
+_DEFAULT_THRESHOLD = 0.4
 _KINDS = {"cams": ("cams",), "labels": ("labels",), "both": ("cams", "labels")}
 
 _EPILOG = """\

@@ -2,10 +2,13 @@
 
 from closedform_wsss.functional._solve import ConvergenceWarning, SolveInfo
 from closedform_wsss.functional.asam import asam, asam_affinity
+from closedform_wsss.functional.average_views import average_views
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
+from closedform_wsss.functional.level_cam import level_cam
 from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.multi_label import classes_present, multi_label_loss
 from closedform_wsss.functional.pseudo_labels import background_score, pseudo_labels
+from closedform_wsss.functional.refine_cam import refine_cam
 from closedform_wsss.functional.slic import slic
 from closedform_wsss.functional.soft_slic import soft_slic
 from closedform_wsss.functional.solve_matting import solve_matting
@@ -19,12 +22,15 @@ __all__ = [
     "SolveInfo",
     "asam",
     "asam_affinity",
+    "average_views",
     "background_score",
     "classes_present",
     "closed_form_loss",
+    "level_cam",
     "matting_filter",
     "multi_label_loss",
     "pseudo_labels",
+    "refine_cam",
     "slic",
     "soft_slic",
     "solve_matting",

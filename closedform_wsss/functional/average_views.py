@@ -1,0 +1,69 @@
+"""Averages over scales and flips of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss._checks import check_image, check_maps, check_positive
+from closedform_wsss.functional._resize import resize_image
+
+WHERE = "average_views"
+
+
+def average_views(
+    refine: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    image: Tensor,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+) -> Tensor:
+    """The mean of what a refiner makes of several views of an image.
+
+    Superpixels of a fixed cell size are coarser on a smaller view, and their grid lies elsewhere on a mirrored one; the
+    mean has less of both than each.
+
+    Args:
+        refine: ``(x, image) -> y``: maps ``(N, C, h, w)`` and an image ``(N, D, h, w)`` of a size to maps of any size.
+        x: ``(N, C, H', W')``, any size: brought to each view's size by bilinear interpolation.
+        image: ``(N, D, H, W)`` in [0, 1] or uint8.
+        scales: Sizes of the views, > 0, as shares of the image's. Default the image's own.
+        flip: Each view also mirrored left to right. Default False.
+
+    Returns:
+        ``(N, C, H, W)``.
+
+    Raises:
+        TypeError: A wrong dtype.
+        ValueError: A shape or device does not fit; ``scales`` is empty or holds a number that is not above 0; the image
+            is not in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import asam, average_views, soft_slic
+        >>> image, cam = torch.rand(1, 3, 64, 96), torch.rand(1, 2, 4, 6)
+        >>> def refine(x, image):
+        ...     return asam(x, soft_slic(image, cell_size=8), cell_size=8)
+        >>> average_views(refine, cam, image, scales=(0.5, 1.0), flip=True).shape
+        torch.Size([1, 2, 64, 96])
+    """
+    image = check_image(WHERE, image)
+    check_maps(WHERE, "x", x, image.shape[0], image.device)
+    if len(scales) == 0:
+        raise ValueError(f"{WHERE}: scales must hold at least one number, got {scales!r}")
+    size = (image.shape[2], image.shape[3])
+    x = x.to(image.dtype)
+    total, count = x.new_zeros(*x.shape[:2], *size), 0
+    for scale in scales:
+        check_positive(WHERE, "scales", scale)
+        view_size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+        view = resize_image(image, view_size).clamp(0, 1)
+        maps = F.interpolate(x, view_size, mode="bilinear", align_corners=False)
+        for mirrored in (False, True) if flip else (False,):
+            y = refine(maps.flip(-1), view.flip(-1)).flip(-1) if mirrored else refine(maps, view)
+            total = total + F.interpolate(y, size, mode="bilinear", align_corners=False)
+            count += 1
+    return total / count

@@ -1,0 +1,80 @@
+"""Class activation maps made to follow the image."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss._checks import check_finite, check_image, check_maps
+from closedform_wsss.functional._resize import resize_image
+from closedform_wsss.functional.asam import asam
+from closedform_wsss.functional.level_cam import level_cam
+from closedform_wsss.functional.matting_filter import matting_filter
+from closedform_wsss.functional.soft_slic import soft_slic
+
+WHERE = "refine_cam"
+
+
+def refine_cam(
+    cam: Tensor,
+    image: Tensor,
+    *,
+    num_iters: int = 40,
+    strength: float = 3e-3,
+    level: float | None = 0.4,
+) -> Tensor:
+    """Refine class activation maps by the image alone: the recipe that did best on real ones.
+
+    1. Superpixels: :func:`soft_slic` with cells of 8 pixels at half the image's size, and :func:`asam` over them.
+    2. Edges: :func:`matting_filter` at a quarter of the size, with eps 1e-6.
+    3. Thresholds: :func:`level_cam` moves each map's best contour to one level.
+
+    Then the maps go to the image's size. No training, no parameters to fit to a data set. How much each step gives
+    is measured on two data sets in the documentation, under "Benchmarks".
+
+    Args:
+        cam: ``(N, C, h, w)``, any size, in [0, 1] (divided by its maximum), differentiable.
+        image: ``(N, 3, H, W)`` or ``(N, 1, H, W)`` in [0, 1] or uint8; a constant.
+        num_iters: Steps of ASAM; 0 leaves it out. Default 40.
+        strength: Of the matting filter, > 0; smaller smooths further. Default 3e-3.
+        level: Where each map's best contour goes, and the threshold to use. None leaves the third step out. Default
+            0.4.
+
+    Returns:
+        ``(N, C, H, W)`` in [0, 1]; float64 if cam is, float32 otherwise.
+
+    Raises:
+        TypeError: A wrong dtype.
+        ValueError: A shape or device does not fit; the image is not in [0, 1] or has neither 1 nor 3 channels; NaN in
+            cam; an option is out of range.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import pseudo_labels, refine_cam
+        >>> image, cam = torch.rand(1, 3, 96, 128), torch.rand(1, 2, 6, 8)
+        >>> refined = refine_cam(cam, image)
+        >>> pseudo_labels(refined, threshold=0.4).shape
+        torch.Size([1, 96, 128])
+    """
+    image = check_image(WHERE, image)
+    check_maps(WHERE, "cam", cam, image.shape[0], image.device)
+    check_finite(WHERE, "cam", cam)
+    cam = cam if cam.dtype == torch.float64 else cam.float()
+    size = (image.shape[2], image.shape[3])
+    if cam.numel() == 0:
+        return cam.new_zeros(*cam.shape[:2], *size)
+    image = image.to(cam.dtype)
+    half, quarter = (resize_image(image, _part(size, part)).clamp(0, 1) for part in (2, 4))
+    x = cam
+    if num_iters:
+        x = asam(x, soft_slic(half, cell_size=8), cell_size=8, num_iters=num_iters)
+    x = F.interpolate(x, quarter.shape[-2:], mode="bilinear", align_corners=False)
+    x = matting_filter(x, quarter, strength=strength, tol=1e-2).clamp(0, 1)
+    if level is not None:
+        x = level_cam(x, quarter, level=level)
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def _part(size: tuple[int, int], part: int) -> tuple[int, int]:
+    return max(round(size[0] / part), 1), max(round(size[1] / part), 1)
