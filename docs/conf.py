@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# `python -m sphinx` puts the checkout first, whose package has no compiled part; the installed one is meant.
-sys.path = [entry for entry in sys.path if Path(entry).resolve() != HERE.parent]
+# `python -m sphinx` puts the checkout first, whose package may have no compiled part: an installed one is preferred.
+sys.path.sort(key=lambda entry: Path(entry).resolve() == HERE.parent)
 sys.path.insert(0, str(HERE / "_ext"))
 
 import closedform_wsss  # noqa: E402

@@ -61,13 +61,20 @@ inline void for_each_cell(const SuperpixelGrid& g, int64_t N, int threads, const
   });
 }
 
+// A few dozen values: a call of memmove, which std::copy becomes, would cost more than the copy.
+template <class T>
+CFW_INLINE void copy_row(const T* from, int n, T* to) {
+  int i = 0;
+  for (; i + Simd<T>::lanes <= n; i += Simd<T>::lanes) store(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = from[i];
+}
+
 // Pack a strip of one plane (H, W).
 template <class T>
 CFW_INLINE void pack(const T* plane, int W, const Strip& s, T* to) {
   for (int y = 0; y < s.rows; ++y) {
-    const T* from = plane + int64_t(s.y0 + y) * W + s.x0;
-    std::copy(from, from + s.width, to);
-    std::fill(to + s.width, to + s.pitch, T(0));
+    copy_row(plane + int64_t(s.y0 + y) * W + s.x0, s.width, to);
+    for (int i = s.width; i < s.pitch; ++i) to[i] = 0;
     to += s.pitch;
   }
 }
@@ -75,7 +82,7 @@ CFW_INLINE void pack(const T* plane, int W, const Strip& s, T* to) {
 template <class T>
 CFW_INLINE void unpack(const T* from, int W, const Strip& s, T* plane) {
   for (int y = 0; y < s.rows; ++y, from += s.pitch)
-    std::copy(from, from + s.width, plane + int64_t(s.y0 + y) * W + s.x0);
+    copy_row(from, s.width, plane + int64_t(s.y0 + y) * W + s.x0);
 }
 
 // Pack a strip of q (9, H, W) into nine planes `stride` apart; neighbours outside the grid get no weight, whatever q says.
