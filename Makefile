@@ -42,6 +42,7 @@ lint: $(VENV)/lint
 
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -b doctest docs docs/_build/doctest
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/kernels.py

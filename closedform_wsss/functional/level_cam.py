@@ -40,7 +40,7 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     Args:
         cam: ``(N, C, H, W)``, taken into [0, 1], differentiable. Half precision is computed in float32. Smooth CAMs
             have contours that follow nothing: filter first (:func:`asam`, :func:`matting_filter`), see
-                :func:`refine_cam`.
+            :func:`refine_cam`.
         image: ``(N, D, H', W')`` in [0, 1] or uint8; follows cam's size, by an antialiased bilinear resize.
         level: In (0, 1), where the contour goes: the threshold to use afterwards. Default 0.4.
 

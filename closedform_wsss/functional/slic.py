@@ -29,7 +29,7 @@ def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num
 
     Returns:
         ``(N, H, W)`` int64 on the image's device. The labels of each image are 0, 1, ... without gaps; there are about
-        H W / ``cell_size``^2, and images of a batch differ in how many they have.
+        H W / ``cell_size**2``, and images of a batch differ in how many they have.
 
     Raises:
         TypeError: image is neither floating point nor uint8, cell_size or compactness is no number.
