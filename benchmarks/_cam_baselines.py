@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss.functional import asam, background_score, soft_slic, solve_matting
+from closedform_wsss.functional import asam, background_score, soft_slic
 
 try:
     _crf = importlib.import_module("pydensecrf.densecrf")
@@ -28,7 +28,6 @@ else:
 
 Refiner = Callable[[Tensor, Tensor], Tensor]
 
-_UNMARKED = 255
 _DILATIONS = (1, 2, 4, 8, 12, 24)
 _RING = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 _SMALLEST_PROBABILITY = 1e-30
@@ -47,20 +46,6 @@ def raw(image: Tensor, cam: Tensor) -> Tensor:
 def paper_asam(image: Tensor, cam: Tensor, *, num_iters: int) -> Tensor:
     """ASAM as its paper uses it: full size, cells of 16 pixels, no restart (Ma et al., 2023)."""
     return asam(cam, soft_slic(image, cell_size=16), cell_size=16, num_iters=num_iters)
-
-
-def hard_seeds(image: Tensor, cam: Tensor) -> Tensor:
-    """Closed-form mattes, at half size, of the pixels where the CAM is sure: a class above 0.6, none above 0.1."""
-    height, width = image.shape[-2:]
-    half = (-(-height // 2), -(-width // 2))
-    small = F.interpolate(image.float() / 255, half, mode="bilinear", antialias=True).clamp(0, 1)
-    best, winner = resize(cam, half).max(1)
-    marks = torch.where(best > 0.6, winner + 1, _UNMARKED)
-    marks = torch.where(best < 0.1, 0, marks)
-    if bool((marks == _UNMARKED).all()):  # nothing to start from
-        return raw(image, cam)
-    alpha = solve_matting(small, marks, num_classes=cam.shape[1] + 1)
-    return resize(alpha[:, 1:], (height, width))
 
 
 def neighbours(maps: Tensor) -> list[Tensor]:
@@ -132,7 +117,6 @@ BASELINES: dict[str, Refiner] = {
     "raw": raw,
     "asam-paper-20": partial(paper_asam, num_iters=20),
     "asam-paper-40": partial(paper_asam, num_iters=40),
-    "hard-seeds": hard_seeds,
     "pamr": pamr,
 }
 if DENSE_CRF is not None:
