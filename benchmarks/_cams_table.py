@@ -62,8 +62,8 @@ def markdown(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
         "the images that it is measured on. Times are medians, one image at a time.\n\n"
         f"Of `refine-cams`: {own}. `raw`: the CAM, resized. `asam-paper-20`, `-40`: ASAM with the settings of its "
         "paper, 20 and 40 steps. `closed-form`: closed-form mattes at half size of the pixels with a class above 0.6 "
-        "or none above 0.1. `pamr`: the affinity of Araslanov and Roth (CVPR 2020), written for this table from the "
-        f"paper's formula, 10 iterations; its time is that of plain PyTorch. {crf}"
+        "or none above 0.1. `pamr`: the affinity of Araslanov and Roth (CVPR 2020), written for this table as we "
+        f"understand it, 10 iterations; its time is that of plain PyTorch. {crf}"
         "No method was trained on these images, but the steps and settings of `refine-cams` were chosen by looking at "
         "them, at the even ones first: `even to odd` is the column that this touched least.\n"
     )

@@ -186,7 +186,7 @@ def main() -> None:
                 for data, classes in NUM_CLASSES.items()
             }
             print(f"{name} at {SCALES} of the size: {payload['scales'][name]}", file=sys.stderr, flush=True)
-    result = "cams" + ("_quick" if args.limit or args.methods else "")
+    result = "cams" + ("_quick" if args.limit else "")
     write_json(result, payload)
     given = [option for option in sys.argv[1:] if Path(option) != args.data]
     command = shlex.join(["python", "benchmarks/cams.py", "DATA", *given])
