@@ -194,7 +194,8 @@ def test_a_killed_run_ends_with_the_same_bytes(data: Path) -> None:
     """Killed in one process, continued in two, against one that was never stopped."""
     folders = [str(data / "images"), str(data / "cams"), "-o", str(data / "out")]
     process = subprocess.Popen(
-        [sys.executable, "-c", _BLOCKS, "refine-cams", *folders, "--method", "none", "--workers", "1", "--quiet"]
+        [sys.executable, "-c", _BLOCKS, "refine-cams", *folders, "--method", "none", "--workers", "1", "--quiet"],
+        cwd=data,  # not a checkout of the source, which has no compiled extension
     )
     try:
         for _ in range(600):
@@ -235,6 +236,7 @@ def test_ranks_of_torchrun_share_the_images(data: Path) -> None:
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", code, "refine-cams", *folders, "--workers", "1"],
+            cwd=data,
             env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
