@@ -176,3 +176,25 @@ def check_probability(where: str, name: str, value: float) -> None:
     """A number in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{where}: {name} must be a number in [0, 1], got {value!r}")
+
+
+def check_class_weight(where: str, class_weight: Tensor, classes: int, device: torch.device) -> None:
+    """Weights ``(C,)`` >= 0."""
+    check_tensor(where, "class_weight", class_weight)
+    if class_weight.shape != (classes,):
+        raise ValueError(f"{where}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}")
+    check_device(where, "class_weight", class_weight, device)
+    if reads_values(class_weight) and not bool((class_weight >= 0).all()):
+        raise ValueError(f"{where}: class_weight must be >= 0, got {class_weight.tolist()}")
+
+
+def check_class_present(where: str, class_present: Tensor, n: int, classes: int, device: torch.device) -> None:
+    """Image tags ``(N, C)``, bool or in [0, 1]."""
+    check_tensor(where, "class_present", class_present)
+    if class_present.shape != (n, classes):
+        raise ValueError(
+            f"{where}: class_present must be (N, C) = ({n}, {classes}), got shape {tuple(class_present.shape)}"
+        )
+    check_device(where, "class_present", class_present, device)
+    if reads_values(class_present) and not bool(((class_present >= 0) & (class_present <= 1)).all()):
+        raise ValueError(f"{where}: class_present must be bool or in [0, 1], got values outside")

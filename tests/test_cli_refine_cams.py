@@ -211,6 +211,23 @@ def test_a_killed_run_ends_with_the_same_bytes(data: Path) -> None:
     assert files(data / "out") == files(data / "whole")
 
 
+def test_results_do_not_depend_on_workers_or_threads(data: Path) -> None:
+    """An image so large that torch would share its sums among threads, which rounds them otherwise."""
+    for folder in ("images", "cams"):
+        shutil.rmtree(data / folder)
+        (data / folder).mkdir()
+    rng = np.random.default_rng(2)
+    for stem in ("a", "b"):
+        save(data / "images" / f"{stem}.png", photo(375, 500, seed=3))
+        labels.write_cam(data / "cams" / f"{stem}.npy", [1, 4], rng.random((2, 24, 32), np.float32), format="eps")
+    assert run(data, out="one") == 0
+    torch.set_num_threads(2)
+    assert run(data, out="threads") == 0
+    assert torch.get_num_threads() == 2
+    assert run(data, "--workers", "2", out="workers") == 0
+    assert files(data / "one") == files(data / "threads") == files(data / "workers")
+
+
 def test_interruption(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     seen = []
 

@@ -21,6 +21,25 @@ def _cells(x: Tensor, channels: int, cell_size: int) -> Tensor:
     return x.new_empty(x.shape[0], channels, *_reference.grid_size(x.shape[2], x.shape[3], cell_size))
 
 
+def _pixels(x: Tensor, channels: int) -> Tensor:
+    return x.new_empty(x.shape[0], channels, x.shape[2], x.shape[3])
+
+
+def _define(name: str, inputs: str, fake: Any) -> Any:
+    """An operator ``(first, second, cell_size) -> Tensor``: all of them differ in their shapes only."""
+
+    def cpu(first: Tensor, second: Tensor, cell_size: int) -> Tensor:
+        first, second = first.contiguous(), second.contiguous()
+        out = fake(first, second, cell_size)
+        # N, channels, H, W are those of the first input, but for unpool, which starts from superpixels.
+        sizes = out.shape if name == "superpixel_unpool" else first.shape
+        run = kernel(name, first.dtype)
+        run(first.data_ptr(), second.data_ptr(), out.data_ptr(), *sizes, cell_size, num_threads())
+        return out
+
+    return define(name, f"({inputs}, int cell_size) -> Tensor", cpu, getattr(_reference, name), fake)
+
+
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.cell_size = inputs
     ctx.save_for_backward(*tensors)
@@ -29,24 +48,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 # --- superpixel_pool: s_i = sum_p q(p -> i) x_p -----------------------------------------------------------------------
 
 
-def _pool_cpu(x: Tensor, q: Tensor, cell_size: int) -> Tensor:
-    x, q = x.contiguous(), q.contiguous()
-    s = _cells(x, x.shape[1], cell_size)
-    run = kernel("superpixel_pool", x.dtype)
-    run(x.data_ptr(), q.data_ptr(), s.data_ptr(), *x.shape, cell_size, num_threads())
-    return s
-
-
-def _pool_fake(x: Tensor, q: Tensor, cell_size: int) -> Tensor:
-    return _cells(x, x.shape[1], cell_size)
-
-
-superpixel_pool = define(
-    "superpixel_pool",
-    "(Tensor x, Tensor q, int cell_size) -> Tensor",
-    _pool_cpu,
-    _reference.superpixel_pool,
-    _pool_fake,
+superpixel_pool = _define(
+    "superpixel_pool", "Tensor x, Tensor q", lambda x, q, cell_size: _cells(x, x.shape[1], cell_size)
 )
 
 
@@ -63,25 +66,7 @@ define_gradient("superpixel_pool", _pool_backward, _save)
 # --- superpixel_unpool: x_p = sum_i q(p -> i) s_i ---------------------------------------------------------------------
 
 
-def _unpool_cpu(s: Tensor, q: Tensor, cell_size: int) -> Tensor:
-    s, q = s.contiguous(), q.contiguous()
-    x = q.new_empty(q.shape[0], s.shape[1], q.shape[2], q.shape[3])
-    run = kernel("superpixel_unpool", s.dtype)
-    run(s.data_ptr(), q.data_ptr(), x.data_ptr(), *x.shape, cell_size, num_threads())
-    return x
-
-
-def _unpool_fake(s: Tensor, q: Tensor, cell_size: int) -> Tensor:
-    return q.new_empty(q.shape[0], s.shape[1], q.shape[2], q.shape[3])
-
-
-superpixel_unpool = define(
-    "superpixel_unpool",
-    "(Tensor s, Tensor q, int cell_size) -> Tensor",
-    _unpool_cpu,
-    _reference.superpixel_unpool,
-    _unpool_fake,
-)
+superpixel_unpool = _define("superpixel_unpool", "Tensor s, Tensor q", lambda s, q, cell_size: _pixels(q, s.shape[1]))
 
 
 def _unpool_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -97,25 +82,7 @@ define_gradient("superpixel_unpool", _unpool_backward, _save)
 # --- superpixel_dot: d_pk = sum_c x_pc s_ic ---------------------------------------------------------------------------
 
 
-def _dot_cpu(x: Tensor, s: Tensor, cell_size: int) -> Tensor:
-    x, s = x.contiguous(), s.contiguous()
-    d = x.new_empty(x.shape[0], 9, x.shape[2], x.shape[3])
-    run = kernel("superpixel_dot", x.dtype)
-    run(x.data_ptr(), s.data_ptr(), d.data_ptr(), *x.shape, cell_size, num_threads())
-    return d
-
-
-def _dot_fake(x: Tensor, s: Tensor, cell_size: int) -> Tensor:
-    return x.new_empty(x.shape[0], 9, x.shape[2], x.shape[3])
-
-
-superpixel_dot = define(
-    "superpixel_dot",
-    "(Tensor x, Tensor s, int cell_size) -> Tensor",
-    _dot_cpu,
-    _reference.superpixel_dot,
-    _dot_fake,
-)
+superpixel_dot = _define("superpixel_dot", "Tensor x, Tensor s", lambda x, s, cell_size: _pixels(x, 9))
 
 
 def _dot_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -131,24 +98,8 @@ define_gradient("superpixel_dot", _dot_backward, _save)
 # --- superpixel_assign: q = softmax over the nine of -|f_p - c_i|^2 ---------------------------------------------------
 
 
-def _assign_cpu(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
-    features, centers = features.contiguous(), centers.contiguous()
-    q = features.new_empty(features.shape[0], 9, features.shape[2], features.shape[3])
-    run = kernel("superpixel_assign", features.dtype)
-    run(features.data_ptr(), centers.data_ptr(), q.data_ptr(), *features.shape, cell_size, num_threads())
-    return q
-
-
-def _assign_fake(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
-    return features.new_empty(features.shape[0], 9, features.shape[2], features.shape[3])
-
-
-superpixel_assign = define(
-    "superpixel_assign",
-    "(Tensor features, Tensor centers, int cell_size) -> Tensor",
-    _assign_cpu,
-    _reference.superpixel_assign,
-    _assign_fake,
+superpixel_assign = _define(
+    "superpixel_assign", "Tensor features, Tensor centers", lambda features, centers, cell_size: _pixels(features, 9)
 )
 
 
@@ -178,24 +129,10 @@ define_gradient("superpixel_assign", _assign_backward, _assign_setup)
 # --- superpixel_update: the means of features over superpixel_assign --------------------------------------------------
 
 
-def _update_cpu(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
-    features, centers = features.contiguous(), centers.contiguous()
-    updated = torch.empty_like(centers)
-    run = kernel("superpixel_update", features.dtype)
-    run(features.data_ptr(), centers.data_ptr(), updated.data_ptr(), *features.shape, cell_size, num_threads())
-    return updated
-
-
-def _update_fake(features: Tensor, centers: Tensor, cell_size: int) -> Tensor:
-    return torch.empty_like(centers, memory_format=torch.contiguous_format)
-
-
-superpixel_update = define(
+superpixel_update = _define(
     "superpixel_update",
-    "(Tensor features, Tensor centers, int cell_size) -> Tensor",
-    _update_cpu,
-    _reference.superpixel_update,
-    _update_fake,
+    "Tensor features, Tensor centers",
+    lambda features, centers, cell_size: _cells(features, features.shape[1], cell_size),
 )
 
 

@@ -45,17 +45,18 @@ def run_jobs(
         function: Importable by name, or a partial of such: workers are started afresh, since a fork would inherit
             locks of threads that it does not have.
         jobs: To pickle, as is the result.
-        workers: Processes, each with its share of the cores. One: in this process, with torch's threads.
+        workers: Processes, each with one thread: sums of several threads are rounded otherwise, and results must not
+            depend on the number of workers. One: in this process.
 
     Raises:
         RuntimeError: Workers cannot start.
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
-        for job in jobs:
-            yield job, _attempt(function, job)
+        with _one_thread():
+            for job in jobs:
+                yield job, _attempt(function, job)
         return
-    threads = max(_cores() // workers, 1)
     waiting = deque(jobs)
     crew: list[_Worker] = []
     idle: list[_Worker] = []
@@ -64,7 +65,7 @@ def run_jobs(
         while waiting or busy:
             while waiting and len(busy) < workers:
                 if not idle:
-                    crew.append(_start(function, threads))
+                    crew.append(_start(function))
                     idle.append(crew[-1])
                 worker = idle.pop()
                 job = waiting.popleft()
@@ -92,10 +93,10 @@ class _Worker:
     pipe: connection.Connection
 
 
-def _start(function: Callable[[Job], object], threads: int) -> _Worker:
+def _start(function: Callable[[Job], object]) -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, function, threads), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, function), daemon=True)
     # Inherited by the worker: Ctrl-C reaches every process of a terminal, but is for the parent to handle.
     with _interruption_ignored():
         process.start()
@@ -103,9 +104,8 @@ def _start(function: Callable[[Job], object], threads: int) -> _Worker:
     return _Worker(process, ours)
 
 
-def _serve(pipe: connection.Connection, function: Callable[[Any], object], threads: int) -> None:
-    torch.set_num_threads(threads)
-    with contextlib.suppress(EOFError, OSError):  # the parent is gone
+def _serve(pipe: connection.Connection, function: Callable[[Any], object]) -> None:
+    with _one_thread(), contextlib.suppress(EOFError, OSError):  # the parent is gone
         while True:
             pipe.send(_attempt(function, pipe.recv()))
 
@@ -128,6 +128,16 @@ def _death(worker: _Worker) -> Failure:
     if code >= 0:  # it ended by itself, outside of any job, and others would as well
         raise RuntimeError(f"a worker process could not start (status {code}); its own message is above")
     return Failure(f"its worker process was killed by signal {-code}; if memory ran out, take fewer --workers")
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

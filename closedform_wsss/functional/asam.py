@@ -9,13 +9,13 @@ from torch import Tensor
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
     check_cell_size,
+    check_class_present,
     check_count,
     check_finite,
     check_maps,
     check_positive,
     check_probability,
     check_tensor,
-    reads_values,
 )
 from closedform_wsss._reference.superpixel_grid import EMPTY
 from closedform_wsss.functional._association import check_association, check_weights
@@ -130,7 +130,8 @@ def asam(
     check_weights(where, "q", q, cell_size)
     cam = cam if cam.dtype == torch.float64 else cam.float()
     if class_present is not None:
-        cam = cam * _present(where, cam, class_present)
+        check_class_present(where, class_present, cam.shape[0], cam.shape[1], cam.device)
+        cam = cam * class_present.to(cam.dtype)[:, :, None, None]
     q = q.to(cam.dtype)
     if cam.shape[-2:] != q.shape[-2:]:
         cam = F.interpolate(cam, q.shape[-2:], mode="bilinear", align_corners=False)
@@ -146,15 +147,3 @@ def asam(
         if tol is not None and s.numel() and bool((s - before).abs().max() <= tol):
             break
     return _ops.superpixel_unpool(s, q, cell_size)
-
-
-def _present(where: str, cam: Tensor, class_present: Tensor) -> Tensor:
-    check_tensor(where, "class_present", class_present)
-    if class_present.shape != cam.shape[:2] or class_present.device != cam.device:
-        raise ValueError(
-            f"{where}: class_present must be (N, C) = {tuple(cam.shape[:2])} on {cam.device}, got shape "
-            f"{tuple(class_present.shape)} on {class_present.device}"
-        )
-    if reads_values(class_present) and not bool(((class_present >= 0) & (class_present <= 1)).all()):
-        raise ValueError(f"{where}: class_present must be bool or in [0, 1], got values outside")
-    return class_present.to(cam.dtype)[:, :, None, None]

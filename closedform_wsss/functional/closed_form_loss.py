@@ -9,7 +9,8 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
-    check_device,
+    check_class_present,
+    check_class_weight,
     check_finite,
     check_image,
     check_maps,
@@ -17,7 +18,6 @@ from closedform_wsss._checks import (
     check_positive,
     check_radius,
     check_target,
-    check_tensor,
     reads_values,
 )
 from closedform_wsss._stencil import StencilOperator
@@ -143,24 +143,10 @@ def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor 
     n, classes = logits.shape[:2]
     weight = torch.ones(n, classes, device=logits.device, dtype=torch.float64)
     if class_weight is not None:
-        check_tensor(WHERE, "class_weight", class_weight)
-        if class_weight.shape != (classes,):
-            raise ValueError(
-                f"{WHERE}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}"
-            )
-        check_device(WHERE, "class_weight", class_weight, logits.device)
-        if reads_values(class_weight) and not bool((class_weight >= 0).all()):
-            raise ValueError(f"{WHERE}: class_weight must be >= 0, got {class_weight.tolist()}")
+        check_class_weight(WHERE, class_weight, classes, logits.device)
         weight = weight * class_weight.detach()
     if class_present is not None:
-        check_tensor(WHERE, "class_present", class_present)
-        if class_present.shape != (n, classes):
-            raise ValueError(
-                f"{WHERE}: class_present must be (N, C) = ({n}, {classes}), got shape {tuple(class_present.shape)}"
-            )
-        check_device(WHERE, "class_present", class_present, logits.device)
-        if reads_values(class_present) and not bool(((class_present >= 0) & (class_present <= 1)).all()):
-            raise ValueError(f"{WHERE}: class_present must be bool or in [0, 1], got values outside")
+        check_class_present(WHERE, class_present, n, classes, logits.device)
         weight = weight * class_present.detach()
     return weight
 

@@ -66,8 +66,7 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     """
     image = check_image(WHERE, image)
     check_maps(WHERE, "cam", cam, image.shape[0], image.device)
-    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise ValueError(f"{WHERE}: level must be a number in (0, 1), got {level!r}")
+    check_level(WHERE, level)
     check_finite(WHERE, "cam", cam)
     cam = (cam if cam.dtype == torch.float64 else cam.float()).clamp(0, 1)
     if cam.numel() == 0:
@@ -77,6 +76,12 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     # The derivative of a power below 1 is infinite at 0, so zeros go round it.
     positive = cam > 0
     return torch.where(positive, torch.where(positive, cam, 1) ** gamma[:, :, None, None], 0)
+
+
+def check_level(where: str, level: float) -> None:
+    """A number in (0, 1)."""
+    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
+        raise ValueError(f"{where}: level must be a number in (0, 1), got {level!r}")
 
 
 def best_level(cam: Tensor, image: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_device, check_maps, check_positive, check_tensor, reads_values
+from closedform_wsss._checks import check_class_present, check_maps, check_positive, check_tensor, reads_values
 
 
 def background_score(cam: Tensor, *, power: float) -> Tensor:
@@ -96,7 +96,9 @@ def pseudo_labels(
     _check_share(where, "margin", margin)
     labels = _label_table(where, classes, channels, ignore_index, cam.device)
     if class_present is not None:
-        _check_present(where, class_present, cam)
+        check_class_present(where, class_present, n, channels, cam.device)
+        if class_present.dtype != torch.bool:
+            raise TypeError(f"{where}: class_present must be bool, got {class_present.dtype}")
         cam = cam.masked_fill(~class_present[:, :, None, None], -math.inf)
     if threshold is not None and power is None:
         _check_share(where, "threshold", threshold)
@@ -142,17 +144,6 @@ def _check_share(where: str, name: str, value: float) -> None:
         raise TypeError(f"{where}: {name} must be a number in [0, 1], got {type(value).__name__} {value!r}")
     if not 0 <= value <= 1:
         raise ValueError(f"{where}: {name} must be in [0, 1], got {value!r}")
-
-
-def _check_present(where: str, class_present: Tensor, cam: Tensor) -> None:
-    check_tensor(where, "class_present", class_present)
-    if class_present.dtype != torch.bool:
-        raise TypeError(f"{where}: class_present must be bool, got {class_present.dtype}")
-    if class_present.shape != cam.shape[:2]:
-        raise ValueError(
-            f"{where}: class_present must be (N, C) = {tuple(cam.shape[:2])}, got shape {tuple(class_present.shape)}"
-        )
-    check_device(where, "class_present", class_present, cam.device)
 
 
 def _label_table(

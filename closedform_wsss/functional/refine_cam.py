@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_finite, check_image, check_maps
+from closedform_wsss._checks import check_count, check_finite, check_image, check_maps, check_positive
 from closedform_wsss.functional._resize import resize_image
 from closedform_wsss.functional.asam import asam
-from closedform_wsss.functional.level_cam import level_cam
+from closedform_wsss.functional.level_cam import check_level, level_cam
 from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.soft_slic import soft_slic
 
@@ -59,7 +59,13 @@ def refine_cam(
     """
     image = check_image(WHERE, image)
     check_maps(WHERE, "cam", cam, image.shape[0], image.device)
+    if image.shape[1] not in (1, 3):
+        raise ValueError(f"{WHERE}: image must have 1 or 3 channels, got shape {tuple(image.shape)}")
     check_finite(WHERE, "cam", cam)
+    check_count(WHERE, "num_iters", num_iters, 0)
+    check_positive(WHERE, "strength", strength)
+    if level is not None:
+        check_level(WHERE, level)
     cam = cam if cam.dtype == torch.float64 else cam.float()
     size = (image.shape[2], image.shape[3])
     if cam.numel() == 0:

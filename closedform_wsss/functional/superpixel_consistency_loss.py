@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import (
     check_cell_size,
-    check_device,
+    check_class_weight,
     check_finite,
     check_maps,
     check_option,
@@ -103,6 +103,8 @@ def superpixel_consistency_loss(
     check_option(WHERE, "weighting", weighting, ("agreement", "majority", "purity"))
     check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
     check_positive(WHERE, "gamma", gamma)
+    if class_weight is not None:
+        check_class_weight(WHERE, class_weight, classes, logits.device)
     if soft:
         check_weights(WHERE, "superpixels", superpixels, cell_size)
 
@@ -115,7 +117,7 @@ def superpixel_consistency_loss(
     weight = weight.to(logits.dtype) ** gamma
     labelled = target != ignore_index
     if class_weight is not None:
-        weight = weight * _of_class(class_weight, logits, target, labelled)
+        weight = weight * class_weight.detach().to(logits.dtype)[torch.where(labelled, target, 0)]
     weight = torch.where(labelled, weight, 0)
     loss = weight * F.cross_entropy(logits, torch.where(labelled, target, -100), ignore_index=-100, reduction="none")
     if reduction == "none":
@@ -127,15 +129,3 @@ def superpixel_consistency_loss(
     if reads_values(value) and not bool(torch.isfinite(value).all()):
         check_finite(WHERE, "logits", logits)
     return value
-
-
-def _of_class(class_weight: Tensor, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-    check_tensor(WHERE, "class_weight", class_weight)
-    if class_weight.shape != logits.shape[1:2]:
-        raise ValueError(
-            f"{WHERE}: class_weight must be (C,) = ({logits.shape[1]},), got shape {tuple(class_weight.shape)}"
-        )
-    check_device(WHERE, "class_weight", class_weight, logits.device)
-    if reads_values(class_weight) and not bool((class_weight >= 0).all()):
-        raise ValueError(f"{WHERE}: class_weight must be >= 0, got {class_weight.tolist()}")
-    return class_weight.detach().to(logits.dtype)[torch.where(labelled, target, 0)]

@@ -20,10 +20,9 @@ void assign(const T* features, const T* centers, T* q, int64_t N, int F, int H, 
     return Scratch<T>{std::vector<T>(F * stride), std::vector<T>(F * kNeighbours), std::vector<T>(kNeighbours * stride)};
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
-    pack_centers(centers + cell.n * F * g.cells(), g, cell, F, own.centers.data());
+    pack_superpixels(centers + cell.n * F * g.cells(), F, g, cell, own.centers.data());
     for_each_strip<T>(cell, [&](const Strip& strip) {
-      for (int f = 0; f < F; ++f)
-        pack(features + (cell.n * F + f) * g.pixels(), W, strip, own.features.data() + f * stride);
+      pack_planes(features + cell.n * F * g.pixels(), F, g, strip, stride, own.features.data());
       assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size(), own.q.data());
       for (int k = 0; k < kNeighbours; ++k)
         unpack(own.q.data() + k * stride, W, strip, q + (cell.n * kNeighbours + k) * g.pixels());

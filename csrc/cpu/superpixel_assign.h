@@ -7,16 +7,7 @@
 namespace cfw {
 namespace CFW_LEVEL {
 
-// The nine centres of a cell, [F][9], from centers (F, h, w). What lies outside the grid is left 0.
-template <class T>
-CFW_INLINE void pack_centers(const T* centers, const SuperpixelGrid& g, const Cell& cell, int F, T* to) {
-  for (int f = 0; f < F; ++f)
-    for (int k = 0; k < kNeighbours; ++k)
-      to[f * kNeighbours + k] =
-          g.inside(cell.r, cell.c, k) ? centers[f * g.cells() + g.neighbour(cell.r, cell.c, k)] : T(0);
-}
-
-// features: F planes, q: nine planes, all `stride` apart.
+// features: F planes, q: nine planes, all `stride` apart; centers: [F][9].
 template <class T>
 CFW_INLINE void assign_strip(const T* features, const T* centers, const SuperpixelGrid& g, const Cell& cell, int F,
                              int stride, int size, T* q) {

@@ -79,6 +79,12 @@ CFW_INLINE void pack(const T* plane, int W, const Strip& s, T* to) {
   }
 }
 
+// The same of `count` planes one after the other, into planes `stride` apart.
+template <class T>
+CFW_INLINE void pack_planes(const T* planes, int count, const SuperpixelGrid& g, const Strip& s, int stride, T* to) {
+  for (int c = 0; c < count; ++c) pack(planes + c * g.pixels(), g.W, s, to + c * stride);
+}
+
 template <class T>
 CFW_INLINE void unpack(const T* from, int W, const Strip& s, T* plane) {
   for (int y = 0; y < s.rows; ++y, from += s.pitch)
@@ -95,10 +101,20 @@ CFW_INLINE void pack_q(const T* q, const SuperpixelGrid& g, const Cell& cell, co
       std::fill(to, to + s.size(), T(0));
 }
 
-// shares[k, c] += sum over the strip of q_k x_c, for kClasses planes of x and all nine of q, `stride` apart.
+// What the nine superpixels of a cell hold, [C][9], from s (C, h, w); 0 for those outside the grid.
+template <class T>
+CFW_INLINE void pack_superpixels(const T* s, int C, const SuperpixelGrid& g, const Cell& cell, T* to) {
+  for (int c = 0; c < C; ++c)
+    for (int k = 0; k < kNeighbours; ++k)
+      to[c * kNeighbours + k] =
+          g.inside(cell.r, cell.c, k) ? s[c * g.cells() + g.neighbour(cell.r, cell.c, k)] : T(0);
+}
+
+// shares[k, c] += sum over the strip of q_k x_c, for kClasses planes of x and all nine of q, `stride` apart; shares have
+// `row` channels in all.
 // Three planes of q and kClasses of x at a time: 3 kClasses sums for 3 + kClasses loads.
 template <int kClasses, class T>
-CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int classes) {
+CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int row) {
   for (int k = 0; k < kNeighbours; k += 3) {
     Vector<T> sum[3][kClasses] = {};
     for (int i = 0; i < size; i += Simd<T>::lanes) {
@@ -110,16 +126,16 @@ CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double*
       }
     }
     for (int j = 0; j < 3; ++j)
-      for (int c = 0; c < kClasses; ++c) shares[(k + j) * classes + c] += sum_lanes<T>(sum[j][c]);
+      for (int c = 0; c < kClasses; ++c) shares[(k + j) * row + c] += sum_lanes<T>(sum[j][c]);
   }
 }
 
 // The same for any number of classes.
 template <class T>
-CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int classes) {
+CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int row, int classes) {
   int c = 0;
-  for (; c + 4 <= classes; c += 4) add_shares<4>(q, x + c * stride, stride, size, shares + c, classes);
-  for (; c < classes; ++c) add_shares<1>(q, x + c * stride, stride, size, shares + c, classes);
+  for (; c + 4 <= classes; c += 4) add_shares<4>(q, x + c * stride, stride, size, shares + c, row);
+  for (; c < classes; ++c) add_shares<1>(q, x + c * stride, stride, size, shares + c, row);
 }
 
 // Second pass: the sum of what the nine cells around superpixel (r, c) left for it in shares (cells, 9, C).

@@ -25,16 +25,12 @@ void dot(const T* x, const T* s, T* d, int64_t N, int C, int H, int W, int S, in
                       std::vector<T>(kGroup * stride)};
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
-    for (int c = 0; c < C; ++c)
-      for (int k = 0; k < kNeighbours; ++k)
-        own.s[c * kNeighbours + k] =
-            g.inside(cell.r, cell.c, k) ? s[(cell.n * C + c) * g.cells() + g.neighbour(cell.r, cell.c, k)] : T(0);
+    pack_superpixels(s + cell.n * C * g.cells(), C, g, cell, own.s.data());
     for_each_strip<T>(cell, [&](const Strip& strip) {
       std::fill(own.d.begin(), own.d.end(), T(0));
       for (int group = 0; group < C; group += kGroup) {
         const int classes = std::min(kGroup, C - group);
-        for (int c = 0; c < classes; ++c)
-          pack(x + (cell.n * C + group + c) * g.pixels(), W, strip, own.x.data() + c * stride);
+        pack_planes(x + (cell.n * C + group) * g.pixels(), classes, g, strip, stride, own.x.data());
         for (int i = 0; i < strip.size(); i += Simd<T>::lanes) {
           Vector<T> sum[kNeighbours];
           for (int k = 0; k < kNeighbours; ++k) sum[k] = load(&own.d[k * stride + i]);

@@ -33,13 +33,8 @@ void pool(const T* x, const T* q, T* s, int64_t N, int C, int H, int W, int S, i
       pack_q(q + cell.n * kNeighbours * g.pixels(), g, cell, strip, stride, own.q.data());
       for (int group = 0; group < C; group += kGroup) {
         const int classes = std::min(kGroup, C - group);
-        for (int c = 0; c < classes; ++c)
-          pack(x + (cell.n * C + group + c) * g.pixels(), W, strip, own.x.data() + c * stride);
-        int c = 0;
-        for (; c + 4 <= classes; c += 4)
-          add_shares<4>(own.q.data(), own.x.data() + c * stride, stride, strip.size(), &own.shares[group + c], C);
-        for (; c < classes; ++c)
-          add_shares<1>(own.q.data(), own.x.data() + c * stride, stride, strip.size(), &own.shares[group + c], C);
+        pack_planes(x + (cell.n * C + group) * g.pixels(), classes, g, strip, stride, own.x.data());
+        add_shares(own.q.data(), own.x.data(), stride, strip.size(), &own.shares[group], C, classes);
       }
     });
     std::copy(own.shares.begin(), own.shares.end(), &shares[(cell.n * g.cells() + cell.index) * kNeighbours * C]);

@@ -47,10 +47,7 @@ void unpool(const T* s, const T* q, T* x, int64_t N, int C, int H, int W, int S,
     return Scratch<T>{std::vector<T>(kNeighbours * stride), std::vector<T>(C * kNeighbours), std::vector<T>(4 * stride)};
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
-    for (int c = 0; c < C; ++c)
-      for (int k = 0; k < kNeighbours; ++k)
-        own.s[c * kNeighbours + k] =
-            g.inside(cell.r, cell.c, k) ? s[(cell.n * C + c) * g.cells() + g.neighbour(cell.r, cell.c, k)] : T(0);
+    pack_superpixels(s + cell.n * C * g.cells(), C, g, cell, own.s.data());
     for_each_strip<T>(cell, [&](const Strip& strip) {
       pack_q(q + cell.n * kNeighbours * g.pixels(), g, cell, strip, stride, own.q.data());
       auto block = [&](int c, int classes) {

@@ -24,18 +24,17 @@ void update(const T* features, const T* centers, T* updated, int64_t N, int F, i
                       std::vector<T>(kNeighbours * stride), std::vector<double>(kNeighbours * channels)};
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
-    pack_centers(centers + cell.n * F * g.cells(), g, cell, F, own.centers.data());
+    pack_superpixels(centers + cell.n * F * g.cells(), F, g, cell, own.centers.data());
     std::fill(own.shares.begin(), own.shares.end(), 0.0);
     for_each_strip<T>(cell, [&](const Strip& strip) {
-      for (int f = 0; f < F; ++f)
-        pack(features + (cell.n * F + f) * g.pixels(), W, strip, own.features.data() + f * stride);
+      pack_planes(features + cell.n * F * g.pixels(), F, g, strip, stride, own.features.data());
       T* ones = own.features.data() + F * stride;
       for (int y = 0; y < strip.rows; ++y) {
         std::fill_n(ones + y * strip.pitch, strip.width, T(1));
         std::fill_n(ones + y * strip.pitch + strip.width, strip.pitch - strip.width, T(0));
       }
       assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size(), own.q.data());
-      add_shares(own.q.data(), own.features.data(), stride, strip.size(), own.shares.data(), channels);
+      add_shares(own.q.data(), own.features.data(), stride, strip.size(), own.shares.data(), channels, channels);
     });
     std::copy(own.shares.begin(), own.shares.end(),
               &shares[(cell.n * g.cells() + cell.index) * kNeighbours * channels]);
