@@ -4,13 +4,15 @@
 #   make lint    ruff and mypy
 #   make docs    the HTML documentation, warnings are errors
 #   make bench   the benchmarks that need no data
+# The CUDA kernels are built where nvcc is found; CFW_CUDA=OFF make test leaves them out.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # torch comes first and pinned (constraints.txt): a resolver left alone may fetch gigabytes of CUDA libraries.
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-SOURCES = pyproject.toml CMakeLists.txt $(shell find csrc closedform_wsss -name '*.py' -o -name '*.h' -o -name '*.cpp')
+SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss -type f \
+  ! -name '*.so' ! -name '*.pyc')
 
 .PHONY: demo test lint docs bench picture clean
 
@@ -19,9 +21,16 @@ $(VENV)/torch: constraints.txt
 	$(PIP) torch
 	@touch $@
 
-# One stamp for each set of extras; a change of any source builds and installs again.
-$(VENV)/%: $(VENV)/torch $(SOURCES)
-	$(PIP) ".[$(subst +,$(comma),$*)]"
+# One wheel for each state of the sources: nvcc takes a while for all architectures.
+$(VENV)/wheel: $(VENV)/torch $(SOURCES)
+	rm -rf $(VENV)/wheels
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(VENV)/wheels .
+	$(PIP) --no-deps --force-reinstall $(VENV)/wheels/*.whl
+	@touch $@
+
+# One stamp for each set of extras.
+$(VENV)/%: $(VENV)/wheel
+	$(PIP) "$$(echo $(VENV)/wheels/*.whl)[$(subst +,$(comma),$*)]"
 	@touch $@
 comma := ,
 

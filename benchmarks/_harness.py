@@ -86,17 +86,19 @@ def race(
     *,
     repeats: int,
     budget: float = 12.0,
+    clock: Callable[[Contender, int], float] = _seconds,
 ) -> list[Result]:
     """Time contenders in turns. The first is the reference of all ratios.
 
     Every contender is warmed before. A slow one runs in fewer rounds, as many as fit ``budget`` seconds, but
-    in three at least, or in one if a call takes half the budget; the reference runs in all.
+    in three at least, or in one if a call takes half the budget; the reference runs in all. ``clock`` gives the
+    seconds a call, from so many calls.
     """
     inner, rounds = [], []
     for contender in contenders:
-        once = _seconds(contender, 1) if contender.warmed_s is None else contender.warmed_s
+        once = clock(contender, 1) if contender.warmed_s is None else contender.warmed_s
         if once < budget / 2:  # the first call may have loaded something
-            once = _seconds(contender, 1)
+            once = clock(contender, 1)
         inner.append(max(1, math.ceil(SHORTEST_SAMPLE / once)))
         fewest = 3 if once < budget / 2 else 1
         rounds.append(min(repeats, max(fewest, int(budget / (once * inner[-1])))))
@@ -112,7 +114,7 @@ def race(
             for k in order:
                 if turn >= rounds[k]:
                     continue
-                seconds[k].append(_seconds(contenders[k], inner[k]))
+                seconds[k].append(clock(contenders[k], inner[k]))
             gc.collect()
     finally:
         if collecting:
@@ -159,10 +161,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def write_json(name: str, payload: dict[str, Any]) -> Path:
+def write_json(name: str, payload: dict[str, Any], folder: Path = RESULTS) -> Path:
     """``results/NAME.json``, replaced in one step so that an interrupted run leaves the old file whole."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
     scratch = path.with_suffix(".json.part")
     scratch.write_text(json.dumps(payload, indent=1, default=_plain) + "\n")
     scratch.replace(path)
@@ -175,12 +177,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot write {type(value).__name__} to JSON")
 
 
-def write_markdown(name: str, title: str, command: str, machine: dict[str, Any], body: str) -> Path:
+def write_markdown(
+    name: str, title: str, command: str, machine: dict[str, Any], body: str, folder: Path = RESULTS
+) -> Path:
     """``results/NAME.md``, also printed."""
     text = f"# {title}\n\n{machine_markdown(machine)}\n* Command: `{command}`\n\n{body}\n"
     print(text)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.md"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.md"
     path.write_text(text)
     return path
 

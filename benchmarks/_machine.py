@@ -85,6 +85,26 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def describe_gpu() -> dict[str, Any]:
+    """The current CUDA device."""
+    device = torch.cuda.get_device_properties(torch.cuda.current_device())
+    command = ["nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv,noheader", "-i", "0"]
+    try:
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        text = "unknown"
+    return {
+        "name": device.name,
+        "capability": f"{device.major}.{device.minor}",
+        "multiprocessors": device.multi_processor_count,
+        "memory_bytes": device.total_memory,
+        "l2_bytes": getattr(device, "L2_cache_size", 0),
+        "driver": text,
+        "torch_cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
 def machine_markdown(machine: dict[str, Any]) -> str:
     """The same as a few lines of Markdown."""
     build = machine["build"]
@@ -98,4 +118,12 @@ def machine_markdown(machine: dict[str, Any]) -> str:
         f"SIMD level {build['simd']}, OpenMP {'on' if build['openmp'] else 'off'}",
         f"* Measured: {machine['date']}",
     ]
+    if "gpu" in machine:
+        gpu = machine["gpu"]
+        lines.append(
+            f"* GPU: {gpu['name']}, compute capability {gpu['capability']}, {gpu['multiprocessors']} multiprocessors, "
+            f"{gpu['memory_bytes'] / 2**30:.0f} GiB, L2 {gpu['l2_bytes'] / 2**20:.0f} MiB; driver, highest clock and "
+            f"power limit {gpu['driver']}; torch for CUDA {gpu['torch_cuda']}, cuDNN {gpu['cudnn']}; "
+            f"kernels by CUDA {build['cuda_toolkit']} for {' '.join(build['cuda_architectures']) or 'nothing'}"
+        )
     return "\n".join(lines)

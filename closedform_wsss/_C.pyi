@@ -4,7 +4,12 @@ LEFT_PAD: int
 version: str
 compiler: str
 openmp: bool
+cuda: bool
+cuda_version: str
+cuda_architectures: list[str]
+cuda_why_not: str
 
+def matting_loss_parts(height: int, width: int) -> int: ...
 def stencil_pitch(width: int) -> int: ...
 def levels() -> list[str]: ...
 def level() -> str: ...
@@ -29,6 +34,7 @@ def matting_loss_f32(
     confidence: float,
     ignore_index: int,
     residual: bool,
+    parts: int,
     loss: int,
     gradient: int,
     N: int,
@@ -46,6 +52,7 @@ def matting_loss_f64(
     confidence: float,
     ignore_index: int,
     residual: bool,
+    parts: int,
     loss: int,
     gradient: int,
     N: int,

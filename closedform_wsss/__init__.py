@@ -13,6 +13,6 @@ from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks
 from closedform_wsss.laplacian import MattingLaplacian
 
-__version__: str = str(build_info()["version"])
+__version__: str = _C.version
 
 __all__ = ["MattingLaplacian", "build_info", "functional", "labels", "metrics", "nn", "set_value_checks"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from closedform_wsss import _C
+from closedform_wsss import _C, _cuda
 
 # libgomp cannot start threads in a forked child of a process that already used them: it waits for threads that were not
 # forked along. In a child the kernels run on one thread, which never enters the OpenMP runtime.
@@ -27,13 +27,19 @@ def num_threads() -> int:
     return 1 if _forked else torch.get_num_threads()
 
 
+def cuda_in_use() -> bool:
+    """Whether CUDA tensors go to the CUDA kernels: these were built, and torch's devices are CUDA's (not ROCm's)."""
+    return _cuda.why_not_registered() is None
+
+
 def build_info() -> dict[str, str | int | bool | list[str]]:
     """What was built and what runs on this machine.
 
     Returns:
         A flat dictionary: ``version``, ``compiler``, ``openmp``, ``simd`` (the instruction-set level in use),
-        ``simd_available`` (those this machine can run), ``cuda`` (whether CUDA kernels were built; on a CUDA tensor
-        the plain-PyTorch path runs otherwise) and ``threads``.
+        ``simd_available`` (those this machine can run), ``cuda`` (whether CUDA kernels were built), ``cuda_toolkit``
+        (the release that they were built with, or ``"none"``), ``cuda_architectures`` (for which, named as
+        ``torch.cuda.get_arch_list()`` does), ``cuda_kernels`` (``"used"``, or why not) and ``threads``.
 
     Example:
         >>> import closedform_wsss
@@ -41,12 +47,16 @@ def build_info() -> dict[str, str | int | bool | list[str]]:
         >>> info["simd"] in info["simd_available"]
         True
     """
+    why_not = _cuda.why_not()
     return {
         "version": _C.version,
         "compiler": _C.compiler,
         "openmp": _C.openmp,
         "simd": _C.level(),
         "simd_available": _C.levels(),
-        "cuda": False,
+        "cuda": _C.cuda,
+        "cuda_toolkit": _C.cuda_version or "none",
+        "cuda_architectures": _C.cuda_architectures,
+        "cuda_kernels": "used" if why_not is None else f"not used: {why_not}",
         "threads": num_threads(),
     }

@@ -55,7 +55,7 @@ class WindowOperator:
     def product(self, x: Tensor, confidence: Tensor | None) -> Tensor:
         """L x + confidence x for x ``(N, C, H, W)``, confidence ``(N, H, W)``."""
         if x.numel() == 0:
-            return x
+            return x.to(self.dtype)
         y = x.double()
         y = y - y[:, :, :1, :1]  # constants vanish exactly
         channels = self.image.unbind(1)
@@ -70,7 +70,7 @@ class WindowOperator:
         y = count * y - self._box_sum_transposed(offset)
         for a, channel in zip(slopes, channels, strict=True):
             y = y - self._box_sum_transposed(a) * channel[:, None]
-        y = y.to(x.dtype)
+        y = y.to(self.dtype)
         return y if confidence is None else y + confidence[:, None] * x
 
     def _whitened(self, y: int, x: int) -> list[Tensor]:

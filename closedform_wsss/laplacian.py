@@ -84,7 +84,7 @@ class MattingLaplacian:
             raise TypeError(
                 f"{where}: x is float64 but the operator was built from a {self.dtype} image: pass image.double()"
             )
-        return x.to(self.dtype)
+        return x if self.dtype == torch.float32 else x.to(self.dtype)
 
     def product(self, x: Tensor, confidence: Tensor | None = None) -> Tensor:
         """L x, or (L + D) x with a diagonal D.

@@ -1,13 +1,17 @@
 // The extension module: plain functions on addresses and sizes. It knows nothing of torch, so one build serves every
-// release of it; closedform_wsss/_ops.py allocates, checks and registers. The GIL is released while a kernel runs.
+// release of it; closedform_wsss/_ops allocates, checks and registers. The GIL is released while a kernel runs.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <stdexcept>
 
+#include "common/matting_loss.h"
 #include "common/stencil_layout.h"
 #include "cpu/dispatch.h"
 #include "cpu/kernels.h"
+#if CFW_CUDA
+#include "cuda/bindings.h"
+#endif
 
 namespace py = pybind11;
 using Address = uintptr_t;
@@ -44,14 +48,15 @@ void matting_product(Address stencil, Address x, Address confidence, Address y, 
 
 template <class T>
 void matting_loss(Address stencil, Address x, Address target, Address weight, double confidence, int64_t ignore_index,
-                  bool residual, Address loss, Address gradient, int64_t N, int C, int H, int W, int threads) {
+                  bool residual, Address parts, Address loss, Address gradient, int64_t N, int C, int H, int W, int threads) {
   CFW_DISPATCH(matting_loss, at<T>(stencil), at<T>(x), at<int64_t>(target), at<T>(weight), confidence, ignore_index,
-               residual, at<double>(loss), at<T>(gradient), N, C, H, W, threads);
+               residual, at<double>(parts), at<double>(loss), at<T>(gradient), N, C, H, W, threads);
 }
 
 template <class T>
-void superpixel_pool(Address x, Address q, Address s, int64_t N, int C, int H, int W, int S, int threads) {
-  CFW_DISPATCH(superpixel_pool, at<T>(x), at<T>(q), at<T>(s), N, C, H, W, S, threads);
+void superpixel_pool(Address x, Address q, Address shares, Address s, int64_t N, int C, int H, int W, int S,
+                     int threads) {
+  CFW_DISPATCH(superpixel_pool, at<T>(x), at<T>(q), at<T>(shares), at<T>(s), N, C, H, W, S, threads);
 }
 
 template <class T>
@@ -71,14 +76,14 @@ void superpixel_assign(Address features, Address centers, Address q, int64_t N, 
 }
 
 template <class T>
-void superpixel_update(Address features, Address centers, Address updated, int64_t N, int F, int H, int W, int S,
-                       int threads) {
-  CFW_DISPATCH(superpixel_update, at<T>(features), at<T>(centers), at<T>(updated), N, F, H, W, S, threads);
+void superpixel_update(Address features, Address centers, Address shares, Address updated, int64_t N, int F, int H, int W,
+                       int S, int threads) {
+  CFW_DISPATCH(superpixel_update, at<T>(features), at<T>(centers), at<T>(shares), at<T>(updated), N, F, H, W, S, threads);
 }
 
 template <class T>
-void asam_affinity(Address q, Address result, int64_t N, int H, int W, int S, int threads) {
-  CFW_DISPATCH(asam_affinity, at<T>(q), at<T>(result), N, H, W, S, threads);
+void asam_affinity(Address q, Address pairs, Address result, int64_t N, int H, int W, int S, int threads) {
+  CFW_DISPATCH(asam_affinity, at<T>(q), at<T>(pairs), at<T>(result), N, H, W, S, threads);
 }
 
 template <class T>
@@ -108,6 +113,7 @@ PYBIND11_MODULE(_C, m) {
   CFW_BIND(asam_affinity);
   CFW_BIND(asam_step);
 
+  m.def("matting_loss_parts", &cfw::matting_loss_parts, "Parts that the loss of an image of this size needs room for.");
   m.def("stencil_pitch", &cfw::stencil_pitch, "Columns of a stencil's rows for an image of this width.");
   m.attr("TAPS") = cfw::kTaps;
   m.attr("TOP_ROWS") = cfw::kTopRows;
@@ -121,4 +127,11 @@ PYBIND11_MODULE(_C, m) {
   m.attr("version") = CFW_VERSION;
   m.attr("compiler") = CFW_COMPILER;
   m.attr("openmp") = bool(CFW_OPENMP);
+  m.attr("cuda") = bool(CFW_CUDA);
+  m.attr("cuda_version") = CFW_CUDA_VERSION;
+  m.attr("cuda_architectures") = py::str(CFW_CUDA_ARCHITECTURES).attr("split")();
+  m.attr("cuda_why_not") = CFW_CUDA_WHY_NOT;
+#if CFW_CUDA
+  cfw::cuda::bind(m);
+#endif
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cuda_runner
 import pytest
 import torch
 
@@ -21,9 +22,26 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=_C.levels())
+CUDA_RUNNER = pytest.param(
+    "cuda_runner", marks=pytest.mark.skipif(cuda_runner.why_not() is not None, reason=str(cuda_runner.why_not()))
+)
+
+
+@pytest.fixture(params=[*_C.levels(), CUDA_RUNNER, DEVICES[1]])
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run a test once with the kernels of every instruction-set level that this machine has."""
+    """Run a test once with the kernels of every instruction-set level that this machine has, with the CUDA kernels on
+    the CPU, and on a GPU."""
+    if request.param == "cuda":
+        if "device" in request.fixturenames:
+            pytest.skip("the parameter `device` runs this on the GPU")
+        torch.set_default_device("cuda")
+        yield request.param
+        torch.set_default_device(None)
+        return
+    if request.param == "cuda_runner":
+        with cuda_runner.in_place_of_cpu_kernels():
+            yield request.param
+        return
     before = _C.level()
     _C.set_level(request.param)
     yield request.param

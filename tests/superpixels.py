@@ -23,7 +23,7 @@ GRIDS = [
 def association(n: int, height: int, width: int, cell_size: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Random weights (n, 9, H, W) that add up to 1 over the superpixels inside the grid."""
     q = torch.rand(n, 9, height, width, dtype=torch.float64) ** 3
-    q = q * neighbours_inside(height, width, cell_size, torch.device("cpu"))
+    q = q * neighbours_inside(height, width, cell_size, q.device)
     return (q / q.sum(1, keepdim=True)).to(dtype)
 
 

@@ -9,7 +9,7 @@ from closedform_wsss.functional import _affine_coarse
 from closedform_wsss.functional._affine_coarse import AffineCoarseSpace, cell_side, two_level
 
 
-def problem(size, channels=3, radius=1, n=2):
+def problem(size, channels=3, radius=1, n=2, dense=None):
     image = torch.rand(n, channels, *size, dtype=torch.float64)
     image[:, :, : size[0] // 2] = 0.25  # a flat part, where colours say nothing
     trusted = torch.where(torch.rand(n, *size) < 0.2, 100.0, 0.0).double()
@@ -19,7 +19,7 @@ def problem(size, channels=3, radius=1, n=2):
     def product(v):
         return laplacian.product(v, trusted)
 
-    return image, laplacian, trusted, product, AffineCoarseSpace(image, product, 2 * radius, none_held)
+    return image, laplacian, trusted, product, AffineCoarseSpace(image, product, 2 * radius, none_held, dense=dense)
 
 
 def prolongation(coarse, image):
@@ -46,8 +46,9 @@ def test_coarse_matrix_is_galerkin(size, radius, channels):
         np.testing.assert_allclose(matrix.toarray(), P.T @ A @ P, rtol=0, atol=1e-7)
 
 
-def test_correction_is_the_coarse_solution():
-    _, laplacian, trusted, _, coarse = problem((20, 31), n=1)
+@pytest.mark.parametrize("dense", [False, True])
+def test_correction_is_the_coarse_solution(dense):
+    _, laplacian, trusted, _, coarse = problem((20, 31), n=1, dense=dense)
     r = torch.randn(1, 2, 20, 31, dtype=torch.float64)
     P = prolongation(coarse, 0)
     A = laplacian.to_scipy(0).toarray() + np.diag(trusted[0].flatten().numpy())

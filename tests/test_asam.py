@@ -21,16 +21,18 @@ def test_affinity_agrees_with_naive_loop(level, grid):
     q = association(2, *grid)
     shared = _ops.asam_affinity(q, grid[2])
     for n in range(2):
-        np.testing.assert_allclose(shared[n].numpy(), oracle.shared_pixels(q[n].numpy(), grid[2]), atol=1e-12)
+        np.testing.assert_allclose(
+            shared[n].numpy(force=True), oracle.shared_pixels(q[n].numpy(force=True), grid[2]), atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_affinity_is_the_formula(grid):
     """A = sum q q / sum q, where the weights add up to 1 and a superpixel has pixels."""
     q = association(1, *grid)
-    weight = oracle.superpixel_sums(np.ones((1, *grid[:2])), q[0].numpy(), grid[2])
-    expected = oracle.shared_pixels(q[0].numpy(), grid[2]) / weight
-    np.testing.assert_allclose(asam_affinity(q, cell_size=grid[2])[0].numpy(), expected, atol=1e-12)
+    weight = oracle.superpixel_sums(np.ones((1, *grid[:2])), q[0].numpy(force=True), grid[2])
+    expected = oracle.shared_pixels(q[0].numpy(force=True), grid[2]) / weight
+    np.testing.assert_allclose(asam_affinity(q, cell_size=grid[2])[0].numpy(force=True), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("grid", GRIDS + LARGE)
@@ -50,10 +52,10 @@ def test_kernels_agree_with_twins(level, grid):
 
 def test_step_is_the_matrix(level):
     affinity, s = torch.randn(1, 25, 5, 11, dtype=torch.float64), torch.randn(1, 3, 5, 11, dtype=torch.float64)
-    A = oracle.asam_matrix(affinity[0].numpy())
-    flat = s[0].flatten(1).numpy().T
+    A = oracle.asam_matrix(affinity[0].numpy(force=True))
+    flat = s[0].flatten(1).numpy(force=True).T
     for transposed, matrix in ((False, A), (True, A.T)):
-        got = _ops.asam_step(affinity, s, transposed)[0].flatten(1).numpy().T
+        got = _ops.asam_step(affinity, s, transposed)[0].flatten(1).numpy(force=True).T
         np.testing.assert_allclose(got, matrix @ flat, atol=1e-12)
 
 
@@ -65,7 +67,7 @@ def test_rows_add_up_to_one_and_the_counts_are_symmetric(h, w, size, seed):
     affinity = asam_affinity(q, cell_size=size)
     torch.testing.assert_close(affinity.sum(1), torch.ones(1, *cells(h, w, size), dtype=torch.float64))
     assert (affinity >= 0).all()
-    B = oracle.asam_matrix(_ops.asam_affinity(q, size)[0].numpy())
+    B = oracle.asam_matrix(_ops.asam_affinity(q, size)[0].numpy(force=True))
     np.testing.assert_allclose(B, B.T, atol=1e-12)
     assert np.linalg.eigvalsh(B).min() > -1e-9
 
@@ -97,8 +99,8 @@ def test_asam_is_its_formula(restart):
     got = asam(cam, q, cell_size=5, num_iters=7, restart=restart)
     start = superpixel_pool(cam, q, cell_size=5)
     for n in range(2):
-        A = oracle.asam_matrix(asam_affinity(q, cell_size=5)[n].numpy())
-        s0 = start[n].flatten(1).numpy().T
+        A = oracle.asam_matrix(asam_affinity(q, cell_size=5)[n].numpy(force=True))
+        s0 = start[n].flatten(1).numpy(force=True).T
         s = s0
         for _ in range(7):
             s = (1 - restart) * A @ s + restart * s0
@@ -108,8 +110,8 @@ def test_asam_is_its_formula(restart):
 
 def test_restart_converges_to_its_limit_and_tol_stops_there():
     q, cam = association(1, 24, 24, 6), torch.rand(1, 1, 24, 24, dtype=torch.float64)
-    A = oracle.asam_matrix(asam_affinity(q, cell_size=6)[0].numpy())
-    s0 = superpixel_pool(cam, q, cell_size=6)[0].flatten(1).numpy().T
+    A = oracle.asam_matrix(asam_affinity(q, cell_size=6)[0].numpy(force=True))
+    s0 = superpixel_pool(cam, q, cell_size=6)[0].flatten(1).numpy(force=True).T
     limit = np.linalg.solve(np.eye(len(A)) - 0.7 * A, 0.3 * s0)
     expected = superpixel_unpool(torch.from_numpy(limit.T.copy()).view(1, 1, 4, 4), q, cell_size=6)
     got = asam(cam, q, cell_size=6, num_iters=1000, restart=0.3, tol=1e-12)

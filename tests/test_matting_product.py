@@ -43,6 +43,28 @@ def test_kernel_agrees_with_twin(level, size, classes):
             )
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_and_calculated_in_float32(level, dtype):
+    stencil, x, confidence = problem((17, 40), 3)
+    x = x.to(dtype).requires_grad_()
+    y = _ops.matting_product(stencil, x, confidence)
+    expected = _ops.matting_product(stencil, x.detach().float(), confidence)
+    assert y.dtype == torch.float32 and torch.equal(y, expected)
+    weight = torch.randn_like(y)
+    (gradient,) = torch.autograd.grad(y, x, weight)
+    assert torch.equal(gradient, _ops.matting_product(stencil, weight, confidence).to(dtype))
+
+
+def test_every_half_precision_number(level):
+    """Through a stencil of zeros and the diagonal 1 a kernel gives back what it read."""
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(1, 1, 256, 256)
+    stencil = torch.zeros(_reference.stencil_shape(1, 256, 256))
+    for dtype in (torch.float16, torch.bfloat16):
+        x = bits.view(dtype)
+        x = torch.where(x.isfinite(), x, 0)  # 0 times infinity is no number
+        assert torch.equal(_ops.matting_product(stencil, x, torch.ones(1, 256, 256)), x.float())
+
+
 def test_constants_give_exactly_zero(level):
     stencil, _, _ = problem((33, 47))
     constants = torch.randn(2, 3, 1, 1).expand(-1, -1, 33, 47)
@@ -116,3 +138,4 @@ def test_opcheck():
     stencil, x, confidence = problem((5, 9))
     opcheck(_ops.matting_product.default, (stencil, x.requires_grad_(), confidence))
     opcheck(_ops.matting_product.default, (stencil, x, None))
+    opcheck(_ops.matting_product.default, (stencil, x.detach().half().requires_grad_(), confidence))

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import closedform_wsss
+from closedform_wsss import _cuda
 
 MODULES = sorted(
     module.name
@@ -40,6 +41,79 @@ def test_build_info():
     assert info["version"] == closedform_wsss.__version__
     assert info["simd"] == info["simd_available"][-1]
     assert info["threads"] == torch.get_num_threads()
+
+
+class Built:
+    """The parts of a compiled extension that the CUDA reasons look at."""
+
+    def __init__(self, architectures):
+        self.cuda, self.cuda_architectures = bool(architectures), architectures
+        self.cuda_why_not = "" if architectures else "nvcc not found"
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with GPU, driver and torch, as far as the package can tell: ``machine(codes, capability)``."""
+
+    def pretend(architectures, capability=None, cuda="13.0", hip=None):
+        _cuda.supports.cache_clear()
+        monkeypatch.setattr(_cuda, "_C", Built(architectures))
+        monkeypatch.setattr(torch.version, "cuda", cuda)
+        monkeypatch.setattr(torch.version, "hip", hip, raising=False)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index=None: capability)
+
+    yield pretend
+    _cuda.supports.cache_clear()
+
+
+def test_why_cuda_kernels_are_not_used(machine):
+    codes = ["sm_75", "sm_80", "compute_80"]
+    machine([], (8, 0))
+    assert _cuda.why_not() == "not built: nvcc not found"
+    machine(codes, None, cuda=None)
+    assert _cuda.why_not() == f"torch {torch.__version__} has no CUDA"
+    machine(codes, (9, 4), cuda=None, hip="6.4")
+    assert _cuda.why_not() == f"torch {torch.__version__} is for ROCm"
+    machine(codes, None)
+    assert _cuda.why_not() == "torch.cuda.is_available() is False"
+    assert closedform_wsss.build_info()["cuda_kernels"] == "not used: torch.cuda.is_available() is False"
+    machine(codes, (7, 0))
+    assert _cuda.why_not() == "built for sm_75 sm_80 compute_80, not for the device's sm_70"
+    machine(codes, (9, 0))
+    assert _cuda.why_not() is None
+    assert closedform_wsss.build_info()["cuda_kernels"] == "used"
+
+
+@pytest.mark.parametrize(
+    "codes, runs, runs_not",
+    [
+        (["sm_80"], [(8, 0), (8, 6), (8, 9)], [(7, 5), (9, 0)]),
+        (["sm_86"], [(8, 6), (8, 9)], [(8, 0), (12, 0)]),
+        (["compute_80"], [(8, 0), (8, 6), (9, 0), (12, 1)], [(7, 5)]),
+        (["sm_90a"], [(9, 0)], [(9, 1), (10, 0)]),
+        (["compute_90a"], [(9, 0)], [(10, 0)]),
+        (["sm_100f"], [(10, 0), (10, 3)], [(12, 0), (9, 0)]),
+        (["sm_75", "sm_120"], [(7, 5), (12, 0)], [(8, 0), (10, 0)]),
+        ([], [], [(9, 0)]),
+    ],
+)
+def test_which_devices_run_which_code(codes, runs, runs_not):
+    assert all(_cuda.runs_on(capability, codes) for capability in runs)
+    assert not any(_cuda.runs_on(capability, codes) for capability in runs_not)
+
+
+def test_import_asks_no_device(tmp_path):
+    """A process that touched CUDA cannot fork workers that use it."""
+    code = (
+        "import torch\n"
+        "def touched(*args): raise AssertionError\n"
+        "torch.cuda.is_available = torch.cuda.get_device_capability = torch.cuda._lazy_init = touched\n"
+        "import closedform_wsss, closedform_wsss.cli\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_level_is_an_error():

@@ -27,14 +27,14 @@ def test_agree_with_naive_loops(level, grid):
     x, q, s = problem(*grid)
     size = grid[2]
     for n in range(2):
-        x_, q_, s_ = (t[n].numpy() for t in (x, q, s))
+        x_, q_, s_ = (t[n].numpy(force=True) for t in (x, q, s))
         cases = [
             (_ops.superpixel_pool(x, q, size), oracle.superpixel_sums(x_, q_, size)),
             (_ops.superpixel_unpool(s, q, size), oracle.superpixel_spread(s_, q_, size)),
             (_ops.superpixel_dot(x, s, size), oracle.superpixel_products(x_, s_, size)),
         ]
         for got, expected in cases:
-            np.testing.assert_allclose(got[n].numpy(), expected, rtol=1e-11, atol=1e-12)
+            np.testing.assert_allclose(got[n].numpy(force=True), expected, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("grid", GRIDS + LARGE)
@@ -52,6 +52,21 @@ def test_kernels_agree_with_twins(level, grid, channels):
             assert got.shape == expected.shape and got.dtype == dtype and got.is_contiguous()
             scale = expected.abs().max().clamp_min(1)
             torch.testing.assert_close(got / scale, expected / scale, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_and_calculated_in_float32(level, dtype):
+    x, q, s = problem(13, 18, 5, dtype=torch.float32)
+    x = x.to(dtype).requires_grad_()
+    for op, other in ((_ops.superpixel_pool, q), (_ops.superpixel_dot, s)):
+        got = op(x, other, 5)
+        assert got.dtype == torch.float32 and torch.equal(got, op(x.detach().float(), other, 5))
+        weight = torch.randn_like(got)
+        (gradient,) = torch.autograd.grad(got, x, weight)
+        (expected,) = torch.autograd.grad(op(y := x.detach().float().requires_grad_(), other, 5), y, weight)
+        assert torch.equal(gradient, expected.to(dtype))
+    opcheck(_ops.superpixel_pool.default, (x, q, 5))
+    opcheck(_ops.superpixel_dot.default, (x, s, 5))
 
 
 def test_what_q_gives_to_cells_outside_does_not_count(level):
@@ -72,6 +87,15 @@ def test_one_nan_reaches_its_own_superpixels_only(level):
     assert got[0, 1][near].isnan().all()
     got[0, 1][near] = expected[0, 1][near]
     assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_dot_is_zero_outside_whatever_the_pixels_hold(level, value):
+    x, q, s = problem(13, 18, 5)
+    x[:, 2] = value
+    got = _ops.superpixel_dot(x, s, 5)
+    assert (got[q == 0] == 0).all()  # zeros are outside
+    assert not got[q != 0].isfinite().any()
 
 
 def test_same_bits_for_any_number_of_threads(threads):
@@ -185,7 +209,7 @@ LABELS = torch.zeros(2, 8, 8, dtype=torch.long)
     [
         ((X[0], Q), {}, r"x must be \(N, C, H, W\), got shape \(3, 8, 8\)"),
         ((X.long(), Q), {}, "x must be floating point, got torch.int64"),
-        ((X.numpy(), Q), {}, "x must be a tensor, got ndarray"),
+        ((X.numpy(force=True), Q), {}, "x must be a tensor, got ndarray"),
         ((X, Q[:, :8]), {}, r"q_or_labels must be \(N, 9, H, W\), got shape \(2, 8, 8, 8\)"),
         ((X, Q[:1]), {}, "q_or_labels must be of 2 images"),
         ((X, Q[..., :7]), {}, "the same size"),

@@ -1,4 +1,4 @@
-"""How an operator is made known to torch: schema, CPU kernel, plain-PyTorch path for other devices, fake, gradient."""
+"""How an operator is made known to torch: schema, kernels, plain-PyTorch path for other devices, fake, gradient."""
 
 from __future__ import annotations
 
@@ -6,21 +6,47 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from closedform_wsss import _C
+from closedform_wsss import _C, _cuda
+from closedform_wsss._build import cuda_in_use, num_threads
 
 NAMESPACE = "closedform_wsss"
+SUFFIX = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}
+# Devices whose kernels read half precision as it is.
+READ_HALF = ("cuda",)
 # Registrations live as long as this object.
 _library = torch.library.Library(NAMESPACE, "DEF")
 
 
-def kernel(name: str, dtype: torch.dtype) -> Any:
-    return getattr(_C, f"{name}_{'f64' if dtype == torch.float64 else 'f32'}")
+def launch(name: str, like: Tensor, *arguments: Any) -> None:
+    """Run the kernel for the device and dtype of ``like``; tensors are passed by address, None as a null pointer."""
+    values = [a.data_ptr() if isinstance(a, Tensor) else 0 if a is None else a for a in arguments]
+    suffix = SUFFIX[like.dtype]
+    if like.is_cuda:
+        queue = (like.device.index, torch.cuda.current_stream(like.device).cuda_stream)
+        getattr(_C, f"{name}_cuda_{suffix}")(*values, queue)
+    else:
+        getattr(_C, f"{name}_{suffix}")(*values, num_threads())
 
 
-def define(name: str, schema: str, cpu: Any, reference: Any, fake: Any) -> Any:
+def readable(x: Tensor) -> Tensor:
+    """Maps as kernels that read half precision on some devices want them."""
+    half = x.dtype in (torch.float16, torch.bfloat16) and x.device.type not in READ_HALF
+    return (x.float() if half else x).contiguous()
+
+
+def on_cuda(run: Any, reference: Any) -> Any:
+    """``run`` on the devices that the kernels were built for, ``reference`` on older ones."""
+    return lambda x, *rest: (run if _cuda.supports(x.device.index) else reference)(x, *rest)
+
+
+def define(name: str, schema: str, run: Any, reference: Any, fake: Any) -> Any:
+    """Define an operator: ``run`` where there are kernels, ``reference`` elsewhere."""
     _library.define(f"{name}{schema}")
-    _library.impl(name, cpu, "CPU")
+    _library.impl(name, run, "CPU")
+    if cuda_in_use():
+        _library.impl(name, on_cuda(run, reference), "CUDA")
     _library.impl(name, reference, "CompositeExplicitAutograd")
     torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=_library)
     return getattr(getattr(torch.ops, NAMESPACE), name)

@@ -9,18 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss import _reference
-from closedform_wsss._build import num_threads
-from closedform_wsss._ops._define import define, define_gradient, kernel
+from closedform_wsss._ops._define import define, define_gradient, launch
 from closedform_wsss._reference.superpixel_grid import NEIGHBOURS, exists, neighbour_of
 
 # --- asam_affinity: B[k, i] = sum_p q(p -> i) q(p -> j), j the k-th of the 5 x 5 superpixels around i -----------------
 
 
-def _affinity_cpu(q: Tensor, cell_size: int) -> Tensor:
+def _affinity(q: Tensor, cell_size: int) -> Tensor:
     q = q.contiguous()
     n, _, h, w = q.shape
     shared = _affinity_fake(q, cell_size)
-    kernel("asam_affinity", q.dtype)(q.data_ptr(), shared.data_ptr(), n, h, w, cell_size, num_threads())
+    # Scratch memory: what the pixels of each cell give to the pairs of their nine superpixels.
+    pairs = q.new_empty(n, shared.shape[2] * shared.shape[3], 9, 9)
+    launch("asam_affinity", q, q, pairs, shared, n, h, w, cell_size)
     return shared
 
 
@@ -31,7 +32,7 @@ def _affinity_fake(q: Tensor, cell_size: int) -> Tensor:
 asam_affinity = define(
     "asam_affinity",
     "(Tensor q, int cell_size) -> Tensor",
-    _affinity_cpu,
+    _affinity,
     _reference.asam_affinity,
     _affinity_fake,
 )
@@ -68,11 +69,10 @@ define_gradient("asam_affinity", _affinity_backward, _affinity_setup)
 # --- asam_step: A s, or A^T s -----------------------------------------------------------------------------------------
 
 
-def _step_cpu(affinity: Tensor, s: Tensor, transposed: bool) -> Tensor:
+def _step(affinity: Tensor, s: Tensor, transposed: bool) -> Tensor:
     affinity, s = affinity.contiguous(), s.contiguous()
     y = torch.empty_like(s)
-    run = kernel("asam_step", s.dtype)
-    run(affinity.data_ptr(), s.data_ptr(), y.data_ptr(), *s.shape, transposed, num_threads())
+    launch("asam_step", s, affinity, s, y, *s.shape, transposed)
     return y
 
 
@@ -83,7 +83,7 @@ def _step_fake(affinity: Tensor, s: Tensor, transposed: bool) -> Tensor:
 asam_step = define(
     "asam_step",
     "(Tensor affinity, Tensor s, bool transposed) -> Tensor",
-    _step_cpu,
+    _step,
     _reference.asam_step,
     _step_fake,
 )

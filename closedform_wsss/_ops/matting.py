@@ -7,18 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss import _reference
-from closedform_wsss._build import num_threads
-from closedform_wsss._ops._define import define, define_gradient, kernel
+from closedform_wsss import _C, _reference
+from closedform_wsss._ops._define import define, define_gradient, launch, readable
 
 # --- matting_stencil: image (N, D, H, W) -> stencil (N, H + 2, 12, P), see csrc/common/stencil_layout.h ---------------
 
 
-def _matting_stencil_cpu(image: Tensor, eps: float) -> Tensor:
-    n, d, h, w = image.shape
+# The CUDA kernel keeps a window in registers; images of more channels take the plain-PyTorch path.
+_MOST_CHANNELS_ON_CUDA = 4
+
+
+def _matting_stencil(image: Tensor, eps: float) -> Tensor:
+    if image.is_cuda and image.shape[1] > _MOST_CHANNELS_ON_CUDA:
+        return _reference.matting_stencil(image, eps)
     image = image.contiguous()
-    stencil = image.new_empty(_reference.stencil_shape(n, h, w))
-    kernel("matting_stencil", image.dtype)(image.data_ptr(), stencil.data_ptr(), n, d, h, w, eps, num_threads())
+    stencil = _matting_stencil_fake(image, eps)
+    launch("matting_stencil", image, image, stencil, *image.shape, eps)
     return stencil
 
 
@@ -30,51 +34,45 @@ def _matting_stencil_fake(image: Tensor, eps: float) -> Tensor:
 matting_stencil = define(
     "matting_stencil",
     "(Tensor image, float eps) -> Tensor",
-    _matting_stencil_cpu,
+    _matting_stencil,
     _reference.matting_stencil,
     _matting_stencil_fake,
 )
 
 
-# --- matting_product: y = L x + confidence x --------------------------------------------------------------------------
+# --- matting_product: y = L x + confidence x, x in the stencil's or half precision ------------------------------------
 
 
-def _matting_product_cpu(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:
-    n, c, h, w = x.shape
-    x = x.contiguous()
+def _matting_product(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:
+    x = readable(x)
     confidence = None if confidence is None else confidence.contiguous()
-    y = torch.empty_like(x)
-    kernel("matting_product", x.dtype)(
-        stencil.data_ptr(),
-        x.data_ptr(),
-        0 if confidence is None else confidence.data_ptr(),
-        y.data_ptr(),
-        *(n, c, h, w, num_threads()),
-    )
+    y = stencil.new_empty(x.shape)
+    launch("matting_product", x, stencil, x, confidence, y, *x.shape)
     return y
 
 
 def _matting_product_fake(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
+    return stencil.new_empty(x.shape)
 
 
 matting_product = define(
     "matting_product",
     "(Tensor stencil, Tensor x, Tensor? confidence) -> Tensor",
-    _matting_product_cpu,
+    _matting_product,
     _reference.matting_product,
     _matting_product_fake,
 )
 
 
 def _matting_product_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    stencil, _, confidence = inputs
+    stencil, x, confidence = inputs
+    ctx.dtype = x.dtype
     ctx.save_for_backward(stencil, confidence)
 
 
 def _matting_product_backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
     stencil, confidence = ctx.saved_tensors
-    return None, matting_product(stencil, grad, confidence), None  # L is symmetric
+    return None, matting_product(stencil, grad, confidence).to(ctx.dtype), None  # L is symmetric
 
 
 define_gradient("matting_product", _matting_product_backward, _matting_product_setup)
@@ -83,7 +81,7 @@ define_gradient("matting_product", _matting_product_backward, _matting_product_s
 # --- matting_loss: the loss of each image, (N,), and its gradient (N, C, H, W) in one sweep ---------------------------
 
 
-def _matting_loss_cpu(
+def _matting_loss(
     stencil: Tensor,
     x: Tensor,
     target: Tensor,
@@ -95,15 +93,12 @@ def _matting_loss_cpu(
 ) -> tuple[Tensor, Tensor]:
     n, c, h, w = x.shape
     x, target, weight = x.contiguous(), target.contiguous(), weight.contiguous()
+    parts = x.new_empty(n, _C.matting_loss_parts(h, w), dtype=torch.float64)
     loss = x.new_empty(n, dtype=torch.float64)
-    gradient = torch.empty_like(x) if with_gradient else x.new_empty(0)
-    kernel("matting_loss", x.dtype)(
-        *(stencil.data_ptr(), x.data_ptr(), target.data_ptr(), weight.data_ptr()),
-        *(confidence, ignore_index, residual),
-        *(loss.data_ptr(), gradient.data_ptr() if with_gradient else 0),
-        *(n, c, h, w, num_threads()),
-    )
-    return loss.to(x.dtype), gradient
+    gradient = torch.empty_like(x) if with_gradient else None
+    options = (confidence, ignore_index, residual)
+    launch("matting_loss", x, stencil, x, target, weight, *options, parts, loss, gradient, n, c, h, w)
+    return loss.to(x.dtype), x.new_empty(0) if gradient is None else gradient
 
 
 def _matting_loss_fake(
@@ -125,7 +120,7 @@ matting_loss = define(
     "matting_loss",
     "(Tensor stencil, Tensor x, Tensor target, Tensor weight, float confidence, int ignore_index, bool residual,"
     " bool with_gradient) -> (Tensor, Tensor)",
-    _matting_loss_cpu,
+    _matting_loss,
     _reference.matting_loss,
     _matting_loss_fake,
 )

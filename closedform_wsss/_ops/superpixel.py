@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _reference
-from closedform_wsss._build import num_threads
-from closedform_wsss._ops._define import define, define_gradient, kernel
+from closedform_wsss._ops._define import define, define_gradient, launch, readable
 from closedform_wsss._reference.superpixel_grid import EMPTY
 
 
@@ -25,19 +24,28 @@ def _pixels(x: Tensor, channels: int) -> Tensor:
     return x.new_empty(x.shape[0], channels, x.shape[2], x.shape[3])
 
 
-def _define(name: str, inputs: str, fake: Any) -> Any:
-    """An operator ``(first, second, cell_size) -> Tensor``: all of them differ in their shapes only."""
+def _shares(s: Tensor, channels: int) -> Tensor:
+    """Scratch memory of kernels that pool to s: what each cell leaves for its nine superpixels."""
+    return s.new_empty(s.shape[0], s.shape[2] * s.shape[3], 9, channels)
 
-    def cpu(first: Tensor, second: Tensor, cell_size: int) -> Tensor:
-        first, second = first.contiguous(), second.contiguous()
+
+def _define(name: str, inputs: str, fake: Any, pooled: int | None = None, half: bool = False) -> Any:
+    """An operator ``(first, second, cell_size) -> Tensor``: all of them differ in their shapes only.
+
+    ``pooled``: for those that pool, how many channels they pool beside those of the first input. ``half``: the first
+    input may be in half precision; the result has the dtype of the second one in any case.
+    """
+
+    def run(first: Tensor, second: Tensor, cell_size: int) -> Tensor:
+        first, second = readable(first) if half else first.contiguous(), second.contiguous()
         out = fake(first, second, cell_size)
         # N, channels, H, W are those of the first input, but for unpool, which starts from superpixels.
         sizes = out.shape if name == "superpixel_unpool" else first.shape
-        run = kernel(name, first.dtype)
-        run(first.data_ptr(), second.data_ptr(), out.data_ptr(), *sizes, cell_size, num_threads())
+        scratch = [] if pooled is None else [_shares(out, first.shape[1] + pooled)]
+        launch(name, first, first, second, *scratch, out, *sizes, cell_size)
         return out
 
-    return define(name, f"({inputs}, int cell_size) -> Tensor", cpu, getattr(_reference, name), fake)
+    return define(name, f"({inputs}, int cell_size) -> Tensor", run, getattr(_reference, name), fake)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -49,13 +57,17 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 superpixel_pool = _define(
-    "superpixel_pool", "Tensor x, Tensor q", lambda x, q, cell_size: _cells(x, x.shape[1], cell_size)
+    "superpixel_pool",
+    "Tensor x, Tensor q",
+    lambda x, q, cell_size: _cells(q, x.shape[1], cell_size),
+    pooled=0,
+    half=True,
 )
 
 
 def _pool_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     x, q = ctx.saved_tensors
-    grad_x = superpixel_unpool(grad, q, ctx.cell_size) if ctx.needs_input_grad[0] else None
+    grad_x = superpixel_unpool(grad, q, ctx.cell_size).to(x.dtype) if ctx.needs_input_grad[0] else None
     grad_q = superpixel_dot(x, grad, ctx.cell_size) if ctx.needs_input_grad[1] else None
     return grad_x, grad_q, None
 
@@ -82,12 +94,17 @@ define_gradient("superpixel_unpool", _unpool_backward, _save)
 # --- superpixel_dot: d_pk = sum_c x_pc s_ic ---------------------------------------------------------------------------
 
 
-superpixel_dot = _define("superpixel_dot", "Tensor x, Tensor s", lambda x, s, cell_size: _pixels(x, 9))
+superpixel_dot = _define(
+    "superpixel_dot",
+    "Tensor x, Tensor s",
+    lambda x, s, cell_size: s.new_empty(x.shape[0], 9, x.shape[2], x.shape[3]),
+    half=True,
+)
 
 
 def _dot_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     x, s = ctx.saved_tensors
-    grad_x = superpixel_unpool(s, grad, ctx.cell_size) if ctx.needs_input_grad[0] else None
+    grad_x = superpixel_unpool(s, grad, ctx.cell_size).to(x.dtype) if ctx.needs_input_grad[0] else None
     grad_s = superpixel_pool(x, grad, ctx.cell_size) if ctx.needs_input_grad[1] else None
     return grad_x, grad_s, None
 
@@ -133,6 +150,7 @@ superpixel_update = _define(
     "superpixel_update",
     "Tensor features, Tensor centers",
     lambda features, centers, cell_size: _cells(features, features.shape[1], cell_size),
+    pooled=1,  # ones
 )
 
 

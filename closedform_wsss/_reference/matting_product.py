@@ -12,6 +12,7 @@ def matting_product(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Te
     """Product with x ``(N, C, H, W)``; confidence ``(N, H, W)``."""
     h, w = x.shape[-2:]
     planes = stencil_planes(stencil, w)
+    x = x.to(stencil.dtype)
     y = torch.zeros_like(x, memory_format=torch.contiguous_format)
     for k, (dy, dx) in enumerate(TAPS):
         # The pairs (i, j) whose both pixels are inside the image.

@@ -10,7 +10,7 @@ from closedform_wsss._reference.superpixel_grid import NEIGHBOURS, cell_sums, gr
 def superpixel_pool(x: Tensor, q: Tensor, cell_size: int) -> Tensor:
     """Sums of x ``(N, C, H, W)`` over superpixels, with weights q ``(N, 9, H, W)`` -> ``(N, C, h, w)``."""
     h, w = grid_size(q.shape[-2], q.shape[-1], cell_size)
-    s = x.new_zeros(x.shape[0], x.shape[1], h, w)
+    s = q.new_zeros(x.shape[0], x.shape[1], h, w)
     for k, (dy, dx) in enumerate(NEIGHBOURS):
         s = s + neighbour_of(cell_sums(q[:, k : k + 1] * x, cell_size), -dy, -dx)
     return s

@@ -36,8 +36,16 @@ def _facts() -> dict[str, object]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "torch_threads": torch.get_num_threads(),
-        "cuda_device": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "cuda_device": _device(),
     }
+
+
+def _device() -> str:
+    """The GPU that torch sees."""
+    if not torch.cuda.is_available():
+        return "none"
+    major, minor = torch.cuda.get_device_capability()
+    return f"{torch.cuda.get_device_name()} (sm_{major}{minor})"
 
 
 def _text(value: object) -> str:

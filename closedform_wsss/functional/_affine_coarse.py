@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-# A direct solver is quick up to about here; larger images get larger cells.
+# A direct solver is quick up to about here; larger images get larger cells. On the CPU it is sparse; on other devices,
+# where nothing sparse solves triangles quickly, it is dense: two products with a matrix of 0.5 GB.
 MAX_UNKNOWNS = 16_000
+MAX_UNKNOWNS_DENSE = 8192
 SMALLEST_CELL = 6
 DAMPING = 1.5  # below 2, see two_level
 RIDGE = 1e-9  # relative, against rounding
@@ -26,9 +28,9 @@ RIDGE = 1e-9  # relative, against rounding
 Product = Callable[[Tensor], Tensor]
 
 
-def cell_side(pixels: int, channels: int, reach: int) -> int:
+def cell_side(pixels: int, channels: int, reach: int, most: int = MAX_UNKNOWNS) -> int:
     """Pixels of a cell's side: even, and so large that the operator couples cells by their neighbouring halves only."""
-    side = max(SMALLEST_CELL, 2 * reach, (pixels * (channels + 1) / MAX_UNKNOWNS) ** 0.5)
+    side = max(SMALLEST_CELL, 2 * reach, (pixels * (channels + 1) / most) ** 0.5)
     return 2 * int(np.ceil(side / 2))
 
 
@@ -40,11 +42,15 @@ class AffineCoarseSpace:
         product: A in float64, ``(N, C, H, W)`` -> the same; couples pixels at most ``reach`` rows and columns apart.
         reach: See there.
         held: ``(N, 1, H, W)`` bool, pixels that the diagonal of A holds by itself; a cell full of them is left out.
+        dense: Solve by dense matrices. Default: on other devices than the CPU, where the host then has no part in
+            :meth:`correct`.
     """
 
-    def __init__(self, image: Tensor, product: Product, reach: int, held: Tensor) -> None:
+    def __init__(self, image: Tensor, product: Product, reach: int, held: Tensor, *, dense: bool | None = None) -> None:
         _, d, h, w = image.shape
-        self.side = cell_side(int((~held).sum((1, 2, 3)).max()), d, reach)
+        dense = image.device.type != "cpu" if dense is None else dense
+        most = MAX_UNKNOWNS_DENSE if dense else MAX_UNKNOWNS
+        self.side = cell_side(int((~held).sum((1, 2, 3)).max()), d, reach, most)
         self.cells = (-(-h // self.side), -(-w // self.side))
         self.size, self.dtype = (h, w), image.dtype
         ones = torch.ones_like(image[:, :1], dtype=torch.float64)
@@ -55,13 +61,12 @@ class AffineCoarseSpace:
         basis = torch.cat([ones, colours], 1)
         loose = self._sum((~held).to(basis), self.side).repeat(1, d + 1, 1, 1) > 0
         # Unknowns that take part, image by image, as numbers (cell, function).
-        self.active = [mask.permute(1, 2, 0).flatten().nonzero().flatten().cpu().numpy() for mask in loose]
-        self.solvers = [
-            splu(_regular(matrix[active][:, active]), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
-            if len(active)
-            else None
-            for matrix, active in zip(self._matrices(basis, product), self.active, strict=True)
-        ]
+        self.active = [mask.permute(1, 2, 0).flatten().nonzero().flatten() for mask in loose]
+        self.solvers = []
+        for matrix, active in zip(self._matrices(basis, product), self.active, strict=True):
+            chosen = active.cpu().numpy()
+            part = _regular(matrix[chosen][:, chosen])
+            self.solvers.append(_dense_solver(part, image.device) if dense else _sparse_solver(part))
         self.basis = basis.to(image.dtype)
 
     def _sum(self, maps: Tensor, side: int) -> Tensor:
@@ -121,12 +126,12 @@ class AffineCoarseSpace:
         n, c = r.shape[:2]
         k = self.basis.shape[1]
         coarse = torch.stack([self._sum(r * self.basis[:, b : b + 1], self.side) for b in range(k)], -1)
-        right = coarse.flatten(2).double().cpu().numpy()  # (N, C, cells K)
-        solved = np.zeros_like(right)
+        right = coarse.flatten(2).double()  # (N, C, cells K)
+        solved = torch.zeros_like(right)
         for image, (active, solver) in enumerate(zip(self.active, self.solvers, strict=True)):
-            if solver is not None:
-                solved[image][:, active] = solver.solve(right[image][:, active].T).T
-        solution = torch.from_numpy(solved).to(r).view(n, c, *self.cells, k)
+            if len(active):
+                solved[image, :, active] = solver(right[image, :, active])
+        solution = solved.to(r).view(n, c, *self.cells, k)
         x = torch.zeros_like(r)
         for b in range(k):
             x.addcmul_(self._repeat(solution[..., b]), self.basis[:, b : b + 1])
@@ -144,6 +149,29 @@ def _regular(matrix: sp.csc_array) -> sp.csc_array:
     diagonal = matrix.diagonal()
     floor = 1e-12 * max(diagonal.max(initial=0.0), 1e-300)
     return (matrix + sp.diags_array(np.where(diagonal <= floor, 1.0, RIDGE * diagonal))).tocsc()
+
+
+def _sparse_solver(matrix: sp.csc_array) -> Product:
+    """Right-hand sides ``(C, unknowns)`` -> solutions, on the host."""
+    if matrix.shape[0] == 0:
+        return lambda right: right
+    factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
+    return lambda right: torch.from_numpy(factors.solve(right.numpy().T).T)
+
+
+def _dense_solver(matrix: sp.csc_array, device: torch.device) -> Product:
+    """The same on any device: with A = F F^T the solution is W^T W b, W = F^-1.
+
+    Two products, where a substitution would be a chain of thousands of small steps. In float64, which no setting of
+    torch turns into TF32.
+    """
+    entries = matrix.tocoo()
+    places = torch.from_numpy(np.stack([entries.row, entries.col])).to(device)
+    values = torch.from_numpy(entries.data).to(device)
+    full = torch.sparse_coo_tensor(places, values, matrix.shape, check_invariants=False).to_dense()
+    identity = torch.eye(matrix.shape[0], dtype=full.dtype, device=device)
+    inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(full), identity, upper=False)
+    return lambda right: (right @ inverse.T) @ inverse
 
 
 def two_level(coarse: AffineCoarseSpace, product: Product, bound: Tensor) -> Product:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from closedform_wsss._reference import grid_size
 from closedform_wsss.functional._association import neighbours_inside
+from closedform_wsss.functional._scatter_sums import scatter_sums
 
 
 @torch.no_grad()
@@ -29,7 +30,7 @@ def label_shares(
     n = target.shape[0]
     histogram = torch.zeros(n, count * classes, dtype=weights[0].dtype, device=target.device)
     for weight, unit in zip(weights, units, strict=True):
-        histogram.scatter_add_(1, unit * classes + label, weight * labelled.flatten(1))
+        histogram += scatter_sums(weight * labelled.flatten(1), unit * classes + label, count * classes, 1.0)
     histogram = histogram.unflatten(1, (count, classes))
     total = histogram.sum(2, keepdim=True)
     share = histogram / torch.where(total > 0, total, 1)

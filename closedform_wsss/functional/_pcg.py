@@ -68,17 +68,19 @@ def pcg(
         if iterations == next_look:
             next_look += max(LOOK_EVERY, iterations // LOOK_SHARE)
             moved, moved_before = (x - before).abs().amax((2, 3)).double(), moved
-            if not bool(torch.isfinite(moved).all()):  # diverged: give the last good x, and say that it is none
-                return PCGResult(before, iterations, torch.full_like(error, torch.inf), torch.zeros_like(done))
-            before = x
             rate = (moved / moved_before.clamp_min(1e-300)).clamp(0.75, 0.98)
             estimate = torch.where(moved_before.isinf(), torch.inf, moved * rate / (1 - rate))
             error = torch.where(done, error, estimate)
             below = error <= tol
             done, near = done | (near & below), below
+            # The only wait for the device.
+            finite, finished = torch.stack([moved.isfinite().all(), done.all()]).tolist()
+            if not finite:  # diverged: give the last good x, and say that it is none
+                return PCGResult(before, iterations, torch.full_like(error, torch.inf), torch.zeros_like(done))
+            before = x
             if callback is not None:
                 callback(iterations, float(error.max()))
-            if bool(done.all()):  # the only wait for the device
+            if finished:
                 break
         iterations += 1
     return PCGResult(x, min(iterations, max_iter), error, done)

@@ -113,11 +113,11 @@ def closed_form_loss(
     check_radius(WHERE, radius, h, w)
     weight = _weights(logits, class_weight, class_present)
 
-    x = logits if logits.dtype == torch.float64 else logits.float()
+    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     if activation == "softmax":
-        x = torch.softmax(x, 1)
-    elif activation == "sigmoid":
-        x = torch.sigmoid(x)
+        x = torch.softmax(logits, 1, dtype=dtype)  # reads half precision as it is
+    else:
+        x = torch.sigmoid(logits.to(dtype)) if activation == "sigmoid" else logits.to(dtype)
     if n == 0 or logits.numel() == 0:
         return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
 

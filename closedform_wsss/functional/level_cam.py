@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_finite, check_image, check_maps
 from closedform_wsss.functional._resize import resize_image
+from closedform_wsss.functional._scatter_sums import scatter_sums
 
 WHERE = "level_cam"
 # Levels that are tried; CAMs are divided by their maximum, so objects' borders lie in between.
@@ -72,7 +75,7 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     if cam.numel() == 0:
         return cam
     image = resize_image(image.to(cam.dtype), (cam.shape[2], cam.shape[3]))
-    gamma = torch.log(cam.new_tensor(level)) / best_level(cam.detach(), image).log()
+    gamma = math.log(level) / best_level(cam.detach(), image).log()
     # The derivative of a power below 1 is infinite at 0, so zeros go round it.
     positive = cam > 0
     return torch.where(positive, torch.where(positive, cam, 1) ** gamma[:, :, None, None], 0)
@@ -109,24 +112,22 @@ def _contrast(below: Tensor, image: Tensor, classes: int) -> Tensor:
     # A pair of neighbours is cut by the levels from the lower one's number on, up to the higher one's: a step up and a
     # step down in a table that is then summed up.
     steps = image.new_zeros(2, count, STEPS + 1)
+    largest = 2 * image.shape[1] ** 0.5
     for dim in (1, 2):
         size = below.shape[dim]
         a, b = below.narrow(dim, 0, size - 1), below.narrow(dim, 1, size - 1)
         difference = image.narrow(dim + 1, 1, size - 1) - image.narrow(dim + 1, 0, size - 1)
         colour = torch.linalg.vector_norm(difference, dim=1).repeat_interleave(classes, 0)
-        for table, amount in zip(steps, (colour, torch.ones_like(colour)), strict=True):
-            table.scatter_add_(1, torch.minimum(a, b).flatten(1), amount.flatten(1))
-            table.scatter_add_(1, torch.maximum(a, b).flatten(1), -amount.flatten(1))
+        ends = torch.cat([torch.minimum(a, b).flatten(1), torch.maximum(a, b).flatten(1)], 1)
+        for table, amount in zip(steps, (colour.flatten(1), torch.ones_like(colour).flatten(1)), strict=True):
+            table += scatter_sums(torch.cat([amount, -amount], 1), ends, STEPS + 1, largest)
     sums, pairs = steps.cumsum(2)[..., :STEPS]
     return sums / (pairs + LEAST_PAIRS)
 
 
 def _between(values: Tensor, below: Tensor) -> Tensor:
     """sigma ``(N C, STEPS)`` of values ``(N C, H W)``."""
-    tables = values.new_zeros(2, len(values), STEPS + 1)
-    for table, amount in zip(tables, (torch.ones_like(values), values), strict=True):
-        table.scatter_add_(1, below, amount)
-    count, total = tables
+    count, total = (scatter_sums(amount, below, STEPS + 1, 1.0) for amount in (torch.ones_like(values), values))
     outside, outside_sum = count.cumsum(1)[:, :STEPS], total.cumsum(1)[:, :STEPS]
     inside = values.shape[1] - outside
     difference = (total.sum(1, keepdim=True) - outside_sum) / inside.clamp_min(1) - outside_sum / outside.clamp_min(1)

@@ -73,16 +73,16 @@ def superpixel_pool(
             f"{WHERE}: x and q_or_labels must have the same size, got shapes {tuple(x.shape)} and "
             f"{tuple(q_or_labels.shape)}"
         )
-    x = x if x.dtype == torch.float64 else x.float()
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     if soft:
         check_cell_size(WHERE, cell_size)
         if num_superpixels is not None:
             raise ValueError(f"{WHERE}: num_superpixels must be None for soft association, got {num_superpixels!r}")
-        q = q_or_labels.to(x.dtype)
+        q = q_or_labels.to(dtype)
         s = _ops.superpixel_pool(x, q, cell_size)
-        weight = _ops.superpixel_pool(torch.ones_like(x[:, :1]), q, cell_size) if reduction == "mean" else None
+        weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size) if reduction == "mean" else None
     else:
-        labels = q_or_labels.long()
+        x, labels = x.to(dtype), q_or_labels.long()
         count = _number(labels, num_superpixels)
         s = _sum_of_labels(x, labels, count)
         weight = _sum_of_labels(torch.ones_like(x[:, :1]), labels, count) if reduction == "mean" else None

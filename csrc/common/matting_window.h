@@ -12,10 +12,10 @@ namespace cfw {
 // A factor loses only the square root of the condition number that an explicit inverse would lose (grey images stored as
 // RGB have 1e8 of it), and LDL^T needs no square root, so one source serves scalars and vectors.
 //
-// z (n, D): centred colours in, u out.  v (n, D): u_ik / d_k out.  exists: 1, or 0 for no window (then v = 0).
+// z (n, D): centred colours in, u out.  inverse (D): 1 / d_k out.  exists: 1, or 0 for no window (then inverse = 0).
 // gram (D, D): scratch.
 template <class V>
-CFW_INLINE void whiten_window(V* z, V* v, int n, int D, double eps, V exists, V* gram) {
+CFW_INLINE void whiten_window(V* z, V* inverse, int n, int D, double eps, V exists, V* gram) {
   for (int a = 0; a < D; ++a)
     for (int b = 0; b <= a; ++b) {
       V s = z[a] * z[b];
@@ -26,10 +26,9 @@ CFW_INLINE void whiten_window(V* z, V* v, int n, int D, double eps, V exists, V*
   // In place: the diagonal of gram becomes d, the strict lower triangle L. Column by column: when column b is reached,
   // gram[a][b] still holds S_ab - sum_{k<b} L_ak d_k L_bk.
   for (int b = 0; b < D; ++b) {
-    const V inverse = exists / gram[b * D + b];
-    for (int i = 0; i < n; ++i) v[i * D + b] = inverse;
+    inverse[b] = exists / gram[b * D + b];
     for (int a = b + 1; a < D; ++a) {
-      const V l = gram[a * D + b] * inverse;
+      const V l = gram[a * D + b] * inverse[b];
       for (int c = b + 1; c <= a; ++c) gram[a * D + c] -= l * gram[c * D + b];
       // gram[c][b] for c > a is still L d there, as needed by later rows; keep L itself apart in the upper triangle.
       gram[b * D + a] = l;
@@ -40,7 +39,6 @@ CFW_INLINE void whiten_window(V* z, V* v, int n, int D, double eps, V exists, V*
       V u = z[i * D + a];
       for (int b = 0; b < a; ++b) u -= gram[b * D + a] * z[i * D + b];
       z[i * D + a] = u;
-      v[i * D + a] *= u;
     }
 }
 

@@ -1,7 +1,7 @@
 // How the matting Laplacian of radius 1 lies in memory: the one place that both builder and readers take it from.
 //
 // With 3 x 3 windows, L couples a pixel with the 24 pixels at most two rows and two columns away. L is symmetric, so the
-// 12 forward neighbours suffice: coefficient k of pixel (y, x) is L[(y, x), (y + dy[k], x + dx[k])], and the backward
+// 12 forward neighbours suffice: coefficient k of pixel (y, x) is L[(y, x), (y + dy_k, x + dx_k)], and the backward
 // ones are read from the neighbour's own row. The diagonal is not stored: the rows of L sum to zero, therefore
 //     (L v)_i = sum over j != i of L_ij (v_j - v_i),
 // which is exactly zero for a constant v in floating point too, where a rounded diagonal would not be.
@@ -12,24 +12,26 @@
 #pragma once
 #include <cstdint>
 
+#include "common/inline.h"
+
 namespace cfw {
 
 constexpr int kTaps = 12;
-constexpr int kTapDy[kTaps] = {0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2};
-constexpr int kTapDx[kTaps] = {1, 2, -2, -1, 0, 1, 2, -2, -1, 0, 1, 2};
+// Rows and columns to the k-th forward neighbour: (0, 1), (0, 2), then rows 1 and 2 from column -2 to 2.
+constexpr CFW_INLINE int tap_dy(int k) { return (k + 3) / 5; }
+constexpr CFW_INLINE int tap_dx(int k) { return (k + 3) % 5 - 2; }
 constexpr int kReach = 2;     // rows and columns that the stencil reaches
 constexpr int kTopRows = 2;   // rows of zeros above
 constexpr int kLeftPad = 16;  // columns of zeros to the left
 
-inline int64_t stencil_pitch(int64_t width) {
-  int64_t lines = (width + 2 * kLeftPad + 15) / 16;
-  if (lines % 8 == 0) ++lines;
-  return 16 * lines;
+constexpr CFW_INLINE int64_t stencil_pitch(int64_t width) {
+  const int64_t lines = (width + 2 * kLeftPad + 15) / 16;
+  return 16 * (lines % 8 == 0 ? lines + 1 : lines);
 }
 
 // Coefficient row k of image row y (y >= -2), at column 0. `image` points at stencil[n].
 template <class T>
-inline T* stencil_row(T* image, int64_t pitch, int64_t y, int k) {
+CFW_INLINE T* stencil_row(T* image, int64_t pitch, int64_t y, int k) {
   return image + ((y + kTopRows) * kTaps + k) * pitch + kLeftPad;
 }
 

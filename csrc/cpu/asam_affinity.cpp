@@ -32,10 +32,9 @@ CFW_INLINE void add_pairs(const T* q, int stride, int size, int a0, int b0, doub
 }
 
 template <class T>
-void affinity(const T* q, T* result, int64_t N, int H, int W, int S, int threads) {
+void affinity(const T* q, T* pairs, T* result, int64_t N, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
-  std::vector<T> pairs(N * g.cells() * kPairs);
   auto make = [&] { return Scratch<T>{std::vector<T>(kNeighbours * stride), std::vector<double>(kPairs)}; };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
     std::fill(own.pairs.begin(), own.pairs.end(), 0.0);
@@ -71,12 +70,12 @@ void affinity(const T* q, T* result, int64_t N, int H, int W, int S, int threads
 
 }  // namespace
 
-void asam_affinity(const float* q, float* result, int64_t N, int H, int W, int S, int threads) {
-  affinity(q, result, N, H, W, S, threads);
+void asam_affinity(const float* q, float* pairs, float* result, int64_t N, int H, int W, int S, int threads) {
+  affinity(q, pairs, result, N, H, W, S, threads);
 }
 
-void asam_affinity(const double* q, double* result, int64_t N, int H, int W, int S, int threads) {
-  affinity(q, result, N, H, W, S, threads);
+void asam_affinity(const double* q, double* pairs, double* result, int64_t N, int H, int W, int S, int threads) {
+  affinity(q, pairs, result, N, H, W, S, threads);
 }
 
 }  // namespace CFW_LEVEL

@@ -2,7 +2,7 @@
 //
 // Every pointer is contiguous; shapes stand beside it. N images, C classes, D colour channels, F features, H x W pixels (for
 // the matting kernels H, W >= 3), h x w cells of S x S pixels. `stencil` is laid out as common/stencil_layout.h says, `q` as
-// common/superpixel_grid.h does. Results do not depend on `threads`.
+// common/superpixel_grid.h does. `parts`, `shares` and `pairs` are scratch memory. Results do not depend on `threads`.
 #pragma once
 #include <cstdint>
 
@@ -16,11 +16,12 @@
   /* The loss of an image and its gradient in one sweep; see cpu/matting_loss.cpp. */                                \
   void matting_loss(const T* stencil, const T* x /* (N, C, H, W) */, const int64_t* target /* (N, H, W) */,          \
                     const T* weight /* (N, C) */, double confidence, int64_t ignore_index, bool residual,            \
-                    double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,  \
-                    int threads);                                                                                    \
+                    double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,                             \
+                    T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, int threads);            \
   /* Pixels to superpixels: sums, not means. */                                                                      \
-  void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* s /* (N, C, h, w) */,        \
-                       int64_t N, int C, int H, int W, int S, int threads);                                          \
+  void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */,                                 \
+                       T* shares /* (N, h w, 9, C) */, T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W,      \
+                       int S, int threads);                                                                          \
   /* Superpixels to pixels. */                                                                                       \
   void superpixel_unpool(const T* s /* (N, C, h, w) */, const T* q /* (N, 9, H, W) */, T* x /* (N, C, H, W) */,      \
                          int64_t N, int C, int H, int W, int S, int threads);                                        \
@@ -31,10 +32,11 @@
   void superpixel_assign(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,                  \
                          T* q /* (N, 9, H, W) */, int64_t N, int F, int H, int W, int S, int threads);               \
   void superpixel_update(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,                  \
-                         T* updated /* (N, F, h, w) */, int64_t N, int F, int H, int W, int S, int threads);         \
+                         T* shares /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F, int H, \
+                         int W, int S, int threads);                                                                 \
   /* How much neighbouring superpixels share their pixels. */                                                        \
-  void asam_affinity(const T* q /* (N, 9, H, W) */, T* result /* (N, 25, h, w) */, int64_t N, int H, int W, int S,   \
-                     int threads);                                                                                   \
+  void asam_affinity(const T* q /* (N, 9, H, W) */, T* pairs /* (N, h w, 9, 9) */, T* result /* (N, 25, h, w) */,    \
+                     int64_t N, int H, int W, int S, int threads);                                                   \
   /* y = A s or A^T s. */                                                                                            \
   void asam_step(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */, int64_t N,  \
                  int C, int h, int w, bool transposed, int threads);

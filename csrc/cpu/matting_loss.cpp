@@ -9,6 +9,7 @@
 
 #include <vector>
 
+#include "common/matting_loss.h"
 #include "cpu/parallel.h"
 #include "cpu/stencil_rows.h"
 
@@ -156,23 +157,25 @@ double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int c
 }
 
 template <class T>
-void loss_of(const Problem<T>& p, bool residual, double* loss, int64_t N, int threads) {
+void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, int64_t N, int threads) {
   const Tiles tiles(p.H, p.W);
-  std::vector<double> parts(N * tiles.per_image());
+  const int64_t stride = matting_loss_parts(p.H, p.W);
   parallel_for(N * tiles.per_image(), threads, [&](int64_t item) {
     const Tile t(tiles, item);
     const std::vector<int> classes = p.active(t.n);
+    double& part = parts[t.n * stride + item % tiles.per_image()];
+    part = 0;
     if (p.gradient)
       for (int c = 0; c < p.C; ++c)
         if (p.weight[t.n * p.C + c] == T(0)) p.clear(t, c);
     for (size_t group = 0; group < classes.size(); group += kClassGroup) {
       const int count = int(std::min<size_t>(kClassGroup, classes.size() - group));
-      parts[item] += residual ? residual_of(p, t, &classes[group], count) : energy_of(p, t, &classes[group], count);
+      part += residual ? residual_of(p, t, &classes[group], count) : energy_of(p, t, &classes[group], count);
     }
   });
   for (int64_t n = 0; n < N; ++n) {
     loss[n] = 0;
-    for (int64_t i = 0; i < tiles.per_image(); ++i) loss[n] += parts[n * tiles.per_image() + i];
+    for (int64_t i = 0; i < tiles.per_image(); ++i) loss[n] += parts[n * stride + i];
   }
 }
 
@@ -180,11 +183,11 @@ void loss_of(const Problem<T>& p, bool residual, double* loss, int64_t N, int th
 
 #define CFW_MATTING_LOSS(T)                                                                                            \
   void matting_loss(const T* stencil, const T* x, const int64_t* target, const T* weight, double confidence,           \
-                    int64_t ignore_index, bool residual, double* loss, T* gradient, int64_t N, int C, int H, int W,    \
-                    int threads) {                                                                                     \
+                    int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, int64_t N, int C,   \
+                    int H, int W, int threads) {                                                                       \
     const Problem<T> p{stencil,  x, target, weight, confidence,       ignore_index,                                    \
                        gradient, C, H,      W,      stencil_pitch(W), int64_t(H) * W};                                 \
-    loss_of(p, residual, loss, N, threads);                                                                            \
+    loss_of(p, residual, parts, loss, N, threads);                                                                     \
   }
 CFW_MATTING_LOSS(float)
 CFW_MATTING_LOSS(double)

@@ -31,7 +31,7 @@ struct Band {
         pitch((width + 4 * kLanes + 7) / 8 * 8 + 8),
         sums(3 * kTaps * pitch),
         colours(3 * D * pitch),
-        window(((2 * kWindow + D) * D + 1) * kLanes) {}
+        window(((2 * kWindow + 1 + D) * D + 1) * kLanes) {}
 
   // Column 0 of the image.
   double* sum(int64_t y, int k) { return &sums[((y % 3) * kTaps + k) * pitch]; }
@@ -56,7 +56,7 @@ struct PairTable {
     for (int px = 0; px < 3; ++px)
       for (int py = 0; py < 3; ++py)
         for (int k = 0; k < kTaps; ++k) {
-          const int qy = py + kTapDy[k], qx = px + kTapDx[k];
+          const int qy = py + tap_dy(k), qx = px + tap_dx(k);
           if (qy <= 2 && qx >= 0 && qx <= 2) pairs[n++] = {py * 3 + px, qy * 3 + qx, k};
         }
   }
@@ -69,15 +69,18 @@ template <int kD>
 CFW_INLINE void add_windows(Band& band, int64_t cy, int64_t cx, Vd exists, double eps) {
   const int D = kD > 0 ? kD : band.D;
   // Local arrays of constant size become registers; in memory every store to a sum would force them to be read again.
-  Vd local[kD > 0 ? (2 * kWindow + kD) * kD : 1];
+  Vd local[kD > 0 ? (2 * kWindow + 1 + kD) * kD : 1];
   Vd* const z = kD > 0 ? local : band.scratch();
   Vd* const v = z + kWindow * D;
-  Vd* const gram = v + kWindow * D;
+  Vd* const inverse = v + kWindow * D;
+  Vd* const gram = inverse + D;
 #pragma GCC unroll 9
   for (int i = 0; i < kWindow; ++i)
     for (int d = 0; d < D; ++d) z[i * D + d] = load(band.colour(cy - 1 + i / 3, d) + cx - 1 + i % 3);
   centre_window(z, kWindow, D);
-  whiten_window(z, v, kWindow, D, eps, exists, gram);
+  whiten_window(z, inverse, kWindow, D, eps, exists, gram);
+  for (int i = 0; i < kWindow; ++i)
+    for (int d = 0; d < D; ++d) v[i * D + d] = inverse[d] * z[i * D + d];
   const Vd mean = exists * (-1.0 / kWindow);
   double* rows[3];
   for (int py = 0; py < 3; ++py) rows[py] = band.sum(cy - 1 + py, 0) + cx - 1;

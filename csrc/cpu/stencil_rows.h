@@ -63,7 +63,7 @@ CFW_INLINE void stencil_row_of(const T* stencil, int64_t pitch, int y, int x0, R
   const T *forward[kTaps], *backward[kTaps];
   for (int k = 0; k < kTaps; ++k) {
     forward[k] = stencil_row(stencil, pitch, y, k) + x0;
-    backward[k] = stencil_row(stencil, pitch, y - kTapDy[k], k) + x0 - kTapDx[k];
+    backward[k] = stencil_row(stencil, pitch, y - tap_dy(k), k) + x0 - tap_dx(k);
   }
   for (int i = begin; i < end; i += Simd<T>::lanes) {
     // Several sums a class: one would be a chain of 24 additions that wait for each other.
@@ -79,12 +79,12 @@ CFW_INLINE void stencil_row_of(const T* stencil, int64_t pitch, int y, int x0, R
       CFW_PIN(w);
 #pragma GCC unroll 4
       for (int q = 0; q < kClasses; ++q)
-        sum[q][2 * k % kSums] += w * (load(x[kReach + kTapDy[k]] + q * kRingWidth + i + kTapDx[k]) - centre[q]);
+        sum[q][2 * k % kSums] += w * (load(x[kReach + tap_dy(k)] + q * kRingWidth + i + tap_dx(k)) - centre[q]);
       w = load(backward[k] + i);
       CFW_PIN(w);
 #pragma GCC unroll 4
       for (int q = 0; q < kClasses; ++q)
-        sum[q][(2 * k + 1) % kSums] += w * (load(x[kReach - kTapDy[k]] + q * kRingWidth + i - kTapDx[k]) - centre[q]);
+        sum[q][(2 * k + 1) % kSums] += w * (load(x[kReach - tap_dy(k)] + q * kRingWidth + i - tap_dx(k)) - centre[q]);
     }
     for (int q = 0; q < kClasses; ++q)
       for (int s = 1; s < kSums; ++s) sum[q][0] += sum[q][s];

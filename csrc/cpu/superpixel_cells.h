@@ -138,14 +138,5 @@ CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double*
   for (; c < classes; ++c) add_shares<1>(q, x + c * stride, stride, size, shares + c, row);
 }
 
-// Second pass: the sum of what the nine cells around superpixel (r, c) left for it in shares (cells, 9, C).
-template <class T>
-CFW_INLINE double gather_shares(const T* shares, const SuperpixelGrid& g, int r, int c, int classes, int channel) {
-  double sum = 0;
-  for (int k = 0; k < kNeighbours; ++k)
-    if (g.inside(r, c, k)) sum += double(shares[(g.neighbour(r, c, k) * kNeighbours + (8 - k)) * classes + channel]);
-  return sum;
-}
-
 }  // namespace CFW_LEVEL
 }  // namespace cfw

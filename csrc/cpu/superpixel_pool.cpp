@@ -19,10 +19,9 @@ struct Scratch {
 };
 
 template <class T>
-void pool(const T* x, const T* q, T* s, int64_t N, int C, int H, int W, int S, int threads) {
+void pool(const T* x, const T* q, T* shares, T* s, int64_t N, int C, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
-  std::vector<T> shares(N * g.cells() * kNeighbours * C);
   auto make = [&] {
     return Scratch<T>{std::vector<T>(kNeighbours * stride), std::vector<T>(kGroup * stride),
                       std::vector<double>(kNeighbours * C)};
@@ -51,12 +50,14 @@ void pool(const T* x, const T* q, T* s, int64_t N, int C, int H, int W, int S, i
 
 }  // namespace
 
-void superpixel_pool(const float* x, const float* q, float* s, int64_t N, int C, int H, int W, int S, int threads) {
-  pool(x, q, s, N, C, H, W, S, threads);
+void superpixel_pool(const float* x, const float* q, float* shares, float* s, int64_t N, int C, int H, int W, int S,
+                     int threads) {
+  pool(x, q, shares, s, N, C, H, W, S, threads);
 }
 
-void superpixel_pool(const double* x, const double* q, double* s, int64_t N, int C, int H, int W, int S, int threads) {
-  pool(x, q, s, N, C, H, W, S, threads);
+void superpixel_pool(const double* x, const double* q, double* shares, double* s, int64_t N, int C, int H, int W, int S,
+                     int threads) {
+  pool(x, q, shares, s, N, C, H, W, S, threads);
 }
 
 }  // namespace CFW_LEVEL

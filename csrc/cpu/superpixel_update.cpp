@@ -15,10 +15,9 @@ struct Scratch {
 };
 
 template <class T>
-void update(const T* features, const T* centers, T* updated, int64_t N, int F, int H, int W, int S, int threads) {
+void update(const T* features, const T* centers, T* shares, T* updated, int64_t N, int F, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g), channels = F + 1;  // the last channel is 1: the weights' sum
-  std::vector<T> shares(N * g.cells() * kNeighbours * channels);
   auto make = [&] {
     return Scratch<T>{std::vector<T>(channels * stride), std::vector<T>(F * kNeighbours),
                       std::vector<T>(kNeighbours * stride), std::vector<double>(kNeighbours * channels)};
@@ -55,14 +54,14 @@ void update(const T* features, const T* centers, T* updated, int64_t N, int F, i
 
 }  // namespace
 
-void superpixel_update(const float* features, const float* centers, float* updated, int64_t N, int F, int H, int W,
+void superpixel_update(const float* features, const float* centers, float* shares, float* updated, int64_t N, int F, int H, int W,
                        int S, int threads) {
-  update(features, centers, updated, N, F, H, W, S, threads);
+  update(features, centers, shares, updated, N, F, H, W, S, threads);
 }
 
-void superpixel_update(const double* features, const double* centers, double* updated, int64_t N, int F, int H, int W,
+void superpixel_update(const double* features, const double* centers, double* shares, double* updated, int64_t N, int F, int H, int W,
                        int S, int threads) {
-  update(features, centers, updated, N, F, H, W, S, threads);
+  update(features, centers, shares, updated, N, F, H, W, S, threads);
 }
 
 }  // namespace CFW_LEVEL

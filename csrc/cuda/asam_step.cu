@@ -1,0 +1,62 @@
+// y = A s, or y = A^T s: one step of ASAM over the 5 x 5 superpixels around each, A (25, h, w) in place of a matrix.
+//
+// Grids are small (32 x 32 for 512 x 512 pixels): the cache serves all neighbours. A thread takes kBlock classes of a
+// superpixel, which share the loads of A.
+#include "cuda/kernels.h"
+#include "cuda/runtime.h"
+
+namespace cfw {
+namespace cuda {
+namespace {
+
+constexpr int kReach = 2, kSide = 2 * kReach + 1, kTaps = kSide * kSide;
+constexpr int kBlock = 4, kStepThreads = 128;
+
+// Transposed: superpixel j, the k-th around i, gives to i what it has for its own neighbour number 24 - k.
+template <bool kTransposed, class T>
+__global__ void __launch_bounds__(kStepThreads)
+    step(const T* A, const T* s, T* y, int64_t items, int C, int h, int w) {
+  const int64_t item = int64_t(blockIdx.x) * kStepThreads + threadIdx.x;
+  if (item >= items) return;
+  const int64_t plane = int64_t(h) * w, index = item % plane, block = item / plane;
+  const int blocks = (C + kBlock - 1) / kBlock;
+  const int r = int(index / w), c = int(index % w);
+  const int64_t n = block / blocks;
+  const int first = int(block % blocks) * kBlock, classes = C - first;
+  A += n * kTaps * plane + index;
+  s += (n * C + first) * plane + index;
+  y += (n * C + first) * plane + index;
+  T sum[kBlock] = {};
+#pragma unroll
+  for (int k = 0; k < kTaps; ++k) {
+    const int dy = k / kSide - kReach, dx = k % kSide - kReach;
+    const bool inside = r + dy >= 0 && r + dy < h && c + dx >= 0 && c + dx < w;
+    const int64_t neighbour = int64_t(dy) * w + dx;
+    T a;
+    if constexpr (kTransposed)
+      a = inside ? A[(kTaps - 1 - k) * plane + neighbour] : T(0);
+    else
+      a = A[k * plane];
+#pragma unroll
+    for (int j = 0; j < kBlock; ++j) sum[j] += a * (inside && j < classes ? s[j * plane + neighbour] : T(0));
+  }
+#pragma unroll
+  for (int j = 0; j < kBlock; ++j)
+    if (j < classes) y[j * plane] = sum[j];
+}
+
+}  // namespace
+
+template <class T>
+void asam_step(const T* A, const T* s, T* y, int64_t N, int C, int h, int w, bool transposed, Queue queue) {
+  const int64_t items = N * ((C + kBlock - 1) / kBlock) * h * w;
+  launch(transposed ? step<true, T> : step<false, T>, (items + kStepThreads - 1) / kStepThreads, kStepThreads, 0, queue,
+         A, s, y, items, C, h, w);
+}
+
+#define CFW_INSTANTIATE(T) template void asam_step(const T*, const T*, T*, int64_t, int, int, int, bool, Queue);
+CFW_INSTANTIATE(float)
+CFW_INSTANTIATE(double)
+
+}  // namespace cuda
+}  // namespace cfw

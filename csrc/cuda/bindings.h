@@ -1,0 +1,61 @@
+// Python names of the CUDA kernels: <kernel>_cuda_f32 and <kernel>_cuda_f64; _f16 and _bf16 for those that read half precision.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "cuda/kernels.h"
+
+namespace cfw {
+namespace cuda {
+
+// How an argument comes from Python: pointers as addresses, a queue as (device, stream).
+template <class P>
+using Passed = std::conditional_t<std::is_pointer_v<P>, uintptr_t,
+                                  std::conditional_t<std::is_same_v<P, Queue>, std::pair<int, uintptr_t>, P>>;
+
+template <class P>
+P unpack(Passed<P> value) {
+  if constexpr (std::is_pointer_v<P>)
+    return reinterpret_cast<P>(value);
+  else if constexpr (std::is_same_v<P, Queue>)
+    return Queue{value.first, value.second};
+  else
+    return value;
+}
+
+template <class... P>
+void bind(pybind11::module_& m, const std::string& name, void (*kernel)(P...)) {
+  m.def(
+      name.c_str(), [kernel](Passed<P>... values) { kernel(unpack<P>(values)...); },
+      pybind11::call_guard<pybind11::gil_scoped_release>());
+}
+
+inline void bind(pybind11::module_& m) {
+#define CFW_BIND_CUDA(kernel)                        \
+  bind(m, #kernel "_cuda_f32", &kernel<float>);      \
+  bind(m, #kernel "_cuda_f64", &kernel<double>)
+  CFW_BIND_CUDA(matting_stencil);
+  CFW_BIND_CUDA(matting_product);
+  CFW_BIND_CUDA(matting_loss);
+  CFW_BIND_CUDA(superpixel_pool);
+  CFW_BIND_CUDA(superpixel_unpool);
+  CFW_BIND_CUDA(superpixel_dot);
+  CFW_BIND_CUDA(superpixel_assign);
+  CFW_BIND_CUDA(superpixel_update);
+  CFW_BIND_CUDA(asam_affinity);
+  CFW_BIND_CUDA(asam_step);
+#define CFW_BIND_CUDA_HALF(kernel)                        \
+  bind(m, #kernel "_cuda_f16", &kernel<float, Half>);     \
+  bind(m, #kernel "_cuda_bf16", &kernel<float, BFloat16>)
+  CFW_BIND_CUDA_HALF(matting_product);
+  CFW_BIND_CUDA_HALF(superpixel_pool);
+  CFW_BIND_CUDA_HALF(superpixel_dot);
+#undef CFW_BIND_CUDA
+#undef CFW_BIND_CUDA_HALF
+}
+
+}  // namespace cuda
+}  // namespace cfw

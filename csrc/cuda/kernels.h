@@ -1,0 +1,55 @@
+// The CUDA kernels' host functions. What they compute, and the order of their arguments, is that of the CPU kernels
+// (cpu/kernels.h), with a queue in place of the threads. T is float or double, instantiated in the kernel's own file; where
+// an input has a type X of its own, that may be half precision beside a T of float.
+#pragma once
+#include "cuda/half.h"
+#include "cuda/queue.h"
+
+namespace cfw {
+namespace cuda {
+
+template <class T>
+void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2, 12, P) */, int64_t N, int D, int H,
+                     int W, double eps, Queue queue);
+
+template <class T, class X = T>
+void matting_product(const T* stencil, const X* x /* (N, C, H, W) */, const T* confidence /* (N, H, W) or null */,
+                     T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, Queue queue);
+
+template <class T>
+void matting_loss(const T* stencil, const T* x /* (N, C, H, W) */, const int64_t* target /* (N, H, W) */,
+                  const T* weight /* (N, C) */, double confidence, int64_t ignore_index, bool residual,
+                  double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,
+                  T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, Queue queue);
+
+template <class T, class X = T>
+void superpixel_pool(const X* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* shares /* (N, h w, 9, C) */,
+                     T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, int S, Queue queue);
+
+template <class T>
+void superpixel_unpool(const T* s /* (N, C, h, w) */, const T* q /* (N, 9, H, W) */, T* x /* (N, C, H, W) */, int64_t N,
+                       int C, int H, int W, int S, Queue queue);
+
+template <class T, class X = T>
+void superpixel_dot(const X* x /* (N, C, H, W) */, const T* s /* (N, C, h, w) */, T* d /* (N, 9, H, W) */, int64_t N,
+                    int C, int H, int W, int S, Queue queue);
+
+template <class T>
+void superpixel_assign(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,
+                       T* q /* (N, 9, H, W) */, int64_t N, int F, int H, int W, int S, Queue queue);
+
+template <class T>
+void superpixel_update(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,
+                       T* shares /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F, int H, int W,
+                       int S, Queue queue);
+
+template <class T>
+void asam_affinity(const T* q /* (N, 9, H, W) */, T* pairs /* (N, h w, 9, 9) */, T* result /* (N, 25, h, w) */, int64_t N,
+                   int H, int W, int S, Queue queue);
+
+template <class T>
+void asam_step(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */, int64_t N, int C,
+               int h, int w, bool transposed, Queue queue);
+
+}  // namespace cuda
+}  // namespace cfw

@@ -1,0 +1,221 @@
+// The closed-form loss of every image and its gradient, in one sweep over the maps; formulas in cpu/matting_loss.cpp.
+//
+// The residual's gradient needs r = L x + confidence D (x - s) around each pixel, so a block computes r with a border of two
+// pixels and keeps it in shared memory: r never goes to memory, and either form moves x in and the gradient out, once. Beside
+// its own two pixels a thread does one pixel of that border (there are fewer of them than threads).
+#include "common/matting_loss.h"
+#include "cuda/kernels.h"
+#include "cuda/stencil_tile.h"
+
+namespace cfw {
+namespace cuda {
+namespace {
+
+static_assert(kTileWidth == kLossTileWidth && kTileHeight == kLossTileHeight, "room for the parts");
+
+constexpr int kWarps = kThreads / kWarp;
+constexpr int kRimWidth = kTileWidth + 2 * kReach;            // of the residuals
+constexpr int kRim = 2 * kReach * (kRimWidth + kTileHeight);  // pixels of their border
+static_assert(kRim <= kThreads, "one pixel of the border a thread");
+
+template <class T, int kBorder>
+struct EnergyShared {
+  Values<T, kBorder> x;
+  double sums[kWarps];
+};
+
+template <class T, int kBorder>
+struct ResidualShared : EnergyShared<T, kBorder> {
+  T r[(kTileHeight + 2 * kReach) * kRimWidth];
+};
+
+// The mark of one pixel.
+template <class T>
+struct Mark {
+  int label;
+  T confidence;  // 0 where there is none
+
+  __device__ __forceinline__ void read(const int64_t* target, int y, int x, int H, int W, int C, double marked,
+                                       int64_t ignore_index) {
+    const int64_t found = y >= 0 && y < H && x >= 0 && x < W ? target[int64_t(y) * W + x] : ignore_index;
+    label = found >= 0 && found < C ? int(found) : -1;
+    confidence = found == ignore_index ? T(0) : T(marked);
+  }
+  // x - s_c
+  __device__ __forceinline__ T error(T x, int c) const { return x - (label == c ? T(1) : T(0)); }
+};
+
+// Row and column of the index-th pixel of the residuals' border, counted from the tile's first pixel.
+__device__ __forceinline__ int2 rim_pixel(int index) {
+  constexpr int kAbove = kReach * kRimWidth;
+  if (index < 2 * kAbove) {
+    const int row = index / kRimWidth, column = index % kRimWidth - kReach;
+    return make_int2(row < kReach ? row - kReach : row - kReach + kTileHeight, column);
+  }
+  const int side = (index - 2 * kAbove) % (2 * kReach);
+  return make_int2((index - 2 * kAbove) / (2 * kReach), side < kReach ? side - kReach : side - kReach + kTileWidth);
+}
+
+// The next class of the image that counts, from c on.
+template <class T>
+__device__ __forceinline__ int next_active(const T* weight, int c, int C) {
+  while (c < C && weight[c] == T(0)) ++c;
+  return c;
+}
+
+template <bool kResidual, class T>
+__global__ void __launch_bounds__(kThreads)
+    sweep(const T* stencil, const T* x, const int64_t* target, const T* weight, double confidence, int64_t ignore_index,
+          double* parts, T* gradient, int C, int H, int W) {
+  constexpr int kBorder = kResidual ? 2 * kReach : kReach;
+  using Shared = std::conditional_t<kResidual, ResidualShared<T, kBorder>, EnergyShared<T, kBorder>>;
+  constexpr int kPitch = Values<T, kBorder>::kPitch;
+  Shared& own = shared<Shared>();
+  const Tiles tiles(H, W);
+  const Tile t = tiles.at(blockIdx.x);
+  const int64_t pitch = stencil_pitch(W), plane = int64_t(H) * W;
+  const int column = threadIdx.x % kTileWidth, row = int(threadIdx.x) / kTileWidth * kRows;
+  // Gradient = scale w_c (...), loss = norm sum_c w_c (...).
+  const double norm = 1.0 / (double(plane) * (kResidual ? confidence : 1.0));
+  const T scale = T(2.0 * norm);
+  stencil += t.n * (H + kTopRows) * kTaps * pitch;
+  target += t.n * plane;
+  weight += t.n * C;
+  x += t.n * C * plane;
+
+  Coefficients<T> coefficients[kRows];
+  Mark<T> marks[kRows];
+  bool inside[kRows];
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    const int py = t.y0 + row + i, px = t.x0 + column;
+    inside[i] = py < H && px < W;
+    coefficients[i].read(stencil, pitch, py, px, H, W);
+    marks[i].read(target, py, px, H, W, C, confidence, ignore_index);
+  }
+  T* const to = gradient ? gradient + t.n * C * plane + int64_t(t.y0 + row) * W + t.x0 + column : nullptr;
+
+  [[maybe_unused]] Coefficients<T> rim_coefficients;
+  [[maybe_unused]] Mark<T> rim_mark;
+  [[maybe_unused]] int2 rim;
+  [[maybe_unused]] bool rim_inside = false;
+  if constexpr (kResidual) {
+    rim = rim_pixel(threadIdx.x);
+    const int py = t.y0 + rim.x, px = t.x0 + rim.y;
+    rim_inside = int(threadIdx.x) < kRim && py >= 0 && py < H && px >= 0 && px < W;
+    rim_coefficients.read(stencil, pitch, rim_inside ? py : -1, px, H, W);
+    rim_mark.read(target, rim_inside ? py : -1, px, H, W, C, confidence, ignore_index);
+  }
+
+  Loader<T, kBorder> loader(t, H, W);
+  T total = 0;  // of this thread: few values, so T is exact enough, and many GPUs are slow in float64
+  int c = next_active(weight, 0, C), buffer = 0;
+  if (gradient)
+#pragma unroll 1
+    for (int absent = 0; absent < C; ++absent)
+      if (weight[absent] == T(0))
+#pragma unroll
+        for (int i = 0; i < kRows; ++i)
+          if (inside[i]) to[absent * plane + int64_t(i) * W] = 0;
+  if (c < C) {
+    loader.fetch(x + c * plane);
+    loader.put(own.x, buffer);
+  }
+  __syncthreads();
+#pragma unroll 1
+  while (c < C) {
+    const int next = next_active(weight, c + 1, C);
+    if (next < C) loader.fetch(x + next * plane);
+    T value[kRows], product[kRows];
+    apply_rows<kPitch>(coefficients, own.x.at(buffer, row, column), value, product);
+    T sum = 0;
+    if constexpr (kResidual) {
+      T* const at = &own.r[(row + kReach) * kRimWidth + column + kReach];
+#pragma unroll
+      for (int i = 0; i < kRows; ++i)
+        at[i * kRimWidth] = inside[i] ? product[i] + marks[i].confidence * marks[i].error(value[i], c) : T(0);
+      if (int(threadIdx.x) < kRim) {
+        const T* centre = own.x.at(buffer, rim.x, rim.y);
+        own.r[(rim.x + kReach) * kRimWidth + rim.y + kReach] =
+            rim_inside
+                ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.confidence * rim_mark.error(*centre, c)
+                : T(0);
+      }
+      __syncthreads();
+      apply_rows<kRimWidth>(coefficients, at, value, product);
+#pragma unroll
+      for (int i = 0; i < kRows; ++i)
+        if (inside[i]) {
+          sum += value[i] * value[i];
+          if (gradient)
+            to[c * plane + int64_t(i) * W] = scale * weight[c] * (product[i] + marks[i].confidence * value[i]);
+        }
+    } else {
+#pragma unroll
+      for (int i = 0; i < kRows; ++i)
+        if (inside[i]) {
+          const T error = marks[i].error(value[i], c), d = marks[i].confidence * error;
+          sum += value[i] * product[i] + d * error;
+          if (gradient) to[c * plane + int64_t(i) * W] = scale * weight[c] * (product[i] + d);
+        }
+    }
+    total += weight[c] * sum;
+    buffer = 1 - buffer;
+    if (next < C) loader.put(own.x, buffer);
+    c = next;
+    __syncthreads();
+  }
+
+  const double of_warp = warp_sum(double(total));
+  if (threadIdx.x % kWarp == 0) own.sums[threadIdx.x / kWarp] = of_warp;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    double sum = 0;
+    for (int i = 0; i < kWarps; ++i) sum += own.sums[i];
+    parts[blockIdx.x] = sum * norm;
+  }
+}
+
+struct Sums {
+  double data[kWarps];
+};
+
+// loss[n] = the sum of the image's parts.
+__global__ void __launch_bounds__(kThreads) add_parts(const double* parts, double* loss, int64_t count) {
+  Sums& sums = shared<Sums>();
+  double total = 0;
+  for (int64_t i = threadIdx.x; i < count; i += kThreads) total += parts[blockIdx.x * count + i];
+  total = warp_sum(total);
+  if (threadIdx.x % kWarp == 0) sums.data[threadIdx.x / kWarp] = total;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    double sum = 0;
+    for (int i = 0; i < kWarps; ++i) sum += sums.data[i];
+    loss[blockIdx.x] = sum;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void matting_loss(const T* stencil, const T* x, const int64_t* target, const T* weight, double confidence,
+                  int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, int64_t N, int C, int H,
+                  int W, Queue queue) {
+  const int64_t tiles = Tiles(H, W).per_image();
+  if (residual)
+    launch(sweep<true, T>, N * tiles, kThreads, sizeof(ResidualShared<T, 2 * kReach>), queue, stencil, x, target, weight,
+           confidence, ignore_index, parts, gradient, C, H, W);
+  else
+    launch(sweep<false, T>, N * tiles, kThreads, sizeof(EnergyShared<T, kReach>), queue, stencil, x, target, weight,
+           confidence, ignore_index, parts, gradient, C, H, W);
+  launch(add_parts, N, kThreads, sizeof(Sums), queue, parts, loss, tiles);
+}
+
+#define CFW_INSTANTIATE(T)                                                                                            \
+  template void matting_loss(const T*, const T*, const int64_t*, const T*, double, int64_t, bool, double*, double*, T*, \
+                             int64_t, int, int, int, Queue);
+CFW_INSTANTIATE(float)
+CFW_INSTANTIATE(double)
+
+}  // namespace cuda
+}  // namespace cfw

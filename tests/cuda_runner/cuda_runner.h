@@ -1,0 +1,131 @@
+// Runs CUDA kernels on the CPU, for tests: a block is a set of fibers, one a thread, that give way at barriers and shuffles.
+//
+// Blocks run one after the other. Shared memory is a fresh heap block of exactly the size asked for, filled with NaN: the
+// address sanitizer sees what reaches beyond it, and a value read before it was written shows. A thread runs on until it
+// must wait, so a missing barrier shows as wrong results in one of the three orders of the threads; to prove that it would,
+// tests take barriers away one at a time (`drop_barrier`).
+#pragma once
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __restrict__ __restrict
+#define __syncthreads() ::cfw::cuda::runner::barrier(__FILE__, __LINE__)
+#define threadIdx (::cfw::cuda::runner::current().thread)
+#define blockIdx (::cfw::cuda::runner::current().block)
+#define blockDim (::cfw::cuda::runner::current().block_size)
+#define gridDim (::cfw::cuda::runner::current().grid_size)
+
+struct int2 {
+  int x, y;
+};
+inline int2 make_int2(int x, int y) { return {x, y}; }
+
+namespace cfw {
+namespace cuda {
+namespace runner {
+
+struct Index {
+  unsigned x;
+};
+
+enum class Wait { none, barrier, shuffle, finished };
+
+struct Fiber {
+  Index thread, block, block_size, grid_size;
+  Wait wait;
+  double exchanged;  // what this lane offers to its warp
+  ucontext_t context;
+};
+
+struct State {
+  int order = 0;                     // 0 ascending, 1 descending, 2 shuffled
+  std::string dropped;               // file:line of a barrier to leave out
+  std::vector<std::string> barriers; // all that were met
+  std::vector<Fiber> fibers;
+  std::vector<std::unique_ptr<char[]>> stacks;
+  Fiber* running = nullptr;
+  ucontext_t scheduler;
+  std::function<void()> body;
+  char* shared = nullptr;
+};
+
+State& state();
+
+inline Fiber& current() { return *state().running; }
+
+inline void give_way(Wait wait) {
+  Fiber& own = current();
+  own.wait = wait;
+  swapcontext(&own.context, &state().scheduler);
+}
+
+inline void barrier(const char* file, int line) {
+  const char* name = std::strrchr(file, '/');
+  const std::string site = std::string(name ? name + 1 : file) + ":" + std::to_string(line);
+  bool known = false;
+  for (const std::string& other : state().barriers) known = known || other == site;
+  if (!known) state().barriers.push_back(site);
+  if (site != state().dropped) give_way(Wait::barrier);
+}
+
+void run_grid(int64_t blocks, int threads, int64_t shared_bytes);
+
+}  // namespace runner
+
+struct Queue;
+
+template <class Shared>
+inline Shared& shared() {
+  return *reinterpret_cast<Shared*>(runner::state().shared);
+}
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, int64_t shared_bytes, const Queue&,
+            Arguments... arguments) {
+  if (threads < 1 || threads > 1024 || shared_bytes > 48 * 1024 || blocks > INT32_MAX)
+    throw std::runtime_error("cuda_runner: no device launches that");
+  runner::state().body = [=] { kernel(Parameters(arguments)...); };
+  runner::run_grid(blocks, threads, shared_bytes);
+}
+
+// What lane `from` of the warp offers; its own value where there is no such lane.
+template <class T>
+inline T shuffle(T value, unsigned from) {
+  static_assert(sizeof(T) <= sizeof(double), "one value a lane");
+  runner::Fiber& own = runner::current();
+  std::memcpy(&own.exchanged, &value, sizeof(T));
+  runner::give_way(runner::Wait::shuffle);
+  const unsigned lane = own.thread.x % 32, thread = from < 32 ? own.thread.x - lane + from : own.thread.x;
+  std::memcpy(&value, &runner::state().fibers.at(thread).exchanged, sizeof(T));
+  runner::give_way(runner::Wait::shuffle);  // nobody offers the next value before all have read this one
+  return value;
+}
+
+template <class T>
+inline T __shfl_down_sync(unsigned, T value, int offset) {
+  return shuffle(value, threadIdx.x % 32 + offset);
+}
+
+template <class T>
+inline T __shfl_xor_sync(unsigned, T value, int mask) {
+  return shuffle(value, threadIdx.x % 32 ^ mask);
+}
+
+}  // namespace cuda
+}  // namespace cfw
+
+using cfw::cuda::__shfl_down_sync;
+using cfw::cuda::__shfl_xor_sync;

@@ -1,0 +1,129 @@
+"""Run every operator that has a CUDA kernel on a few odd sizes and compare with its plain-PyTorch twin.
+
+    python tests/cuda_runner/every_kernel.py                 the kernels compiled for the CPU
+    python tests/cuda_runner/every_kernel.py --device cuda   real launches, for compute-sanitizer
+
+A program of its own, because sanitizers watch a whole process. Exit status 1 if a result is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from closedform_wsss import _C, _ops, _reference
+
+EPS, CELL = 1e-4, 5
+# Below a tile or a cell in one direction, a pixel more than one, several and a rest.
+SIZES = ((3, 3), (17, 33), (3, 70), (41, 5), (34, 65))
+# Relative to the largest value.
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+Arguments = tuple[Any, ...]
+
+
+def _q(n: int, size: tuple[int, int], **options: Any) -> Tensor:
+    return torch.rand(n, 9, *size, **options).softmax(1)
+
+
+def _grid(size: tuple[int, int]) -> tuple[int, int]:
+    return _reference.grid_size(*size, CELL)
+
+
+def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any) -> Iterator[Arguments]:
+    """Arguments of the operator of that name; inputs come from plain PyTorch."""
+    x = torch.randn(n, classes, *size, **options)
+    cells = torch.randn(n, classes, *_grid(size), **options)
+    if name == "matting_stencil":
+        for channels in (1, 3):
+            yield torch.rand(n, channels, *size, **options), EPS
+    elif name == "matting_product":
+        stencil = _reference.matting_stencil(torch.rand(n, 3, *size, **options), EPS)
+        yield stencil, x, None
+        yield stencil, x, torch.rand(n, *size, **options)
+        if x.dtype == torch.float32:  # read as it is
+            yield stencil, x.half(), None
+            yield stencil, x.bfloat16(), None
+    elif name == "matting_loss":
+        stencil = _reference.matting_stencil(torch.rand(n, 3, *size, **options), EPS)
+        target = torch.randint(0, classes, (n, *size), device=x.device)
+        target[torch.rand(n, *size, device=x.device) < 0.9] = 255
+        weight = torch.rand(n, classes, **options)
+        for residual in (False, True):
+            for with_gradient in (False, True):
+                yield stencil, x, target, weight, 100.0, 255, residual, with_gradient
+    elif name == "superpixel_pool":
+        yield x, _q(n, size, **options), CELL
+    elif name == "superpixel_unpool":
+        yield cells, _q(n, size, **options), CELL
+    elif name in ("superpixel_dot", "superpixel_assign", "superpixel_update"):
+        yield x, cells, CELL
+    elif name == "asam_affinity":
+        yield _q(n, size, **options), CELL
+    elif name == "asam_step":
+        affinity = torch.rand(n, 25, *_grid(size), **options)
+        for transposed in (False, True):
+            yield affinity, cells, transposed
+    else:
+        raise ValueError(f"cases: name must be an operator, got {name}")
+
+
+def error(name: str, arguments: Arguments) -> float:
+    """Largest difference between kernel and twin, relative to the largest value."""
+    ours, twins = getattr(_ops, name)(*arguments), getattr(_reference, name)(*arguments)
+    pairs = zip(ours, twins, strict=True) if isinstance(ours, tuple) else [(ours, twins)]
+    worst = 0.0
+    for own, twin in pairs:
+        if name == "matting_stencil":  # the columns that pad a row hold anything
+            width = arguments[0].shape[-1]
+            own, twin = _reference.stencil_planes(own, width), _reference.stencil_planes(twin, width)
+        if twin.numel():
+            difference = float((own - twin).abs().max() / twin.abs().max())
+            worst = max(worst, difference if difference == difference else float("inf"))
+    return worst
+
+
+def check(name: str, device: str) -> bool:
+    """All sizes and dtypes of one operator."""
+    worst = dict.fromkeys(TOLERANCE, 0.0)
+    for dtype in TOLERANCE:
+        for n, classes, size in ((1, 1, SIZES[0]), *((2, 3, size) for size in SIZES), (1, 21, SIZES[1])):
+            for arguments in cases(name, n, classes, size, dtype=dtype, device=device):
+                worst[dtype] = max(worst[dtype], error(name, arguments))
+    good = all(worst[dtype] < TOLERANCE[dtype] for dtype in TOLERANCE)
+    texts = ", ".join(f"{str(dtype)[6:]} {value:.0e}" for dtype, value in worst.items())
+    print(f"{'ok' if good else 'WRONG'} {name}: {texts}", flush=True)
+    return good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--runner", type=Path, metavar="FILE", help="a build of the kernels for the CPU")
+    parser.add_argument("--only", nargs="+", choices=_ops.__all__, default=_ops.__all__, help="some operators only")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    with contextlib.ExitStack() as stack:
+        if args.device == "cpu":
+            sys.path.insert(0, str(Path(__file__).parents[1]))
+            import cuda_runner
+
+            kernels: Any = cuda_runner.load(args.runner or cuda_runner.build())
+            stack.enter_context(cuda_runner.in_place_of_cpu_kernels(kernels))
+        else:
+            kernels = _C
+        names = [name for name in args.only if hasattr(kernels, f"{name}_cuda_f32")]
+        for name in sorted(set(args.only) - set(names)):
+            print(f"absent {name}")
+        results = [check(name, args.device) for name in names]
+    return 0 if results and all(results) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

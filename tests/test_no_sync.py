@@ -1,0 +1,98 @@
+"""A training step never waits for the device: on the meta device, which holds no values, whatever reads one fails.
+
+That is also what CUDA graphs ask for.
+"""
+
+import pytest
+import torch
+
+from closedform_wsss import MattingLaplacian
+from closedform_wsss import functional as F
+
+N, C, H, W = 2, 5, 24, 32
+STEPS = {}
+
+
+def step(function):
+    STEPS[function.__name__] = function
+    return function
+
+
+def meta(*shape, dtype=torch.float32):
+    return torch.empty(*shape, device="meta", dtype=dtype)
+
+
+def inputs(dtype=torch.float32):
+    logits = meta(N, C, H, W, dtype=dtype).requires_grad_()
+    return logits, meta(N, H, W, dtype=torch.int64), meta(N, 3, H, W)
+
+
+@step
+def closed_form_loss_residual():
+    logits, target, image = inputs()
+    return F.closed_form_loss(logits, target, image), logits
+
+
+@step
+def closed_form_loss_energy_in_half_precision():
+    logits, target, _ = inputs(torch.float16)
+    image = meta(N, 3, 2 * H, 2 * W, dtype=torch.uint8)
+    target = meta(N, 2 * H, 2 * W, dtype=torch.int64)
+    loss = F.closed_form_loss(
+        logits, target, image, form="energy", class_weight=meta(C), class_present=meta(N, C, dtype=torch.bool)
+    )
+    return loss, logits
+
+
+@step
+def closed_form_loss_large_windows():
+    logits, target, image = inputs()
+    return F.closed_form_loss(logits, target, image, radius=2, activation="sigmoid", reduction="none").sum(), logits
+
+
+@step
+def superpixel_consistency_loss():
+    logits, target, image = inputs()
+    return F.superpixel_consistency_loss(logits, target, F.soft_slic(image, cell_size=8), cell_size=8), logits
+
+
+@step
+def superpixel_reconstruction_loss():
+    q = meta(N, 9, H, W).requires_grad_()
+    return F.superpixel_reconstruction_loss(q.softmax(1), meta(N, 3, H, W), cell_size=8), q
+
+
+@step
+def multi_label_loss():
+    logits = meta(N, C).requires_grad_()
+    return F.multi_label_loss(logits, meta(N, C)), logits
+
+
+@step
+def asam():
+    logits, _, image = inputs()
+    return F.asam(logits.softmax(1), F.soft_slic(image, cell_size=8), cell_size=8, num_iters=3).sum(), logits
+
+
+@step
+def soft_superpixels():
+    image = meta(N, 3, H, W).requires_grad_()
+    return F.superpixel_pool(image, F.soft_slic(image, cell_size=8), cell_size=8).sum(), image
+
+
+@step
+def quadratic_form():
+    logits, _, image = inputs()
+    return MattingLaplacian(image).quadratic_form(logits).sum(), logits
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_forward_and_backward_read_no_value(name):
+    loss, leaf = STEPS[name]()
+    loss.backward()
+    assert leaf.grad is not None and leaf.grad.shape == leaf.shape and leaf.grad.dtype == leaf.dtype
+
+
+def test_the_meta_device_catches_a_wait():
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        bool((meta(3) > 0).all())
