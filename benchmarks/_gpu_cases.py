@@ -39,9 +39,9 @@ def _with_gradient(x: Tensor, loss: Callable[[], Tensor]) -> Tensor:
 
 
 def _plain_loss(scores: Tensor, target: Tensor, images: Tensor, weight: Tensor, residual: bool) -> Tensor:
-    stencil = _reference.matting_stencil(images, EPS)
+    stencil, _ = _reference.matting_stencil(images, EPS, False)
     x = scores.softmax(1)
-    return _reference.matting_loss(stencil, x, target, weight, CONFIDENCE, IGNORE, residual, False)[0].mean()
+    return _reference.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, False)[0].mean()
 
 
 def _plain_soft_slic(images: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
     """The Laplacian and the loss."""
     images, target = photo(size, size, n).to(device), marks(n, classes, size, size).to(device)
     scores = logits(n, classes, size, size).to(device)
-    x, stencil = scores.softmax(1), _ops.matting_stencil(images, EPS)
+    x, stencil = scores.softmax(1), _ops.matting_stencil(images, EPS, False)[0]
     scores.requires_grad_()
     weight = torch.ones(n, classes, device=device)
     pixels = n * size * size
@@ -62,14 +62,14 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
     picture = 3 * FLOAT * pixels
 
     def operator(residual: bool, module: Any) -> Tensor:
-        return module.matting_loss(stencil, x, target, weight, CONFIDENCE, IGNORE, residual, True)[1]
+        return module.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, True)[1]
 
     cases = [
         Case(
             "set-up of the Laplacian",
             # The planes: the columns that pad their rows need not agree.
-            lambda: _reference.stencil_planes(_ops.matting_stencil(images, EPS), size),
-            lambda: _reference.stencil_planes(_reference.matting_stencil(images, EPS), size),
+            lambda: _reference.stencil_planes(_ops.matting_stencil(images, EPS, False)[0], size),
+            lambda: _reference.stencil_planes(_reference.matting_stencil(images, EPS, False)[0], size),
             picture + planes,
         ),
         Case(

@@ -66,7 +66,7 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
             return closed_form_loss(x, target, images, form=form, activation=None)
 
         def prebuilt(residual: bool = residual) -> Tensor:
-            return _ops.matting_loss(stencil, x, target, weight, CONFIDENCE, IGNORE, residual, True)[0].mean()
+            return _ops.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, True)[0].mean()
 
         def rival(residual: bool = residual) -> Tensor:
             return baselines.CSRLoss.apply(x, matrices, target, CONFIDENCE, residual)

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_maps, check_positive, check_radius
+from closedform_wsss._checks import check_image, check_maps, check_option, check_positive, check_radius
 from closedform_wsss._stencil import StencilOperator
 from closedform_wsss._windows import WindowOperator
 
 if TYPE_CHECKING:
     import scipy.sparse
 
+Kind = Literal["closed_form", "learning_based"]
+KINDS = ("closed_form", "learning_based")
+
 
 class MattingLaplacian:
-    r"""The matting Laplacian of a batch of images, matrix-free.
+    r"""A matting Laplacian of a batch of images, matrix-free.
 
-    For an image with windows :math:`w_k` of :math:`|w| = (2r + 1)^2` pixels that lie wholly inside it, with mean colour
-    :math:`\mu_k` and covariance :math:`\Sigma_k`,
+    In each window of the image a ridge regression explains x by the colours; :math:`x^\top L x` adds up what is left.
+    For windows :math:`w_k` of :math:`|w| = (2r + 1)^2` pixels that lie wholly inside the image, with mean colour
+    :math:`\mu_k` and covariance :math:`\Sigma_k`, the **closed form** (Levin et al.) is
 
     .. math::
         L_{ij} = \sum_{k: i, j \in w_k} \Big[ \delta_{ij} - \frac{1}{|w|} \Big(1 + (I_i - \mu_k)^\top
             \left(\Sigma_k + \tfrac{\varepsilon}{|w|} \mathrm{Id}\right)^{-1} (I_j - \mu_k)\Big) \Big].
 
-    L is symmetric and positive semi-definite, its rows sum to zero (exactly: ``L @ constant`` is 0), and
-    :math:`x^\top L x` is small where x is locally an affine function of the colours. What depends on the image is
-    computed once, in float64, and reused by every product: with ``radius=1`` a stencil of 12 coefficients a pixel
-    (about 55 bytes in float32). The operator is a constant: gradients flow through x, never into the image.
+    The **learning-based** one (Zheng & Kambhamettu) penalises the regression's constant as well, and counts the squared
+    residuals alone. With the window's colours and ones :math:`X_k = [I \; 1]`,
+
+    .. math::
+        L = \sum_k (\mathrm{Id} - F_k)^\top (\mathrm{Id} - F_k), \qquad
+        F_k = X_k X_k^\top (X_k X_k^\top + \varepsilon\, \mathrm{Id})^{-1} .
+
+    L is symmetric and positive semi-definite, and :math:`x^\top L x` is small where x is locally an affine function of
+    the colours. The rows of the closed form sum to zero (exactly: ``L @ constant`` is 0), those of the learning-based
+    one only nearly. What depends on the image is computed once, in float64, and reused by every product: with
+    ``radius=1`` a stencil of 12 coefficients a pixel (about 55 bytes in float32). The operator is a constant: gradients
+    flow through x, never into the image.
 
     Args:
         image: ``(N, D, H, W)`` in [0, 1], or uint8. Any number D of channels; not mean/std-normalised. An image below
             3 pixels in a direction gets windows as large as itself there.
+        kind: ``"closed_form"`` (the default) or ``"learning_based"``.
         eps: Regularisation of the colour model, > 0, for colours in [0, 1]. Larger is smoother and less exact on fine
             structures. Default 1e-7 (Levin et al.).
         radius: r, windows of 2 r + 1 pixels. Default 1, which has the fast kernels; larger ones run in PyTorch in
@@ -41,10 +54,12 @@ class MattingLaplacian:
     Raises:
         TypeError: The image is no tensor, or neither floating point nor uint8.
         ValueError: The image is not 4-dimensional, holds NaN or is not in [0, 1]; eps is not positive; the window does
-            not fit the image.
+            not fit the image; kind is none of the two.
 
     Reference:
         Levin, Lischinski, Weiss: A closed-form solution to natural image matting. TPAMI 2008.
+
+        Zheng, Kambhamettu: Learning based digital matting. ICCV 2009.
 
     Example:
         >>> import torch, closedform_wsss
@@ -55,23 +70,24 @@ class MattingLaplacian:
         0.0
     """
 
-    def __init__(self, image: Tensor, *, eps: float = 1e-7, radius: int = 1) -> None:
+    def __init__(self, image: Tensor, *, kind: Kind = "closed_form", eps: float = 1e-7, radius: int = 1) -> None:
         image = check_image("MattingLaplacian", image)
         n, _, h, w = image.shape
+        check_option("MattingLaplacian", "kind", kind, KINDS)
         check_positive("MattingLaplacian", "eps", eps)
         check_radius("MattingLaplacian", radius, h, w)
         self.shape = (n, h, w)
-        self.image, self.eps, self.radius = image, eps, radius
+        self.image, self.kind, self.eps, self.radius = image, kind, eps, radius
         self.dtype, self.device = image.dtype, image.device
         self._operator: StencilOperator | WindowOperator
         if radius == 1 and min(h, w) >= 3:
-            self._operator = StencilOperator(image, eps)
+            self._operator = StencilOperator(image, eps, kind == "learning_based")
         else:
-            self._operator = WindowOperator(image, eps, radius)
+            self._operator = WindowOperator(image, eps, radius, kind == "learning_based")
 
     def __repr__(self) -> str:
         n, h, w = self.shape
-        options = f"eps={self.eps:g}, radius={self.radius}, dtype={self.dtype}"
+        options = f"kind={self.kind!r}, eps={self.eps:g}, radius={self.radius}, dtype={self.dtype}"
         return f"MattingLaplacian(n={n}, height={h}, width={w}, {options})"
 
     def _accept(self, x: Tensor) -> Tensor:
@@ -125,7 +141,8 @@ class MattingLaplacian:
     def windows_per_pixel(self) -> Tensor:
         """The number of windows that contain a pixel, ``(1, 1, H, W)``: an upper bound of L.
 
-        The block of a window has eigenvalues in [0, 1], so x^T L x <= sum over pixels of their number times x^2.
+        The block of a window, of either kind, has eigenvalues in [0, 1], so x^T L x <= sum over pixels of their number
+        times x^2.
         """
 
         def along(size: int) -> Tensor:

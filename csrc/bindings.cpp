@@ -36,8 +36,9 @@ T* at(Address address) {
 #endif
 
 template <class T>
-void matting_stencil(Address image, Address stencil, int64_t N, int D, int H, int W, double eps, int threads) {
-  CFW_DISPATCH(matting_stencil, at<T>(image), at<T>(stencil), N, D, H, W, eps, threads);
+void matting_stencil(Address image, Address stencil, Address row_sums, int64_t N, int D, int H, int W, double eps,
+                     int threads) {
+  CFW_DISPATCH(matting_stencil, at<T>(image), at<T>(stencil), at<T>(row_sums), N, D, H, W, eps, threads);
 }
 
 template <class T>
@@ -47,9 +48,9 @@ void matting_product(Address stencil, Address x, Address confidence, Address y, 
 }
 
 template <class T>
-void matting_loss(Address stencil, Address x, Address target, Address weight, double confidence, int64_t ignore_index,
-                  bool residual, Address parts, Address loss, Address gradient, int64_t N, int C, int H, int W, int threads) {
-  CFW_DISPATCH(matting_loss, at<T>(stencil), at<T>(x), at<int64_t>(target), at<T>(weight), confidence, ignore_index,
+void matting_loss(Address stencil, Address row_sums, Address x, Address target, Address weight, double confidence,
+                  int64_t ignore_index, bool residual, Address parts, Address loss, Address gradient, int64_t N, int C, int H, int W, int threads) {
+  CFW_DISPATCH(matting_loss, at<T>(stencil), at<T>(row_sums), at<T>(x), at<int64_t>(target), at<T>(weight), confidence, ignore_index,
                residual, at<double>(parts), at<double>(loss), at<T>(gradient), N, C, H, W, threads);
 }
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 
-def dense_laplacian(image: np.ndarray, eps: float = 1e-7, radius: int = 1) -> np.ndarray:
-    """The matting Laplacian (HW, HW) of an image (D, H, W), window by window.
+def dense_laplacian(image: np.ndarray, eps: float = 1e-7, radius: int = 1, kind: str = "closed_form") -> np.ndarray:
+    """A matting Laplacian (HW, HW) of an image (D, H, W), window by window.
 
-    The block of a window is I - 11^T/n - Q Q^T, with Q the top n rows of the Q of a QR factorisation of
-    [Z; sqrt(eps) Id], Z the centred colours: no covariance is formed or inverted, so no digits are lost.
+    With Q the top n rows of the Q of a QR factorisation of [X; sqrt(eps) Id], the block of a window is
+    I - 11^T/n - Q Q^T with X the centred colours for the closed form, (I - Q Q^T)^2 with X = [colours 1] for the
+    learning-based one: no covariance is formed or inverted, so no digits are lost.
     """
     d, height, width = image.shape
     h, w = min(2 * radius + 1, height), min(2 * radius + 1, width)
@@ -20,9 +21,11 @@ def dense_laplacian(image: np.ndarray, eps: float = 1e-7, radius: int = 1) -> np
         for x in range(width - w + 1):
             pixels = index[y : y + h, x : x + w].ravel()
             colours = image[:, y : y + h, x : x + w].reshape(d, n).T.astype(np.float64)
-            z = colours - colours.mean(0)
-            q = np.linalg.qr(np.vstack([z, np.sqrt(eps) * np.eye(d)]))[0][:n]
-            L[np.ix_(pixels, pixels)] += np.eye(n) - 1 / n - q @ q.T
+            learning = kind == "learning_based"
+            columns = np.hstack([colours, np.ones((n, 1))]) if learning else colours - colours.mean(0)
+            q = np.linalg.qr(np.vstack([columns, np.sqrt(eps) * np.eye(columns.shape[1])]))[0][:n]
+            left = np.eye(n) - q @ q.T
+            L[np.ix_(pixels, pixels)] += left @ left if learning else left - 1 / n
     return L
 
 
@@ -35,13 +38,14 @@ def closed_form_loss(
     confidence: float = 100.0,
     eps: float = 1e-7,
     radius: int = 1,
+    kind: str = "closed_form",
     weight: np.ndarray | None = None,
     ignore_index: int = 255,
 ) -> np.ndarray:
     """Loss (N,) of probabilities a (N, C, H, W), class by class on the dense matrix; weight (N, C)."""
     losses = []
     for n in range(len(a)):
-        L = dense_laplacian(image[n], eps, radius)
+        L = dense_laplacian(image[n], eps, radius, kind)
         marked = (target[n] != ignore_index).ravel()
         D = np.diag(marked.astype(np.float64))
         total = 0.0

@@ -130,9 +130,10 @@ def test_options_reach_the_solver(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(functional, "solve_matting", solve)
     threads = torch.get_num_threads()
-    options = "--eps 1e-5 --radius 2 --confidence 7 --tol 1e-2 --max-iter 9 --threads 1"
+    options = "--laplacian learning_based --eps 1e-5 --radius 2 --confidence 7 --tol 1e-2 --max-iter 9 --threads 1"
     assert run(folder, "scribbles.png", *options.split()) == 0
     want = {
+        "laplacian": "learning_based",
         "eps": 1e-5,
         "radius": 2,
         "confidence": 7,

@@ -9,6 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import closedform_wsss
 from closedform_wsss.functional import closed_form_loss, solve_matting
+from closedform_wsss.laplacian import KINDS
 from closedform_wsss.nn import ClosedFormLoss
 
 FORMS = ["residual", "energy"]
@@ -24,7 +25,8 @@ def problem(size=(8, 9), classes=3, n=2, dtype=torch.float64):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
 @pytest.mark.parametrize("radius", [1, 2])
-def test_agrees_with_the_definition(device, form, activation, radius):
+@pytest.mark.parametrize("laplacian", KINDS)
+def test_agrees_with_the_definition(device, form, activation, radius, laplacian):
     logits, target, image = problem()
     weight, present = torch.tensor([0.5, 2.0, 1.0]), torch.tensor([[1, 1, 0], [1, 0, 1]]).bool()
     a = {"softmax": logits.softmax(1), "sigmoid": logits.sigmoid(), None: logits}[activation]
@@ -35,9 +37,10 @@ def test_agrees_with_the_definition(device, form, activation, radius):
         form=form,
         eps=1e-4,
         radius=radius,
+        kind=laplacian,
         weight=(weight * present).numpy(),
     )
-    options = dict(form=form, activation=activation, radius=radius, eps=1e-4)
+    options = dict(form=form, laplacian=laplacian, activation=activation, radius=radius, eps=1e-4)
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
         arguments = (logits.to(device, dtype), target.to(device), image.to(device))
         each = closed_form_loss(
@@ -67,11 +70,13 @@ def test_the_papers_scaling():
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("radius", [1, 2])
-def test_gradients(form, radius):
+@pytest.mark.parametrize("laplacian", KINDS)
+def test_gradients(form, radius, laplacian):
     logits, target, image = problem((5, 6), 2)
 
     def loss(v):
-        return closed_form_loss(v, target, image, form=form, radius=radius, eps=1e-3, confidence=10)
+        options = dict(form=form, laplacian=laplacian, radius=radius, eps=1e-3, confidence=10)
+        return closed_form_loss(v, target, image, **options)
 
     logits.requires_grad_()
     assert gradcheck(loss, logits)
@@ -315,8 +320,8 @@ def test_value_checks_can_be_switched_off():
 
 def test_repr_names_the_options():
     assert repr(ClosedFormLoss(form="energy", eps=1e-5)) == (
-        "ClosedFormLoss(form='energy', confidence=100.0, eps=1e-05, radius=1, activation='softmax', "
-        "ignore_index=255, reduction='mean')"
+        "ClosedFormLoss(form='energy', laplacian='closed_form', confidence=100.0, eps=1e-05, radius=1, "
+        "activation='softmax', ignore_index=255, reduction='mean')"
     )
 
 

@@ -18,7 +18,7 @@ needs_two = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than
 def every_operator(device, n=2, c=7, h=70, w=90, size=8):
     """Name, arguments."""
     image = torch.rand(n, 3, h, w, device=device)
-    stencil = _ops.matting_stencil(image, 1e-5)
+    stencil, row_sums = _ops.matting_stencil(image, 1e-5, True)
     x = torch.randn(n, c, h, w, device=device)
     target = torch.randint(0, c, (n, h, w), device=device)
     weight = torch.rand(n, c, device=device)
@@ -27,10 +27,11 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
     centers = F.superpixel_pool(image, q, cell_size=size)
     affinity = F.asam_affinity(q, cell_size=size)
     return [
-        ("matting_stencil", (image, 1e-5)),
+        ("matting_stencil", (image, 1e-5, False)),
+        ("matting_stencil", (image, 1e-5, True)),
         ("matting_product", (stencil, x, weight.new_ones(n, h, w))),
-        ("matting_loss", (stencil, x, target, weight, 100.0, 255, True, True)),
-        ("matting_loss", (stencil, x, target, weight, 100.0, 255, False, True)),
+        ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, True, True)),
+        ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, False, True)),
         ("superpixel_pool", (x, q, size)),
         ("superpixel_unpool", (s, q, size)),
         ("superpixel_dot", (x, s, size)),
@@ -102,7 +103,7 @@ def test_kernels_agree_with_twins_and_give_the_same_bits_twice():
 @needs_gpu
 def test_many_channels_take_the_plain_path():
     image = torch.rand(1, 6, 12, 13, device="cuda")
-    torch.testing.assert_close(_ops.matting_stencil(image, 1e-4), _reference.matting_stencil(image, 1e-4))
+    torch.testing.assert_close(_ops.matting_stencil(image, 1e-4, True), _reference.matting_stencil(image, 1e-4, True))
 
 
 @needs_gpu

@@ -17,14 +17,14 @@ ORDERS = (0, 1, 2)
 
 
 def _matting_product() -> tuple[Tensor, ...]:
-    stencil = _ops.matting_stencil(torch.rand(1, 3, 20, 40, dtype=torch.float64), 1e-4)
+    stencil, _ = _ops.matting_stencil(torch.rand(1, 3, 20, 40, dtype=torch.float64), 1e-4, False)
     return stencil, torch.randn(1, 4, 20, 40, dtype=torch.float64), torch.rand(1, 20, 40, dtype=torch.float64)
 
 
 def _matting_loss(residual: bool) -> tuple[Tensor | float | int | bool, ...]:
-    stencil, x, _ = _matting_product()
+    stencil, x, row_sums = _matting_product()
     target = torch.where(torch.rand(1, 20, 40) < 0.3, torch.randint(4, (1, 20, 40)), 255)
-    return stencil, x, target, torch.rand(1, 4, dtype=torch.float64) + 0.5, 10.0, 255, residual, True
+    return stencil, row_sums, x, target, torch.rand(1, 4, dtype=torch.float64) + 0.5, 10.0, 255, residual, True
 
 
 # Four cells, of more pixels than a block takes at a time; more classes than find room in shared memory.
@@ -46,7 +46,8 @@ def _near() -> tuple[Tensor, Tensor, int]:
 
 # Operator: its arguments, from before the runner takes over.
 PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
-    "matting_stencil": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3),
+    "matting_stencil": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3, False),
+    "matting_stencil learning-based": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3, True),
     "matting_product": _matting_product,
     "matting_loss": lambda: _matting_loss(residual=False),
     "matting_loss residual": lambda: _matting_loss(residual=True),

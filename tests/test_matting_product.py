@@ -25,7 +25,7 @@ SIZES = [
 
 
 def problem(size, classes=3, dtype=torch.float32, n=2):
-    stencil = _ops.matting_stencil(torch.rand(n, 3, *size, dtype=dtype), 1e-4)
+    stencil = _ops.matting_stencil(torch.rand(n, 3, *size, dtype=dtype), 1e-4, False)[0]
     confidence = torch.where(torch.rand(n, *size) < 0.1, 100.0, 0.0).to(dtype)
     return stencil, torch.randn(n, classes, *size, dtype=dtype), confidence
 
@@ -121,8 +121,8 @@ def test_symmetric_and_positive(h, w, classes, seed):
 @pytest.mark.parametrize("flip", [(-1,), (-2,), (-1, -2)])
 def test_flips_commute(flip):
     image, x = torch.rand(1, 3, 13, 37, dtype=torch.float64), torch.randn(1, 2, 13, 37, dtype=torch.float64)
-    expected = _ops.matting_product(_ops.matting_stencil(image, 1e-4), x, None)
-    flipped = _ops.matting_product(_ops.matting_stencil(image.flip(flip), 1e-4), x.flip(flip), None)
+    expected = _ops.matting_product(_ops.matting_stencil(image, 1e-4, False)[0], x, None)
+    flipped = _ops.matting_product(_ops.matting_stencil(image.flip(flip), 1e-4, False)[0], x.flip(flip), None)
     torch.testing.assert_close(flipped.flip(flip), expected, rtol=1e-9, atol=1e-9)
 
 

@@ -10,6 +10,7 @@ from oracle import dense_laplacian, hard_images
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import ConvergenceWarning, solve_matting
+from closedform_wsss.laplacian import KINDS
 
 HARD = hard_images((12, 14))
 
@@ -20,9 +21,9 @@ def marks(size, classes, n=1, share=0.15):
     return target
 
 
-def direct(image, target, classes, confidence=100.0, eps=1e-7, radius=1):
+def direct(image, target, classes, confidence=100.0, eps=1e-7, radius=1, kind="closed_form"):
     """alpha (C, H, W) by a dense float64 solve."""
-    L = dense_laplacian(image.double().numpy(), eps, radius)
+    L = dense_laplacian(image.double().numpy(), eps, radius, kind)
     D = confidence * (target != 255).double().numpy().ravel()
     s = np.stack([(target == c).numpy().ravel() for c in range(classes)], 1)
     return torch.from_numpy(np.linalg.solve(L + np.diag(D), D[:, None] * s)).T.reshape(classes, *target.shape)
@@ -30,11 +31,12 @@ def direct(image, target, classes, confidence=100.0, eps=1e-7, radius=1):
 
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_agrees_with_a_direct_solve(device, name, dtype):
+@pytest.mark.parametrize("kind", KINDS)
+def test_agrees_with_a_direct_solve(device, name, dtype, kind):
     image = torch.from_numpy(HARD[name])[None].to(device, dtype)
     target = marks((12, 14), 3)
-    alpha, info = solve_matting(image, target.to(device), eps=1e-5, return_info=True)
-    error = (alpha[0].cpu().double() - direct(image[0].cpu(), target[0], 3, eps=1e-5)).abs().max()
+    alpha, info = solve_matting(image, target.to(device), laplacian=kind, eps=1e-5, return_info=True)
+    error = (alpha[0].cpu().double() - direct(image[0].cpu(), target[0], 3, eps=1e-5, kind=kind)).abs().max()
     assert info.converged and info.error <= 1e-3
     assert error < 1e-3 and alpha.dtype == dtype
 
@@ -105,6 +107,16 @@ def test_tiny_images(size):
     image = torch.rand(1, 3, *size, dtype=torch.float64)
     classes = int(target[target < 255].max()) + 1
     torch.testing.assert_close(solve_matting(image, target)[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3)
+
+
+def test_one_class_of_the_learning_based_laplacian():
+    """Nothing comes free there: its rows do not sum to zero, so that even one class alone has to be solved for."""
+    image = torch.rand(1, 3, 10, 12, dtype=torch.float64)
+    target = marks((10, 12), 1)
+    alpha = solve_matting(image, target, laplacian="learning_based", eps=1e-3, tol=1e-8)
+    expected = direct(image[0], target[0], 1, eps=1e-3, kind="learning_based")
+    torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-6)
+    assert (expected < 0.9999).any()
 
 
 def test_larger_windows():

@@ -1,11 +1,17 @@
-"""The stencil of the matting Laplacian; the twin of ``csrc/cpu/matting_stencil.cpp``."""
+"""The stencils of the matting Laplacians; the twin of ``csrc/cpu/matting_stencil.cpp``."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from closedform_wsss._reference.matting_window import factor_ldl, forward_substitute
+from closedform_wsss._reference.matting_window import (
+    closed_form_penalty,
+    factor_ldl,
+    forward_substitute,
+    learning_based_penalty,
+    residual_weights,
+)
 from closedform_wsss._reference.stencil_layout import TAPS, stencil_planes, stencil_shape
 
 WINDOW = 9
@@ -15,34 +21,45 @@ def _dot(a: list[Tensor], b: list[Tensor]) -> Tensor:
     return torch.stack([v * w for v, w in zip(a, b, strict=True)]).sum(0)
 
 
-def matting_stencil(image: Tensor, eps: float) -> Tensor:
-    """Stencil ``(N, H + 2, 12, P)`` of an image ``(N, D, H, W)``, H and W at least 3; built in float64."""
+def matting_stencil(image: Tensor, eps: float, learning_based: bool) -> tuple[Tensor, Tensor]:
+    """Stencil ``(N, H + 2, 12, P)`` of an image ``(N, D, H, W)``, H and W at least 3; built in float64.
+
+    Of the learning-based Laplacian also the sums of its rows ``(N, H, W)``; of the closed form, whose rows sum to zero,
+    nothing.
+    """
     n, d, h, w = image.shape
     colours = image.double()
-    # z[i][a]: channel a of pixel i of every window, centred.
-    z = [list(colours[:, :, y : y + h - 2, x : x + w - 2].unbind(1)) for y in range(3) for x in range(3)]
-    for a in range(d):
-        mean = torch.stack([z[i][a] for i in range(WINDOW)]).mean(0)
-        for i in range(WINDOW):
-            z[i][a] = z[i][a] - mean
-    gram = [
-        [_dot([z[i][a] for i in range(WINDOW)], [z[i][b] for i in range(WINDOW)]) for b in range(d)] for a in range(d)
-    ]
-    for a in range(d):
-        gram[a][a] = gram[a][a] + eps
+    # x[i][a]: column a of pixel i of every window.
+    x = [list(colours[:, :, j : j + h - 2, i : i + w - 2].unbind(1)) for j in range(3) for i in range(3)]
+    mean = [torch.stack([x[i][a] for i in range(WINDOW)]).mean(0) for a in range(d)]
+    x = [[v - mu for v, mu in zip(x[i], mean, strict=True)] for i in range(WINDOW)]
+    if learning_based:
+        x = [[torch.ones_like(mean[0]), *x[i]] for i in range(WINDOW)]
+    gram = learning_based_penalty(mean, eps) if learning_based else closed_form_penalty(mean, eps)
+    columns = len(gram)
+    for a in range(columns):
+        for b in range(a + 1):
+            gram[a][b] = gram[a][b] + _dot([x[i][a] for i in range(WINDOW)], [x[i][b] for i in range(WINDOW)])
     lower, diagonal = factor_ldl(gram)
-    u = [forward_substitute(lower, z[i]) for i in range(WINDOW)]
+    u = [forward_substitute(lower, x[i]) for i in range(WINDOW)]
+    if learning_based:
+        twice = residual_weights(u, diagonal)
+        v = [[_dot(twice[a], u[i]) for a in range(columns)] for i in range(WINDOW)]
+    else:
+        v = [[value / pivot for value, pivot in zip(u[i], diagonal, strict=True)] for i in range(WINDOW)]
 
     planes = colours.new_zeros(n, len(TAPS), h, w)
+    row_sums = colours.new_zeros(n, h, w)
+    constant = 0.0 if learning_based else -1 / WINDOW
+    total = [torch.stack([u[i][a] for i in range(WINDOW)]).sum(0) for a in range(columns)]
     for p in range(WINDOW):
+        py, px = divmod(p, 3)
+        row_sums[:, py : py + h - 2, px : px + w - 2] += 1 - _dot(v[p], total)
         for k, (dy, dx) in enumerate(TAPS):
-            py, px = divmod(p, 3)
             qy, qx = py + dy, px + dx
             if qy > 2 or not 0 <= qx <= 2:
                 continue
-            q = 3 * qy + qx
-            block = -1 / WINDOW - _dot([v / pivot for v, pivot in zip(u[p], diagonal, strict=True)], u[q])
-            planes[:, k, py : py + h - 2, px : px + w - 2] += block
+            planes[:, k, py : py + h - 2, px : px + w - 2] += constant - _dot(v[p], u[3 * qy + qx])
     stencil = torch.zeros(stencil_shape(n, h, w), dtype=image.dtype, device=image.device)
     stencil_planes(stencil, w).copy_(planes)
-    return stencil
+    return stencil, row_sums.to(image.dtype) if learning_based else image.new_empty(0)

@@ -1,10 +1,38 @@
-"""The arithmetic of matting windows on whole maps; the twin of ``csrc/common/matting_window.h``."""
+"""The arithmetic of matting windows on whole maps; the twin of ``csrc/common/matting_window.h``, with the formulas."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 Matrix = list[list[Tensor]]
+
+
+def closed_form_penalty(mean: list[Tensor], eps: float) -> Matrix:
+    """Penalty of the slopes: lower triangle (D, D); ``mean``: the colours' means."""
+    zero = torch.zeros_like(mean[0])
+    return [[zero + eps if a == b else zero for b in range(a + 1)] for a in range(len(mean))]
+
+
+def learning_based_penalty(mean: list[Tensor], eps: float) -> Matrix:
+    """Penalty of the constant and the slopes: lower triangle (D + 1, D + 1)."""
+    rows: Matrix = [[torch.full_like(mean[0], eps)]]
+    for a, mu in enumerate(mean):
+        rows.append([-eps * mu, *(eps * (mu * mean[b] + (1.0 if a == b else 0.0)) for b in range(a + 1))])
+    return rows
+
+
+def residual_weights(u: Matrix, diagonal: list[Tensor]) -> Matrix:
+    """2 diag(d)^-1 - diag(d)^-1 U^T U diag(d)^-1 of u ``[pixel][column]``."""
+    columns = range(len(diagonal))
+    return [
+        [
+            (2 / diagonal[a] if a == b else 0)
+            - torch.stack([row[a] * row[b] for row in u]).sum(0) / (diagonal[a] * diagonal[b])
+            for b in columns
+        ]
+        for a in columns
+    ]
 
 
 def factor_ldl(matrix: Matrix) -> tuple[Matrix, list[Tensor]]:

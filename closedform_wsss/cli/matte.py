@@ -19,6 +19,7 @@ from closedform_wsss.cli._arguments import positive_float, positive_int
 from closedform_wsss.cli._matte_files import write_matte
 from closedform_wsss.cli._progress import Progress
 from closedform_wsss.functional._resize import resize_marks
+from closedform_wsss.laplacian import KINDS
 
 _NOT_CONVERGED = 3
 _UNMARKED = 255
@@ -56,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="MARKS is a copy of the image with colour strokes (scribbles; black is 0, white the last), "
         "a map of class numbers with 255 unmarked (labels), a grey picture with 0 background and "
         "255 foreground (trimap), or an XML file (scribblesup); default: found out, an error if in doubt",
+    )
+    add(
+        "--laplacian",
+        choices=KINDS,
+        default="closed_form",
+        help="kind of matting Laplacian (%(default)s)",
     )
     add(
         "--eps",
@@ -179,6 +186,7 @@ def _solve(
             torch.from_numpy(image).permute(2, 0, 1)[None].contiguous(),
             torch.from_numpy(number[marks])[None],
             num_classes=len(classes),
+            laplacian=args.laplacian,
             confidence=args.confidence,
             eps=args.eps,
             radius=args.radius,

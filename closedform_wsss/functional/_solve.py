@@ -96,7 +96,8 @@ def solve(
         result = run(values, values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial)
         alpha = result.x
     else:
-        alpha, result = _solve_marks(run, target, num_classes, ignore_index, initial, laplacian.dtype)
+        one_free = laplacian.kind == "closed_form"
+        alpha, result = _solve_marks(run, target, num_classes, ignore_index, initial, laplacian.dtype, one_free)
     info = SolveInfo(
         iterations=result.iterations,
         error=float(result.error.max()) if result.error.numel() else 0.0,
@@ -121,7 +122,7 @@ def preconditioner(laplacian: MattingLaplacian, trusted: Tensor) -> Callable[[Te
     if bool((trusted >= HELD_EVERYWHERE).all()):
         inverse = 1 / (laplacian.diagonal() + trusted[:, None])
         return lambda r: inverse * r
-    exact = MattingLaplacian(laplacian.image.double(), eps=laplacian.eps, radius=laplacian.radius)
+    exact = MattingLaplacian(laplacian.image.double(), kind=laplacian.kind, eps=laplacian.eps, radius=laplacian.radius)
     coarse = AffineCoarseSpace(
         laplacian.image,
         lambda v: exact.product(v, trusted.double()),
@@ -139,28 +140,32 @@ def _solve_marks(
     ignore_index: int,
     initial: Tensor | None,
     dtype: torch.dtype,
+    one_free: bool,
 ) -> tuple[Tensor, PCGResult]:
-    """Solve for the classes that an image is marked with, but one: (L + D) 1 = D 1, so the mattes add up to 1.
+    """Solve for the classes that an image is marked with; those without marks are 0.
 
-    Each image's classes are put in order of their marks; the first comes free, those without marks are 0.
+    ``one_free``: L 1 = 0, hence (L + D) 1 = D 1, and the mattes add up to 1: of each image's classes in order of their
+    marks the first is what the others leave.
     """
     n, h, w = target.shape
     label = torch.where(target == ignore_index, num_classes, target).long().flatten(1)
     marks = torch.zeros(n, num_classes + 1, dtype=torch.long, device=target.device)
     marks = marks.scatter_add_(1, label, torch.ones_like(label))[:, :num_classes]
     order = marks.argsort(dim=1, descending=True, stable=True)
-    solved = int((marks > 0).sum(1).max()) - 1 if n else 0
-    free, rest = order[:, :1], order[:, 1 : solved + 1]
-    values = (target[:, None] == rest[:, :, None, None]).to(dtype)
+    first = 1 if one_free else 0
+    solved = order[:, first : int((marks > 0).sum(1).max()) if n else first]
+    at = solved[:, :, None, None].expand(-1, -1, h, w)
+    values = (target[:, None] == at).to(dtype)
     if initial is None:
-        share = marks.gather(1, rest).to(dtype) / marks.sum(1, keepdim=True)
+        share = marks.gather(1, solved).to(dtype) / marks.sum(1, keepdim=True)
         start = share[:, :, None, None].expand_as(values)
     else:
-        start = initial.gather(1, rest[:, :, None, None].expand_as(values))
+        start = initial.gather(1, at)
     result = run(values, start.contiguous())
     alpha = values.new_zeros(n, num_classes, h, w)
-    alpha.scatter_(1, rest[:, :, None, None].expand_as(values), result.x)
-    alpha.scatter_(1, free[:, :, None, None].expand(n, 1, h, w), 1 - result.x.sum(1, keepdim=True))
+    alpha.scatter_(1, at, result.x)
+    if one_free:
+        alpha.scatter_(1, order[:, :1, None, None].expand(n, 1, h, w), 1 - result.x.sum(1, keepdim=True))
     return alpha, result
 
 

@@ -23,6 +23,7 @@ from closedform_wsss._checks import (
 from closedform_wsss._stencil import StencilOperator
 from closedform_wsss._windows import WindowOperator
 from closedform_wsss.functional._resize import resize_image, resize_marks
+from closedform_wsss.laplacian import KINDS, Kind
 
 WHERE = "closed_form_loss"
 
@@ -33,6 +34,7 @@ def closed_form_loss(
     image: Tensor,
     *,
     form: Literal["residual", "energy"] = "residual",
+    laplacian: Kind = "closed_form",
     confidence: float = 100.0,
     eps: float = 1e-7,
     radius: int = 1,
@@ -70,6 +72,7 @@ def closed_form_loss(
             logits' size: the image by an antialiased bilinear resize; of the marks in a pixel the most frequent class
             stays.
         form: "residual" (default, the paper's) or "energy" (Levin's cost).
+        laplacian: "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
         confidence: :math:`\lambda` > 0, the weight of the marks. Default 100.
         eps: Regularisation of the Laplacian, > 0. Default 1e-7; 1e-5 to 1e-4 is smoother.
         radius: Windows of 2 radius + 1 pixels. Default 1.
@@ -108,6 +111,7 @@ def closed_form_loss(
     check_option(WHERE, "form", form, ("residual", "energy"))
     check_option(WHERE, "activation", activation, ("softmax", "sigmoid", None))
     check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
+    check_option(WHERE, "laplacian", laplacian, KINDS)
     check_positive(WHERE, "confidence", confidence)
     check_positive(WHERE, "eps", eps)
     check_radius(WHERE, radius, h, w)
@@ -127,10 +131,14 @@ def closed_form_loss(
     residual = form == "residual"
     if radius == 1 and min(h, w) >= 3:
         with_gradient = x.requires_grad and torch.is_grad_enabled()
-        stencil = StencilOperator(image, eps).stencil
-        loss, _ = _ops.matting_loss(stencil, x, target, weight, confidence, ignore_index, residual, with_gradient)
+        operator = StencilOperator(image, eps, laplacian == "learning_based")
+        loss, _ = _ops.matting_loss(
+            *(operator.stencil, operator.row_sums, x, target, weight),
+            *(confidence, ignore_index, residual, with_gradient),
+        )
     else:
-        loss = _composed(WindowOperator(image, eps, radius), x, target, weight, confidence, ignore_index, residual)
+        windows = WindowOperator(image, eps, radius, laplacian == "learning_based")
+        loss = _composed(windows, x, target, weight, confidence, ignore_index, residual)
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
         check_finite(WHERE, "logits", logits)
     if reduction == "none":

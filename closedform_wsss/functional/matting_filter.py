@@ -13,13 +13,14 @@ from closedform_wsss._checks import (
     check_finite,
     check_image,
     check_maps,
+    check_option,
     check_positive,
     check_radius,
 )
 from closedform_wsss.functional._pcg import pcg
 from closedform_wsss.functional._resize import resize_image
 from closedform_wsss.functional._solve import ConvergenceWarning, preconditioner
-from closedform_wsss.laplacian import MattingLaplacian
+from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
 
 WHERE = "matting_filter"
 
@@ -29,6 +30,7 @@ def matting_filter(
     image: Tensor,
     *,
     strength: float = 3e-3,
+    laplacian: Kind = "closed_form",
     eps: float = 1e-6,
     radius: int = 1,
     tol: float = 1e-3,
@@ -52,6 +54,8 @@ def matting_filter(
             no gradient flows into it. Filtering at a quarter of a photo's size reaches four times as far and takes a
             sixteenth of the time: see :func:`refine_cam`.
         strength: :math:`\lambda` > 0, how strongly y is held to x: smaller smooths further. Default 3e-3.
+        laplacian: ``"closed_form"`` (the default) or ``"learning_based"``, whose rows do not quite sum to zero, so that
+            constants are kept only nearly.
         eps: Regularisation of the Laplacian, > 0. Default 1e-6.
         radius: Of its windows. Default 1.
         tol: Largest error to stop at, as a share of each map's range. Default 1e-3.
@@ -79,6 +83,7 @@ def matting_filter(
     image = check_image(WHERE, image)
     check_maps(WHERE, "x", x, image.shape[0], image.device)
     check_positive(WHERE, "strength", strength)
+    check_option(WHERE, "laplacian", laplacian, KINDS)
     check_positive(WHERE, "eps", eps)
     check_radius(WHERE, radius, *x.shape[2:])
     check_positive(WHERE, "tol", tol)
@@ -88,23 +93,25 @@ def matting_filter(
     if x.numel() == 0:
         return x
     image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
-    laplacian = MattingLaplacian(image, eps=eps, radius=radius)
-    trusted = torch.full(laplacian.shape, strength, dtype=x.dtype, device=x.device)
-    return _Filter.apply(x, laplacian, trusted, tol, max_iter)
+    operator = MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius)
+    trusted = torch.full(operator.shape, strength, dtype=x.dtype, device=x.device)
+    return _Filter.apply(x, operator, trusted, tol, max_iter)
 
 
 class _Filter(torch.autograd.Function):
     """x -> (L + D)^-1 D x for a constant D: symmetric, so its own backward."""
 
     @staticmethod
-    def forward(x: Tensor, laplacian: MattingLaplacian, trusted: Tensor, tol: float, max_iter: int) -> Tensor:
-        # Constants pass unchanged, so each map is brought to [0, 1] for a tolerance that does not depend on its range.
+    def forward(x: Tensor, operator: MattingLaplacian, trusted: Tensor, tol: float, max_iter: int) -> Tensor:
+        # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
         low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        if operator.kind != "closed_form":
+            low, high = torch.zeros_like(low), torch.maximum(high, -low)
         span = torch.where(high > low, high - low, 1)
         values = (x - low) / span
         result = pcg(
-            lambda v: laplacian.product(v, trusted),
-            preconditioner(laplacian, trusted),
+            lambda v: operator.product(v, trusted),
+            preconditioner(operator, trusted),
             trusted[:, None] * values,
             values,
             tol=tol,

@@ -6,8 +6,9 @@ from typing import Literal, overload
 
 from torch import Tensor
 
-from closedform_wsss.functional._solve import Callback, SolveInfo
-from closedform_wsss.laplacian import MattingLaplacian
+from closedform_wsss._checks import check_option
+from closedform_wsss.functional._solve import WHERE, Callback, SolveInfo
+from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
 
 
 @overload
@@ -16,6 +17,7 @@ def solve_matting(
     target: Tensor,
     *,
     num_classes: int | None = None,
+    laplacian: Kind = "closed_form",
     confidence: float | Tensor = 100.0,
     eps: float = 1e-7,
     radius: int = 1,
@@ -34,6 +36,7 @@ def solve_matting(
     target: Tensor,
     *,
     num_classes: int | None = None,
+    laplacian: Kind = "closed_form",
     confidence: float | Tensor = 100.0,
     eps: float = 1e-7,
     radius: int = 1,
@@ -51,6 +54,7 @@ def solve_matting(
     target: Tensor,
     *,
     num_classes: int | None = None,
+    laplacian: Kind = "closed_form",
     confidence: float | Tensor = 100.0,
     eps: float = 1e-7,
     radius: int = 1,
@@ -67,7 +71,8 @@ def solve_matting(
 
     .. math:: (L + \lambda D)\, \alpha_c = \lambda D\, s_c,
 
-    D = 1 on the marked pixels, :math:`s_c` = 1 on those marked as c. The mattes of an image add up to 1. Conjugate
+    D = 1 on the marked pixels, :math:`s_c` = 1 on those marked as c. The mattes of an image add up to 1 (of the
+    learning-based Laplacian, nearly). Conjugate
     gradients, matrix-free, with a two-level preconditioner: a coarse space of functions affine in colour, shared by all
     classes and solved by SciPy on the CPU. No gradients flow.
 
@@ -79,6 +84,7 @@ def solve_matting(
         num_classes: The number of classes, C. Default the largest mark + 1, or the channels of a soft target.
         confidence: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
             only). Default 100.
+        laplacian: ``"closed_form"`` or ``"learning_based"``: the kind of :class:`~closedform_wsss.MattingLaplacian`.
         eps, radius: Of the Laplacian.
         tol: Largest error of alpha to stop at, as estimated from how alpha itself still moves. A step of an
             8-bit matte is 4e-3. Default 1e-3.
@@ -112,7 +118,8 @@ def solve_matting(
         >>> alpha[0, 1, 0].round().int().tolist()
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
     """
-    return MattingLaplacian(image, eps=eps, radius=radius).solve(
+    check_option(WHERE, "laplacian", laplacian, KINDS)
+    return MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius).solve(
         target,
         num_classes=num_classes,
         confidence=confidence,

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
+from closedform_wsss.laplacian import Kind
 
 
 class ClosedFormLoss(nn.Module):
     """:func:`closedform_wsss.functional.closed_form_loss` with its options kept.
 
     Args:
-        form, confidence, eps, radius, class_weight, activation, ignore_index, reduction: As there.
+        form, laplacian, confidence, eps, radius, class_weight, activation, ignore_index, reduction: As there.
             ``class_weight`` becomes a buffer and moves with the module.
 
     Shape:
@@ -37,6 +38,7 @@ class ClosedFormLoss(nn.Module):
         self,
         *,
         form: Literal["residual", "energy"] = "residual",
+        laplacian: Kind = "closed_form",
         confidence: float = 100.0,
         eps: float = 1e-7,
         radius: int = 1,
@@ -47,6 +49,7 @@ class ClosedFormLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.form = form
+        self.laplacian: Kind = laplacian
         self.confidence = confidence
         self.eps = eps
         self.radius = radius
@@ -61,6 +64,7 @@ class ClosedFormLoss(nn.Module):
             target,
             image,
             form=self.form,
+            laplacian=self.laplacian,
             confidence=self.confidence,
             eps=self.eps,
             radius=self.radius,
@@ -72,5 +76,5 @@ class ClosedFormLoss(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        names = ("form", "confidence", "eps", "radius", "activation", "ignore_index", "reduction")
+        names = ("form", "laplacian", "confidence", "eps", "radius", "activation", "ignore_index", "reduction")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)

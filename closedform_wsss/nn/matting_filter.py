@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from closedform_wsss.functional.matting_filter import matting_filter
+from closedform_wsss.laplacian import Kind
 
 
 class MattingFilter(nn.Module):
@@ -29,6 +30,7 @@ class MattingFilter(nn.Module):
         self,
         *,
         strength: float = 3e-3,
+        laplacian: Kind = "closed_form",
         eps: float = 1e-6,
         radius: int = 1,
         tol: float = 1e-3,
@@ -36,6 +38,7 @@ class MattingFilter(nn.Module):
     ) -> None:
         super().__init__()
         self.strength = strength
+        self.laplacian: Kind = laplacian
         self.eps = eps
         self.radius = radius
         self.tol = tol
@@ -46,6 +49,7 @@ class MattingFilter(nn.Module):
             x,
             image,
             strength=self.strength,
+            laplacian=self.laplacian,
             eps=self.eps,
             radius=self.radius,
             tol=self.tol,
@@ -53,5 +57,5 @@ class MattingFilter(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        names = ("strength", "eps", "radius", "tol", "max_iter")
+        names = ("strength", "laplacian", "eps", "radius", "tol", "max_iter")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)

@@ -8,13 +8,15 @@
 
 #define CFW_DECLARE_KERNELS(T)                                                                                       \
   /* The operator of an image. */                                                                                    \
-  void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2, 12, P) */, int64_t N, int D, \
-                       int H, int W, double eps, int threads);                                                       \
+  void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2, 12, P) */,                        \
+                       T* row_sums /* (N, H, W) or null: the learning-based one, or the closed form */, int64_t N,   \
+                       int D, int H, int W, double eps, int threads);                                                \
   /* y = L x + confidence x. */                                                                                      \
   void matting_product(const T* stencil, const T* x /* (N, C, H, W) */, const T* confidence /* (N, H, W) or null */, \
                        T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, int threads);                        \
   /* The loss of an image and its gradient in one sweep; see cpu/matting_loss.cpp. */                                \
-  void matting_loss(const T* stencil, const T* x /* (N, C, H, W) */, const int64_t* target /* (N, H, W) */,          \
+  void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,      \
+                    const int64_t* target /* (N, H, W) */,                                                           \
                     const T* weight /* (N, C) */, double confidence, int64_t ignore_index, bool residual,            \
                     double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,                             \
                     T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, int threads);            \

@@ -1,5 +1,6 @@
 // The closed-form loss of every image and its gradient, in one sweep over the maps.
 //
+// L is the stencil and, for a Laplacian whose rows do not sum to zero (the learning-based one), a diagonal of row sums.
 // With r_c = L x_c + confidence D (x_c - s_c), D = 1 on the marked pixels, s_c = 1 on those marked as c, P = H W:
 //     energy    loss = 1/P sum_c w_c ( x_c^T L x_c + confidence (x_c - s_c)^T D (x_c - s_c) )    gradient = 2/P w_c r_c
 //     residual  loss = 1/(P confidence) sum_c w_c |r_c|^2        gradient = 2/(P confidence) w_c (L + confidence D) r_c
@@ -17,22 +18,27 @@ namespace cfw {
 namespace CFW_LEVEL {
 namespace {
 
-// One row of marks of a tile, in the form that the vector loops want.
+// One row of marks of a tile, in the form that the vector loops want, and the sums of L's rows there.
 template <class T>
 struct Marks {
-  T label[kRingWidth] = {}, confidence[kRingWidth] = {};
+  T label[kRingWidth] = {}, confidence[kRingWidth] = {}, row_sum[kRingWidth] = {};
 
   // Tile column 0.
   const T* labels() const { return label + kMargin; }
   const T* confidences() const { return confidence + kMargin; }
+  const T* row_sums() const { return row_sum + kMargin; }
 
-  void read(const int64_t* target, int y, const Tile& t, int H, int W, double marked, int64_t ignore_index) {
+  // target, sums: of one image; sums may be null.
+  void read(const int64_t* target, const T* sums, int y, const Tile& t, int H, int W, double marked,
+            int64_t ignore_index) {
     std::fill(confidence, confidence + kRingWidth, T(0));
+    std::fill(row_sum, row_sum + kRingWidth, T(0));
     if (y < 0 || y >= H) return;
-    const int64_t* row = target + int64_t(y) * W + t.x0;
+    const int64_t start = int64_t(y) * W + t.x0;
     for (int i = std::max(-kReach, -t.x0); i < std::min(t.width + kReach, W - t.x0); ++i) {
-      label[kMargin + i] = static_cast<T>(row[i]);
-      confidence[kMargin + i] = row[i] == ignore_index ? T(0) : static_cast<T>(marked);
+      label[kMargin + i] = static_cast<T>(target[start + i]);
+      confidence[kMargin + i] = target[start + i] == ignore_index ? T(0) : static_cast<T>(marked);
+      if (sums) row_sum[kMargin + i] = sums[start + i];
     }
   }
 };
@@ -47,6 +53,7 @@ CFW_INLINE Vector<T> minus_target(const Marks<T>& marks, int i, int c, Vector<T>
 template <class T>
 struct Problem {
   const T* stencil;
+  const T* row_sums;
   const T* x;
   const int64_t* target;
   const T* weight;
@@ -64,6 +71,9 @@ struct Problem {
     return classes;
   }
   const T* coefficients(int64_t n) const { return stencil + n * (H + kTopRows) * kTaps * pitch; }
+  void read_marks(Marks<T>& marks, const Tile& t, int row) const {
+    marks.read(target + t.n * plane, row_sums ? row_sums + t.n * plane : nullptr, row, t, H, W, confidence, ignore_index);
+  }
   void put(const Tile& t, int row, int c, int i, Vector<T> value) const {
     T* out = gradient + (t.n * C + c) * plane + int64_t(row) * W + t.x0 + i;
     const int left = t.width - i;
@@ -78,7 +88,7 @@ struct Problem {
 };
 
 // Lanes beyond the tile add nothing: x and the marks are zero in the ring there.
-template <class T>
+template <bool kRowSums, class T>
 double energy_of(const Problem<T>& p, const Tile& t, const int* classes, int count) {
   const T scale = static_cast<T>(2.0 / double(p.plane));
   Ring<T> ring(count);
@@ -91,10 +101,11 @@ double energy_of(const Problem<T>& p, const Tile& t, const int* classes, int cou
   for (int row = t.y0 - kReach; row < t.y0 + kReach; ++row) read(row);
   for (int row = t.y0; row < t.y1; ++row) {
     read(row + kReach);
-    marks.read(p.target + t.n * p.plane, row, t, p.H, p.W, p.confidence, p.ignore_index);
+    p.read_marks(marks, t, row);
     Vector<T> sums[kClassGroup] = {};
     stencil_row_all(p.coefficients(t.n), p.pitch, row, t.x0, ring, count, 0, t.width,
                     [&](int i, int c, Vector<T> x, Vector<T> Lx) __attribute__((always_inline)) {
+                      if (kRowSums) Lx += load(marks.row_sums() + i) * x;
                       const Vector<T> e = minus_target(marks, i, classes[c], x);
                       const Vector<T> d = load(marks.confidences() + i) * e;
                       // Lanes of the neighbouring tile are in the ring: only the last vector of a tile has any.
@@ -110,7 +121,7 @@ double energy_of(const Problem<T>& p, const Tile& t, const int* classes, int cou
   return total / double(p.plane);
 }
 
-template <class T>
+template <bool kRowSums, class T>
 double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int count) {
   const double norm = 1.0 / (double(p.plane) * p.confidence);
   const T scale = static_cast<T>(2.0 * norm);
@@ -126,22 +137,24 @@ double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int c
   for (int row = t.y0 - kReach; row < t.y1 + kReach; ++row) {
     read(row + kReach);
     Marks<T>& here = marks[(row + kRingRows) % kRingRows];
-    here.read(p.target + t.n * p.plane, row, t, p.H, p.W, p.confidence, p.ignore_index);
+    p.read_marks(here, t, row);
     if (row < 0 || row >= p.H) {
       for (int c = 0; c < count; ++c) std::fill(residual.row(row, c) - kReach, residual.row(row, c) + kTile + kReach, T(0));
     } else {
       stencil_row_all(p.coefficients(t.n), p.pitch, row, t.x0, ring, count, first, last,
                       [&](int i, int c, Vector<T> x, Vector<T> Lx) __attribute__((always_inline)) {
+                        if (kRowSums) Lx += load(here.row_sums() + i) * x;
                         const Vector<T> d = load(here.confidences() + i) * minus_target(here, i, classes[c], x);
                         store(residual.row(row, c) + i, Lx + d);
                       });
     }
     const int done = row - kReach;  // the row whose residuals are all there
     if (done < t.y0) continue;
-    const T* confidences = marks[done % kRingRows].confidences();
+    const T *confidences = marks[done % kRingRows].confidences(), *row_sums = marks[done % kRingRows].row_sums();
     Vector<T> sums[kClassGroup] = {};
     stencil_row_all(p.coefficients(t.n), p.pitch, done, t.x0, residual, count, 0, t.width,
                     [&](int i, int c, Vector<T> r, Vector<T> Lr) __attribute__((always_inline)) {
+                      if (kRowSums) Lr += load(row_sums + i) * r;
                       if (t.width - i >= Simd<T>::lanes) {
                         sums[c] += r * r;
                       } else {
@@ -156,7 +169,7 @@ double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int c
   return total * norm;
 }
 
-template <class T>
+template <bool kRowSums, class T>
 void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, int64_t N, int threads) {
   const Tiles tiles(p.H, p.W);
   const int64_t stride = matting_loss_parts(p.H, p.W);
@@ -170,7 +183,8 @@ void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, in
         if (p.weight[t.n * p.C + c] == T(0)) p.clear(t, c);
     for (size_t group = 0; group < classes.size(); group += kClassGroup) {
       const int count = int(std::min<size_t>(kClassGroup, classes.size() - group));
-      part += residual ? residual_of(p, t, &classes[group], count) : energy_of(p, t, &classes[group], count);
+      part += residual ? residual_of<kRowSums>(p, t, &classes[group], count)
+                       : energy_of<kRowSums>(p, t, &classes[group], count);
     }
   });
   for (int64_t n = 0; n < N; ++n) {
@@ -182,12 +196,12 @@ void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, in
 }  // namespace
 
 #define CFW_MATTING_LOSS(T)                                                                                            \
-  void matting_loss(const T* stencil, const T* x, const int64_t* target, const T* weight, double confidence,           \
-                    int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, int64_t N, int C,   \
-                    int H, int W, int threads) {                                                                       \
-    const Problem<T> p{stencil,  x, target, weight, confidence,       ignore_index,                                    \
-                       gradient, C, H,      W,      stencil_pitch(W), int64_t(H) * W};                                 \
-    loss_of(p, residual, parts, loss, N, threads);                                                                     \
+  void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,           \
+                    double confidence, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,  \
+                    int64_t N, int C, int H, int W, int threads) {                                                     \
+    const Problem<T> p{stencil,  row_sums, x, target, weight, confidence,       ignore_index,                          \
+                       gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};                               \
+    row_sums ? loss_of<true>(p, residual, parts, loss, N, threads) : loss_of<false>(p, residual, parts, loss, N, threads);\
   }
 CFW_MATTING_LOSS(float)
 CFW_MATTING_LOSS(double)

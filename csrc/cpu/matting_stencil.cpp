@@ -1,4 +1,5 @@
-// Build the stencil of the matting Laplacian (3 x 3 windows), in float64 whatever the image's type: built in float32 the
+// Build the stencil of a matting Laplacian (3 x 3 windows): of the learning-based one where row sums are asked for, which are
+// not zero there, else of the closed form. In float64 whatever the image's type: built in float32 the
 // coefficients of a grey photograph are noise.
 #include "cpu/kernels.h"
 
@@ -16,10 +17,11 @@ namespace {
 
 constexpr int kBandRows = 64;
 constexpr int kWindow = 9;
+constexpr int kPlanes = kTaps + 1;  // the taps and, of the learning-based Laplacian, the sum of a row of L
 constexpr int kLanes = Simd<double>::lanes;
 using Vd = Vector<double>;
 
-// Rows of a band in flight. Accumulators: 3 pixel rows x 12 taps. Colours: 3 pixel rows x D, as double, padded to the right
+// Rows of a band in flight. Accumulators: 3 pixel rows x (12 taps, row sum). Colours: 3 pixel rows x D, as double, padded to the right
 // so that the last vector of windows may read beyond the image.
 struct Band {
   int D;
@@ -29,12 +31,16 @@ struct Band {
   Band(int D, int64_t width)
       : D(D),
         pitch((width + 4 * kLanes + 7) / 8 * 8 + 8),
-        sums(3 * kTaps * pitch),
+        sums(3 * kPlanes * pitch),
         colours(3 * D * pitch),
-        window(((2 * kWindow + 1 + D) * D + 1) * kLanes) {}
+        window(values(D, D + 1) * kLanes + kLanes) {}
+
+  // What the arithmetic of one window needs: x and v (n, m), inverse (m), gram and twice (m, m), mean (D).
+  static constexpr int values(int D, int m) { return 2 * kWindow * m + m + 2 * m * m + D; }
+
 
   // Column 0 of the image.
-  double* sum(int64_t y, int k) { return &sums[((y % 3) * kTaps + k) * pitch]; }
+  double* sum(int64_t y, int k) { return &sums[((y % 3) * kPlanes + k) * pitch]; }
   // Aligned space for the vectors of one window, where their number is not known at compile time.
   Vd* scratch() {
     const auto address = reinterpret_cast<uintptr_t>(window.data());
@@ -65,49 +71,85 @@ constexpr PairTable kPairTable;
 
 // A vector of windows with centres (cy, cx), (cy, cx + 1), ...; `exists` is 0 in the lanes beyond the last window, else 1.
 // kD: the number of channels where it is known at compile time, and the loops unroll, else 0.
-template <int kD>
+template <bool kLearning, int kD>
 CFW_INLINE void add_windows(Band& band, int64_t cy, int64_t cx, Vd exists, double eps) {
-  const int D = kD > 0 ? kD : band.D;
+  const int D = kD > 0 ? kD : band.D, m = kLearning ? D + 1 : D;
   // Local arrays of constant size become registers; in memory every store to a sum would force them to be read again.
-  Vd local[kD > 0 ? (2 * kWindow + 1 + kD) * kD : 1];
-  Vd* const z = kD > 0 ? local : band.scratch();
-  Vd* const v = z + kWindow * D;
-  Vd* const inverse = v + kWindow * D;
-  Vd* const gram = inverse + D;
+  Vd local[kD > 0 ? Band::values(kD, kLearning ? kD + 1 : kD) : 1];
+  Vd* const x = kD > 0 ? local : band.scratch();
+  Vd* const v = x + kWindow * m;
+  Vd* const inverse = v + kWindow * m;
+  Vd* const gram = inverse + m;
+  Vd* const twice = gram + m * m;
+  Vd* const mean = twice + m * m;
+  Vd* const z = kLearning ? x + 1 : x;  // the colours, behind a column of ones
 #pragma GCC unroll 9
   for (int i = 0; i < kWindow; ++i)
-    for (int d = 0; d < D; ++d) z[i * D + d] = load(band.colour(cy - 1 + i / 3, d) + cx - 1 + i % 3);
-  centre_window(z, kWindow, D);
-  whiten_window(z, inverse, kWindow, D, eps, exists, gram);
+    for (int d = 0; d < D; ++d) z[i * m + d] = load(band.colour(cy - 1 + i / 3, d) + cx - 1 + i % 3);
+  centre_window(z, mean, kWindow, D, m);
+  if (kLearning) {
+    for (int i = 0; i < kWindow; ++i) x[i * m] = Vd{} + 1.0;
+    learning_based_penalty(gram, mean, D, eps);
+  } else {
+    closed_form_penalty(gram, D, eps);
+  }
+  whiten_window(x, inverse, kWindow, m, exists, gram);
+  if (kLearning) residual_weights(x, inverse, kWindow, m, twice);
+#pragma GCC unroll 9
   for (int i = 0; i < kWindow; ++i)
-    for (int d = 0; d < D; ++d) v[i * D + d] = inverse[d] * z[i * D + d];
-  const Vd mean = exists * (-1.0 / kWindow);
+    for (int a = 0; a < m; ++a) {
+      if (kLearning) {
+        v[i * m + a] = twice[a * m] * x[i * m];
+        for (int b = 1; b < m; ++b) v[i * m + a] += twice[a * m + b] * x[i * m + b];
+      } else {
+        v[i * m + a] = inverse[a] * x[i * m + a];
+      }
+    }
+  const Vd constant = kLearning ? Vd{} : exists * (-1.0 / kWindow);
   double* rows[3];
   for (int py = 0; py < 3; ++py) rows[py] = band.sum(cy - 1 + py, 0) + cx - 1;
 #pragma GCC unroll 36
   for (int n = 0; n < kPairs; ++n) {
     const Pair pair = kPairTable.pairs[n];
-    Vd g = mean;
-    for (int d = 0; d < D; ++d) g -= v[pair.p * D + d] * z[pair.q * D + d];
+    Vd g = constant;
+    for (int a = 0; a < m; ++a) g -= v[pair.p * m + a] * x[pair.q * m + a];
     double* sum = rows[pair.p / 3] + pair.tap * band.pitch + pair.p % 3;
+    store(sum, load(sum) + g);
+  }
+  if (!kLearning) return;
+  for (int a = 0; a < m; ++a) {
+    mean[0] = x[a];
+    for (int i = 1; i < kWindow; ++i) mean[0] += x[i * m + a];
+    inverse[a] = mean[0];  // the sum of u over the window
+  }
+#pragma GCC unroll 9
+  for (int i = 0; i < kWindow; ++i) {
+    Vd g = exists;
+    for (int a = 0; a < m; ++a) g -= v[i * m + a] * inverse[a];
+    double* sum = rows[i / 3] + kTaps * band.pitch + i % 3;
     store(sum, load(sum) + g);
   }
 }
 
 // All windows of one row of centres.
-template <int kD>
+template <bool kLearning, int kD>
 void add_row(Band& band, int64_t cy, int64_t W, double eps) {
   int64_t cx = 1;
-  for (; cx + kLanes <= W - 1; cx += kLanes) add_windows<kD>(band, cy, cx, Vd{} + 1.0, eps);
+  for (; cx + kLanes <= W - 1; cx += kLanes) add_windows<kLearning, kD>(band, cy, cx, Vd{} + 1.0, eps);
   if (cx < W - 1) {
     Vd exists{};
     for (int l = 0; l < W - 1 - cx; ++l) exists[l] = 1.0;
-    add_windows<kD>(band, cy, cx, exists, eps);
+    add_windows<kLearning, kD>(band, cy, cx, exists, eps);
   }
 }
 
+template <bool kLearning>
+auto row_of(int D) {
+  return D == 3 ? add_row<kLearning, 3> : D == 1 ? add_row<kLearning, 1> : add_row<kLearning, 0>;
+}
+
 template <class T>
-void build_band(const T* image, T* stencil, int D, int H, int W, int y0, int y1, double eps) {
+void build_band(const T* image, T* stencil, T* row_sums, int D, int H, int W, int y0, int y1, double eps) {
   const int64_t pitch = stencil_pitch(W), plane = int64_t(H) * W;
   Band band(D, W);
   auto read_row = [&](int64_t y) {
@@ -127,10 +169,14 @@ void build_band(const T* image, T* stencil, int D, int H, int W, int y0, int y1,
       }
       std::fill(sum, sum + band.pitch, 0.0);
     }
+    double* sum = band.sum(y, kTaps);
+    if (row_sums && y >= y0 && y < y1)
+      for (int x = 0; x < W; ++x) row_sums[y * W + x] = static_cast<T>(sum[x]);
+    std::fill(sum, sum + band.pitch, 0.0);
   };
 
   if (y0 == 0) std::fill(stencil, stencil + kTopRows * kTaps * pitch, T(0));
-  const auto add = D == 3 ? add_row<3> : D == 1 ? add_row<1> : add_row<0>;
+  const auto add = row_sums ? row_of<true>(D) : row_of<false>(D);
   const int64_t first = std::max(1, y0 - 1), last = std::min(H - 2, y1);  // rows of window centres
   read_row(first - 1);
   read_row(first);
@@ -144,26 +190,25 @@ void build_band(const T* image, T* stencil, int D, int H, int W, int y0, int y1,
 }
 
 template <class T>
-void build(const T* image, T* stencil, int64_t N, int D, int H, int W, double eps, int threads) {
+void build(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, int threads) {
   const int bands = (H + kBandRows - 1) / kBandRows;
   parallel_for(N * bands, threads, [&](int64_t item) {
     const int64_t n = item / bands;
     const int y0 = int(item % bands) * kBandRows, y1 = std::min(H, y0 + kBandRows);
     const T* from = image + n * D * H * W;
     T* to = stencil + n * (H + kTopRows) * kTaps * stencil_pitch(W);
-    build_band(from, to, D, H, W, y0, y1, eps);
+    build_band(from, to, row_sums ? row_sums + n * H * W : nullptr, D, H, W, y0, y1, eps);
   });
 }
 
 }  // namespace
 
-void matting_stencil(const float* image, float* stencil, int64_t N, int D, int H, int W, double eps, int threads) {
-  build(image, stencil, N, D, H, W, eps, threads);
-}
-
-void matting_stencil(const double* image, double* stencil, int64_t N, int D, int H, int W, double eps, int threads) {
-  build(image, stencil, N, D, H, W, eps, threads);
-}
+#define CFW_MATTING_STENCIL(T)                                                                                             \
+  void matting_stencil(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, int threads) { \
+    build(image, stencil, row_sums, N, D, H, W, eps, threads);                                                             \
+  }
+CFW_MATTING_STENCIL(float)
+CFW_MATTING_STENCIL(double)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

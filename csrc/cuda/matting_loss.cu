@@ -29,18 +29,22 @@ struct ResidualShared : EnergyShared<T, kBorder> {
   T r[(kTileHeight + 2 * kReach) * kRimWidth];
 };
 
-// The mark of one pixel.
-template <class T>
+// The mark of one pixel, and what L's row sum adds to the diagonal there.
+template <bool kRowSums, class T>
 struct Mark {
   int label;
   T confidence;  // 0 where there is none
+  T sum;
 
-  __device__ __forceinline__ void read(const int64_t* target, int y, int x, int H, int W, int C, double marked,
-                                       int64_t ignore_index) {
-    const int64_t found = y >= 0 && y < H && x >= 0 && x < W ? target[int64_t(y) * W + x] : ignore_index;
+  __device__ __forceinline__ void read(const int64_t* target, const T* row_sums, int y, int x, int H, int W, int C,
+                                       double marked, int64_t ignore_index) {
+    const bool inside = y >= 0 && y < H && x >= 0 && x < W;
+    const int64_t found = inside ? target[int64_t(y) * W + x] : ignore_index;
+    sum = kRowSums && inside ? row_sums[int64_t(y) * W + x] : T(0);
     label = found >= 0 && found < C ? int(found) : -1;
     confidence = found == ignore_index ? T(0) : T(marked);
   }
+  __device__ __forceinline__ T row_sum() const { return kRowSums ? sum : T(0); }
   // x - s_c
   __device__ __forceinline__ T error(T x, int c) const { return x - (label == c ? T(1) : T(0)); }
 };
@@ -63,9 +67,13 @@ __device__ __forceinline__ int next_active(const T* weight, int c, int C) {
   return c;
 }
 
-template <bool kResidual, class T>
-__global__ void __launch_bounds__(kThreads)
-    sweep(const T* stencil, const T* x, const int64_t* target, const T* weight, double confidence, int64_t ignore_index,
+// Blocks that find registers on a multiprocessor.
+template <bool kRowSums, class T>
+constexpr int kBlocks = sizeof(T) == 4 && !kRowSums ? 2 : 1;
+
+template <bool kResidual, bool kRowSums, class T>
+__global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
+    sweep(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double confidence, int64_t ignore_index,
           double* parts, T* gradient, int C, int H, int W) {
   constexpr int kBorder = kResidual ? 2 * kReach : kReach;
   using Shared = std::conditional_t<kResidual, ResidualShared<T, kBorder>, EnergyShared<T, kBorder>>;
@@ -80,23 +88,24 @@ __global__ void __launch_bounds__(kThreads)
   const T scale = T(2.0 * norm);
   stencil += t.n * (H + kTopRows) * kTaps * pitch;
   target += t.n * plane;
+  if (kRowSums) row_sums += t.n * plane;
   weight += t.n * C;
   x += t.n * C * plane;
 
   Coefficients<T> coefficients[kRows];
-  Mark<T> marks[kRows];
+  Mark<kRowSums, T> marks[kRows];
   bool inside[kRows];
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     const int py = t.y0 + row + i, px = t.x0 + column;
     inside[i] = py < H && px < W;
     coefficients[i].read(stencil, pitch, py, px, H, W);
-    marks[i].read(target, py, px, H, W, C, confidence, ignore_index);
+    marks[i].read(target, row_sums, py, px, H, W, C, confidence, ignore_index);
   }
   T* const to = gradient ? gradient + t.n * C * plane + int64_t(t.y0 + row) * W + t.x0 + column : nullptr;
 
   [[maybe_unused]] Coefficients<T> rim_coefficients;
-  [[maybe_unused]] Mark<T> rim_mark;
+  [[maybe_unused]] Mark<kRowSums, T> rim_mark;
   [[maybe_unused]] int2 rim;
   [[maybe_unused]] bool rim_inside = false;
   if constexpr (kResidual) {
@@ -104,7 +113,7 @@ __global__ void __launch_bounds__(kThreads)
     const int py = t.y0 + rim.x, px = t.x0 + rim.y;
     rim_inside = int(threadIdx.x) < kRim && py >= 0 && py < H && px >= 0 && px < W;
     rim_coefficients.read(stencil, pitch, rim_inside ? py : -1, px, H, W);
-    rim_mark.read(target, rim_inside ? py : -1, px, H, W, C, confidence, ignore_index);
+    rim_mark.read(target, row_sums, rim_inside ? py : -1, px, H, W, C, confidence, ignore_index);
   }
 
   Loader<T, kBorder> loader(t, H, W);
@@ -133,12 +142,15 @@ __global__ void __launch_bounds__(kThreads)
       T* const at = &own.r[(row + kReach) * kRimWidth + column + kReach];
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
-        at[i * kRimWidth] = inside[i] ? product[i] + marks[i].confidence * marks[i].error(value[i], c) : T(0);
+        at[i * kRimWidth] = inside[i] ? product[i] + marks[i].row_sum() * value[i] +
+                                            marks[i].confidence * marks[i].error(value[i], c)
+                                      : T(0);
       if (int(threadIdx.x) < kRim) {
         const T* centre = own.x.at(buffer, rim.x, rim.y);
         own.r[(rim.x + kReach) * kRimWidth + rim.y + kReach] =
             rim_inside
-                ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.confidence * rim_mark.error(*centre, c)
+                ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum() * *centre +
+                      rim_mark.confidence * rim_mark.error(*centre, c)
                 : T(0);
       }
       __syncthreads();
@@ -148,15 +160,17 @@ __global__ void __launch_bounds__(kThreads)
         if (inside[i]) {
           sum += value[i] * value[i];
           if (gradient)
-            to[c * plane + int64_t(i) * W] = scale * weight[c] * (product[i] + marks[i].confidence * value[i]);
+            to[c * plane + int64_t(i) * W] =
+                scale * weight[c] * (product[i] + (marks[i].row_sum() + marks[i].confidence) * value[i]);
         }
     } else {
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
         if (inside[i]) {
           const T error = marks[i].error(value[i], c), d = marks[i].confidence * error;
-          sum += value[i] * product[i] + d * error;
-          if (gradient) to[c * plane + int64_t(i) * W] = scale * weight[c] * (product[i] + d);
+          const T Lx = product[i] + marks[i].row_sum() * value[i];
+          sum += value[i] * Lx + d * error;
+          if (gradient) to[c * plane + int64_t(i) * W] = scale * weight[c] * (Lx + d);
         }
     }
     total += weight[c] * sum;
@@ -198,21 +212,20 @@ __global__ void __launch_bounds__(kThreads) add_parts(const double* parts, doubl
 }  // namespace
 
 template <class T>
-void matting_loss(const T* stencil, const T* x, const int64_t* target, const T* weight, double confidence,
+void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double confidence,
                   int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, int64_t N, int C, int H,
                   int W, Queue queue) {
   const int64_t tiles = Tiles(H, W).per_image();
-  if (residual)
-    launch(sweep<true, T>, N * tiles, kThreads, sizeof(ResidualShared<T, 2 * kReach>), queue, stencil, x, target, weight,
-           confidence, ignore_index, parts, gradient, C, H, W);
-  else
-    launch(sweep<false, T>, N * tiles, kThreads, sizeof(EnergyShared<T, kReach>), queue, stencil, x, target, weight,
-           confidence, ignore_index, parts, gradient, C, H, W);
+  const auto kernel = row_sums ? (residual ? sweep<true, true, T> : sweep<false, true, T>)
+                               : (residual ? sweep<true, false, T> : sweep<false, false, T>);
+  const int64_t memory = residual ? sizeof(ResidualShared<T, 2 * kReach>) : sizeof(EnergyShared<T, kReach>);
+  launch(kernel, N * tiles, kThreads, memory, queue, stencil, row_sums, x, target, weight, confidence, ignore_index, parts,
+         gradient, C, H, W);
   launch(add_parts, N, kThreads, sizeof(Sums), queue, parts, loss, tiles);
 }
 
 #define CFW_INSTANTIATE(T)                                                                                            \
-  template void matting_loss(const T*, const T*, const int64_t*, const T*, double, int64_t, bool, double*, double*, T*, \
+  template void matting_loss(const T*, const T*, const T*, const int64_t*, const T*, double, int64_t, bool, double*, double*, T*, \
                              int64_t, int, int, int, Queue);
 CFW_INSTANTIATE(float)
 CFW_INSTANTIATE(double)

@@ -65,6 +65,7 @@ def build(*flags: str) -> Path:
         "-Wall",
         "-Wextra",
         "-Wno-unknown-pragmas",
+        "-Wno-clobbered",  # getcontext counts as setjmp
         "-DCFW_CUDA_RUNNER",
     ]
     common += [*flags, *(f"-I{path}" for path in include)]

@@ -24,17 +24,20 @@ namespace {
 
 int64_t missing_shared = 0;  // bytes less than a kernel asks for, to prove that sanitizers notice
 
+// A thread of one block after the other.
 void enter() {
-  state().body();
-  current().wait = Wait::finished;
-}  // uc_link: back to the scheduler
+  for (;;) {
+    state().body();
+    give_way(Wait::finished);
+  }
+}
 
 // Run every thread of the list until it waits.
 void run_all(const std::vector<Fiber*>& fibers) {
   for (Fiber* fiber : fibers) {
     if (fiber->wait != Wait::none) continue;
     state().running = fiber;
-    swapcontext(&state().scheduler, &fiber->context);
+    change(state().scheduler, fiber->context);
   }
 }
 
@@ -64,7 +67,15 @@ void run_grid(int64_t blocks, int threads, int64_t wanted) {
   own.fibers.assign(threads, Fiber{});
   while (own.stacks.size() < size_t(threads)) own.stacks.emplace_back(new char[kStackBytes]);
   std::vector<Fiber*> order(threads);
-  for (int i = 0; i < threads; ++i) order[i] = &own.fibers[i];
+  for (int i = 0; i < threads; ++i) {
+    order[i] = &own.fibers[i];
+    ucontext_t& start = own.fibers[i].context.start;
+    getcontext(&start);
+    start.uc_stack.ss_sp = own.stacks[i].get();
+    start.uc_stack.ss_size = kStackBytes;
+    start.uc_link = nullptr;
+    makecontext(&start, enter, 0);
+  }
   if (own.order == 1) std::reverse(order.begin(), order.end());
   if (own.order == 2) std::shuffle(order.begin(), order.end(), std::mt19937(1));
   for (int64_t block = 0; block < blocks; ++block) {
@@ -77,11 +88,6 @@ void run_grid(int64_t blocks, int threads, int64_t wanted) {
       fiber.thread = {unsigned(i)}, fiber.block = {unsigned(block)};
       fiber.block_size = {unsigned(threads)}, fiber.grid_size = {unsigned(blocks)};
       fiber.wait = Wait::none;
-      getcontext(&fiber.context);
-      fiber.context.uc_stack.ss_sp = own.stacks[i].get();
-      fiber.context.uc_stack.ss_size = kStackBytes;
-      fiber.context.uc_link = &own.scheduler;
-      makecontext(&fiber.context, enter, 0);
     }
     do run_all(order);
     while (release(own.fibers));
