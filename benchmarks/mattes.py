@@ -2,13 +2,14 @@
 
     python benchmarks/mattes.py DATA              14 photographs with their first trimaps
     python benchmarks/mattes.py DATA --limit 1    a quick look
+    python benchmarks/mattes.py DATA --laplacian learning_based
 
 DATA holds images/, alpha/, trimap1/, trimap2/ (same file names; trimaps 0, 128 = unknown, 255; the training
 images of the alpha matting benchmark, Rhemann et al., CVPR 2009) and levin_reference/ (source.png, trimap.png
 with the same values, scribbles.png, matlab_alpha.png). Nothing of it is in this repository.
 
 Writes results/mattes_trimap1.json after every image, so that an interrupted run goes on where it stopped, and
-results/mattes_trimap1.md (or trimap2).
+results/mattes_trimap1.md (or trimap2; _learning_based).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from PIL import Image
 
 from closedform_wsss import metrics
 from closedform_wsss.functional import solve_matting
+from closedform_wsss.laplacian import KINDS
 
 UNMARKED = 255
 CONFIDENCE = 100.0
@@ -51,12 +53,15 @@ def marks_of(trimap: Matte) -> torch.Tensor:
     return torch.from_numpy(marks)[None]
 
 
-def ours(image: Matte, trimap: Matte, confidence: float = CONFIDENCE) -> tuple[Matte, dict[str, Any]]:
+def ours(
+    image: Matte, trimap: Matte, confidence: float = CONFIDENCE, laplacian: str = "closed_form"
+) -> tuple[Matte, dict[str, Any]]:
     """Our matte, clipped, and how the solve went; operator included in the time."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float()
     marks = marks_of(trimap)
     started = time.perf_counter()
-    alpha, info = solve_matting(tensor, marks, num_classes=2, confidence=confidence, tol=TOL, return_info=True)
+    options = dict(num_classes=2, laplacian=laplacian, confidence=confidence, tol=TOL)
+    alpha, info = solve_matting(tensor, marks, **options, return_info=True)
     seconds = time.perf_counter() - started
     report = {
         "seconds": seconds,
@@ -67,8 +72,8 @@ def ours(image: Matte, trimap: Matte, confidence: float = CONFIDENCE) -> tuple[M
     return alpha[0, 1].double().clamp(0, 1).numpy(), report
 
 
-def theirs(image: Matte, trimap: Matte) -> tuple[Matte, dict[str, Any]]:
-    """pymatting's closed-form matte with its defaults: incomplete Cholesky, CG, clipped; its iterations."""
+def theirs(image: Matte, trimap: Matte, laplacian: str = "closed_form") -> tuple[Matte, dict[str, Any]]:
+    """pymatting's matte with its defaults: incomplete Cholesky, CG, clipped; its iterations."""
     count = 0
 
     def counting(*_: Any) -> None:
@@ -76,7 +81,8 @@ def theirs(image: Matte, trimap: Matte) -> tuple[Matte, dict[str, Any]]:
         count += 1
 
     started = time.perf_counter()
-    alpha = pymatting.estimate_alpha_cf(image, trimap, cg_kwargs={"callback": counting})
+    estimate = pymatting.estimate_alpha_cf if laplacian == "closed_form" else pymatting.estimate_alpha_lbdm
+    alpha = estimate(image, trimap, cg_kwargs={"callback": counting})
     return np.asarray(alpha), {"seconds": time.perf_counter() - started, "iterations": count}
 
 
@@ -100,14 +106,14 @@ def levin(folder: Path) -> dict[str, Any]:
     return report
 
 
-def one(data: Path, name: str, trimaps: str, tight: bool) -> dict[str, Any]:
+def one(data: Path, name: str, trimaps: str, laplacian: str, tight: bool) -> dict[str, Any]:
     """One photograph: both mattes, their errors and times."""
     image, trimap = read(data / "images" / name, "RGB"), read(data / trimaps / name, "L")
     truth = read(data / "alpha" / name, "L")
     unknown = (trimap >= 0.1) & (trimap <= 0.9)
-    mine, my_report = ours(image, trimap)
-    firm, firm_report = ours(image, trimap, FIRM_CONFIDENCE)
-    other, other_report = theirs(image, trimap)
+    mine, my_report = ours(image, trimap, laplacian=laplacian)
+    firm, firm_report = ours(image, trimap, FIRM_CONFIDENCE, laplacian)
+    other, other_report = theirs(image, trimap, laplacian)
     row: dict[str, Any] = {
         "image": name.removesuffix(".png"),
         "height": image.shape[0],
@@ -147,10 +153,13 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help="the first N photographs only (result files get the suffix _quick)",
     )
+    add("--laplacian", choices=KINDS, default="closed_form", help="kind of matting Laplacian (default %(default)s)")
     add("--threads", type=int, help="CPU threads (default: torch's choice)")
     add("--tight", action="store_true", help="also solve exactly and tell how far each is from that")
     add("--fresh", action="store_true", help="forget the images that were done before")
     args = parser.parse_args()
+    if args.tight and args.laplacian != "closed_form":
+        parser.error("--tight is for the closed form only")
     if not (args.data / "images").is_dir():
         parser.error("DATA must hold a folder images/")
     return args
@@ -162,8 +171,10 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     trimaps = f"trimap{args.trimap}"
-    name = f"mattes_{trimaps}" + ("_quick" if args.limit else "")
+    closed_form = args.laplacian == "closed_form"
+    name = f"mattes_{trimaps}" + ("" if closed_form else f"_{args.laplacian}") + ("_quick" if args.limit else "")
     payload: dict[str, Any] = {"machine": describe_machine(), "trimaps": trimaps, "levin": None, "rows": []}
+    payload["laplacian"] = args.laplacian
     payload["threads"] = torch.get_num_threads()
     stored = RESULTS / f"{name}.json"
     if stored.exists() and not args.fresh:
@@ -172,18 +183,20 @@ def main() -> None:
         same = all(before["machine"][key] == payload["machine"][key] for key in ("cpu", "commit", "build"))
         if same and before["threads"] == payload["threads"]:
             payload["rows"] = [row for row in before["rows"] if "tight" in row or not args.tight]
-    if (args.data / "levin_reference").is_dir():
+    if closed_form and (args.data / "levin_reference").is_dir():
         payload["levin"] = levin(args.data / "levin_reference")
         print(f"Levin's example: largest difference {payload['levin']['max_difference']:.4f}", file=sys.stderr)
 
     warm = np.random.default_rng(0).random((16, 16, 3))
-    theirs(warm, np.tile(np.repeat([0.0, 0.5, 1.0], [4, 8, 4]), (16, 1)))  # numba compiles at the first call
+    theirs(
+        warm, np.tile(np.repeat([0.0, 0.5, 1.0], [4, 8, 4]), (16, 1)), args.laplacian
+    )  # numba compiles at the first call
     names = sorted(path.name for path in (args.data / "images").glob("*.png"))[: args.limit]
     done = {row["image"] for row in payload["rows"]}
     for file in names:
         if file.removesuffix(".png") in done:
             continue
-        row = one(args.data, file, trimaps, args.tight)
+        row = one(args.data, file, trimaps, args.laplacian, args.tight)
         payload["rows"] = sorted([*payload["rows"], row], key=lambda item: str(item["image"]))
         write_json(name, payload)
         summary = {who: {k: round(row[who][k], 3) for k in ("sad", "seconds")} for who in ("ours", "pymatting")}
