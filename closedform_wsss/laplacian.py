@@ -90,6 +90,12 @@ class MattingLaplacian:
         options = f"kind={self.kind!r}, eps={self.eps:g}, radius={self.radius}, dtype={self.dtype}"
         return f"MattingLaplacian(n={n}, height={h}, width={w}, {options})"
 
+    def to_float64(self) -> MattingLaplacian:
+        """The same operator in float64, built anew if it is not."""
+        if self.dtype == torch.float64:
+            return self
+        return MattingLaplacian(self.image.double(), kind=self.kind, eps=self.eps, radius=self.radius)
+
     def _accept(self, x: Tensor) -> Tensor:
         where = "MattingLaplacian"
         n, h, w = self.shape

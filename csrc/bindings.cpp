@@ -54,6 +54,38 @@ void matting_loss(Address stencil, Address row_sums, Address x, Address target, 
                residual, at<double>(parts), at<double>(loss), at<T>(gradient), N, C, H, W, threads);
 }
 
+template <class S, class T>
+void tile_product(Address stencil, Address tiles, Address neighbours, Address diagonal, Address x, Address y, int64_t M,
+                  int C, int H, int W, int threads) {
+  CFW_DISPATCH(tile_product, at<S>(stencil), at<int32_t>(tiles), at<int32_t>(neighbours), at<T>(diagonal), at<T>(x),
+               at<T>(y), M, C, H, W, threads);
+}
+
+template <class T>
+void tile_relax(Address stencil, Address tiles, Address neighbours, Address diagonal, Address x, Address b,
+                Address weight, Address y, int64_t M, int C, int H, int W, int threads) {
+  CFW_DISPATCH(tile_relax, at<T>(stencil), at<int32_t>(tiles), at<int32_t>(neighbours), at<T>(diagonal), at<T>(x),
+               at<T>(b), at<T>(weight), at<T>(y), M, C, H, W, threads);
+}
+
+template <class T>
+void tile_restrict(Address basis, Address starts, Address x, Address z, int64_t M, int C, int threads) {
+  CFW_DISPATCH(tile_restrict, at<T>(basis), at<int32_t>(starts), at<T>(x), at<T>(z), M, C, threads);
+}
+
+template <class T>
+void tile_prolong(Address basis, Address starts, Address z, Address x, Address y, int64_t M, int C, int threads) {
+  CFW_DISPATCH(tile_prolong, at<T>(basis), at<int32_t>(starts), at<T>(z), at<T>(x), at<T>(y), M, C, threads);
+}
+
+template <class T>
+void tile_energy(Address image, Address basis, Address owners, Address members, Address inside, Address right,
+                 Address below, Address corner, int64_t M, int D, int H, int W, double eps, bool learning_based,
+                 int threads) {
+  CFW_DISPATCH(tile_energy, at<T>(image), at<T>(basis), at<int32_t>(owners), at<int32_t>(members), at<double>(inside),
+               at<double>(right), at<double>(below), at<double>(corner), M, D, H, W, eps, learning_based, threads);
+}
+
 template <class T>
 void superpixel_pool(Address x, Address q, Address shares, Address s, int64_t N, int C, int H, int W, int S,
                      int threads) {
@@ -106,6 +138,13 @@ PYBIND11_MODULE(_C, m) {
   CFW_BIND(matting_stencil);
   CFW_BIND(matting_product);
   CFW_BIND(matting_loss);
+  m.def("tile_product_f32", &tile_product<float, float>, nogil);
+  m.def("tile_product_f64", &tile_product<double, double>, nogil);
+  m.def("tile_product_mixed_f64", &tile_product<float, double>, nogil);
+  CFW_BIND(tile_relax);
+  CFW_BIND(tile_restrict);
+  CFW_BIND(tile_prolong);
+  CFW_BIND(tile_energy);
   CFW_BIND(superpixel_pool);
   CFW_BIND(superpixel_unpool);
   CFW_BIND(superpixel_dot);

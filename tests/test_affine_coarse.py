@@ -89,5 +89,5 @@ def test_large_images_get_larger_cells():
     for pixels in (10**3, 10**5, 10**7):
         side = cell_side(pixels, 3, 2)
         assert side % 2 == 0 and side >= _affine_coarse.SMALLEST_CELL
-        assert 4 * pixels / side**2 <= _affine_coarse.MAX_UNKNOWNS
+        assert 4 * pixels / side**2 <= _affine_coarse.MOST_UNKNOWNS
     assert cell_side(100, 3, 8) == 16

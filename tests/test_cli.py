@@ -126,7 +126,7 @@ def test_options_reach_the_solver(folder: Path, monkeypatch: pytest.MonkeyPatch)
         seen.update(options, image=image, target=target, threads=torch.get_num_threads())
         options["callback"](1, 0.5)
         alpha = torch.tensor([-0.5, 1.5]).reshape(1, 2, 1, 1).expand(1, 2, *image.shape[-2:])
-        return alpha, functional.SolveInfo(iterations=1, error=0.0, converged=True)
+        return alpha, functional.SolveInfo(iterations=1, error=0.0, converged=True, residual=0.0)
 
     monkeypatch.setattr(functional, "solve_matting", solve)
     threads = torch.get_num_threads()

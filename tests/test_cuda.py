@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tiles import function_problem, outcome, stencil_problem, tile_list
 
 from closedform_wsss import _C, MattingLaplacian, _cuda, _ops, _reference
 from closedform_wsss import functional as F
@@ -26,12 +27,24 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
     s = F.superpixel_pool(x, q, cell_size=size)
     centers = F.superpixel_pool(image, q, cell_size=size)
     affinity = F.asam_affinity(q, cell_size=size)
+    with torch.device(device):
+        *operator, values, b, relaxation = stencil_problem((h, w), c, n=n)
+        basis, starts, z, of_tiles = function_problem(30, c)
+        owners, neighbours = tile_list(n, h, w)
+        cells = torch.randn(len(owners), 4, 16, 16)
+    members = neighbours[:, [4, 5, 7, 8]].contiguous()
     return [
         ("matting_stencil", (image, 1e-5, False)),
         ("matting_stencil", (image, 1e-5, True)),
         ("matting_product", (stencil, x, weight.new_ones(n, h, w))),
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, True, True)),
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, False, True)),
+        ("tile_product", (*operator, values, values, h, w)),
+        ("tile_relax", (*operator, values, b, relaxation, values, h, w)),
+        ("tile_restrict", (basis, starts, of_tiles, z)),
+        ("tile_prolong", (basis, starts, z, of_tiles, of_tiles)),
+        ("tile_energy", (image, cells, owners, members, 1e-5, False, False)),
+        ("tile_energy", (image, cells, owners, members, 1e-5, True, True)),
         ("superpixel_pool", (x, q, size)),
         ("superpixel_unpool", (s, q, size)),
         ("superpixel_dot", (x, s, size)),
@@ -41,6 +54,10 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("asam_step", (affinity, s, False)),
         ("asam_step", (affinity, s, True)),
     ]
+
+
+def call(name, arguments, source=_ops):
+    return outcome(getattr(source, name), getattr(_ops, name), arguments)
 
 
 def flat(result):
@@ -93,9 +110,9 @@ def test_cuda_is_registered_where_kernels_and_torch_have_it(built, cuda, tmp_pat
 @needs_gpu
 def test_kernels_agree_with_twins_and_give_the_same_bits_twice():
     for name, arguments in every_operator("cuda"):
-        first, second = getattr(_ops, name)(*arguments), getattr(_ops, name)(*arguments)
+        first, second = call(name, arguments), call(name, arguments)
         assert torch.equal(flat(first), flat(second)), name
-        expected = flat(getattr(_reference, name)(*arguments))
+        expected = flat(call(name, arguments, _reference))
         scale = expected.abs().max()
         torch.testing.assert_close(flat(first) / scale, expected / scale, rtol=0, atol=2e-5, msg=name)
 
@@ -140,11 +157,11 @@ def test_a_training_step_in_a_cuda_graph(form):
 @needs_gpu
 def test_another_stream():
     operators = every_operator("cuda")
-    expected = [flat(getattr(_ops, name)(*arguments)) for name, arguments in operators]
+    expected = [flat(call(name, arguments)) for name, arguments in operators]
     torch.cuda.synchronize()
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        got = [flat(getattr(_ops, name)(*arguments)) for name, arguments in operators]
+        got = [flat(call(name, arguments)) for name, arguments in operators]
     stream.synchronize()
     assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
 
@@ -152,11 +169,11 @@ def test_another_stream():
 @needs_two
 def test_the_tensors_device_and_not_the_current_one():
     for name, arguments in every_operator("cuda:1"):
-        result = getattr(_ops, name)(*arguments)
+        result = call(name, arguments)
         result = result if isinstance(result, tuple) else (result,)
         assert all(part.device == torch.device("cuda:1") for part in result)
         assert torch.cuda.current_device() == 0
-        expected = flat(getattr(_reference, name)(*arguments))
+        expected = flat(call(name, arguments, _reference))
         scale = expected.abs().max()
         torch.testing.assert_close(flat(result) / scale, expected / scale, rtol=0, atol=2e-5, msg=name)
 

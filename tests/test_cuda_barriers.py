@@ -7,6 +7,7 @@ import cuda_runner
 import pytest
 import torch
 from superpixels import association, cells
+from tiles import function_problem, outcome, stencil_problem
 from torch import Tensor
 
 from closedform_wsss import _ops, _reference
@@ -25,6 +26,26 @@ def _matting_loss(residual: bool) -> tuple[Tensor | float | int | bool, ...]:
     stencil, x, row_sums = _matting_product()
     target = torch.where(torch.rand(1, 20, 40) < 0.3, torch.randint(4, (1, 20, 40)), 255)
     return stencil, row_sums, x, target, torch.rand(1, 4, dtype=torch.float64) + 0.5, 10.0, 255, residual, True
+
+
+def _tile_product() -> tuple[Tensor | int, ...]:
+    *arguments, x, _, _ = stencil_problem((20, 40), 4, torch.float64, n=1)
+    return *arguments, x, x, 20, 40
+
+
+def _tile_relax() -> tuple[Tensor | int, ...]:
+    arguments = stencil_problem((20, 40), 4, torch.float64, n=1)
+    return *arguments, arguments[4], 20, 40
+
+
+def _tile_restrict() -> tuple[Tensor, ...]:
+    basis, starts, z, x = function_problem(5)
+    return basis, starts, x, z
+
+
+def _tile_prolong() -> tuple[Tensor, ...]:
+    basis, starts, z, x = function_problem(5)
+    return basis, starts, z, x, x
 
 
 # Four cells, of more pixels than a block takes at a time; more classes than find room in shared memory.
@@ -51,6 +72,8 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
     "matting_product": _matting_product,
     "matting_loss": lambda: _matting_loss(residual=False),
     "matting_loss residual": lambda: _matting_loss(residual=True),
+    "tile_product": _tile_product,
+    "tile_relax": _tile_relax,
     "superpixel_pool": lambda: (_x(), association(1, H, W, S), S),
     "superpixel_unpool": lambda: (_s(), association(1, H, W, S), S),
     "superpixel_dot": lambda: (_x(), _s(), S),
@@ -58,7 +81,11 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
     "superpixel_update": _near,
     "asam_affinity": lambda: (association(1, H, W, S), S),
 }
-WITHOUT_BARRIERS = {"asam_step": lambda: (torch.randn(1, 25, 3, 5), torch.randn(1, 5, 3, 5), True)}
+WITHOUT_BARRIERS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
+    "tile_restrict": _tile_restrict,
+    "tile_prolong": _tile_prolong,
+    "asam_step": lambda: (torch.randn(1, 25, 3, 5), torch.randn(1, 5, 3, 5), True),
+}
 
 
 @pytest.fixture
@@ -72,13 +99,14 @@ def runner() -> Iterator[ModuleType]:
 def _right(runner: ModuleType, name: str, arguments: tuple[Tensor | float | int | bool, ...], order: int) -> bool:
     runner.set_order(order)
     name = name.split()[0]
+    op = getattr(_ops, name)
     with cuda_runner.in_place_of_cpu_kernels(runner):
         try:
-            got = getattr(_ops, name)(*arguments)
+            got = outcome(op, op, arguments)
         except RuntimeError as error:  # threads wait at different barriers
             assert "cuda_runner" in str(error)
             return False
-    expected = getattr(_reference, name)(*arguments)
+    expected = outcome(getattr(_reference, name), op, arguments)
     results = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
     return all(torch.allclose(a, b, rtol=1e-5, atol=1e-5) for a, b in results)
 

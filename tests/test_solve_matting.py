@@ -172,7 +172,7 @@ def test_an_odd_pixel_does_not_upset_the_solver():
 
 def test_a_broken_operator_is_reported(monkeypatch):
     """Divergence gives a warning and finite values, never NaN."""
-    monkeypatch.setattr("closedform_wsss.functional._affine_coarse.DAMPING", -50.0)
+    monkeypatch.setattr("closedform_wsss.functional._tile_solver.STEPS", (-50.0, -50.0))
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
     with pytest.warns(ConvergenceWarning):
         alpha, info = solve_matting(image, target, return_info=True, max_iter=300)

@@ -13,6 +13,7 @@ from closedform_wsss._ops.superpixel import (
     superpixel_unpool,
     superpixel_update,
 )
+from closedform_wsss._ops.tile import tile_energy, tile_product, tile_prolong, tile_relax, tile_restrict
 
 __all__ = [
     "asam_affinity",
@@ -25,4 +26,9 @@ __all__ = [
     "superpixel_pool",
     "superpixel_unpool",
     "superpixel_update",
+    "tile_energy",
+    "tile_product",
+    "tile_prolong",
+    "tile_relax",
+    "tile_restrict",
 ]

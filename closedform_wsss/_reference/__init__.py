@@ -12,6 +12,11 @@ from closedform_wsss._reference.superpixel_grid import grid_size
 from closedform_wsss._reference.superpixel_pool import superpixel_pool
 from closedform_wsss._reference.superpixel_unpool import superpixel_unpool
 from closedform_wsss._reference.superpixel_update import superpixel_update
+from closedform_wsss._reference.tile_energy import tile_energy
+from closedform_wsss._reference.tile_product import tile_product
+from closedform_wsss._reference.tile_prolong import tile_prolong
+from closedform_wsss._reference.tile_relax import tile_relax
+from closedform_wsss._reference.tile_restrict import tile_restrict
 
 __all__ = [
     "TAPS",
@@ -28,4 +33,9 @@ __all__ = [
     "superpixel_pool",
     "superpixel_unpool",
     "superpixel_update",
+    "tile_energy",
+    "tile_product",
+    "tile_prolong",
+    "tile_relax",
+    "tile_restrict",
 ]

@@ -2,10 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 Matrix = list[list[Tensor]]
+WINDOW = 9
+
+
+def dot(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    return torch.stack([v * w for v, w in zip(a, b, strict=True)]).sum(0)
+
+
+def window_factors(image: Tensor, eps: float, learning_based: bool) -> tuple[float, Matrix, Matrix]:
+    """The blocks of all windows of an image ``(N, D, H, W)``: entry (p, q) is (p = q) - constant - v_p . u_q.
+
+    Returns:
+        The constant, u ``[pixel][column]`` and v, maps ``(N, H - 2, W - 2)``.
+    """
+    d, h, w = image.shape[1:]
+    # x[i][a]: column a of pixel i of every window.
+    x = [list(image[:, :, j : j + h - 2, i : i + w - 2].unbind(1)) for j in range(3) for i in range(3)]
+    mean = [torch.stack([x[i][a] for i in range(WINDOW)]).mean(0) for a in range(d)]
+    x = [[v - mu for v, mu in zip(x[i], mean, strict=True)] for i in range(WINDOW)]
+    if learning_based:
+        x = [[torch.ones_like(mean[0]), *x[i]] for i in range(WINDOW)]
+    gram = learning_based_penalty(mean, eps) if learning_based else closed_form_penalty(mean, eps)
+    columns = len(gram)
+    for a in range(columns):
+        for b in range(a + 1):
+            gram[a][b] = gram[a][b] + dot([x[i][a] for i in range(WINDOW)], [x[i][b] for i in range(WINDOW)])
+    lower, diagonal = factor_ldl(gram)
+    u = [forward_substitute(lower, x[i]) for i in range(WINDOW)]
+    if learning_based:
+        twice = residual_weights(u, diagonal)
+        v = [[dot(twice[a], u[i]) for a in range(columns)] for i in range(WINDOW)]
+    else:
+        v = [[value / pivot for value, pivot in zip(u[i], diagonal, strict=True)] for i in range(WINDOW)]
+    return 0.0 if learning_based else 1 / WINDOW, u, v
+
+
+def window_block(image: Tensor, eps: float, learning_based: bool) -> Callable[[int, int], Tensor]:
+    """The entries (p, q) of the blocks of all windows of an image ``(N, D, H, W)``, maps ``(N, H - 2, W - 2)``."""
+    constant, u, v = window_factors(image, eps, learning_based)
+    return lambda p, q: (1.0 if p == q else 0.0) - constant - dot(v[p], u[q])
 
 
 def closed_form_penalty(mean: list[Tensor], eps: float) -> Matrix:

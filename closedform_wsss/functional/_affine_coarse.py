@@ -14,13 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from scipy.sparse.linalg import splu
 from torch import Tensor
 
-# A direct solver is quick up to about here; larger images get larger cells. On the CPU it is sparse; on other devices,
-# where nothing sparse solves triangles quickly, it is dense: two products with a matrix of 0.5 GB.
-MAX_UNKNOWNS = 16_000
-MAX_UNKNOWNS_DENSE = 8192
+from closedform_wsss.functional._direct import MOST_UNKNOWNS, MOST_UNKNOWNS_DENSE, direct_solver
+
 SMALLEST_CELL = 6
 DAMPING = 1.5  # below 2, see two_level
 RIDGE = 1e-9  # relative, against rounding
@@ -28,7 +25,7 @@ RIDGE = 1e-9  # relative, against rounding
 Product = Callable[[Tensor], Tensor]
 
 
-def cell_side(pixels: int, channels: int, reach: int, most: int = MAX_UNKNOWNS) -> int:
+def cell_side(pixels: int, channels: int, reach: int, most: int = MOST_UNKNOWNS) -> int:
     """Pixels of a cell's side: even, and so large that the operator couples cells by their neighbouring halves only."""
     side = max(SMALLEST_CELL, 2 * reach, (pixels * (channels + 1) / most) ** 0.5)
     return 2 * int(np.ceil(side / 2))
@@ -49,7 +46,7 @@ class AffineCoarseSpace:
     def __init__(self, image: Tensor, product: Product, reach: int, held: Tensor, *, dense: bool | None = None) -> None:
         _, d, h, w = image.shape
         dense = image.device.type != "cpu" if dense is None else dense
-        most = MAX_UNKNOWNS_DENSE if dense else MAX_UNKNOWNS
+        most = MOST_UNKNOWNS_DENSE if dense else MOST_UNKNOWNS
         self.side = cell_side(int((~held).sum((1, 2, 3)).max()), d, reach, most)
         self.cells = (-(-h // self.side), -(-w // self.side))
         self.size, self.dtype = (h, w), image.dtype
@@ -66,7 +63,7 @@ class AffineCoarseSpace:
         for matrix, active in zip(self._matrices(basis, product), self.active, strict=True):
             chosen = active.cpu().numpy()
             part = _regular(matrix[chosen][:, chosen])
-            self.solvers.append(_dense_solver(part, image.device) if dense else _sparse_solver(part))
+            self.solvers.append(direct_solver(part, image.device, dense))
         self.basis = basis.to(image.dtype)
 
     def _sum(self, maps: Tensor, side: int) -> Tensor:
@@ -149,29 +146,6 @@ def _regular(matrix: sp.csc_array) -> sp.csc_array:
     diagonal = matrix.diagonal()
     floor = 1e-12 * max(diagonal.max(initial=0.0), 1e-300)
     return (matrix + sp.diags_array(np.where(diagonal <= floor, 1.0, RIDGE * diagonal))).tocsc()
-
-
-def _sparse_solver(matrix: sp.csc_array) -> Product:
-    """Right-hand sides ``(C, unknowns)`` -> solutions, on the host."""
-    if matrix.shape[0] == 0:
-        return lambda right: right
-    factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
-    return lambda right: torch.from_numpy(factors.solve(right.numpy().T).T)
-
-
-def _dense_solver(matrix: sp.csc_array, device: torch.device) -> Product:
-    """The same on any device: with A = F F^T the solution is W^T W b, W = F^-1.
-
-    Two products, where a substitution would be a chain of thousands of small steps. In float64, which no setting of
-    torch turns into TF32.
-    """
-    entries = matrix.tocoo()
-    places = torch.from_numpy(np.stack([entries.row, entries.col])).to(device)
-    values = torch.from_numpy(entries.data).to(device)
-    full = torch.sparse_coo_tensor(places, values, matrix.shape, check_invariants=False).to_dense()
-    identity = torch.eye(matrix.shape[0], dtype=full.dtype, device=device)
-    inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(full), identity, upper=False)
-    return lambda right: (right @ inverse.T) @ inverse
 
 
 def two_level(coarse: AffineCoarseSpace, product: Product, bound: Tensor) -> Product:

@@ -11,16 +11,75 @@ from torch import Tensor
 # Iterations between two looks at the solution: at least so many, and this share of those done.
 LOOK_EVERY = 5
 LOOK_SHARE = 8
+# The least and the most that an error is believed to shrink by from look to look.
+BEST_RATE, WORST_RATE = 0.5, 0.98
 
 
 @dataclass
 class PCGResult:
-    """x ``(N, C, H, W)``; iterations; for each (n, c) the estimated largest error in x and whether it is below tol."""
+    """x; iterations; for each image and class, ``(N, C)``, the estimated largest error in x, whether it is below tol,
+    and the norm of the residual, relative to that of b."""
 
     x: Tensor
     iterations: int
     error: Tensor
     converged: Tensor
+    residual: Tensor
+
+
+class Judge:
+    """Says when a solve is done.
+
+    The residual is a bad judge: A is so ill-conditioned that a relative residual of 1e-7 leaves errors of 0.1 in x.
+    So x itself is looked at now and then: if it moved by at most d' over one span of iterations and by d over the next,
+    it converges at a rate rho = d / d' a span, and what is still to come is about d rho / (1 - rho); rho is held within
+    bounds against lucky and unlucky spans. A system is done when that is below ``tol`` twice running.
+
+    Attributes:
+        error: ``(N, C)``, the estimate.
+        done: ``(N, C)`` bool.
+        next_look: The iteration at which to look again.
+    """
+
+    def __init__(self, n: int, classes: int, tol: float, device: torch.device) -> None:
+        self.tol, self.next_look = tol, LOOK_EVERY
+        self.error = torch.full((n, classes), torch.inf, dtype=torch.float64, device=device)
+        self.moved = torch.full_like(self.error, torch.inf)
+        self.done = torch.zeros_like(self.error, dtype=torch.bool)
+        self.near = torch.zeros_like(self.done)  # below the tolerance at the last look
+
+    def start(self, solved: Tensor) -> bool:
+        """Given the systems ``(N, C)`` that the start solves: are these all?"""
+        self.error[solved] = 0
+        self.done |= solved
+        self.near |= solved
+        return bool(self.done.all())
+
+    def look(self, iterations: int, moved: Tensor, classes: Tensor | None = None) -> tuple[bool, bool]:
+        """Given how far these classes of x have moved since the last look, ``(N, classes)``: is all sound, and done?
+
+        If not sound, if x is not finite, nothing is done.
+        """
+        self.next_look = iterations + max(LOOK_EVERY, iterations // LOOK_SHARE)
+        at = slice(None) if classes is None else classes
+        before = self.moved[:, at]
+        rate = (moved / before.clamp_min(1e-300)).clamp(BEST_RATE, WORST_RATE)
+        estimate = torch.where(before.isinf(), torch.inf, moved * rate / (1 - rate))
+        error = torch.where(self.done[:, at], self.error[:, at], estimate)
+        below = error <= self.tol
+        self.error[:, at], self.moved[:, at] = error, moved
+        self.done[:, at] |= self.near[:, at] & below
+        self.near[:, at] = below
+        # The only wait for the device.
+        sound, finished = torch.stack([moved.isfinite().all(), self.done.all()]).tolist()
+        if not sound:
+            self.error.fill_(torch.inf)
+            self.done.fill_(False)
+        return sound, finished
+
+    def worst(self) -> float:
+        """The largest error."""
+        return float(self.error.max())
 
 
 def pcg(
@@ -33,13 +92,7 @@ def pcg(
     max_iter: int,
     callback: Callable[[int, float], None] | None,
 ) -> PCGResult:
-    """Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x.
-
-    The residual is a bad judge: A is so ill-conditioned that a relative residual of 1e-7 leaves errors of 0.1 in x.
-    So x itself is looked at now and then: if it moved by at most d' over one span of iterations and by d over the next,
-    it converges at a rate rho = d / d' a span, and what is still to come is about d rho / (1 - rho); rho is held within
-    [0.75, 0.98] against lucky and unlucky spans. A system is done when that is below ``tol`` twice running.
-    """
+    """Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x."""
 
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return torch.linalg.vecdot(u.flatten(2), v.flatten(2)).double()[:, :, None, None]
@@ -49,38 +102,30 @@ def pcg(
     z = precondition(r)
     p = z
     rz = dot(r, z)
-    error = torch.full(b.shape[:2], torch.inf, dtype=torch.float64, device=b.device)
-    error[(r == 0).flatten(2).all(2)] = 0
-    near = error <= tol  # below the tolerance at the last look
-    done = near.clone()
-    before, moved, next_look = x, torch.full_like(error, torch.inf), LOOK_EVERY
-    iterations = 0 if bool(done.all()) else 1
-    while 0 < iterations <= max_iter:
+    judge = Judge(b.shape[0], b.shape[1], tol, b.device)
+    finished = judge.start((r == 0).flatten(2).all(2))
+    before = x
+    iterations = 0
+    while not finished and iterations < max_iter:
+        iterations += 1
         q = product(p)
         curvature = dot(p, q)
         # A system that is done, or has no direction left, stands still.
-        step = torch.where(done[:, :, None, None] | (curvature <= tiny), 0, rz / curvature.clamp_min(tiny))
+        step = torch.where(judge.done[:, :, None, None] | (curvature <= tiny), 0, rz / curvature.clamp_min(tiny))
         x = torch.addcmul(x, step.to(x.dtype), p)
         r = torch.addcmul(r, -step.to(x.dtype), q)
+        if iterations == judge.next_look:
+            sound, finished = judge.look(iterations, (x - before).abs().amax((2, 3)).double())
+            if not sound:
+                x = before
+                break
+            before = x
+            if callback is not None:
+                callback(iterations, judge.worst())
+            if finished:
+                break
         z = precondition(r)
         rz, rz_before = dot(r, z), rz
         p = torch.addcmul(z, (rz / rz_before.clamp_min(tiny)).to(x.dtype), p)
-        if iterations == next_look:
-            next_look += max(LOOK_EVERY, iterations // LOOK_SHARE)
-            moved, moved_before = (x - before).abs().amax((2, 3)).double(), moved
-            rate = (moved / moved_before.clamp_min(1e-300)).clamp(0.75, 0.98)
-            estimate = torch.where(moved_before.isinf(), torch.inf, moved * rate / (1 - rate))
-            error = torch.where(done, error, estimate)
-            below = error <= tol
-            done, near = done | (near & below), below
-            # The only wait for the device.
-            finite, finished = torch.stack([moved.isfinite().all(), done.all()]).tolist()
-            if not finite:  # diverged: give the last good x, and say that it is none
-                return PCGResult(before, iterations, torch.full_like(error, torch.inf), torch.zeros_like(done))
-            before = x
-            if callback is not None:
-                callback(iterations, float(error.max()))
-            if finished:
-                break
-        iterations += 1
-    return PCGResult(x, min(iterations, max_iter), error, done)
+    residual = (dot(r, r) / dot(b, b).clamp_min(tiny)).sqrt()[:, :, 0, 0]
+    return PCGResult(x, iterations, judge.error, judge.done, residual)

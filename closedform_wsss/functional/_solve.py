@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +18,12 @@ from closedform_wsss._checks import (
     check_target,
     reads_values,
 )
+from closedform_wsss._stencil import StencilOperator
 from closedform_wsss.functional._affine_coarse import AffineCoarseSpace, two_level
+from closedform_wsss.functional._local_basis import MOST_CHANNELS
 from closedform_wsss.functional._pcg import PCGResult, pcg
+from closedform_wsss.functional._tile_solver import TileSolver
+from closedform_wsss.functional._tiles import SIDE, Tiles, unsettled
 from closedform_wsss.laplacian import MattingLaplacian
 
 WHERE = "solve_matting"
@@ -39,11 +44,14 @@ class SolveInfo:
         iterations: Preconditioned conjugate-gradient iterations.
         error: Estimated largest error of alpha, over all images and classes.
         converged: Whether every image and class got below ``tol``.
+        residual: Largest norm of b - (L + D) alpha, relative to that of b = D s, over all images and classes. A poor
+            measure of alpha's error.
     """
 
     iterations: int
     error: float
     converged: bool
+    residual: float
 
 
 @torch.no_grad()
@@ -80,28 +88,22 @@ def solve(
         check_finite(WHERE, "initial", initial)
         initial = initial.to(laplacian.dtype)
 
-    def run(values: Tensor, start: Tensor) -> PCGResult:
-        return pcg(
-            lambda v: laplacian.product(v, trusted),
-            preconditioner(laplacian, trusted) if values.numel() else lambda r: r,
-            trusted[:, None] * values,
-            start,
-            tol=tol,
-            max_iter=max_iter,
-            callback=callback,
-        )
-
+    options = {"tol": tol, "max_iter": max_iter, "callback": callback}
     if soft:
+        system = _System(laplacian, trusted, None, options)
         values = target.to(laplacian.dtype)
-        result = run(values, values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial)
+        result = system.solve(
+            values, values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial
+        )
         alpha = result.x
     else:
-        one_free = laplacian.kind == "closed_form"
-        alpha, result = _solve_marks(run, target, num_classes, ignore_index, initial, laplacian.dtype, one_free)
+        marks = torch.where(target == ignore_index, -1, target.int())
+        alpha, result = _solve_marks(_System(laplacian, trusted, marks, options), marks, num_classes, initial)
     info = SolveInfo(
         iterations=result.iterations,
         error=float(result.error.max()) if result.error.numel() else 0.0,
         converged=bool(result.converged.all()),
+        residual=float(result.residual.max()) if result.residual.numel() else 0.0,
     )
     if not info.converged:
         warnings.warn(
@@ -113,16 +115,20 @@ def solve(
     return (alpha, info) if return_info else alpha
 
 
+def _held_everywhere(trusted: Tensor) -> bool:
+    return bool((trusted >= HELD_EVERYWHERE).all())
+
+
 def preconditioner(laplacian: MattingLaplacian, trusted: Tensor) -> Callable[[Tensor], Tensor]:
     """An approximate inverse of L + D, D = ``trusted`` ``(N, H, W)``.
 
     A system that is held everywhere is so well conditioned that the diagonal alone does, with no set-up. Otherwise the
     colour-affine coarse space.
     """
-    if bool((trusted >= HELD_EVERYWHERE).all()):
+    if _held_everywhere(trusted):
         inverse = 1 / (laplacian.diagonal() + trusted[:, None])
         return lambda r: inverse * r
-    exact = MattingLaplacian(laplacian.image.double(), kind=laplacian.kind, eps=laplacian.eps, radius=laplacian.radius)
+    exact = laplacian.to_float64()
     coarse = AffineCoarseSpace(
         laplacian.image,
         lambda v: exact.product(v, trusted.double()),
@@ -133,38 +139,79 @@ def preconditioner(laplacian: MattingLaplacian, trusted: Tensor) -> Callable[[Te
     return two_level(coarse, lambda v: laplacian.product(v, trusted), bound)
 
 
-def _solve_marks(
-    run: Callable[[Tensor, Tensor], PCGResult],
-    target: Tensor,
-    num_classes: int,
-    ignore_index: int,
-    initial: Tensor | None,
-    dtype: torch.dtype,
-    one_free: bool,
-) -> tuple[Tensor, PCGResult]:
+class _System:
+    """(L + D) alpha = D s, solved on the tiles that need it where L is a stencil, else on the whole images."""
+
+    def __init__(
+        self, laplacian: MattingLaplacian, trusted: Tensor, marks: Tensor | None, options: dict[str, Any]
+    ) -> None:
+        """trusted: D ``(N, H, W)``; marks ``(N, H, W)``, -1 for none, if s is 1 and 0 only."""
+        self.solver: TileSolver | None = None
+        self.dtype = laplacian.dtype
+        tiled = isinstance(laplacian._operator, StencilOperator) and laplacian.image.shape[1] <= MOST_CHANNELS
+        if tiled and trusted.numel() and not _held_everywhere(trusted):
+            if laplacian.kind == "learning_based":
+                # Its energies are squares of the closed form's: what hardly costs anything is lost in float32.
+                laplacian = laplacian.to_float64()
+                trusted = trusted.double()
+            self.solver = TileSolver(laplacian, trusted, _tiles(trusted, marks, options["tol"]))
+        self.laplacian, self.trusted, self.options = laplacian, trusted, options
+
+    def solve(self, values: Tensor, start: Tensor) -> PCGResult:
+        """s and a start, ``(N, C, H, W)``."""
+        right = self.trusted[:, None] * values
+        if self.solver is None:
+            return pcg(
+                lambda v: self.laplacian.product(v, self.trusted),
+                preconditioner(self.laplacian, self.trusted) if values.numel() else lambda r: r,
+                right,
+                start.contiguous(),
+                **self.options,
+            )
+        tiles = self.solver.tiles
+        b = tiles.gather(right)
+        if not tiles.everywhere:  # what the settled pixels around the tiles hold them to
+            settled = tiles.scatter(torch.zeros_like(b), values.to(b.dtype))
+            b -= tiles.gather(self.laplacian @ settled)
+        result = self.solver.solve(b, tiles.gather(start), **self.options)
+        result.x = tiles.scatter(result.x.to(values.dtype), values)
+        return result
+
+
+def _tiles(trusted: Tensor, marks: Tensor | None, tol: float) -> Tiles:
+    """The tiles that have something to find; with soft values all."""
+    n, h, w = trusted.shape
+    if marks is None:
+        return Tiles(torch.ones(n, -(-h // SIDE), -(-w // SIDE), dtype=torch.bool, device=trusted.device), h, w)
+    held = (marks >= 0) & (trusted > 0)
+    return Tiles(unsettled(torch.where(held, marks, -1), float(trusted[held].min()), min(tol, 1.0) / 10), h, w)
+
+
+def _solve_marks(system: _System, marks: Tensor, num_classes: int, initial: Tensor | None) -> tuple[Tensor, PCGResult]:
     """Solve for the classes that an image is marked with; those without marks are 0.
 
-    ``one_free``: L 1 = 0, hence (L + D) 1 = D 1, and the mattes add up to 1: of each image's classes in order of their
-    marks the first is what the others leave.
+    If L 1 = 0, then (L + D) 1 = D 1, and the mattes add up to 1: of each image's classes in order of their marks the
+    first is what the others leave.
     """
-    n, h, w = target.shape
-    label = torch.where(target == ignore_index, num_classes, target).long().flatten(1)
-    marks = torch.zeros(n, num_classes + 1, dtype=torch.long, device=target.device)
-    marks = marks.scatter_add_(1, label, torch.ones_like(label))[:, :num_classes]
-    order = marks.argsort(dim=1, descending=True, stable=True)
-    first = 1 if one_free else 0
-    solved = order[:, first : int((marks > 0).sum(1).max()) if n else first]
+    n, h, w = marks.shape
+    dtype = system.dtype
+    first = 1 if system.laplacian.kind == "closed_form" else 0
+    label = torch.where(marks < 0, num_classes, marks).long().flatten(1)
+    count = torch.zeros(n, num_classes + 1, dtype=torch.long, device=marks.device)
+    count = count.scatter_add_(1, label, torch.ones_like(label))[:, :num_classes]
+    order = count.argsort(dim=1, descending=True, stable=True)
+    solved = order[:, first : int((count > 0).sum(1).max()) if n else first]
     at = solved[:, :, None, None].expand(-1, -1, h, w)
-    values = (target[:, None] == at).to(dtype)
+    values = (marks[:, None] == at).to(dtype)
     if initial is None:
-        share = marks.gather(1, solved).to(dtype) / marks.sum(1, keepdim=True)
-        start = share[:, :, None, None].expand_as(values)
+        share = (count.gather(1, solved).to(dtype) / count.sum(1, keepdim=True))[:, :, None, None]
+        start = torch.where(marks[:, None] < 0, share, values)
     else:
         start = initial.gather(1, at)
-    result = run(values, start.contiguous())
+    result = system.solve(values, start)
     alpha = values.new_zeros(n, num_classes, h, w)
     alpha.scatter_(1, at, result.x)
-    if one_free:
+    if first:
         alpha.scatter_(1, order[:, :1, None, None].expand(n, 1, h, w), 1 - result.x.sum(1, keepdim=True))
     return alpha, result
 

@@ -20,6 +20,26 @@
                     const T* weight /* (N, C) */, double confidence, int64_t ignore_index, bool residual,            \
                     double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,                             \
                     T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, int threads);            \
+  /* On tiles (common/tile_layout.h): y = (L + diagonal) x, diagonal 0 if null. */                                   \
+  void tile_product(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,     \
+                    const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */,                    \
+                    T* y /* (M, C, 16, 16) */, int64_t M, int C, int H, int W, int threads);                         \
+  /* A step of relaxation: y = x + weight (b - (L + diagonal) x). */                                                 \
+  void tile_relax(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,       \
+                  const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */,                      \
+                  const T* b /* (M, C, 16, 16) */, const T* weight /* (M, 16, 16) */, T* y /* (M, C, 16, 16) */,     \
+                  int64_t M, int C, int H, int W, int threads);                                                      \
+  /* From pixels to the functions of a coarse space, z = P^T x, and back, y = x + P z. */                            \
+  void tile_restrict(const T* basis /* (F, 16, 16) */, const int32_t* starts /* (M + 1) */,                          \
+                     const T* x /* (M, C, 16, 16) */, T* z /* (F, C) */, int64_t M, int C, int threads);             \
+  void tile_prolong(const T* basis /* (F, 16, 16) */, const int32_t* starts /* (M + 1) */, const T* z /* (F, C) */,  \
+                    const T* x /* (M, C, 16, 16) */, T* y /* (M, C, 16, 16) */, int64_t M, int C, int threads);      \
+  /* The energies x^T L x of functions in a tile and across its seams; see cpu/tile_energy.cpp. */                   \
+  void tile_energy(const T* image /* (N, D, H, W) */, const T* basis /* (B, D + 1, 16, 16) */,                       \
+                   const int32_t* owners /* (M, 3) */, const int32_t* members /* (M, 4) */,                          \
+                   double* inside /* (M, 16 K, 16 K) or null */, double* right /* (M, 8 K, 8 K) or null */,          \
+                   double* below /* (M, 8 K, 8 K) or null */, double* corner /* (M, 4 K, 4 K) or null */, int64_t M, \
+                   int D, int H, int W, double eps, bool learning_based, int threads);                               \
   /* Pixels to superpixels: sums, not means. */                                                                      \
   void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */,                                 \
                        T* shares /* (N, h w, 9, C) */, T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W,      \
@@ -43,11 +63,17 @@
   void asam_step(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */, int64_t N,  \
                  int C, int h, int w, bool transposed, int threads);
 
+// tile_product of a stencil in float and x in double.
+#define CFW_DECLARE_MIXED                                                                                             \
+  void tile_product(const float* stencil, const int32_t* tiles, const int32_t* neighbours, const double* diagonal,    \
+                    const double* x, double* y, int64_t M, int C, int H, int W, int threads);
+
 namespace cfw {
 #define CFW_DECLARE_LEVEL(level)  \
   namespace level {               \
   CFW_DECLARE_KERNELS(float)      \
   CFW_DECLARE_KERNELS(double)     \
+  CFW_DECLARE_MIXED               \
   }
 CFW_DECLARE_LEVEL(baseline)
 CFW_DECLARE_LEVEL(avx2)

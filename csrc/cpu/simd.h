@@ -47,6 +47,17 @@ CFW_INLINE Vector<T> load(const T* p) {
   return *reinterpret_cast<const typename Simd<T>::unaligned*>(p);
 }
 
+// Values of a narrower type, widened.
+template <class T, class S>
+CFW_INLINE Vector<T> load_as(const S* p) {
+  if constexpr (sizeof(S) == sizeof(T)) {
+    return load(p);
+  } else {
+    typedef S narrow __attribute__((vector_size(CFW_VECTOR_BYTES / sizeof(T) * sizeof(S)), aligned(alignof(S)), may_alias));
+    return __builtin_convertvector(*reinterpret_cast<const narrow*>(p), Vector<T>);
+  }
+}
+
 template <class T>
 CFW_INLINE void store(T* p, Vector<T> v) {
   *reinterpret_cast<typename Simd<T>::unaligned*>(p) = v;

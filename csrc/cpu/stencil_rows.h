@@ -52,15 +52,14 @@ class Ring {
   std::vector<T> data_;
 };
 
-// y = L x for kClasses neighbouring classes of one row, tile columns [begin, end), a vector at a time.
-// `emit(i, centre, sum)` gets the tile column of the vector, x there and L x there; lanes from `end` on hold zeros or
-// values that belong to other columns.
-template <int kClasses, class T, class Emit>
-CFW_INLINE void stencil_row_of(const T* stencil, int64_t pitch, int y, int x0, Ring<T>& ring, int c, int begin, int end,
-                               const Emit& emit) {
-  const T* x[kRingRows];
-  for (int d = -kReach; d <= kReach; ++d) x[d + kReach] = ring.row(y + d, c);
-  const T *forward[kTaps], *backward[kTaps];
+// y = L x for kClasses neighbouring classes of one row, tile columns [begin, end), a vector at a time. `x` points at column 0
+// of the first class in the five rows from y - 2 on; classes are kClassPitch values apart. The stencil may be narrower than x.
+// `emit(i, class, centre, sum)` gets the tile column of the vector, x there and L x there; lanes from `end` on hold zeros
+// or values that belong to other columns.
+template <int kClasses, int kClassPitch, class S, class T, class Emit>
+CFW_INLINE void stencil_row_of(const S* stencil, int64_t pitch, int y, int x0, const T* const (&x)[kRingRows], int begin,
+                               int end, const Emit& emit) {
+  const S *forward[kTaps], *backward[kTaps];
   for (int k = 0; k < kTaps; ++k) {
     forward[k] = stencil_row(stencil, pitch, y, k) + x0;
     backward[k] = stencil_row(stencil, pitch, y - tap_dy(k), k) + x0 - tap_dx(k);
@@ -70,21 +69,21 @@ CFW_INLINE void stencil_row_of(const T* stencil, int64_t pitch, int y, int x0, R
     constexpr int kSums = kClasses == 1 ? 4 : 2;
     Vector<T> centre[kClasses], sum[kClasses][kSums];
     for (int q = 0; q < kClasses; ++q) {
-      centre[q] = load(x[kReach] + q * kRingWidth + i);
+      centre[q] = load(x[kReach] + q * kClassPitch + i);
       for (int s = 0; s < kSums; ++s) sum[q][s] = Vector<T>{};
     }
 #pragma GCC unroll 12
     for (int k = 0; k < kTaps; ++k) {
-      Vector<T> w = load(forward[k] + i);
+      Vector<T> w = load_as<T>(forward[k] + i);
       CFW_PIN(w);
 #pragma GCC unroll 4
       for (int q = 0; q < kClasses; ++q)
-        sum[q][2 * k % kSums] += w * (load(x[kReach + tap_dy(k)] + q * kRingWidth + i + tap_dx(k)) - centre[q]);
-      w = load(backward[k] + i);
+        sum[q][2 * k % kSums] += w * (load(x[kReach + tap_dy(k)] + q * kClassPitch + i + tap_dx(k)) - centre[q]);
+      w = load_as<T>(backward[k] + i);
       CFW_PIN(w);
 #pragma GCC unroll 4
       for (int q = 0; q < kClasses; ++q)
-        sum[q][(2 * k + 1) % kSums] += w * (load(x[kReach - tap_dy(k)] + q * kRingWidth + i - tap_dx(k)) - centre[q]);
+        sum[q][(2 * k + 1) % kSums] += w * (load(x[kReach - tap_dy(k)] + q * kClassPitch + i - tap_dx(k)) - centre[q]);
     }
     for (int q = 0; q < kClasses; ++q)
       for (int s = 1; s < kSums; ++s) sum[q][0] += sum[q][s];
@@ -100,9 +99,14 @@ CFW_INLINE void stencil_row_all(const T* stencil, int64_t pitch, int y, int x0, 
   auto block = [&](int i, int q, Vector<T> centre, Vector<T> sum) __attribute__((always_inline)) {
     emit(i, c + q, centre, sum);
   };
-  for (; c + 4 <= classes; c += 4) stencil_row_of<4>(stencil, pitch, y, x0, ring, c, begin, end, block);
-  for (; c + 2 <= classes; c += 2) stencil_row_of<2>(stencil, pitch, y, x0, ring, c, begin, end, block);
-  for (; c < classes; ++c) stencil_row_of<1>(stencil, pitch, y, x0, ring, c, begin, end, block);
+  const T* x[kRingRows];
+  auto at_class = [&]() -> const T* const (&)[kRingRows] {
+    for (int d = -kReach; d <= kReach; ++d) x[d + kReach] = ring.row(y + d, c);
+    return x;
+  };
+  for (; c + 4 <= classes; c += 4) stencil_row_of<4, kRingWidth>(stencil, pitch, y, x0, at_class(), begin, end, block);
+  for (; c + 2 <= classes; c += 2) stencil_row_of<2, kRingWidth>(stencil, pitch, y, x0, at_class(), begin, end, block);
+  for (; c < classes; ++c) stencil_row_of<1, kRingWidth>(stencil, pitch, y, x0, at_class(), begin, end, block);
 }
 
 // The tiles of N images: enough to keep threads busy, the same whatever their number.

@@ -40,6 +40,10 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND_CUDA(matting_stencil);
   CFW_BIND_CUDA(matting_product);
   CFW_BIND_CUDA(matting_loss);
+  CFW_BIND_CUDA(tile_product);
+  CFW_BIND_CUDA(tile_relax);
+  CFW_BIND_CUDA(tile_restrict);
+  CFW_BIND_CUDA(tile_prolong);
   CFW_BIND_CUDA(superpixel_pool);
   CFW_BIND_CUDA(superpixel_unpool);
   CFW_BIND_CUDA(superpixel_dot);

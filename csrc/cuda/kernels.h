@@ -22,6 +22,25 @@ void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, c
                   double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,
                   T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, Queue queue);
 
+template <class T>
+void tile_product(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,
+                  const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */, T* y /* (M, C, 16, 16) */,
+                  int64_t M, int C, int H, int W, Queue queue);
+
+template <class T>
+void tile_relax(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,
+                const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */,
+                const T* b /* (M, C, 16, 16) */, const T* weight /* (M, 16, 16) */, T* y /* (M, C, 16, 16) */, int64_t M,
+                int C, int H, int W, Queue queue);
+
+template <class T>
+void tile_restrict(const T* basis /* (F, 16, 16) */, const int32_t* starts /* (M + 1) */,
+                   const T* x /* (M, C, 16, 16) */, T* z /* (F, C) */, int64_t M, int C, Queue queue);
+
+template <class T>
+void tile_prolong(const T* basis /* (F, 16, 16) */, const int32_t* starts /* (M + 1) */, const T* z /* (F, C) */,
+                  const T* x /* (M, C, 16, 16) */, T* y /* (M, C, 16, 16) */, int64_t M, int C, Queue queue);
+
 template <class T, class X = T>
 void superpixel_pool(const X* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* shares /* (N, h w, 9, C) */,
                      T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, int S, Queue queue);

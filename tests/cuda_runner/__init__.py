@@ -95,7 +95,8 @@ def load(module: Path) -> ModuleType:
 
 
 class Kernels:
-    """Takes the place of the compiled extension: CPU tensors go to the CUDA kernels, those of a GPU there as ever."""
+    """Takes the place of the compiled extension: CPU tensors go to the CUDA kernels, if there are any, those of a GPU
+    there as ever."""
 
     def __init__(self, runner: ModuleType, extension: ModuleType) -> None:
         self.runner, self.extension = runner, extension
@@ -103,7 +104,7 @@ class Kernels:
 
     def __getattr__(self, name: str) -> Any:
         kernel, _, suffix = name.rpartition("_")
-        if kernel.endswith("_cuda"):
+        if kernel.endswith("_cuda") or not hasattr(self.runner, f"{kernel}_cuda_{suffix}"):
             return getattr(self.extension, name)
 
         def call(*arguments: Any) -> None:

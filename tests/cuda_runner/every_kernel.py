@@ -20,6 +20,9 @@ from torch import Tensor
 
 from closedform_wsss import _C, _ops, _reference
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import tiles
+
 EPS, CELL = 1e-4, 5
 # Below a tile or a cell in one direction, a pixel more than one, several and a rest.
 SIZES = ((3, 3), (17, 33), (3, 70), (41, 5), (34, 65))
@@ -60,6 +63,15 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
             for with_gradient in (False, True):
                 yield stencil, None, x, target, weight, 100.0, 255, residual, with_gradient
                 yield stencil, row_sums, x, target, weight, 100.0, 255, residual, with_gradient
+    elif name in ("tile_product", "tile_relax"):
+        with torch.device(x.device):
+            stencil, *which, diagonal, x, b, weight = tiles.stencil_problem(size, classes, x.dtype, n)
+        for d in (None, diagonal):
+            yield stencil, *which, d, x, *((b, weight) if name == "tile_relax" else ()), x, *size
+    elif name in ("tile_restrict", "tile_prolong"):
+        with torch.device(x.device):
+            basis, starts, z, x = tiles.function_problem(n * classes, classes, x.dtype)
+        yield (basis, starts, x, z) if name == "tile_restrict" else (basis, starts, z, x, x)
     elif name == "superpixel_pool":
         yield x, _q(n, size, **options), CELL
     elif name == "superpixel_unpool":
@@ -78,7 +90,8 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
 
 def error(name: str, arguments: Arguments) -> float:
     """Largest difference between kernel and twin, relative to the largest value."""
-    ours, twins = getattr(_ops, name)(*arguments), getattr(_reference, name)(*arguments)
+    op = getattr(_ops, name)
+    ours, twins = (tiles.outcome(run, op, arguments) for run in (op, getattr(_reference, name)))
     pairs = zip(ours, twins, strict=True) if isinstance(ours, tuple) else [(ours, twins)]
     worst = 0.0
     for own, twin in pairs:
@@ -115,7 +128,6 @@ def main() -> int:
     torch.manual_seed(0)
     with contextlib.ExitStack() as stack:
         if args.device == "cpu":
-            sys.path.insert(0, str(Path(__file__).parents[1]))
             import cuda_runner
 
             kernels: Any = cuda_runner.load(args.runner or cuda_runner.build())

@@ -1,0 +1,13 @@
+"""y = x + P z on tiles; the twin of ``csrc/cpu/tile_prolong.cpp``."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from closedform_wsss._reference.tile_layout import tile_of_functions
+
+
+def tile_prolong(basis: Tensor, starts: Tensor, z: Tensor, x: Tensor, y: Tensor) -> None:
+    """Write x ``(M, C, 16, 16)`` plus z ``(F, C)`` times the functions, basis ``(F, 16, 16)``, into y; y may be x."""
+    y.copy_(x)
+    y.index_add_(0, tile_of_functions(starts, len(basis)), basis[:, None] * z[:, :, None, None])

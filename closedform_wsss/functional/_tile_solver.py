@@ -1,0 +1,145 @@
+"""(L + D) x = b on the tiles of a batch of images: conjugate gradients, preconditioned by multigrid.
+
+On the pixels two steps of relaxation, below them the levels of _coarse_levels. Vectors and the preconditioner are in
+the image's precision, which for float32 would end at errors of 1e-2 on hard images: L is so ill-conditioned that
+rounding in the residual, carried on from iteration to iteration, becomes visible in x. So x is summed up in float64,
+and the residual is taken anew from it whenever x is looked at (van der Vorst & Ye, SIAM J. Sci. Comput. 2000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from closedform_wsss import _ops
+from closedform_wsss._stencil import StencilOperator
+from closedform_wsss.functional._coarse_levels import CoarseLevels
+from closedform_wsss.functional._local_basis import local_basis
+from closedform_wsss.functional._pcg import Judge, PCGResult
+from closedform_wsss.functional._tiles import TileOperator, Tiles
+from closedform_wsss.laplacian import MattingLaplacian
+
+# Damped Jacobi steps that leave least of the eigenvalues from 0.12 to 1 times the bound: roots of a Chebyshev
+# polynomial.
+STEPS = (1.148, 4.018)
+# Classes that are done are left out once they are this share of those at work.
+DONE_SHARE = 0.25
+
+
+class TileSolver:
+    """The system of some tiles, with its preconditioner."""
+
+    def __init__(self, laplacian: MattingLaplacian, trusted: Tensor, tiles: Tiles) -> None:
+        """trusted: D, ``(N, H, W)``."""
+        of_image = laplacian._operator
+        assert isinstance(of_image, StencilOperator)
+        self.tiles = tiles
+        self.operator = TileOperator(tiles, of_image.stencil, of_image.row_sums, trusted)
+        windows = laplacian.windows_per_pixel().expand(trusted.shape[0], -1, -1, -1)
+        bound = tiles.gather(windows + trusted[:, None])[:, 0]
+        inside = bound > 0
+        self.weights = [torch.where(inside, step / bound, 0) for step in STEPS]
+        held = trusted[:, None] > laplacian.diagonal()
+        free = (tiles.gather((~held).to(trusted.dtype))[:, 0] > 0) & inside
+        local = local_basis(
+            laplacian.image,
+            tiles,
+            free,
+            tiles.gather(trusted[:, None])[:, 0],
+            laplacian.eps,
+            laplacian.kind == "learning_based",
+        )
+        self.functions, self.starts = local.functions, local.starts
+        self.coarse = CoarseLevels(local, tiles)
+
+    def precondition(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
+        """z about (L + D)^-1 r; both buffers are used, the first returned holds z."""
+        first, *others = self.weights
+        torch.mul(first[:, None], r, out=z)
+        for weight in others:
+            self.operator.relax(z, r, weight, scratch)
+            z, scratch = scratch, z
+        self.operator.product(z, scratch)
+        torch.sub(r, scratch, out=scratch)
+        coarse = self.restrict(scratch)
+        if len(coarse):
+            self.prolong(self.coarse.correct(coarse.double()), z)
+        for weight in self.weights[::-1]:
+            self.operator.relax(z, r, weight, scratch)
+            z, scratch = scratch, z
+        return z, scratch
+
+    def restrict(self, x: Tensor) -> Tensor:
+        """P^T x, ``(F, C)``."""
+        z = x.new_empty(len(self.functions), x.shape[1])
+        _ops.tile_restrict(self.functions, self.starts, x, z)
+        return z
+
+    def prolong(self, z: Tensor, x: Tensor) -> None:
+        """x += P z."""
+        _ops.tile_prolong(self.functions, self.starts, z.to(x.dtype).contiguous(), x, x)
+
+    def solve(
+        self, b: Tensor, x: Tensor, *, tol: float, max_iter: int, callback: Callable[[int, float], None] | None
+    ) -> PCGResult:
+        """b ``(M, C, 16, 16)``, x the start; :class:`PCGResult` of x in float64."""
+        tiles, dtype = self.tiles, b.dtype
+        tiny = torch.finfo(dtype).tiny
+
+        def dot(u: Tensor, v: Tensor) -> Tensor:
+            return tiles.sum_images(torch.linalg.vecdot(u.flatten(2), v.flatten(2)).double())
+
+        def residual(b: Tensor, x: Tensor, scratch: Tensor) -> Tensor:
+            self.operator.product(x, scratch)
+            return torch.sub(b, scratch, out=scratch).to(dtype)
+
+        def largest(x: Tensor) -> Tensor:
+            return tiles.max_images(x.abs().amax((2, 3)).double())
+
+        result = x.double()
+        at_work = torch.arange(b.shape[1], device=b.device)  # classes
+        judge = Judge(tiles.shape[0], b.shape[1], tol, b.device)
+        size = dot(b, b).sqrt().clamp_min(tiny)
+        total = result.clone()
+        wide = torch.empty_like(total)
+        r = residual(b, total, wide)
+        finished = judge.start(dot(r, r) == 0)
+        z, scratch = self.precondition(r, torch.empty_like(r), torch.empty_like(r))
+        p, q, step = z.clone(), torch.empty_like(z), torch.zeros_like(z)  # step: what x has moved since the last look
+        rz = dot(r, z)
+        iterations = 0
+        while not finished and iterations < max_iter:
+            iterations += 1
+            self.operator.product(p, q)
+            curvature = dot(p, q)
+            # A system that is done, or has no direction left, stands still.
+            still = judge.done[:, at_work] | (curvature <= tiny)
+            length = tiles.of_images(torch.where(still, 0, rz / curvature.clamp_min(tiny)).to(dtype))
+            step.addcmul_(length, p)
+            r.addcmul_(length, q, value=-1)
+            if iterations == judge.next_look or iterations == max_iter:
+                sound, finished = judge.look(iterations, largest(step), at_work)
+                if not sound:
+                    break
+                total += step
+                step.zero_()
+                if callback is not None:
+                    callback(iterations, judge.worst())
+                if finished:
+                    break
+                keep = ~judge.done[:, at_work].all(0)
+                if int(keep.sum()) <= (1 - DONE_SHARE) * len(at_work):
+                    result[:, at_work] = total
+                    at_work = at_work[keep]
+                    total, b, r, p, rz = total[:, keep], b[:, keep], r[:, keep], p[:, keep], rz[:, keep]
+                    z, scratch, q, step, wide = (v[:, : len(at_work)].clone() for v in (z, scratch, q, step, wide))
+                r = residual(b, total, wide)
+            z, scratch = self.precondition(r, z, scratch)
+            rz, rz_before = dot(r, z), rz
+            p.mul_(tiles.of_images((rz / rz_before.clamp_min(tiny)).to(dtype))).add_(z)
+        result[:, at_work] = total
+        left = torch.zeros_like(judge.error)
+        left[:, at_work] = dot(r, r).sqrt() / size[:, at_work]
+        return PCGResult(result, iterations, judge.error, judge.done, left)

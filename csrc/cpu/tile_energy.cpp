@@ -1,0 +1,174 @@
+// The energies x^T L x of functions in tiles: what a coarse space is chosen by, and what its matrix is put together from.
+//
+// L is a sum over windows. A window belongs to the tile above and left of it ("owner") and lies inside that tile, across its
+// seam to the right or below, or on the corner of four tiles; each window is met once. Functions live in cells of 4 x 4
+// pixels, K = D + 1 of them in a cell. With the window's block G = Id - c 11^T - sum_a v_a u_a^T (common/matting_window.h)
+// and phi_i the functions' values at its pixel i,
+//     P^T G P = sum_i phi_i phi_i^T - c s s^T - sum_a w_a t_a^T,   s = sum_i phi_i,  t_a = sum_i u_ia phi_i,  w_a alike of v.
+// In float64, all of it: what is looked for are functions whose energy nearly vanishes.
+#include "cpu/kernels.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/matting_window.h"
+#include "common/tile_layout.h"
+#include "cpu/parallel.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+namespace {
+
+constexpr int kCell = 4, kCellsAcross = kTileSide / kCell;
+constexpr int kWindow = 9;
+constexpr int kMostChannels = 8;  // the solver takes another way for images of more
+// The functions of a cell, four at a time: as many as there are in colour images.
+constexpr int kFour = 4;
+typedef double Four __attribute__((vector_size(kFour * sizeof(double))));
+enum Part { kInside, kRight, kBelow, kCorner, kParts };
+// Cells of a part's matrix.
+constexpr int kCells[kParts] = {kCellsAcross * kCellsAcross, 2 * kCellsAcross, 2 * kCellsAcross, 4};
+
+// Where a cell stands in a part's matrix; cy, cx count from the owner's first cell on.
+inline int place(Part part, int cy, int cx) {
+  switch (part) {
+    case kInside: return cy * kCellsAcross + cx;
+    case kRight: return (cx - kCellsAcross + 1) * kCellsAcross + cy;
+    case kBelow: return (cy - kCellsAcross + 1) * kCellsAcross + cx;
+    default: return (cy - kCellsAcross + 1) * 2 + cx - kCellsAcross + 1;
+  }
+}
+
+// kD: the number of channels where it is known at compile time, else 0.
+template <int kD, class T>
+struct Tile {
+  const T* image;  // (D, H, W) of the owner
+  const T* basis[4];  // (K, 16, 16) of the four tiles, null where there is none
+  double* energy[kParts];
+  int channels, H, W, y0, x0;
+  double eps;
+  bool learning_based;
+
+  // The window of centre (y, x), counted from the owner's first pixel.
+  CFW_INLINE void add_window(Part part, int y, int x) const {
+    const int D = kD > 0 ? kD : channels, K = D + 1, m = learning_based ? D + 1 : D;
+    constexpr int kMost = (kD > 0 ? kD : kMostChannels) + 1;
+    double u[kWindow * kMost], inverse[kMost], gram[kMost * kMost], twice[kMost * kMost], mean[kMost];
+    double* const z = learning_based ? u + 1 : u;
+    for (int i = 0; i < kWindow; ++i) {
+      const int64_t pixel = int64_t(y0 + y - 1 + i / 3) * W + x0 + x - 1 + i % 3;
+      for (int d = 0; d < D; ++d) z[i * m + d] = image[int64_t(d) * H * W + pixel];
+    }
+    centre_window(z, mean, kWindow, D, m);
+    if (learning_based) {
+      for (int i = 0; i < kWindow; ++i) u[i * m] = 1.0;
+      learning_based_penalty(gram, mean, D, eps);
+    } else {
+      closed_form_penalty(gram, D, eps);
+    }
+    whiten_window(u, inverse, kWindow, m, 1.0, gram);
+    if (learning_based) residual_weights(u, inverse, kWindow, m, twice);
+
+    // The window's cells, up to 2 x 2, and the sums over its pixels of each.
+    const int cy = (y - 1) / kCell, cx = (x - 1) / kCell;
+    const int down = (y + 1) / kCell - cy + 1, across = (x + 1) / kCell - cx + 1, cells = down * across;
+    constexpr int kGroups = (kMost + kFour - 1) / kFour;
+    int at[4];
+    Four s[4][kGroups] = {}, t[kMost][4][kGroups] = {}, square[4][kGroups * kFour][kGroups] = {};
+    for (int c = 0; c < cells; ++c) {
+      const int row = cy + c / across, column = cx + c % across;
+      at[c] = place(part, row, column);
+      const T* of = basis[row / kCellsAcross * 2 + column / kCellsAcross];
+      if (!of) continue;
+      const int first_y = std::max(row * kCell, y - 1), last_y = std::min(row * kCell + kCell - 1, y + 1);
+      const int first_x = std::max(column * kCell, x - 1), last_x = std::min(column * kCell + kCell - 1, x + 1);
+      for (int py = first_y; py <= last_y; ++py)
+        for (int px = first_x; px <= last_x; ++px) {
+          const int i = (py - y + 1) * 3 + px - x + 1;
+          const T* value = of + py % kTileSide * kTileSide + px % kTileSide;
+          Four phi[kGroups] = {};
+          for (int k = 0; k < K; ++k) phi[k / kFour][k % kFour] = value[k * kTilePixels];
+          for (int g = 0; g < kGroups; ++g) {
+            s[c][g] += phi[g];
+            for (int k = 0; k < K; ++k) square[c][k][g] += phi[k / kFour][k % kFour] * phi[g];
+            for (int a = 0; a < m; ++a) t[a][c][g] += u[i * m + a] * phi[g];
+          }
+        }
+    }
+
+    const double constant = learning_based ? 0.0 : 1.0 / kWindow;
+    const int size = kCells[part] * K;
+    for (int c = 0; c < cells; ++c)
+      for (int k = 0; k < K; ++k) {
+        const int group = k / kFour, lane = k % kFour;
+        double w[kMost];
+        for (int a = 0; a < m; ++a) {
+          if (learning_based) {
+            w[a] = 0;
+            for (int b = 0; b < m; ++b) w[a] += twice[a * m + b] * t[b][c][group][lane];
+          } else {
+            w[a] = inverse[a] * t[a][c][group][lane];
+          }
+        }
+        const double own = constant * s[c][group][lane];
+        double* row = energy[part] + int64_t(at[c] * K + k) * size;
+        for (int o = 0; o < cells; ++o)
+          for (int g = 0; g < kGroups; ++g) {
+            Four value = -own * s[o][g];
+            if (o == c) value += square[c][k][g];
+            for (int a = 0; a < m; ++a) value -= w[a] * t[a][o][g];
+            double* out = row + at[o] * K + g * kFour;
+            for (int l = 0; l < std::min(kFour, K - g * kFour); ++l) out[l] += value[l];
+          }
+      }
+  }
+
+  void add_windows() const {
+    // Centres of windows that exist.
+    const int last_y = std::min(kTileSide, H - 2 - y0), last_x = std::min(kTileSide, W - 2 - x0);
+    for (int y = 1; y <= last_y; ++y)
+      for (int x = 1; x <= last_x; ++x) {
+        const bool right = x >= kTileSide - 1, below = y >= kTileSide - 1;
+        const Part part = right ? (below ? kCorner : kRight) : below ? kBelow : kInside;
+        if (energy[part]) add_window(part, y, x);
+      }
+  }
+};
+
+template <int kD, class T>
+void add_energies(const T* image, const T* basis, const int32_t* owners, const int32_t* members,
+                  double* const (&energies)[kParts], int64_t M, int D, int H, int W, double eps, bool learning_based,
+                  int threads) {
+  const int K = D + 1;
+  parallel_for(M, threads, [&](int64_t item) {
+    Tile<kD, T> tile;
+    tile.image = image + int64_t(owners[3 * item]) * D * H * W;
+    tile.y0 = owners[3 * item + 1] * kTileSide, tile.x0 = owners[3 * item + 2] * kTileSide;
+    for (int i = 0; i < 4; ++i) {
+      const int64_t member = members[4 * item + i];
+      tile.basis[i] = member < 0 ? nullptr : basis + member * K * kTilePixels;
+    }
+    for (int part = 0; part < kParts; ++part) {
+      const int64_t size = int64_t(kCells[part]) * K;
+      tile.energy[part] = energies[part] ? energies[part] + item * size * size : nullptr;
+    }
+    tile.channels = D, tile.H = H, tile.W = W, tile.eps = eps, tile.learning_based = learning_based;
+    tile.add_windows();
+  });
+}
+
+}  // namespace
+
+#define CFW_TILE_ENERGY(T)                                                                                           \
+  void tile_energy(const T* image, const T* basis, const int32_t* owners, const int32_t* members, double* inside,    \
+                   double* right, double* below, double* corner, int64_t M, int D, int H, int W, double eps,         \
+                   bool learning_based, int threads) {                                                               \
+    double* const energies[kParts] = {inside, right, below, corner};                                                 \
+    const auto add = D == 3 ? add_energies<3, T> : D == 1 ? add_energies<1, T> : add_energies<0, T>;                 \
+    add(image, basis, owners, members, energies, M, D, H, W, eps, learning_based, threads);                          \
+  }
+CFW_TILE_ENERGY(float)
+CFW_TILE_ENERGY(double)
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw

@@ -1,0 +1,34 @@
+// y = (L + diagonal) x on tiles. A stencil in float may meet x in double: then the product is exact to double, which the
+// solver needs now and then for the residual of what it has.
+#include "cpu/kernels.h"
+#include "cpu/tile_rows.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+namespace {
+
+template <class S, class T>
+void product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y,
+             int64_t M, int C, int H, int W, int threads) {
+  for_each_tile(
+      stencil, tiles, neighbours, x, M, C, H, W, threads,
+      [&](int64_t index, int64_t pixel, Vector<T> centre, Vector<T> sum) __attribute__((always_inline)) {
+        if (diagonal) sum += load(diagonal + pixel) * centre;
+        store(y + index, sum);
+      },
+      [&](int64_t index) { std::fill_n(y + index, kTileSide, T(0)); });
+}
+
+}  // namespace
+
+#define CFW_TILE_PRODUCT(S, T)                                                                                         \
+  void tile_product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, \
+                    T* y, int64_t M, int C, int H, int W, int threads) {                                              \
+    product(stencil, tiles, neighbours, diagonal, x, y, M, C, H, W, threads);                                         \
+  }
+CFW_TILE_PRODUCT(float, float)
+CFW_TILE_PRODUCT(double, double)
+CFW_TILE_PRODUCT(float, double)
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw
