@@ -19,7 +19,11 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def _status(field: str) -> int:
@@ -45,6 +49,14 @@ def _start() -> tuple[bool, int]:
 def _maxrss() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def measure(run: Callable[[], T]) -> tuple[T, int, bool]:
+    """What ``run`` returns, the bytes it needed at its worst moment, and whether those are more than a lower bound."""
+    exact, before = _start()
+    kept = run()  # bound to a name: results count as long as the user holds them
+    peak = _status("VmHWM") if exact else _maxrss()
+    return kept, max(peak - before, 0), exact
 
 
 def peak_bytes(job: str, height: int, width: int, threads: int) -> int:
@@ -74,11 +86,8 @@ def _child(job: str, height: int, width: int, threads: int) -> None:
     torch.set_num_threads(threads)
     JOBS[job](16, 16)()
     run = JOBS[job](height, width)
-    exact, before = _start()
-    kept = run()  # bound to a name: results count as long as the user holds them
-    peak = _status("VmHWM") if exact else _maxrss()
-    del kept
-    print(json.dumps({"bytes": max(peak - before, 0), "exact": exact}))
+    _, used, exact = measure(run)
+    print(json.dumps({"bytes": used, "exact": exact}))
 
 
 if __name__ == "__main__":

@@ -42,14 +42,14 @@ def tight_mattes(
     right = confidence * goal
 
     band = scipy.ndimage.binary_dilation(~known, np.ones((3, 3)), iterations=BAND).reshape(-1)
-    soft = _solve(system, right, goal, band)
-    hard = _solve(laplacian.tocsr(), np.zeros_like(right), goal, ~known.reshape(-1))
+    soft = solve_free(system, right, goal, band)
+    hard = solve_free(laplacian.tocsr(), np.zeros_like(right), goal, ~known.reshape(-1))
     residual = float(np.linalg.norm(system @ soft - right) / np.linalg.norm(right))
     shape = marks.shape
     return soft.clip(0, 1).reshape(shape), hard.clip(0, 1).reshape(shape), residual
 
 
-def _solve(
+def solve_free(
     system: scipy.sparse.csr_array, right: Matte, fixed: Matte, free: np.ndarray[Any, np.dtype[np.bool_]]
 ) -> Matte:
     """Solve for the free pixels, the others fixed."""

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 # Iterations between two looks at the solution: at least so many, and this share of those done.
-LOOK_EVERY = 5
-LOOK_SHARE = 8
+LOOK_EVERY = 4
+LOOK_SHARE = 16
 # The least and the most that an error is believed to shrink by from look to look.
-BEST_RATE, WORST_RATE = 0.5, 0.98
+BEST_RATE, WORST_RATE = 0.3, 0.98
 
 
 @dataclass

@@ -24,6 +24,9 @@ from closedform_wsss.laplacian import MattingLaplacian
 # Damped Jacobi steps that leave least of the eigenvalues from 0.12 to 1 times the bound: roots of a Chebyshev
 # polynomial.
 STEPS = (1.148, 4.018)
+# Pixels with marks beyond the usual diagonal of L need no help: of a window's nine values the colours explain four, so that
+# a pixel's nine windows leave 9 x 5/9.
+HELD = 5.0
 # Classes that are done are left out once they are this share of those at work.
 DONE_SHARE = 0.25
 
@@ -41,16 +44,10 @@ class TileSolver:
         bound = tiles.gather(windows + trusted[:, None])[:, 0]
         inside = bound > 0
         self.weights = [torch.where(inside, step / bound, 0) for step in STEPS]
-        held = trusted[:, None] > laplacian.diagonal()
-        free = (tiles.gather((~held).to(trusted.dtype))[:, 0] > 0) & inside
-        local = local_basis(
-            laplacian.image,
-            tiles,
-            free,
-            tiles.gather(trusted[:, None])[:, 0],
-            laplacian.eps,
-            laplacian.kind == "learning_based",
-        )
+        trusted = tiles.gather(trusted[:, None])[:, 0]
+        free = (trusted < HELD) & inside
+        learning_based = laplacian.kind == "learning_based"
+        local = local_basis(laplacian.image, tiles, free, trusted, laplacian.eps, learning_based)
         self.functions, self.starts = local.functions, local.starts
         self.coarse = CoarseLevels(local, tiles)
 
@@ -65,7 +62,7 @@ class TileSolver:
         torch.sub(r, scratch, out=scratch)
         coarse = self.restrict(scratch)
         if len(coarse):
-            self.prolong(self.coarse.correct(coarse.double()), z)
+            self.prolong(self.coarse.correct(coarse), z)
         for weight in self.weights[::-1]:
             self.operator.relax(z, r, weight, scratch)
             z, scratch = scratch, z
@@ -79,7 +76,7 @@ class TileSolver:
 
     def prolong(self, z: Tensor, x: Tensor) -> None:
         """x += P z."""
-        _ops.tile_prolong(self.functions, self.starts, z.to(x.dtype).contiguous(), x, x)
+        _ops.tile_prolong(self.functions, self.starts, z.contiguous(), x, x)
 
     def solve(
         self, b: Tensor, x: Tensor, *, tol: float, max_iter: int, callback: Callable[[int, float], None] | None

@@ -62,11 +62,17 @@ CFW_INLINE void for_each_tile(const S* stencil, const int32_t* tiles, const int3
       const S* coefficients = stencil + int64_t(tile[0]) * (H + kTopRows) * kTaps * pitch;
       const int y0 = tile[1] * kTileSide, x0 = tile[2] * kTileSide;
       const int rows = std::min(kTileSide, H - y0);
+      const int32_t* next = tiles + 3 * std::min(t + 1, M - 1);
+      const S* ahead = stencil_row(stencil + int64_t(next[0]) * (H + kTopRows) * kTaps * pitch, pitch, next[1] * kTileSide, 0);
       for (int c = 0; c < C;) {
         const int classes = C - c >= 4 ? 4 : C - c >= 2 ? 2 : 1;
         const int64_t plane = (t * C + c) * kTilePixels;
         copy.read(x + int64_t(c) * kTilePixels, neighbours + kNeighbours * t, classes, C);
         for (int y = 0; y < rows; ++y) {
+          // The rows of a tile lie far apart in the stencil, where no hardware foresees them.
+          if (c == 0 && next[1] * kTileSide + y < H)
+            for (int k = 0; k < kTaps; ++k)
+              __builtin_prefetch(ahead + (int64_t(y) * kTaps + k) * pitch + next[2] * kTileSide);
           const T* values[kRingRows];
           for (int d = -kReach; d <= kReach; ++d) values[d + kReach] = copy.row(y + d, 0);
           auto block = [&](int i, int q, Vector<T> centre, Vector<T> sum) __attribute__((always_inline)) {
