@@ -58,6 +58,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("data", metavar="DATA", type=Path, nargs="?", help="folder with lemur/; without it that section is left out")
     add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="some sections only")
     add("--largest", type=float, metavar="MP", default=1e9, help="no photographs with scribbles above MP megapixels")
+    add("--photographs", type=int, metavar="N", help="the first N at the small sizes (default: all)")
     add("--threads", type=int, help="CPU threads (default: torch's choice)")
     add("--repeats", type=int, default=5, help="rounds of those that take less than 10 seconds (%(default)s)")
     add(
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if height * width > args.largest * 1e6:
                     continue
                 small = height * width <= sizes["small"]
-                for photo in sizes["photos"] if small else sizes["photos"][:1]:
+                for photo in sizes["photos"][: args.photographs if small else 1]:
                     tell(f"{time.perf_counter() - started:5.0f} s")
                     measure_case(done, "scribbles", photo, scribbles(photo, height, width, classes), small)
     if "lemur" in args.only and args.data:

@@ -49,8 +49,8 @@ class _Blocks:
 
 
 class _Sparse:
-    """A sparse matrix for products with ``(n, C)``. On the CPU it is SciPy's, on one thread: as quick as torch's on two, and
-    not held up where other work keeps a core busy."""
+    """A sparse matrix for products with ``(n, C)``. On the CPU it is SciPy's, on one thread: as quick as torch's on
+    two, and not held up where other work keeps a core busy."""
 
     def __init__(self, matrix: sp.csr_array, like: Tensor) -> None:
         """In the device and precision of ``like``."""

@@ -87,8 +87,8 @@ def lowest(matrix: Tensor, live: Tensor, most: int, threshold: float) -> Tensor:
 
 
 def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """``torch.linalg.eigh``, on the CPU with as many matrices at a time as there are threads. LAPACK's own threads make such
-    small matrices slower, at times a hundredfold."""
+    """``torch.linalg.eigh``, on the CPU with as many matrices at a time as there are threads. LAPACK's own threads
+    make such small matrices slower, at times a hundredfold."""
     threads = num_threads()
     if matrices.is_cuda or threads == 1:
         values, vectors = torch.linalg.eigh(matrices)

@@ -24,8 +24,8 @@ from closedform_wsss.laplacian import MattingLaplacian
 # Damped Jacobi steps that leave least of the eigenvalues from 0.12 to 1 times the bound: roots of a Chebyshev
 # polynomial.
 STEPS = (1.148, 4.018)
-# Pixels with marks beyond the usual diagonal of L need no help: of a window's nine values the colours explain four, so that
-# a pixel's nine windows leave 9 x 5/9.
+# Pixels with marks beyond the usual diagonal of L need no help: of a window's nine values the colours explain four, so
+# that a pixel's nine windows leave 9 x 5/9.
 HELD = 5.0
 # Classes that are done are left out once they are this share of those at work.
 DONE_SHARE = 0.25

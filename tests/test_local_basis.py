@@ -1,0 +1,130 @@
+"""The local functions of tiles and their energies against dense matrices."""
+
+import numpy as np
+import pytest
+import torch
+
+from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional._coarse_levels import _assemble
+from closedform_wsss.functional._local_basis import CELL, cell_basis, local_basis, lowest
+from closedform_wsss.functional._tiles import SIDE, Tiles
+from closedform_wsss.laplacian import KINDS
+
+
+def problem(size=(37, 52), channels=3, kind="closed_form", chosen=None, n=1):
+    """A smooth image with an edge and a flat part; some marks, firm and soft."""
+    torch.manual_seed(0)
+    h, w = size
+    ramp = torch.linspace(0, 1, w).expand(n, channels, h, w) * torch.linspace(0.2, 1, channels)[:, None, None]
+    image = (0.7 * ramp + 0.02 * torch.rand(n, channels, h, w)).double()
+    image[..., h // 2 :, w // 3 :] = 0.9 - 0.5 * image[..., h // 2 :, w // 3 :]
+    image[..., : h // 3, : w // 4] = 0.25
+    trusted = torch.zeros(n, h, w, dtype=torch.float64)
+    trusted[:, 5:9, 5:30] = 100.0
+    trusted[:, 20:, 40:] = 0.01
+    rows, columns = -(-h // SIDE), -(-w // SIDE)
+    tiles = Tiles(torch.ones(n, rows, columns, dtype=torch.bool) if chosen is None else chosen, h, w)
+    laplacian = MattingLaplacian(image, kind=kind, eps=1e-5)
+    of_tiles = tiles.gather(trusted[:, None])[:, 0]
+    inside = tiles.gather(torch.ones(n, 1, h, w).double())[:, 0] > 0
+    basis = local_basis(image, tiles, (of_tiles < 5) & inside, of_tiles, 1e-5, kind == "learning_based")
+    return image, laplacian, trusted, tiles, basis
+
+
+def prolongation(tiles, basis, image=0):
+    """P (pixels of an image, functions), dense."""
+    h, w = tiles.shape[1:]
+    P = np.zeros((h, w, len(basis.functions)))
+    for t, (n, row, column) in enumerate(tiles.tiles.tolist()):
+        if n != image:
+            continue
+        part = np.s_[SIDE * row : SIDE * row + SIDE, SIDE * column : SIDE * column + SIDE]
+        for f in range(int(basis.starts[t]), int(basis.starts[t + 1])):
+            there = P[part][..., f]
+            there[...] = basis.functions[f].numpy()[: there.shape[0], : there.shape[1]]
+    return P.reshape(h * w, -1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+def test_matrix_is_galerkin(kind, channels):
+    _, laplacian, trusted, tiles, basis = problem(channels=channels, kind=kind)
+    P = prolongation(tiles, basis)
+    D = np.where(trusted[0] < 5, trusted[0], 0).ravel()  # functions are zero where marks are firm
+    expected = P.T @ (laplacian.to_scipy(0) @ P + D[:, None] * P)
+    number = torch.where(basis.exists, basis.exists.flatten().cumsum(0).view_as(basis.exists) - 1, -1)
+    matrix = _assemble(basis, number, len(basis.functions)).toarray()
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
+
+
+def test_tiles_that_are_not_in_the_list():
+    """Functions end at the list's border, windows do not."""
+    chosen = torch.tensor([[[True, False, True, True], [False, True, False, True], [True, True, False, False]]])
+    _, laplacian, trusted, tiles, basis = problem(chosen=chosen, size=(48, 60))
+    P = prolongation(tiles, basis)
+    expected = P.T @ (laplacian.to_scipy(0) @ P + trusted[0].numpy().ravel()[:, None] * P)
+    number = torch.where(basis.exists, basis.exists.flatten().cumsum(0).view_as(basis.exists) - 1, -1)
+    matrix = _assemble(basis, number, len(basis.functions)).toarray()
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
+
+
+def test_batches_do_not_mix():
+    _, laplacian, trusted, tiles, basis = problem(n=2)
+    number = torch.where(basis.exists, basis.exists.flatten().cumsum(0).view_as(basis.exists) - 1, -1)
+    matrix = _assemble(basis, number, len(basis.functions)).toarray()
+    expected = 0
+    for n in range(2):
+        P = prolongation(tiles, basis, n)
+        D = np.where(trusted[n] < 5, trusted[n], 0).ravel()
+        expected = expected + P.T @ (laplacian.to_scipy(n) @ P + D[:, None] * P)
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
+
+
+def test_what_is_affine_in_colour_is_among_the_functions():
+    image, _, trusted, tiles, basis = problem()
+    colours = tiles.gather(image)
+    unmarked = tiles.gather(trusted[:, None]).flatten(1).amax(1) == 0
+    assert unmarked.sum() > 3
+    for t in unmarked.nonzero().flatten().tolist():
+        functions = basis.functions[basis.starts[t] : basis.starts[t + 1]].flatten(1)
+        where = (functions != 0).any(0)
+        for field in (torch.ones(1, 256).double(), colours[t].flatten(1)):
+            for values in field * where:
+                left = values - torch.linalg.lstsq(functions.mT, values[:, None]).solution[:, 0] @ functions
+                assert left.norm() < 0.02 * values.norm() + 1e-9
+
+
+def test_cell_basis():
+    torch.manual_seed(0)
+    colours, free = torch.rand(2, 3, SIDE, SIDE).double(), torch.rand(2, SIDE, SIDE) < 0.7
+    colours[0, 1] = colours[0, 0]  # two channels that say the same
+    free[0, :4, :4] = False
+    basis = cell_basis(colours, free)
+    assert (basis[0, 2] == 0).all() and (basis * ~free[:, None] == 0).all()
+    for y in range(0, SIDE, CELL):
+        for x in range(0, SIDE, CELL):
+            part = np.s_[:, y : y + CELL, x : x + CELL]
+            for t in range(2):
+                q = basis[t][part].flatten(1)
+                live = (q != 0).any(1)
+                torch.testing.assert_close(q @ q.mT, torch.diag(live.double()), rtol=0, atol=1e-9)
+                for values in colours[t][part].flatten(1):
+                    values = values * free[t][part[1:]].flatten()
+                    torch.testing.assert_close(values @ q.mT @ q, values, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("threads_used", [1, 2])
+def test_lowest(threads, threads_used):
+    torch.set_num_threads(threads_used)
+    q = torch.linalg.qr(torch.randn(7, 12, 12)).Q
+    values = torch.logspace(-6, 0, 12)
+    live = torch.ones(7, 12, dtype=torch.bool)
+    found = lowest(q * values @ q.mT, live, 4, 1e-2)
+    assert found.shape == (7, 12, 4)
+    torch.testing.assert_close(found @ found.mT, q[:, :, :4] @ q[:, :, :4].mT, rtol=0, atol=1e-2)
+    assert (lowest(q * values @ q.mT, live, 4, 1e-9) == 0).all()
+    dead = live.clone()
+    dead[:, 3] = False
+    matrix = (q * values @ q.mT) * (dead[:, :, None] & dead[:, None])
+    assert (lowest(matrix, dead, 4, 1e-2)[:, 3].abs() < 1e-5).all()
+    assert torch.get_num_threads() == threads_used

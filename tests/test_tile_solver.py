@@ -1,0 +1,79 @@
+"""The solver on tiles: what float32 reaches, and classes that are done before others."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.sparse.linalg
+import torch
+
+from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional import _coarse_levels, solve_matting
+from closedform_wsss.laplacian import KINDS
+
+
+def photograph(size):
+    """Part of a real one."""
+    data = pytest.importorskip("skimage.data")
+    image = data.astronaut()[: size[0], 100 : 100 + size[1]]
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255
+
+
+def strokes(size, classes):
+    target = torch.full((1, *size), 255)
+    for c in range(classes):
+        y, x = 7 + 23 * c % (size[0] - 14), 9 + 37 * c % (size[1] - 40)
+        target[0, y : y + 3, x : x + 25] = c
+    return target
+
+
+def direct(image, target, classes, kind):
+    laplacian = MattingLaplacian(image, kind=kind)
+    D = (target != 255).double().numpy().ravel() * 100
+    right = np.stack([D * (target == c).numpy().ravel() for c in range(classes)], 1)
+    system = laplacian.to_scipy(0) + scipy.sparse.diags_array(D)
+    return scipy.sparse.linalg.spsolve(system.tocsc(), right).T.reshape(classes, *target.shape[1:])
+
+
+@pytest.mark.parametrize("most", [8000, 60])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_photograph(kind, dtype, most, monkeypatch):
+    """Few marks on many pixels; also with levels below the tiles."""
+    monkeypatch.setattr(_coarse_levels, "MOST_UNKNOWNS", most)
+    size = (90, 131)
+    image, target = photograph(size), strokes(size, 5)
+    alpha, info = solve_matting(image.to(dtype), target, laplacian=kind, return_info=True)
+    assert info.converged and info.iterations < 120 and 0 <= info.residual < 1e-3
+    assert np.abs(alpha[0].double().numpy() - direct(image, target, 5, kind)).max() < 1e-3
+
+
+def test_classes_stop_one_by_one():
+    """Classes whose strokes are next to each other, and one that starts from its solution."""
+    size = (60, 80)
+    image, target = photograph(size), strokes(size, 7)
+    expected = torch.from_numpy(direct(image, target, 7, "closed_form"))[None]
+    start = expected.clone()
+    start[:, 6] = 0.3
+    alpha, info = solve_matting(image, target, initial=start, tol=1e-5, return_info=True)
+    assert info.converged
+    torch.testing.assert_close(alpha, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 9])
+def test_other_numbers_of_channels(channels):
+    """Nine are more than the local functions' kernel has room for."""
+    torch.manual_seed(0)
+    image = torch.rand(1, channels, 40, 35, dtype=torch.float64)
+    target = strokes((40, 35), 2)
+    alpha, info = solve_matting(image, target, return_info=True)
+    assert info.converged
+    assert np.abs(alpha[0].numpy() - direct(image, target, 2, "closed_form")).max() < 1e-3
+
+
+def test_results_do_not_depend_on_the_number_of_threads(threads):
+    image, target = photograph((90, 131)).float(), strokes((90, 131), 4)
+    alphas = []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        alphas.append(solve_matting(image, target))
+    torch.testing.assert_close(alphas[0], alphas[1], rtol=0, atol=1e-3)
