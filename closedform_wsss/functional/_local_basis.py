@@ -81,7 +81,7 @@ def lowest(matrix: Tensor, live: Tensor, most: int, threshold: float) -> Tensor:
     """Eigenvectors ``(G, n, most)`` of the smallest eigenvalues of symmetric matrices ``(G, n, n)`` whose rows are
     zero but for the ``live`` ones ``(G, n)``; zero from ``threshold`` on. Nearly: in float32."""
     matrix = matrix.float()
-    matrix.diagonal(dim1=1, dim2=2).masked_fill_(~live, 1e3)
+    matrix.diagonal(dim1=1, dim2=2).masked_fill_(~live, 2.0)
     values, vectors = _eigh(matrix)
     return vectors[:, :, :most] * (values[:, None, :most] < threshold)
 
