@@ -8,11 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Iterations between two looks at the solution: at least so many, and this share of those done.
-LOOK_EVERY = 4
-LOOK_SHARE = 16
-# The least and the most that an error is believed to shrink by from look to look.
-BEST_RATE, WORST_RATE = 0.3, 0.98
+
+@dataclass(frozen=True)
+class Looks:
+    """When to look at the solution, and what to believe.
+
+    Attributes:
+        every, share: Iterations between two looks: at least so many, and one in ``share`` of those done.
+        best_rate, worst_rate: The least and the most that an error is believed to shrink by from look to look.
+    """
+
+    every: int = 5
+    share: int = 8
+    best_rate: float = 0.75
+    worst_rate: float = 0.98
 
 
 @dataclass
@@ -41,8 +50,8 @@ class Judge:
         next_look: The iteration at which to look again.
     """
 
-    def __init__(self, n: int, classes: int, tol: float, device: torch.device) -> None:
-        self.tol, self.next_look = tol, LOOK_EVERY
+    def __init__(self, n: int, classes: int, tol: float, device: torch.device, looks: Looks) -> None:
+        self.tol, self.looks, self.next_look = tol, looks, looks.every
         self.error = torch.full((n, classes), torch.inf, dtype=torch.float64, device=device)
         self.moved = torch.full_like(self.error, torch.inf)
         self.done = torch.zeros_like(self.error, dtype=torch.bool)
@@ -60,10 +69,10 @@ class Judge:
 
         If not sound, if x is not finite, nothing is done.
         """
-        self.next_look = iterations + max(LOOK_EVERY, iterations // LOOK_SHARE)
+        self.next_look = iterations + max(self.looks.every, iterations // self.looks.share)
         at = slice(None) if classes is None else classes
         before = self.moved[:, at]
-        rate = (moved / before.clamp_min(1e-300)).clamp(BEST_RATE, WORST_RATE)
+        rate = (moved / before.clamp_min(1e-300)).clamp(self.looks.best_rate, self.looks.worst_rate)
         estimate = torch.where(before.isinf(), torch.inf, moved * rate / (1 - rate))
         error = torch.where(self.done[:, at], self.error[:, at], estimate)
         below = error <= self.tol
@@ -102,7 +111,7 @@ def pcg(
     z = precondition(r)
     p = z
     rz = dot(r, z)
-    judge = Judge(b.shape[0], b.shape[1], tol, b.device)
+    judge = Judge(b.shape[0], b.shape[1], tol, b.device, Looks())
     finished = judge.start((r == 0).flatten(2).all(2))
     before = x
     iterations = 0

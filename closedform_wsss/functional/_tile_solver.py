@@ -17,7 +17,7 @@ from closedform_wsss import _ops
 from closedform_wsss._stencil import StencilOperator
 from closedform_wsss.functional._coarse_levels import CoarseLevels
 from closedform_wsss.functional._local_basis import local_basis
-from closedform_wsss.functional._pcg import Judge, PCGResult
+from closedform_wsss.functional._pcg import Judge, Looks, PCGResult
 from closedform_wsss.functional._tiles import TileOperator, Tiles
 from closedform_wsss.laplacian import MattingLaplacian
 
@@ -27,6 +27,8 @@ STEPS = (1.148, 4.018)
 # Pixels with marks beyond the usual diagonal of L need no help: of a window's nine values the colours explain four, so
 # that a pixel's nine windows leave 9 x 5/9.
 HELD = 5.0
+# Multigrid converges in few iterations and steadily.
+LOOKS = Looks(every=4, share=16, best_rate=0.3)
 # Classes that are done are left out once they are this share of those at work.
 DONE_SHARE = 0.25
 
@@ -97,7 +99,7 @@ class TileSolver:
 
         result = x.double()
         at_work = torch.arange(b.shape[1], device=b.device)  # classes
-        judge = Judge(tiles.shape[0], b.shape[1], tol, b.device)
+        judge = Judge(tiles.shape[0], b.shape[1], tol, b.device, LOOKS)
         size = dot(b, b).sqrt().clamp_min(tiny)
         total = result.clone()
         wide = torch.empty_like(total)
