@@ -1,7 +1,7 @@
 """(L + D) x = b on the tiles of a batch of images: conjugate gradients, preconditioned by multigrid.
 
 On the pixels two steps of relaxation, below them the levels of _coarse_levels. Vectors and the preconditioner are in
-the image's precision, which for float32 would end at errors of 1e-2 on hard images: L is so ill-conditioned that
+the image's precision, which for float32 alone would not do on hard images: L is so ill-conditioned that
 rounding in the residual, carried on from iteration to iteration, becomes visible in x. So x is summed up in float64,
 and the residual is taken anew from it whenever x is looked at (van der Vorst & Ye, SIAM J. Sci. Comput. 2000).
 """
