@@ -100,6 +100,7 @@ def pcg(
     tol: float,
     max_iter: int,
     callback: Callable[[int, float], None] | None,
+    looks: Looks,
 ) -> PCGResult:
     """Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x."""
 
@@ -111,7 +112,7 @@ def pcg(
     z = precondition(r)
     p = z
     rz = dot(r, z)
-    judge = Judge(b.shape[0], b.shape[1], tol, b.device, Looks())
+    judge = Judge(b.shape[0], b.shape[1], tol, b.device, looks)
     finished = judge.start((r == 0).flatten(2).all(2))
     before = x
     iterations = 0

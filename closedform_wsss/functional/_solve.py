@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +22,9 @@ from closedform_wsss._checks import (
 from closedform_wsss._stencil import StencilOperator
 from closedform_wsss.functional._affine_coarse import AffineCoarseSpace, two_level
 from closedform_wsss.functional._local_basis import MOST_CHANNELS
-from closedform_wsss.functional._pcg import PCGResult, pcg
+from closedform_wsss.functional._pcg import Looks, PCGResult, pcg
 from closedform_wsss.functional._tile_solver import TileSolver
-from closedform_wsss.functional._tiles import SIDE, Tiles, unsettled
+from closedform_wsss.functional._tiles import MOST_WINDOWS, SIDE, Tiles, unsettled
 from closedform_wsss.laplacian import MattingLaplacian
 
 WHERE = "solve_matting"
@@ -139,6 +140,19 @@ def preconditioner(laplacian: MattingLaplacian, trusted: Tensor) -> Callable[[Te
     return two_level(coarse, lambda v: laplacian.product(v, trusted), bound)
 
 
+def looks(trusted: Tensor) -> Looks:
+    """When to look at the solution of a system with this D, and what to believe.
+
+    Where D holds every pixel, the condition of L + D is known to be below (9 + d) / d, d the least of D, and so is the
+    rate at which conjugate gradients converge at worst: no slower one needs to be feared.
+    """
+    if not trusted.numel() or not _held_everywhere(trusted):
+        return Looks()
+    root = math.sqrt(MOST_WINDOWS / float(trusted.min()) + 1)
+    worst = ((root - 1) / (root + 1)) ** Looks.every
+    return Looks(best_rate=min(worst, Looks.best_rate), worst_rate=min(worst, Looks.worst_rate))
+
+
 class _System:
     """(L + D) alpha = D s, solved on the tiles that need it where L is a stencil, else on the whole images."""
 
@@ -167,6 +181,7 @@ class _System:
                 right,
                 start.contiguous(),
                 **self.options,
+                looks=looks(self.trusted),
             )
         tiles = self.solver.tiles
         b = tiles.gather(right)

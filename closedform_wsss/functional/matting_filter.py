@@ -16,10 +16,11 @@ from closedform_wsss._checks import (
     check_option,
     check_positive,
     check_radius,
+    check_target,
 )
 from closedform_wsss.functional._pcg import pcg
-from closedform_wsss.functional._resize import resize_image
-from closedform_wsss.functional._solve import ConvergenceWarning, preconditioner
+from closedform_wsss.functional._resize import resize_image, resize_marks
+from closedform_wsss.functional._solve import ConvergenceWarning, looks, preconditioner
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
 
 WHERE = "matting_filter"
@@ -29,12 +30,15 @@ def matting_filter(
     x: Tensor,
     image: Tensor,
     *,
+    target: Tensor | None = None,
+    confidence: float = 10.0,
     strength: float = 3e-3,
     laplacian: Kind = "closed_form",
     eps: float = 1e-6,
     radius: int = 1,
     tol: float = 1e-3,
     max_iter: int = 2000,
+    ignore_index: int = 255,
 ) -> Tensor:
     r"""Filter maps along the edges of an image: class activation maps, predictions, pseudo-labels.
 
@@ -48,11 +52,22 @@ def matting_filter(
     that add up to 1 go on doing so. Linear in x, symmetric, and differentiable (to any order): the backward pass is the
     same filter.
 
+    With marks, ``target``, the maps are also held to these: D = 1 on every marked pixel, :math:`s_c` = 1 on those of
+    class c,
+
+    .. math:: y_c = (L + \lambda\,\mathrm{Id} + \kappa D)^{-1} (\lambda\, x_c + \kappa D\, s_c),
+
+    which makes a network's predictions on images with marks into better labels than either: the predictions say what
+    the marks leave open, the marks and the image's edges correct them.
+
     Args:
         x: ``(N, C, H, W)`` of any range, differentiable. Half precision is computed in float32.
         image: ``(N, D, H', W')`` in [0, 1] or uint8; follows x's size, by an antialiased bilinear resize. A constant:
             no gradient flows into it. Filtering at a quarter of a photo's size reaches four times as far and takes a
             sixteenth of the time: see :func:`refine_cam`.
+        target: ``(N, H'', W'')`` integer marks of the classes [0, C), ``ignore_index`` elsewhere; follows x's size, by
+            the most frequent class of a pixel. Default: no marks.
+        confidence: :math:`\kappa` > 0, how strongly y is held to the marks. Default 10.
         strength: :math:`\lambda` > 0, how strongly y is held to x: smaller smooths further. Default 3e-3.
         laplacian: ``"closed_form"`` (the default) or ``"learning_based"``, whose rows do not quite sum to zero, so that
             constants are kept only nearly.
@@ -60,13 +75,15 @@ def matting_filter(
         radius: Of its windows. Default 1.
         tol: Largest error to stop at, as a share of each map's range. Default 1e-3.
         max_iter: Iterations to stop at, with a :class:`ConvergenceWarning`. Default 2000.
+        ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
         ``(N, C, H, W)``; float64 if x is, float32 otherwise. It may leave the range of x a little.
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; the image is not in [0, 1]; NaN; an option is out of range.
+        ValueError: A shape or device does not fit; the image is not in [0, 1]; a label is outside [0, C); NaN; an
+            option is out of range.
 
     Warns:
         ConvergenceWarning: ``max_iter`` was reached first.
@@ -89,26 +106,37 @@ def matting_filter(
     check_positive(WHERE, "tol", tol)
     check_count(WHERE, "max_iter", max_iter, 1)
     check_finite(WHERE, "x", x)
+    n, classes, h, w = x.shape
+    if target is not None:
+        check_target(WHERE, target, n, image.device, classes, ignore_index)
+        check_positive(WHERE, "confidence", confidence)
     x = x if x.dtype == torch.float64 else x.float()
     if x.numel() == 0:
         return x
-    image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
+    image = resize_image(image.to(x.dtype), (h, w))
     operator = MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius)
     trusted = torch.full(operator.shape, strength, dtype=x.dtype, device=x.device)
-    return _Filter.apply(x, operator, trusted, tol, max_iter)
+    right = strength * x
+    if target is not None:
+        target = resize_marks(target, (h, w), classes, ignore_index)
+        held = torch.where(target != ignore_index, confidence, 0).to(x.dtype)
+        marks = torch.arange(classes, device=x.device)[:, None, None] == target[:, None]
+        trusted, right = trusted + held, right + held[:, None] * marks
+    return _Solve.apply(right, operator, trusted, tol, max_iter)
 
 
-class _Filter(torch.autograd.Function):
-    """x -> (L + D)^-1 D x for a constant D: symmetric, so its own backward."""
+class _Solve(torch.autograd.Function):
+    """b -> (L + D)^-1 b: symmetric, so its own backward."""
 
     @staticmethod
-    def forward(x: Tensor, operator: MattingLaplacian, trusted: Tensor, tol: float, max_iter: int) -> Tensor:
+    def forward(b: Tensor, operator: MattingLaplacian, trusted: Tensor, tol: float, max_iter: int) -> Tensor:
         # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
-        low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        values = b / trusted[:, None]
+        low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
         if operator.kind != "closed_form":
             low, high = torch.zeros_like(low), torch.maximum(high, -low)
         span = torch.where(high > low, high - low, 1)
-        values = (x - low) / span
+        values = (values - low) / span
         result = pcg(
             lambda v: operator.product(v, trusted),
             preconditioner(operator, trusted),
@@ -117,6 +145,7 @@ class _Filter(torch.autograd.Function):
             tol=tol,
             max_iter=max_iter,
             callback=None,
+            looks=looks(trusted),
         )
         if not bool(result.converged.all()):
             warnings.warn(
@@ -133,4 +162,4 @@ class _Filter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _Filter.apply(grad, *ctx.options), None, None, None, None
+        return _Solve.apply(grad, *ctx.options), None, None, None, None

@@ -12,10 +12,10 @@ class MattingFilter(nn.Module):
     """:func:`closedform_wsss.functional.matting_filter` with its options kept.
 
     Args:
-        strength, eps, radius, tol, max_iter: As there.
+        confidence, strength, laplacian, eps, radius, tol, max_iter, ignore_index: As there.
 
     Shape:
-        x ``(N, C, H, W)``, image ``(N, D, H', W')`` -> ``(N, C, H, W)``.
+        x ``(N, C, H, W)``, image ``(N, D, H', W')``, optionally target ``(N, H'', W'')`` -> ``(N, C, H, W)``.
 
     Raises:
         TypeError, ValueError: As there, when called.
@@ -29,33 +29,40 @@ class MattingFilter(nn.Module):
     def __init__(
         self,
         *,
+        confidence: float = 10.0,
         strength: float = 3e-3,
         laplacian: Kind = "closed_form",
         eps: float = 1e-6,
         radius: int = 1,
         tol: float = 1e-3,
         max_iter: int = 2000,
+        ignore_index: int = 255,
     ) -> None:
         super().__init__()
+        self.confidence = confidence
         self.strength = strength
         self.laplacian: Kind = laplacian
         self.eps = eps
         self.radius = radius
         self.tol = tol
         self.max_iter = max_iter
+        self.ignore_index = ignore_index
 
-    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+    def forward(self, x: Tensor, image: Tensor, target: Tensor | None = None) -> Tensor:
         return matting_filter(
             x,
             image,
+            target=target,
+            confidence=self.confidence,
             strength=self.strength,
             laplacian=self.laplacian,
             eps=self.eps,
             radius=self.radius,
             tol=self.tol,
             max_iter=self.max_iter,
+            ignore_index=self.ignore_index,
         )
 
     def extra_repr(self) -> str:
-        names = ("strength", "laplacian", "eps", "radius", "tol", "max_iter")
+        names = ("confidence", "strength", "laplacian", "eps", "radius", "tol", "max_iter", "ignore_index")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)

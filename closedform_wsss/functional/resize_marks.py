@@ -1,0 +1,51 @@
+"""Marks at another size, for a data loader."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from closedform_wsss._checks import check_count, check_target, check_tensor
+from closedform_wsss.functional import _resize
+
+WHERE = "resize_marks"
+
+
+def resize_marks(target: Tensor, size: tuple[int, int], *, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Resize marks so that thin ones survive.
+
+    A pixel of a smaller map takes the class most frequent among the marked pixels inside it (the lowest class of
+    equals), and is unmarked only where all of them are: a scribble one pixel wide stays whole, where nearest-neighbour
+    sampling would cut it into dots. A larger map repeats pixels. The losses bring ``target`` to the size of the logits
+    by the same rule.
+
+    Args:
+        target: ``(N, H, W)`` integer marks, ``ignore_index`` where unmarked.
+        size: (height, width), each >= 1.
+        num_classes: Labels are in [0, num_classes).
+        ignore_index: Label of unmarked pixels. Default 255.
+
+    Returns:
+        ``(N, height, width)``, of target's dtype.
+
+    Raises:
+        TypeError: target is not an integer tensor.
+        ValueError: target is not ``(N, H, W)`` or holds a label outside [0, num_classes); size or num_classes is below
+            1; ignore_index is a class.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import resize_marks
+        >>> target = torch.full((1, 4, 6), 255)
+        >>> target[0, 1] = 2  # a line one pixel high
+        >>> resize_marks(target, (2, 3), num_classes=3).tolist()
+        [[[2, 2, 2], [255, 255, 255]]]
+    """
+    check_tensor(WHERE, "target", target)
+    check_count(WHERE, "num_classes", num_classes, 1)
+    check_target(WHERE, target, target.shape[0] if target.ndim else 0, target.device, num_classes, ignore_index)
+    if len(size) != 2:
+        raise ValueError(f"{WHERE}: size must be (height, width), got {size!r}")
+    for name, side in zip(("height", "width"), size, strict=True):
+        check_count(WHERE, name, side, 1)
+    resized = _resize.resize_marks(target, (size[0], size[1]), num_classes, ignore_index)
+    return resized.to(target.dtype)

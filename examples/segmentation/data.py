@@ -1,0 +1,101 @@
+"""Folders of images with masks or marks, as pairs of tensors at one size.
+
+FOLDER/images/NAME.jpg      or .png
+FOLDER/labels/NAME.png      classes, 255 = not labelled
+FOLDER/scribbles/NAME.png   the same, mostly 255; or points/, or any other folder
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from closedform_wsss.functional import resize_marks
+from closedform_wsss.labels import read_image, read_label_png
+
+IGNORE = 255
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class MarkedFolder(Dataset):
+    """Items are (index, image ``(3, H, W)`` uint8, target ``(H, W)`` uint8).
+
+    Args:
+        folder: Holds ``images/`` and the targets' folder.
+        targets: Name of the targets' folder. Of ``labels`` a smaller size samples the nearest pixel; marks are kept
+            however thin they are.
+        num_classes: Labels are 0 to num_classes - 1, or 255.
+        size: (H, W) of the images; None leaves them as they are.
+        resize_targets: Whether targets follow; to score a network they are best left as they are.
+        keep: Whether what was read once stays in memory.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: str,
+        num_classes: int,
+        size: tuple[int, int] | None,
+        *,
+        resize_targets: bool = True,
+        keep: bool = True,
+    ) -> None:
+        files = sorted(file for file in (folder / "images").glob("*") if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise SystemExit(f"{folder / 'images'} holds no .jpg or .png files")
+        self.images = files
+        self.targets = [folder / targets / f"{file.stem}.png" for file in files]
+        if missing := [str(file) for file in self.targets if not file.exists()]:
+            raise SystemExit(f"{len(missing)} images have no target, the first is missing here: {missing[0]}")
+        self.marks, self.num_classes = targets != "labels", num_classes
+        self.size, self.resize_targets = size, resize_targets
+        self.kept: dict[int, tuple[Tensor, Tensor]] | None = {} if keep else None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        return self.images[index].stem
+
+    def shares(self) -> Tensor:
+        """Share of each class in the labelled pixels, ``(C,)``."""
+        counts = sum(torch.bincount(self[k][2].flatten().long(), minlength=256) for k in range(len(self)))
+        counts = counts[: self.num_classes]
+        if not counts.any():
+            raise SystemExit(f"{self.targets[0].parent} holds not one labelled pixel")
+        return counts / counts.sum()
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
+        if self.kept is not None and index in self.kept:
+            return index, *self.kept[index]
+        pair = self._read(index)
+        if self.kept is not None:
+            self.kept[index] = pair
+        return index, *pair
+
+    def _read(self, index: int) -> tuple[Tensor, Tensor]:
+        image, target = Image.fromarray(read_image(self.images[index])), read_label_png(self.targets[index])
+        if target.shape != (image.height, image.width):
+            raise SystemExit(
+                f"{self.targets[index]} has {target.shape[1]} x {target.shape[0]} pixels, "
+                f"its image {image.width} x {image.height}"
+            )
+        present = np.unique(target)
+        if wrong := present[(present >= self.num_classes) & (present != IGNORE)].tolist():
+            raise SystemExit(f"{self.targets[index]}: labels must be below {self.num_classes} or 255, got {wrong}")
+        if self.size is not None:
+            height, width = self.size
+            image = image.resize((width, height), Image.Resampling.BOX if height < image.height else None)
+            if not self.resize_targets:
+                pass
+            elif self.marks:
+                marks = torch.from_numpy(target)[None]
+                target = resize_marks(marks, self.size, num_classes=self.num_classes, ignore_index=IGNORE)[0].numpy()
+            else:
+                target = np.array(Image.fromarray(target).resize((width, height), Image.Resampling.NEAREST))
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), torch.from_numpy(target)

@@ -1,0 +1,271 @@
+"""Train a segmentation network from scribbles, points or masks.
+
+    python examples/train_segmentation.py TRAIN --val VAL --classes 11 --size 180 240 -o OUTPUT
+    torchrun --nproc-per-node 4 examples/train_segmentation.py ...
+
+TRAIN and VAL hold images/ and labels/; TRAIN also the folder of marks that --targets names. Targets are PNGs of classes
+with 255 where nothing is marked. From marks the network first learns by cross-entropy; then, --rounds times, its own
+predictions on the training images are corrected by the marks and the image (examples/segmentation/self_training.py) and
+it learns from these. Further losses are added by name: --loss energy=10. From masks (--targets labels) it learns by
+cross-entropy alone.
+
+OUTPUT gets log.csv, last.pt (resumed from if it is there), model.pt (the averaged weights), scores.json and pictures/
+(image, prediction, target).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, DistributedSampler
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parent))
+from segmentation.augment import flip
+from segmentation.data import MarkedFolder
+from segmentation.evaluation import evaluate, save_pictures
+from segmentation.losses import LOSSES, Batch
+from segmentation.model import build_model
+from segmentation.self_training import REPEATS, PseudoLabels
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", metavar="TRAIN", type=Path, help="folder with images/ and the targets' folder")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--val", type=Path, help="folder with images/ and labels/ to score the network on")
+    parser.add_argument("--classes", type=int, required=True, help="number of classes; labels are 0 to CLASSES - 1")
+    parser.add_argument(
+        "--targets", default="scribbles", help="folder in TRAIN: scribbles (default), points, labels ..."
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="images are brought to; default their own"
+    )
+    parser.add_argument("--model", default="lite_fpn", help="lite_fpn (default), torchvision:NAME or smp:ARCH:ENCODER")
+    parser.add_argument("--no-pretrained", action="store_true", help="start from random weights")
+    parser.add_argument(
+        "--loss", action="append", default=[], metavar="NAME=WEIGHT", help=f"added, ramped in: {', '.join(LOSSES)}"
+    )
+    parser.add_argument("--rounds", type=int, help="of self-training; default 2 from marks, 0 from masks; at most 4")
+    parser.add_argument("--epochs", type=int, default=12, help="default 12")
+    parser.add_argument(
+        "--val-every", type=int, default=4, help="epochs between two scores (default 4), and at the end"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="images in a step, of each process (default 8)")
+    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate (default 1e-3)")
+    parser.add_argument("--amp", action="store_true", help="compute in half precision (float16 on CUDA, else bfloat16)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read; 0 keeps all images in memory")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="default cuda where there is one")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    args = parser.parse_args(argv)
+    args.loss = [name_and_weight(parser, text) for text in args.loss]
+    if args.rounds is not None and not 0 <= args.rounds <= 4:
+        parser.error(f"--rounds must be 0 to 4, got {args.rounds}")
+    if args.rounds is None:
+        args.rounds = 0 if args.targets == "labels" else 2
+    return args
+
+
+def name_and_weight(parser: argparse.ArgumentParser, text: str) -> tuple[str, float]:
+    name, _, weight = text.partition("=")
+    if name not in LOSSES:
+        parser.error(f"--loss must be NAME=WEIGHT with a name out of {', '.join(LOSSES)}, got {text!r}")
+    try:
+        return name, float(weight or 1)
+    except ValueError:
+        parser.error(f"--loss must be NAME=WEIGHT with a number as weight, got {text!r}")
+
+
+class Trainer:
+    """All of a training run; `run` does it."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if self.device.type == "cuda" and self.world > 1:
+            self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(self.device)
+        torch.manual_seed(args.seed)
+        self.flips = torch.Generator().manual_seed(args.seed + self.rank)
+
+        options = {"num_classes": args.classes, "size": args.size and tuple(args.size), "keep": args.workers == 0}
+        self.data = MarkedFolder(args.train, args.targets, **options)
+        if len(self.data) < args.batch * self.world:
+            raise SystemExit(f"{args.train} holds {len(self.data)} images, fewer than a step takes: lower --batch")
+        self.sampler = DistributedSampler(self.data, self.world, self.rank, seed=args.seed, drop_last=True)
+        self.loader = DataLoader(
+            self.data, args.batch, sampler=self.sampler, drop_last=True, num_workers=args.workers,
+            persistent_workers=args.workers > 0, pin_memory=self.device.type == "cuda",
+        )  # fmt: skip
+        self.val = None
+        if args.val:
+            val = MarkedFolder(args.val, "labels", resize_targets=False, **options)
+            # One at a time, because labels are of any size; each rank its share.
+            own = list(range(self.rank, len(val), self.world))
+            self.val = DataLoader(val, 1, sampler=own, num_workers=args.workers)
+
+        model = build_model(args.model, args.classes, not args.no_pretrained)
+        model = model.to(self.device, memory_format=torch.channels_last)
+        self.average = AveragedModel(model, avg_fn=average, use_buffers=True)
+        self.model: nn.Module = DistributedDataParallel(model) if self.world > 1 else model
+        self.optimizer = torch.optim.AdamW(model.parameters(), args.lr)
+        self.steps = args.epochs * len(self.loader)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, args.lr, total_steps=self.steps, pct_start=0.1
+        )
+        half = torch.float16 if self.device.type == "cuda" else torch.bfloat16
+        self.autocast = torch.autocast(self.device.type, half, enabled=args.amp)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=args.amp and half is torch.float16)
+
+        self.pseudo: PseudoLabels | None = None
+        self.shares: Tensor | None = None  # of the classes, once the targets tell
+        if args.targets == "labels":
+            self.shares = self.data.shares()
+        elif args.rounds:
+            folder = args.output / "pseudo_labels"
+            self.pseudo = PseudoLabels(folder, self.data, args.batch, self.device, self.quiet)
+        # After a third of the epochs, a half ...
+        self.rounds = [max(args.epochs * (2 + k) // 6, 1) for k in range(args.rounds)]
+        self.epoch = self.step = 0
+
+    def run(self) -> None:
+        args = self.args
+        self.resume()
+        while self.epoch < args.epochs:
+            started = time.perf_counter()
+            if self.epoch in self.rounds and self.pseudo:
+                repeats = REPEATS if self.epoch == self.rounds[0] else 0
+                self.shares = self.pseudo.make(self.average, repeats)
+            row = {"epoch": self.epoch + 1, "lr": self.schedule.get_last_lr()[0], **self.train_epoch()}
+            self.epoch += 1
+            row["seconds"] = round(time.perf_counter() - started, 1)
+            if self.val and (self.epoch == args.epochs or self.epoch % args.val_every == 0):
+                scores = evaluate(self.average, self.val, args.classes, self.device).compute()
+                row |= {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
+                if self.epoch == args.epochs and self.rank == 0:
+                    report = row | {"iou": scores.iou.tolist()}
+                    (args.output / "scores.json").write_text(json.dumps(report, indent=1))
+            if self.rank == 0:
+                self.log(row)
+                self.save()
+        if self.rank == 0:
+            torch.save(self.average.module.state_dict(), args.output / "model.pt")
+            shown = self.val or DataLoader(self.data, 1)
+            save_pictures(self.average, shown, args.output / "pictures", 8, self.device)
+
+    @property
+    def quiet(self) -> bool:
+        return self.args.quiet or self.rank > 0
+
+    def train_epoch(self) -> dict[str, float]:
+        """One pass over the data; the mean of each loss."""
+        self.model.train()
+        self.sampler.set_epoch(self.epoch)
+        sums: dict[str, Tensor] = {}
+        bar = tqdm(self.loader, f"epoch {self.epoch + 1}/{self.args.epochs}", leave=False, disable=self.quiet)
+        for index, image, target in bar:
+            maps = [image.to(self.device).float() / 255, target.to(self.device).long()]
+            learnt = self.pseudo is not None and self.epoch >= self.rounds[0]
+            if learnt:
+                maps.append(self.pseudo.load(index, maps[1]))
+            image, target, *pseudo = flip(maps, self.flips)
+            with self.autocast:
+                logits = self.model(image.contiguous(memory_format=torch.channels_last))
+            weight = class_weight(self.shares, self.device) if self.shares is not None else None
+            batch = Batch(logits.float(), image, target, *(pseudo or [None]), class_weight=weight)
+            names = {"pseudo_cross_entropy" if learnt else "cross_entropy": 1.0}
+            # Further losses come in over the first third: at the start there is nothing to refine yet.
+            ramp = min(1.0, 3 * self.step / self.steps)
+            names |= {name: weight * ramp for name, weight in self.args.loss}
+            losses = {name: weight * LOSSES[name](batch) for name, weight in names.items()}
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(sum(losses.values())).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.schedule.step()
+            self.average.update_parameters(self.module)
+            self.step += 1
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0) + loss.detach()
+        return {name: float(total) / len(self.loader) for name, total in sums.items()}
+
+    @property
+    def module(self) -> nn.Module:
+        return self.model.module if self.world > 1 else self.model
+
+    def log(self, row: dict[str, float]) -> None:
+        """A line of log.csv; columns that come later widen the table."""
+        file = self.args.output / "log.csv"
+        rows = list(csv.DictReader(file.open())) if file.exists() and row["epoch"] > 1 else []
+        rows.append({name: value if isinstance(value, int) else f"{value:.6g}" for name, value in row.items()})
+        columns = list(dict.fromkeys(name for r in rows for name in r))
+        with file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        if not self.args.quiet:
+            print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+
+    def state(self) -> dict[str, nn.Module]:
+        parts = ("module", "average", "optimizer", "schedule", "scaler")
+        return {name: getattr(self, name) for name in parts}
+
+    def save(self) -> None:
+        state = {name: part.state_dict() for name, part in self.state().items()}
+        state |= {"epoch": self.epoch, "step": self.step, "shares": self.shares, "flips": self.flips.get_state()}
+        part = self.args.output / "last.part"
+        torch.save(state, part)
+        part.replace(self.args.output / "last.pt")
+
+    def resume(self) -> None:
+        file = self.args.output / "last.pt"
+        if not file.exists():
+            return
+        state = torch.load(file, map_location=self.device, weights_only=True)
+        for name, part in self.state().items():
+            part.load_state_dict(state[name])
+        self.epoch, self.step, self.shares = state["epoch"], state["step"], state["shares"]
+        self.flips.set_state(state["flips"].cpu())
+
+
+def average(averaged: Tensor, parameter: Tensor, seen: Tensor) -> Tensor:
+    """Exponential, over about 100 steps; over fewer at first. Counts are not averaged."""
+    if not averaged.is_floating_point():
+        return parameter
+    return averaged.lerp(parameter, 1 - min(0.99, float((1 + seen) / (10 + seen))))
+
+
+def class_weight(shares: Tensor, device: torch.device) -> Tensor:
+    """1 / sqrt(share) of each class, with a mean of 1 over pixels; as if no class had less than 1e-4."""
+    shares = shares.to(device).float().clamp_min(1e-4)
+    weight = shares.rsqrt()
+    return weight / (weight * shares).sum()
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse(argv)
+    args.output.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        dist.init_process_group("nccl" if torch.cuda.is_available() and args.device != "cpu" else "gloo")
+    try:
+        Trainer(args).run()
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
