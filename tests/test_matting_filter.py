@@ -10,6 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from closedform_wsss.functional import ConvergenceWarning, matting_filter
 from closedform_wsss.laplacian import KINDS
+from closedform_wsss.nn import MattingFilter
 
 
 def dense(x: torch.Tensor, image: np.ndarray, strength: float, eps: float, kind: str = "closed_form") -> torch.Tensor:
@@ -112,6 +113,79 @@ def test_half_precision_and_empty_batch():
     assert matting_filter(x[:, :0], image).shape == (1, 0, 16, 16)
 
 
+@pytest.mark.parametrize("name", oracle.hard_images())
+@pytest.mark.parametrize("strength", [1e-4, 1e-2])
+@pytest.mark.parametrize("laplacian", KINDS)
+def test_marks_agree_with_dense_solve(name, strength, laplacian):
+    image = oracle.hard_images()[name]
+    h, w = image.shape[1:]
+    x = torch.rand(3, h, w, dtype=torch.float64)
+    target = torch.where(torch.rand(h, w) < 0.2, torch.randint(3, (h, w)), 255)
+    held = np.where(target.flatten() != 255, 7.0, 0.0)
+    marks = (target.flatten()[None] == torch.arange(3)[:, None]).double().numpy()
+    L = oracle.dense_laplacian(image, 1e-6, kind=laplacian)
+    right = strength * x.flatten(1).numpy() + held * marks
+    expected = torch.from_numpy(np.linalg.solve(L + np.diag(strength + held), right.T).T.copy()).view(x.shape)
+    options = {"strength": strength, "laplacian": laplacian, "confidence": 7.0}
+    photo = torch.from_numpy(image.copy())[None]
+    exact = matting_filter(x[None], photo, target=target[None], tol=1e-10, **options)
+    torch.testing.assert_close(exact[0], expected, rtol=0, atol=1e-7)
+    single = matting_filter(x[None].float(), photo.float(), target=target[None].to(torch.uint8), **options)
+    torch.testing.assert_close(single[0].double(), expected, rtol=0, atol=2e-3)
+
+
+def test_gradients_beside_marks():
+    image = torch.rand(1, 3, 3, 4, dtype=torch.float64)
+    x = torch.rand(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    target = torch.tensor([[[255, 0, 255, 255], [255, 255, 1, 255], [255] * 4]])
+
+    def run(v):
+        return matting_filter(v, image, target=target, eps=1e-3, tol=1e-12)
+
+    assert gradcheck(run, x) and gradgradcheck(run, x)
+
+
+def test_marks_follow_the_map_and_no_mark_is_no_target():
+    image, x = torch.rand(1, 3, 12, 16), torch.rand(1, 2, 12, 16).softmax(1)
+    nothing = torch.full((1, 24, 32), 255)
+    assert torch.equal(matting_filter(x, image, target=nothing), matting_filter(x, image))
+    target = nothing.clone()
+    target[0, 8:10, 8:10] = 1  # pixel (4, 4) of the map
+    y = matting_filter(x, image, target=target, confidence=1e4, tol=1e-6)
+    torch.testing.assert_close(y[0, :, 4, 4], torch.tensor([0.0, 1.0]), rtol=0, atol=1e-3)
+    torch.testing.assert_close(y.sum(1), torch.ones_like(y[:, 0]), rtol=0, atol=1e-4)
+    small = torch.full((1, 12, 16), 7)
+    small[0, 4, 4] = 1
+    other = matting_filter(x, image, target=small, confidence=1e4, tol=1e-6, ignore_index=7)
+    assert torch.equal(other, y)
+
+
+@pytest.mark.parametrize("strength", [1e-3, 1e-2, 0.1])
+@pytest.mark.parametrize("tol", [3e-2, 1e-3])
+def test_the_error_is_what_was_asked_for(strength, tol):
+    """Where the condition is known, the estimate is neither missed nor far below."""
+    from skimage.data import astronaut
+
+    image = torch.from_numpy(astronaut()[:240:2, 150:390:2].copy()).permute(2, 0, 1)[None]
+    x = (torch.rand(1, 3, 15, 15) > 0.5).float().repeat_interleave(8, 2).repeat_interleave(8, 3)
+    target = torch.full((1, 120, 120), 255)
+    target[0, 10, 10:60], target[0, 80:100, 90] = 0, 1
+    options = {"target": target, "strength": strength, "eps": 1e-7}
+    exact = matting_filter(x.double(), image, tol=1e-9, max_iter=10_000, **options)
+    error = (matting_filter(x, image, tol=tol, **options) - exact).abs().max().item()
+    assert error < 2 * tol
+
+
+def test_module_is_the_function():
+    image, x, target = torch.rand(1, 3, 12, 12), torch.rand(1, 2, 12, 12), torch.full((1, 12, 12), 255)
+    target[0, 3] = 1
+    options = {"confidence": 3.0, "strength": 0.02, "laplacian": "learning_based", "eps": 1e-4, "tol": 1e-4}
+    module = MattingFilter(**options)
+    assert torch.equal(module(x, image, target), matting_filter(x, image, target=target, **options))
+    assert torch.equal(module(x, image), matting_filter(x, image, **options))
+    assert "confidence=3.0" in repr(module)
+
+
 def test_warns_when_it_stops_early():
     with pytest.warns(ConvergenceWarning, match="matting_filter: stopped after 3 iterations"):
         matting_filter(torch.rand(1, 1, 30, 30), torch.rand(1, 3, 30, 30), max_iter=3)
@@ -132,6 +206,14 @@ X, IMAGE = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 8, 8)
         ((X, IMAGE), {"eps": -1e-7}, "eps must be a finite number > 0"),
         ((X, IMAGE), {"radius": 4}, "radius must leave a window"),
         ((X, IMAGE), {"tol": 0}, "tol must be a finite number > 0"),
+        ((X, IMAGE), {"target": torch.zeros(1, 8, 8)}, "target must be an integer tensor, got torch.float32"),
+        ((X, IMAGE), {"target": torch.full((1, 8, 8), 2)}, "target must hold classes in"),
+        ((X, IMAGE), {"target": torch.zeros(2, 8, 8).long()}, r"target must be \(N, H, W\) with N = 1 images"),
+        (
+            (X, IMAGE),
+            {"target": torch.zeros(1, 8, 8).long(), "confidence": 0},
+            "confidence must be a finite number > 0",
+        ),
         ((X, IMAGE), {"max_iter": 0}, "max_iter must be an integer >= 1, got 0"),
     ],
 )

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closedform_wsss import functional
 from closedform_wsss.functional._resize import resize_marks
 
 
@@ -51,3 +52,27 @@ def test_thin_scribbles_survive():
     target = torch.full((1, 64, 64), 255)
     target[0, 33] = 1
     assert (resize_marks(target, (8, 8), 2, 255)[0, 4] == 1).all()
+
+
+def test_public():
+    target = torch.full((1, 64, 64), 9, dtype=torch.uint8)
+    target[0, 33] = 1
+    resized = functional.resize_marks(target, (8, 8), num_classes=2, ignore_index=9)
+    assert resized.dtype == torch.uint8
+    assert torch.equal(resized, resize_marks(target, (8, 8), 2, 9))
+    assert torch.equal(functional.resize_marks(target, (64, 64), num_classes=2, ignore_index=9), target)
+
+
+@pytest.mark.parametrize(
+    ("target", "size", "message"),
+    [
+        (torch.zeros(4, 4).long(), (2, 2), r"target must be \(N, H, W\)"),
+        (torch.zeros(1, 4, 4), (2, 2), "target must be an integer tensor"),
+        (torch.full((1, 4, 4), 3), (2, 2), "target must hold classes in"),
+        (torch.zeros(1, 4, 4).long(), (2, 0), "width must be an integer >= 1, got 0"),
+        (torch.zeros(1, 4, 4).long(), (2,), r"size must be \(height, width\), got \(2,\)"),
+    ],
+)
+def test_public_errors(target, size, message):
+    with pytest.raises((TypeError, ValueError), match=f"resize_marks: {message}"):
+        functional.resize_marks(target, size, num_classes=3)
