@@ -135,8 +135,14 @@ class Trainer:
         if args.targets == "labels":
             self.shares = self.data.shares()
         elif args.rounds:
-            folder = args.output / "pseudo_labels"
-            self.pseudo = PseudoLabels(folder, self.data, args.batch, self.device, self.quiet)
+            self.pseudo = PseudoLabels(
+                args.output / "pseudo_labels",
+                self.data,
+                batch_size=args.batch,
+                workers=args.workers,
+                device=self.device,
+                quiet=self.quiet,
+            )
         # After a third of the epochs, a half ...
         self.rounds = [max(args.epochs * (2 + k) // 6, 1) for k in range(args.rounds)]
         self.epoch = self.step = 0

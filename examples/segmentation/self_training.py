@@ -49,19 +49,21 @@ def class_factors(p: Tensor, shares: Tensor, steps: int = 50) -> Tensor:
 class PseudoLabels:
     """Soft labels of a training set in a folder, one file an image, so that all processes and later runs see them."""
 
-    def __init__(self, folder: Path, dataset: Dataset, batch_size: int, device: torch.device, quiet: bool) -> None:
+    def __init__(
+        self, folder: Path, dataset: Dataset, *, batch_size: int, workers: int, device: torch.device, quiet: bool
+    ) -> None:
         self.folder, self.dataset, self.device, self.quiet = folder, dataset, device, quiet
         folder.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.own = range(self.rank, len(dataset), self.world)  # images of this process
-        self.batch_size = batch_size
+        self.reading = {"batch_size": batch_size, "num_workers": workers}
 
     def _file(self, index: int) -> Path:
         return self.folder / f"{index:07d}.npy"
 
     def _batches(self, indices: Sequence[int], what: str) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Indices, images in [0, 1] and targets."""
-        loader = DataLoader(Subset(self.dataset, indices), self.batch_size)
+        loader = DataLoader(Subset(self.dataset, indices), **self.reading)
         for index, image, target in tqdm(loader, what, leave=False, disable=self.quiet):
             yield index.tolist(), image.to(self.device).float() / 255, target.to(self.device).long()
 
