@@ -3,6 +3,7 @@
     python benchmarks/training.py DATA                          every row, three seeds, two runs at a time
     python benchmarks/training.py DATA --rows masks recipe      these
     python benchmarks/training.py DATA --seeds 0 --jobs 1
+    python benchmarks/training.py DATA --report                 nothing: the tables of what is done
 
 DATA holds train/ and val/, each with images/ and labels/, train/ also scribbles/ and points/. Every run is one of
 examples/train_segmentation.py with its default network and schedule (what else, says ROWS); the rivals' losses are
@@ -44,7 +45,7 @@ def child(argv: list[str]) -> None:
         at = argv.index("--set")
         name, value = argv[at + 1].split("=")
         assert hasattr(self_training, name), name
-        setattr(train_segmentation if name == "REPEATS" else self_training, name, float(value))
+        setattr(self_training, name, type(getattr(self_training, name))(value))
         del argv[at : at + 2]
     train_segmentation.main(argv)
 
@@ -92,13 +93,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a run (default 1)")
     parser.add_argument("--device", help="default cuda where there is one")
     parser.add_argument("--work", type=Path, default=Path("training_runs"), help="folder of the runs")
+    parser.add_argument("--report", action="store_true", help="run nothing")
     parser.add_argument("--name", default="training", help="of the results")
     args = parser.parse_args()
 
     machine = describe_machine()
     rows = [row for row in ROWS if args.rows is None or row.name in args.rows]
-    with ThreadPoolExecutor(args.jobs) as pool:  # all rows with one seed before the next seed
-        list(pool.map(lambda pair: run(*pair, args), [(row, seed) for seed in args.seeds for row in rows]))
+    if not args.report:
+        with ThreadPoolExecutor(args.jobs) as pool:  # all rows with one seed before the next seed
+            list(pool.map(lambda pair: run(*pair, args), [(row, seed) for seed in args.seeds for row in rows]))
     runs = [
         {"row": row.name, "seed": int(file.parent.name.rpartition("-")[2]), **json.loads(file.read_text())}
         for row in ROWS
@@ -107,7 +110,8 @@ def main() -> None:
     settings = {"classes": args.classes, "size": args.size, "epochs": args.epochs, "data": args.data.name}
     results = {"machine": machine, "settings": settings, "runs": runs}
     write_json(args.name, results)
-    how = shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]).replace(str(args.data), "DATA")
+    # Which rows and seeds are done, the table says.
+    how = f"python benchmarks/training.py DATA --epochs {args.epochs} --size {args.size[0]} {args.size[1]}"
     write_markdown(args.name, "Training from marks", how, machine, markdown(results))
 
 

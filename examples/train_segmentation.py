@@ -37,7 +37,7 @@ from segmentation.data import MarkedFolder
 from segmentation.evaluation import evaluate, save_pictures
 from segmentation.losses import LOSSES, Batch
 from segmentation.model import build_model
-from segmentation.self_training import REPEATS, PseudoLabels
+from segmentation.self_training import PseudoLabels
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -153,8 +153,7 @@ class Trainer:
         while self.epoch < args.epochs:
             started = time.perf_counter()
             if self.epoch in self.rounds and self.pseudo:
-                repeats = REPEATS if self.epoch == self.rounds[0] else 0
-                self.shares = self.pseudo.make(self.average, repeats)
+                self.shares = self.pseudo.make(self.average)
             row = {"epoch": self.epoch + 1, "lr": self.schedule.get_last_lr()[0], **self.train_epoch()}
             self.epoch += 1
             row["seconds"] = round(time.perf_counter() - started, 1)

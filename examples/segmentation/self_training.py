@@ -31,8 +31,7 @@ from closedform_wsss.functional import matting_filter
 from segmentation.data import IGNORE
 
 STRENGTH, EPS, TOL = 3e-2, 1e-7, 3e-2
-# Of the areas, from some of the images, before the first labels. Later ones come from a network that knows better.
-REPEATS, IMAGES = 3, 64
+REPEATS, IMAGES = 3, 64  # of the areas, from so many of the images
 PIXELS = 500  # of each of these images, for the means
 
 
@@ -68,17 +67,16 @@ class PseudoLabels:
             yield index.tolist(), image.to(self.device).float() / 255, target.to(self.device).long()
 
     @torch.no_grad()
-    def make(self, model: nn.Module, repeats: int) -> Tensor:
+    def make(self, model: nn.Module) -> Tensor:
         """Anew, from what the model now predicts; returns the share of each class in them, ``(C,)``."""
         model.eval()
         for index, image, _ in self._batches(self.own, "predicting"):
-            p = model(image).float().softmax(1)
+            p = (model(image).softmax(1) + model(image.flip(-1)).softmax(1).flip(-1)) / 2
             p = F.interpolate(p, [max(side // 2, 1) for side in p.shape[2:]], mode="area")
             for i, values in zip(index, p.half().cpu().numpy(), strict=True):
                 write(self._file(i), values)
-        classes = p.shape[1]
-        factors = self._factors(classes, repeats) if repeats else torch.ones(classes, device=self.device)
-        won = torch.zeros(classes, device=self.device)
+        factors = self._factors(p.shape[1])
+        won = torch.zeros_like(factors)
         for index, image, target in self._batches(self.own, "filtering"):
             q = self._filtered(self._stored(index), factors, image, target)
             won += winners(q)
@@ -86,7 +84,7 @@ class PseudoLabels:
                 write(self._file(i), values)
         return self._shares(won).cpu()
 
-    def _factors(self, classes: int, repeats: int) -> Tensor:
+    def _factors(self, classes: int) -> Tensor:
         """r of the classes, ``(C,)``, from some images."""
         some = self.own[:: max(len(self.own) * self.world // IMAGES, 1)]
         p = torch.cat([self._stored([index]).flatten(2)[0].mT for index in some])
@@ -96,9 +94,9 @@ class PseudoLabels:
             dist.all_gather_object(parts, p.cpu())
             p = torch.cat(parts).to(self.device)
         factors = torch.ones(classes, device=self.device)
-        for repeat in range(repeats):
-            won = torch.zeros(classes, device=self.device)
-            for index, image, target in self._batches(some, f"areas {repeat + 1}/{repeats}"):
+        for repeat in range(REPEATS):
+            won = torch.zeros_like(factors)
+            for index, image, target in self._batches(some, f"areas {repeat + 1}/{REPEATS}"):
                 won += winners(self._filtered(self._stored(index), factors, image, target))
             factors = class_factors(p, self._shares(won))
         return factors
