@@ -132,6 +132,8 @@ class Trainer:
 
         self.pseudo: PseudoLabels | None = None
         self.shares: Tensor | None = None  # of the classes, once the targets tell
+        # How much rare classes count. Where labels are doubtful, weights make doubt look like a rare class.
+        self.balance = 0.5 if args.targets == "labels" else 0.3
         if args.targets == "labels":
             self.shares = self.data.shares()
         elif args.rounds:
@@ -189,7 +191,7 @@ class Trainer:
             image, target, *pseudo = flip(maps, self.flips)
             with self.autocast:
                 logits = self.model(image.contiguous(memory_format=torch.channels_last))
-            weight = class_weight(self.shares, self.device) if self.shares is not None else None
+            weight = None if self.shares is None else class_weight(self.shares, self.balance).to(self.device)
             batch = Batch(logits.float(), image, target, *(pseudo or [None]), class_weight=weight)
             names = {"pseudo_cross_entropy" if learnt else "cross_entropy": 1.0}
             # Further losses come in over the first third: at the start there is nothing to refine yet.
@@ -253,10 +255,10 @@ def average(averaged: Tensor, parameter: Tensor, seen: Tensor) -> Tensor:
     return averaged.lerp(parameter, 1 - min(0.99, float((1 + seen) / (10 + seen))))
 
 
-def class_weight(shares: Tensor, device: torch.device) -> Tensor:
-    """1 / sqrt(share) of each class, with a mean of 1 over pixels; as if no class had less than 1e-4."""
-    shares = shares.to(device).float().clamp_min(1e-4)
-    weight = shares.rsqrt()
+def class_weight(shares: Tensor, power: float) -> Tensor:
+    """share^-power of each class, with a mean of 1 over pixels; as if no class had less than 1e-4."""
+    shares = shares.float().clamp_min(1e-4)
+    weight = shares**-power
     return weight / (weight * shares).sum()
 
 

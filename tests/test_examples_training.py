@@ -120,7 +120,7 @@ def test_two_processes(folder, tmp_path):
 
 def test_averages_and_weights(train):
     shares = torch.tensor([0.64, 0.36, 0.0])
-    weight = train.class_weight(shares, torch.device("cpu"))
+    weight = train.class_weight(shares, 0.5)
     assert weight[1] / weight[0] == pytest.approx(0.8 / 0.6)
     assert torch.isfinite(weight).all() and (weight * shares).sum() == pytest.approx(1, abs=1e-2)
     torch.testing.assert_close(train.average(torch.zeros(1), torch.ones(1), torch.tensor(0)), torch.tensor([0.9]))

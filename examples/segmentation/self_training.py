@@ -31,7 +31,7 @@ from closedform_wsss.functional import matting_filter
 from segmentation.data import IGNORE
 
 STRENGTH, EPS, TOL = 3e-2, 1e-7, 3e-2
-REPEATS, IMAGES = 3, 64  # of the areas, from so many of the images
+REPEATS, IMAGES = 4, 64  # of the areas, from so many of the images
 PIXELS = 500  # of each of these images, for the means
 
 
