@@ -103,7 +103,7 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(train, folder, tmp_pat
 
 
 def test_masks(train, folder, tmp_path):
-    train.main(arguments(folder, tmp_path, "--targets", "labels"))
+    train.main(arguments(folder, tmp_path, "--targets", "labels", "--amp"))
     assert "pseudo_cross_entropy" not in rows(tmp_path)[0]
 
 
