@@ -99,7 +99,6 @@ class Trainer:
             self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(self.device)
         torch.manual_seed(args.seed)
-        self.flips = torch.Generator().manual_seed(args.seed + self.rank)
 
         options = {"num_classes": args.classes, "size": args.size and tuple(args.size), "keep": args.workers == 0}
         self.data = MarkedFolder(args.train, args.targets, **options)
@@ -119,7 +118,8 @@ class Trainer:
 
         model = build_model(args.model, args.classes, not args.no_pretrained)
         model = model.to(self.device, memory_format=torch.channels_last)
-        self.average = AveragedModel(model, avg_fn=average, use_buffers=True)
+        # By the number of steps here, not that on the device, which would have to be waited for.
+        self.average = AveragedModel(model, avg_fn=lambda a, p, _: average(a, p, self.step), use_buffers=True)
         self.model: nn.Module = DistributedDataParallel(model) if self.world > 1 else model
         self.optimizer = torch.optim.AdamW(model.parameters(), args.lr)
         self.steps = args.epochs * len(self.loader)
@@ -181,6 +181,8 @@ class Trainer:
         """One pass over the data; the mean of each loss."""
         self.model.train()
         self.sampler.set_epoch(self.epoch)
+        # Anew in each epoch, so that a run that was cut goes on alike.
+        flips = torch.Generator().manual_seed(hash((self.args.seed, self.epoch, self.rank)) % 2**31)
         sums: dict[str, Tensor] = {}
         bar = tqdm(self.loader, f"epoch {self.epoch + 1}/{self.args.epochs}", leave=False, disable=self.quiet)
         for index, image, target in bar:
@@ -188,7 +190,7 @@ class Trainer:
             learnt = self.pseudo is not None and self.epoch >= self.rounds[0]
             if learnt:
                 maps.append(self.pseudo.load(index, maps[1]))
-            image, target, *pseudo = flip(maps, self.flips)
+            image, target, *pseudo = flip(maps, flips)
             with self.autocast:
                 logits = self.model(image.contiguous(memory_format=torch.channels_last))
             weight = None if self.shares is None else class_weight(self.shares, self.balance).to(self.device)
@@ -226,13 +228,18 @@ class Trainer:
         if not self.args.quiet:
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
 
+    def options(self) -> dict[str, str]:
+        """What a run must go on with."""
+        free = ("output", "val", "val_every", "workers", "device", "quiet")
+        return {name: str(value) for name, value in vars(self.args).items() if name not in free}
+
     def state(self) -> dict[str, nn.Module]:
         parts = ("module", "average", "optimizer", "schedule", "scaler")
         return {name: getattr(self, name) for name in parts}
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self.state().items()}
-        state |= {"epoch": self.epoch, "step": self.step, "shares": self.shares, "flips": self.flips.get_state()}
+        state |= {"epoch": self.epoch, "step": self.step, "shares": self.shares, "options": self.options()}
         part = self.args.output / "last.part"
         torch.save(state, part)
         part.replace(self.args.output / "last.pt")
@@ -242,17 +249,21 @@ class Trainer:
         if not file.exists():
             return
         state = torch.load(file, map_location=self.device, weights_only=True)
+        now = self.options()
+        if changed := [
+            f"{name} {was} and not {now[name]}" for name, was in state["options"].items() if was != now[name]
+        ]:
+            raise SystemExit(f"{file} is of a run with {', '.join(changed)}: choose another OUTPUT")
         for name, part in self.state().items():
             part.load_state_dict(state[name])
         self.epoch, self.step, self.shares = state["epoch"], state["step"], state["shares"]
-        self.flips.set_state(state["flips"].cpu())
 
 
-def average(averaged: Tensor, parameter: Tensor, seen: Tensor) -> Tensor:
+def average(averaged: Tensor, parameter: Tensor, step: int) -> Tensor:
     """Exponential, over about 100 steps; over fewer at first. Counts are not averaged."""
     if not averaged.is_floating_point():
         return parameter
-    return averaged.lerp(parameter, 1 - min(0.99, float((1 + seen) / (10 + seen))))
+    return averaged.lerp(parameter, 1 - min(0.99, (1 + step) / (10 + step)))
 
 
 def class_weight(shares: Tensor, power: float) -> Tensor:

@@ -100,6 +100,8 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(train, folder, tmp_pat
     for name in whole:
         torch.testing.assert_close(whole[name], cut[name], msg=name)
     assert [row["epoch"] for row in rows(tmp_path / "cut")] == ["1", "2", "3"]
+    with pytest.raises(SystemExit, match=r"of a run with lr 0\.001 and not 0\.01: choose another OUTPUT"):
+        train.main(arguments(folder, tmp_path / "cut", "--rounds", "1", "--lr", "0.01"))
 
 
 def test_masks(train, folder, tmp_path):
@@ -123,8 +125,8 @@ def test_averages_and_weights(train):
     weight = train.class_weight(shares, 0.5)
     assert weight[1] / weight[0] == pytest.approx(0.8 / 0.6)
     assert torch.isfinite(weight).all() and (weight * shares).sum() == pytest.approx(1, abs=1e-2)
-    torch.testing.assert_close(train.average(torch.zeros(1), torch.ones(1), torch.tensor(0)), torch.tensor([0.9]))
-    late = train.average(torch.zeros(1), torch.ones(1), torch.tensor(10_000))
+    torch.testing.assert_close(train.average(torch.zeros(1), torch.ones(1), 0), torch.tensor([0.9]))
+    late = train.average(torch.zeros(1), torch.ones(1), 10_000)
     torch.testing.assert_close(late, torch.tensor([0.01]))
 
 
