@@ -28,6 +28,8 @@ MOST_FUNCTIONS = 16  # of a tile
 THRESHOLD = 1e-2
 FLAT = 1e-10  # squared length of a colour in a cell, below which it does not vary there
 CHUNK = 1024  # tiles at a time
+# Neighbours of a tile, down and to the right: the other half of the eight have it as theirs.
+DIRECTIONS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @dataclass
@@ -35,8 +37,8 @@ class LocalBasis:
     """The functions of every tile, and the energies among them.
 
     ``functions`` ``(F, 16, 16)``, sorted by tile; ``starts`` ``(M + 1)`` int32; ``exists`` ``(M, K)`` bool: which of
-    the K places of a tile hold a function. ``matrix``: L between the functions of pairs of tiles, as tiles ``(S,)``
-    and ``(S,)`` and blocks ``(S, K, K)``, each pair of different tiles once.
+    the K places of a tile hold a function. ``matrix``: L between the functions of pairs of tiles, as tiles ``(M,)``
+    and ``(M,)``, -1 for none, and blocks ``(M, K, K)``: each tile with itself, and each pair of neighbours once.
 
     Energies, with zeros where there is no function: ``inside`` ``(M, K, K)``, of a tile's own windows; ``right`` and
     ``below`` ``(M, 2, 2, K, K)``, of those at a seam, among the functions of the tile and of its neighbour; ``corner``
@@ -182,24 +184,30 @@ def _seams(
     right = vector.new_zeros(m + 1, 2, 2, most, most)
     below = torch.zeros_like(right)
     corner = vector.new_zeros(m + 1, 4, 4, k, k)
-    matrix = []
+    links = inside.new_zeros(len(DIRECTIONS), m + 1, most, most)
     for chunk in range(0, len(owner), CHUNK):
         part = slice(chunk, chunk + CHUNK)
         energies = _ops.tile_energy(image, basis, owner[part], members[part], eps, learning_based, True)
         a, b, c, d = members[part].long().unbind(1)
+        at_a, at_b, at_c, at_d = (0, 0), (0, 1), (1, 0), (1, 1)
         sides = (
-            ((a, of_cells[a, :, 3]), (b, of_cells[b, :, 0])),
-            ((a, of_cells[a, 3]), (c, of_cells[c, 0])),
-            ((a, of_cells[a, 3, 3]), (b, of_cells[b, 3, 0]), (c, of_cells[c, 0, 3]), (d, of_cells[d, 0, 0])),
+            ((at_a, a, of_cells[a, :, 3]), (at_b, b, of_cells[b, :, 0])),
+            ((at_a, a, of_cells[a, 3]), (at_c, c, of_cells[c, 0])),
+            (
+                (at_a, a, of_cells[a, 3, 3]),
+                (at_b, b, of_cells[b, 3, 0]),
+                (at_c, c, of_cells[c, 0, 3]),
+                (at_d, d, of_cells[d, 0, 0]),
+            ),
         )
         for energy, side, kept in zip(energies, sides, (right, below, None), strict=True):
             size = energy.shape[1] // len(side)
             blocks = energy.unflatten(2, (len(side), size)).unflatten(1, (len(side), size))
             if kept is None:
                 corner[a] = blocks.transpose(2, 3).to(corner.dtype)
-            projections = [(tile, cells.flatten(1, -2).double()) for tile, cells in side]
-            for i, (first, p) in enumerate(projections):
-                for j, (second, q) in enumerate(projections):
+            projections = [(place, tile, cells.flatten(1, -2).double()) for place, tile, cells in side]
+            for i, (first_at, first, p) in enumerate(projections):
+                for j, (second_at, _, q) in enumerate(projections):
                     if j < i:
                         continue
                     values = p.mT @ (blocks[:, i, :, j] @ q)
@@ -207,9 +215,11 @@ def _seams(
                         kept[a, i, j] = values.to(kept.dtype)
                         if i != j:
                             kept[a, j, i] = values.mT.to(kept.dtype)
-                    if i == j:
-                        own.index_add_(0, first % (m + 1), values)
-                    else:
-                        matrix.append((first, second, values))
+                    way = (second_at[0] - first_at[0], second_at[1] - first_at[1])
+                    into = own if i == j else links[DIRECTIONS.index(way)]
+                    into.index_add_(0, first % (m + 1), values)
     everything = torch.arange(m, device=image.device)
-    return [(everything, everything, own[:m]), *matrix], right[:m], below[:m], corner[:m]
+    matrix = [(everything, everything, own[:m])]
+    for (down, across), blocks in zip(DIRECTIONS, links, strict=True):
+        matrix.append((everything, tiles.at(tiles.image, tiles.row + down, tiles.column + across).long(), blocks[:m]))
+    return matrix, right[:m], below[:m], corner[:m]
