@@ -21,6 +21,7 @@ import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from _harness import describe_machine, write_json, write_markdown
@@ -44,8 +45,12 @@ def child(argv: list[str]) -> None:
     while "--set" in argv:
         at = argv.index("--set")
         name, value = argv[at + 1].split("=")
-        assert hasattr(self_training, name), name
-        setattr(self_training, name, type(getattr(self_training, name))(value))
+        if name == "REPEATS":
+            recipes = self_training.RECIPES
+            recipes.update({kind: replace(recipe, repeats=(int(value),) * 2) for kind, recipe in recipes.items()})
+        else:
+            assert hasattr(self_training, name), name
+            setattr(self_training, name, float(value))
         del argv[at : at + 2]
     train_segmentation.main(argv)
 

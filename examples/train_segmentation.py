@@ -37,7 +37,7 @@ from segmentation.data import MarkedFolder
 from segmentation.evaluation import evaluate, save_pictures
 from segmentation.losses import LOSSES, Batch
 from segmentation.model import build_model
-from segmentation.self_training import PseudoLabels
+from segmentation.self_training import RECIPES, PseudoLabels
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -58,6 +58,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--loss", action="append", default=[], metavar="NAME=WEIGHT", help=f"added, ramped in: {', '.join(LOSSES)}"
     )
     parser.add_argument("--rounds", type=int, help="of self-training; default 2 from marks, 0 from masks; at most 4")
+    parser.add_argument(
+        "--recipe", choices=RECIPES, help="of the rounds; default points where --targets says points or clicks"
+    )
     parser.add_argument("--epochs", type=int, default=12, help="default 12")
     parser.add_argument(
         "--val-every", type=int, default=4, help="epochs between two scores (default 4), and at the end"
@@ -73,6 +76,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args.loss = [name_and_weight(parser, text) for text in args.loss]
     if args.rounds is not None and not 0 <= args.rounds <= 4:
         parser.error(f"--rounds must be 0 to 4, got {args.rounds}")
+    if args.recipe is None:
+        args.recipe = "points" if any(word in args.targets for word in ("point", "click")) else "scribbles"
     if args.rounds is None:
         args.rounds = 0 if args.targets == "labels" else 2
     return args
@@ -132,8 +137,8 @@ class Trainer:
 
         self.pseudo: PseudoLabels | None = None
         self.shares: Tensor | None = None  # of the classes, once the targets tell
-        # How much rare classes count. Where labels are doubtful, weights make doubt look like a rare class.
-        self.balance = 0.5 if args.targets == "labels" else 0.3
+        self.recipe = RECIPES[args.recipe]
+        self.balance = 0.5 if args.targets == "labels" else self.recipe.balance
         if args.targets == "labels":
             self.shares = self.data.shares()
         elif args.rounds:
@@ -155,7 +160,7 @@ class Trainer:
         while self.epoch < args.epochs:
             started = time.perf_counter()
             if self.epoch in self.rounds and self.pseudo:
-                self.shares = self.pseudo.make(self.average)
+                self.shares = self.pseudo.make(self.average, self.recipe.repeats[self.epoch > self.rounds[0]])
             row = {"epoch": self.epoch + 1, "lr": self.schedule.get_last_lr()[0], **self.train_epoch()}
             self.epoch += 1
             row["seconds"] = round(time.perf_counter() - started, 1)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,25 @@ from closedform_wsss.functional import matting_filter
 from segmentation.data import IGNORE
 
 STRENGTH, EPS, TOL = 3e-2, 1e-7, 3e-2
-REPEATS, IMAGES = 4, 64  # of the areas, from so many of the images
-PIXELS = 500  # of each of these images, for the means
+IMAGES, PIXELS = 64, 500  # that the areas are taken from, and of each of them for the means
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What suits a kind of marks.
+
+    Attributes:
+        repeats: How often areas are put right before the first labels, and before later ones.
+        balance: Classes weigh share^-balance in the cross-entropy on the labels.
+    """
+
+    repeats: tuple[int, int]
+    balance: float
+
+
+# Scribbles hold the labels so well that areas settle, and weights would only make doubt look like a rare class. Between
+# points the winners go on winning: a few repeats are best, once, and weights make up for what rare classes lose.
+RECIPES = {"scribbles": Recipe((4, 4), 0.3), "points": Recipe((3, 0), 0.5)}
 
 
 def class_factors(p: Tensor, shares: Tensor, steps: int = 50) -> Tensor:
@@ -67,7 +85,7 @@ class PseudoLabels:
             yield index.tolist(), image.to(self.device).float() / 255, target.to(self.device).long()
 
     @torch.no_grad()
-    def make(self, model: nn.Module) -> Tensor:
+    def make(self, model: nn.Module, repeats: int) -> Tensor:
         """Anew, from what the model now predicts; returns the share of each class in them, ``(C,)``."""
         model.eval()
         for index, image, _ in self._batches(self.own, "predicting"):
@@ -75,7 +93,7 @@ class PseudoLabels:
             p = F.interpolate(p, [max(side // 2, 1) for side in p.shape[2:]], mode="area")
             for i, values in zip(index, p.half().cpu().numpy(), strict=True):
                 write(self._file(i), values)
-        factors = self._factors(p.shape[1])
+        factors = self._factors(p.shape[1], repeats)
         won = torch.zeros_like(factors)
         for index, image, target in self._batches(self.own, "filtering"):
             q = self._filtered(self._stored(index), factors, image, target)
@@ -84,7 +102,7 @@ class PseudoLabels:
                 write(self._file(i), values)
         return self._shares(won).cpu()
 
-    def _factors(self, classes: int) -> Tensor:
+    def _factors(self, classes: int, repeats: int) -> Tensor:
         """r of the classes, ``(C,)``, from some images."""
         some = self.own[:: max(len(self.own) * self.world // IMAGES, 1)]
         p = torch.cat([self._stored([index]).flatten(2)[0].mT for index in some])
@@ -94,9 +112,9 @@ class PseudoLabels:
             dist.all_gather_object(parts, p.cpu())
             p = torch.cat(parts).to(self.device)
         factors = torch.ones(classes, device=self.device)
-        for repeat in range(REPEATS):
+        for repeat in range(repeats):
             won = torch.zeros_like(factors)
-            for index, image, target in self._batches(some, f"areas {repeat + 1}/{REPEATS}"):
+            for index, image, target in self._batches(some, f"areas {repeat + 1}/{repeats}"):
                 won += winners(self._filtered(self._stored(index), factors, image, target))
             factors = class_factors(p, self._shares(won))
         return factors
