@@ -45,7 +45,6 @@ def main() -> None:
     labels = [row.title.replace("*", "") + ("" if row.marks == "masks" else f", {row.marks}") for row in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.invert_yaxis()
-    axes.set_xlim(min(min(values) for values in scores.values()) - 0.05, None)
     axes.set_xlabel("mean IoU on val; a dot for each seed")
     axes.grid(axis="x", color=FAINT)
     axes.set_axisbelow(True)
