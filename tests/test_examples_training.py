@@ -139,6 +139,27 @@ def test_class_factors_bring_the_mean_in_line(train):
     torch.testing.assert_close((q / q.sum(1, keepdim=True)).mean(0), shares, rtol=1e-2, atol=1e-4)
 
 
+def test_labels_are_filtered_with_their_factors(train, tmp_path):
+    from segmentation.self_training import PseudoLabels
+
+    labels = PseudoLabels(tmp_path, [], batch_size=1, workers=0, device=torch.device("cpu"), quiet=True)
+    image, p = torch.rand(1, 3, 24, 32), torch.full((1, 3, 12, 16), 1 / 3)
+    nothing = torch.full((1, 24, 32), 255)
+    q = labels._filtered(p, torch.tensor([4.0, 1.0, 1.0]), image, nothing)  # constants pass the filter
+    torch.testing.assert_close(q[0].mean((1, 2)), torch.tensor([4 / 6, 1 / 6, 1 / 6]), rtol=0, atol=1e-4)
+    marked = nothing.clone()
+    marked[0, 4:20, 4:28] = 2
+    assert (labels._filtered(p, torch.ones(3), image, marked)[0, 2, 3:9, 3:13] > 0.9).all()
+
+
+def test_flips_keep_maps_on_one_another(train):
+    x = torch.arange(16 * 5.0).view(16, 1, 1, 5)
+    image, target = train.flip([x.expand(-1, 3, 2, -1), x[:, 0].expand(-1, 2, -1)], torch.Generator().manual_seed(0))
+    assert torch.equal(image[:, 0], target)
+    mirrored = target[:, 0, 0] != x[:, 0, 0, 0]
+    assert 0 < mirrored.sum() < 16 and torch.equal(target[mirrored][:, 0], x[mirrored][:, 0, 0].flip(-1))
+
+
 def test_an_unmarked_batch_has_no_loss_but_a_graph(train):
     from segmentation.losses import LOSSES, Batch
 

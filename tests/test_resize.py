@@ -70,6 +70,7 @@ def test_public():
         (torch.zeros(1, 4, 4), (2, 2), "target must be an integer tensor"),
         (torch.full((1, 4, 4), 3), (2, 2), "target must hold classes in"),
         (torch.zeros(1, 4, 4).long(), (2, 0), "width must be an integer >= 1, got 0"),
+        (torch.zeros(1, 4, 4).long(), 2, r"size must be \(height, width\), got 2"),
         (torch.zeros(1, 4, 4).long(), (2,), r"size must be \(height, width\), got \(2,\)"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_target, check_tensor
@@ -43,7 +44,7 @@ def resize_marks(target: Tensor, size: tuple[int, int], *, num_classes: int, ign
     check_tensor(WHERE, "target", target)
     check_count(WHERE, "num_classes", num_classes, 1)
     check_target(WHERE, target, target.shape[0] if target.ndim else 0, target.device, num_classes, ignore_index)
-    if len(size) != 2:
+    if not isinstance(size, (tuple, list, torch.Size)) or len(size) != 2:
         raise ValueError(f"{WHERE}: size must be (height, width), got {size!r}")
     for name, side in zip(("height", "width"), size, strict=True):
         check_count(WHERE, name, side, 1)
