@@ -14,6 +14,11 @@ class Row:
     arguments: str
     marks: str = "scribbles"
 
+    @property
+    def targets(self) -> str:
+        """The folder that it learns from."""
+        return "labels" if self.marks == "masks" else self.marks
+
 
 def _rows() -> list[Row]:
     rows = [Row("masks", "full masks (upper bound)", "--targets labels", "masks")]
@@ -41,9 +46,13 @@ def _rows() -> list[Row]:
             "recipe + superpixel consistency, weight 1",
             "--targets scribbles --loss superpixel=1",
         ),
-        # A filter that is held to its input changes nothing.
-        Row("scribbles-no-filter", "recipe without the filter", "--targets scribbles --set STRENGTH=1e6"),
+        Row("scribbles-no-filter", "recipe without the filter", "--targets scribbles --set FILTER=none"),
+        Row("scribbles-pamr", "recipe, PAMR in the filter's place", "--targets scribbles --set FILTER=pamr"),
+        Row("scribbles-mean-field", "recipe, a dense CRF in its place", "--targets scribbles --set FILTER=mean_field"),
         Row("scribbles-no-areas", "recipe without the areas", "--targets scribbles --set REPEATS=0"),
+        Row("cams-ce", "cross-entropy on the labels (lower bound)", "--targets cams --rounds 0", "cams"),
+        Row("cams-superpixel", "superpixel consistency", "--targets cams --rounds 0 --loss superpixel=1", "cams"),
+        Row("cams-recipe", "recipe", "--targets cams", "cams"),
     ]
     return rows
 

@@ -5,7 +5,7 @@
     python benchmarks/training.py DATA --seeds 0 --jobs 1
     python benchmarks/training.py DATA --report                 nothing: the tables of what is done
 
-DATA holds train/ and val/, each with images/ and labels/, train/ also scribbles/ and points/. Every run is one of
+DATA holds train/ and val/, each with images/ and labels/, train/ also scribbles/, points/ or cams/. Every run is one of
 examples/train_segmentation.py with its default network and schedule (what else, says ROWS); the rivals' losses are
 added there. A run that is done, its folder in --work says so, is not done again. Needs the extra "examples".
 
@@ -32,8 +32,9 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def child(argv: list[str]) -> None:
-    """One run, with the rivals among the losses; ``--set NAME=VALUE`` changes a constant of the self-training."""
+    """One run, with the rivals among the losses; ``--set NAME=VALUE`` changes the self-training: FILTER, REPEATS."""
     sys.path.insert(0, str(EXAMPLES))
+    import _training_filters
     import _training_rivals
     import train_segmentation
     from segmentation import losses, self_training
@@ -49,8 +50,8 @@ def child(argv: list[str]) -> None:
             recipes = self_training.RECIPES
             recipes.update({kind: replace(recipe, repeats=(int(value),) * 2) for kind, recipe in recipes.items()})
         else:
-            assert hasattr(self_training, name), name
-            setattr(self_training, name, float(value))
+            assert name == "FILTER", name
+            self_training.matting_filter = getattr(_training_filters, value)
         del argv[at : at + 2]
     train_segmentation.main(argv)
 
@@ -103,7 +104,8 @@ def main() -> None:
     args = parser.parse_args()
 
     machine = describe_machine()
-    rows = [row for row in ROWS if args.rows is None or row.name in args.rows]
+    there = [row for row in ROWS if (args.data / "train" / row.targets).is_dir()]
+    rows = [row for row in there if args.rows is None or row.name in args.rows]
     if not args.report:
         with ThreadPoolExecutor(args.jobs) as pool:  # all rows with one seed before the next seed
             list(pool.map(lambda pair: run(*pair, args), [(row, seed) for seed in args.seeds for row in rows]))

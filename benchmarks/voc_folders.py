@@ -3,7 +3,7 @@
     python benchmarks/voc_folders.py DATA/voc_mini OUTPUT
 
 The images without a void border (labelled less carefully, things are missing) go to OUTPUT/train, those with one to
-OUTPUT/val. Both get, beside images/ and labels/: scribbles/, clicks/ (discs of 4 pixels round human clicks) and cams/
+OUTPUT/val. Both get, beside images/ and labels/: scribbles/, points/ (discs of 4 pixels round human clicks) and cams/
 (labels by refine_cam and pseudo_labels, 255 where the two best scores are close).
 """
 
@@ -49,8 +49,8 @@ def main() -> None:
             (split / folder).mkdir(parents=True, exist_ok=True)
             shutil.copy(args.data / folder / f"{name}.{suffix}", split / folder)
         image = read_image(args.data / "images" / f"{name}.jpg")
-        (split / "clicks").mkdir(exist_ok=True)
-        write_label_png(split / "clicks" / f"{name}.png", clicks(points[name], image.shape[:2]))
+        (split / "points").mkdir(exist_ok=True)
+        write_label_png(split / "points" / f"{name}.png", clicks(points[name], image.shape[:2]))
         (split / "cams").mkdir(exist_ok=True)
         classes, cam = read_cam(args.data / "cams" / f"{name}.npz")
         refined = refine_cam(torch.from_numpy(cam)[None].clamp(0, 1), torch.from_numpy(image).permute(2, 0, 1)[None])

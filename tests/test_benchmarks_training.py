@@ -110,3 +110,34 @@ def test_table(monkeypatch):
     text = markdown(results)
     (row,) = (line for line in text.splitlines() if "recipe" in line)
     assert [cell.strip() for cell in row.strip("|").split("|")][2:] == ["0.600 ± 0.014", "83 %", "0.800 ± 0.000", "2"]
+
+
+@pytest.mark.parametrize("name", ["none", "pamr", "mean_field"])
+def test_filters(monkeypatch, name):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import _cam_baselines
+    import _training_filters
+
+    if name == "mean_field" and _cam_baselines.DENSE_CRF is None:
+        pytest.skip("needs pydensecrf2")
+    # A square on a ground, of which the probabilities know little and the marks something.
+    image = torch.zeros(2, 3, 24, 32)
+    image[:, :, 6:18, 8:24] = 1
+    target = torch.full((2, 48, 64), 255)
+    target[:, 20, 20:40], target[:, 2, 4:60] = 1, 0
+    p = torch.full((2, 2, 24, 32), 0.5)
+    q = getattr(_training_filters, name)(p, image, target=target, strength=0.03, eps=1e-7, tol=0.03)
+    assert q.shape == p.shape
+    torch.testing.assert_close(q.sum(1), torch.ones(2, 24, 32))
+    assert (q[:, 1, 10, 10:20] > 0.5).all() and (q[:, 0, 1, 2:30] > 0.5).all()
+    spread = q[:, 1, 7:9, 12:18] > 0.5
+    assert spread.all() if name != "none" else not spread.any()
+
+
+def test_only_rows_that_there_is_data_for(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from _training_rows import ROWS
+
+    assert {row.targets for row in ROWS} == {"labels", "scribbles", "points", "cams"}
+    for row in ROWS:
+        assert f"--targets {row.targets}" in row.arguments, row
