@@ -48,7 +48,9 @@ def _rows() -> list[Row]:
         ),
         Row("scribbles-no-filter", "recipe without the filter", "--targets scribbles --set FILTER=none"),
         Row("scribbles-pamr", "recipe, PAMR for the filter", "--targets scribbles --set FILTER=pamr"),
-        Row("scribbles-mean-field", "recipe, a dense CRF for the filter", "--targets scribbles --set FILTER=mean_field"),
+        Row(
+            "scribbles-mean-field", "recipe, a dense CRF for the filter", "--targets scribbles --set FILTER=mean_field"
+        ),
         Row("scribbles-no-areas", "recipe without the areas", "--targets scribbles --set REPEATS=0"),
         Row(
             "scribbles-no-filter-no-areas",
