@@ -1,6 +1,7 @@
 # Every target works on a fresh clone with Python, a C++ compiler and make: it makes its own environment in .venv.
 #   make demo    train and solve on a photograph, write demo/demo.png
 #   make test    everything that CI runs except lint and docs
+#   make integrations  the examples with other people's packages, which are large
 #   make lint    ruff and mypy
 #   make docs    the HTML documentation, warnings are errors
 #   make bench   the benchmarks that need no data
@@ -14,7 +15,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constr
 SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss -type f \
   ! -name '*.so' ! -name '*.pyc')
 
-.PHONY: demo test lint docs bench picture clean
+.PHONY: demo test integrations lint docs bench picture clean
 
 $(VENV)/torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +44,9 @@ picture: demo
 
 test: $(VENV)/test
 	$(BIN)/pytest
+
+integrations: $(VENV)/test+integrations
+	$(BIN)/pytest tests/test_integrations.py
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check .

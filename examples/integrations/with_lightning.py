@@ -1,0 +1,38 @@
+"""Lightning: the criterion is a submodule, the image in [0, 1] comes with the batch."""
+
+import lightning
+import torch
+from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch
+from torch.nn.functional import cross_entropy
+
+from closedform_wsss.nn import ClosedFormLoss
+
+
+class FromScribbles(lightning.LightningModule):
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model, self.closed_form = model, ClosedFormLoss(form="energy", eps=1e-4)
+
+    def training_step(self, batch, batch_idx):
+        image, marks = batch
+        logits = self.model((image - MEAN.to(image)) / STD.to(image))
+        closed_form = self.closed_form(logits, marks, image)
+        self.log("closed_form", closed_form)
+        return cross_entropy(logits, marks, ignore_index=255) + closed_form
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=1e-2)
+
+
+lightning.seed_everything(0, verbose=False)
+image, marks = scribbled_batch()
+layers = [torch.nn.Conv2d(3, 32, 7, padding=3), torch.nn.BatchNorm2d(32), torch.nn.ReLU()]
+for step in (4, 8):
+    layers += [torch.nn.Conv2d(32, 32, 3, padding=step, dilation=step), torch.nn.BatchNorm2d(32), torch.nn.ReLU()]
+module = FromScribbles(torch.nn.Sequential(*layers, torch.nn.Conv2d(32, NUM_CLASSES, 1)))
+loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(image, marks), batch_size=2)
+quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+trainer = lightning.Trainer(max_epochs=40, accelerator="cpu", **quiet)
+trainer.fit(module, loader)
+print(f"closed-form loss {trainer.callback_metrics['closed_form']:.3f}")
+save(image, marks, module.model((image - MEAN) / STD).detach(), "with_lightning.jpg")

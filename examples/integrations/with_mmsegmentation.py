@@ -1,0 +1,34 @@
+"""mmsegmentation: a segmentor whose loss sees the image, to be named in a config.
+
+Losses of decode heads get no image, so the loss is added by the segmentor. In a config:
+
+    custom_imports = dict(imports=["with_mmsegmentation"])
+    model = dict(type="ClosedFormEncoderDecoder", closed_form=dict(form="energy", eps=1e-4), ...)
+"""
+
+import torch
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+
+from closedform_wsss.nn import ClosedFormLoss
+
+
+@MODELS.register_module()
+class ClosedFormEncoderDecoder(EncoderDecoder):
+    """``closed_form``: arguments of :class:`closedform_wsss.nn.ClosedFormLoss`; ``weight``: of the loss."""
+
+    def __init__(self, *args, closed_form: dict, weight: float = 1.0, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.closed_form, self.weight = ClosedFormLoss(**closed_form), weight
+
+    def loss(self, inputs, data_samples):
+        logits = []
+        hook = self.decode_head.conv_seg.register_forward_hook(lambda module, args, output: logits.append(output))
+        try:
+            losses = super().loss(inputs, data_samples)
+        finally:
+            hook.remove()
+        normalised = self.data_preprocessor  # which knows how to undo it
+        image = ((inputs * normalised.std + normalised.mean) / 255).clamp(0, 1)
+        marks = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
+        return losses | {"loss_closed_form": self.weight * self.closed_form(logits[0], marks, image)}
