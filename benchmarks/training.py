@@ -118,7 +118,8 @@ def main() -> None:
     results = {"machine": machine, "settings": settings, "runs": runs}
     write_json(args.name, results)
     # Which rows and seeds are done, the table says.
-    how = f"python benchmarks/training.py DATA --epochs {args.epochs} --size {args.size[0]} {args.size[1]}"
+    size = f"{args.size[0]} {args.size[1]}"
+    how = f"python benchmarks/training.py DATA --classes {args.classes} --epochs {args.epochs} --size {size}"
     write_markdown(args.name, "Training from marks", how, machine, markdown(results))
 
 
