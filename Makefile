@@ -2,8 +2,8 @@
 #   make demo    train and solve on a photograph, write demo/demo.png
 #   make test    everything that CI runs except lint and docs
 #   make integrations  the examples with other people's packages, which are large
-#   make lint    ruff and mypy
-#   make docs    the HTML documentation, warnings are errors
+#   make lint    ruff, mypy and clang-format
+#   make docs    the HTML documentation, the gallery run, warnings and broken references are errors
 #   make bench   the benchmarks that need no data
 # The CUDA kernels are built where nvcc is found; CFW_CUDA=OFF make test leaves them out.
 PYTHON ?= python3
@@ -14,6 +14,8 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constr
 
 SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss -type f \
   ! -name '*.so' ! -name '*.pyc')
+
+NATIVE = $(shell find csrc tests/cuda_runner -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 .PHONY: demo test integrations lint docs bench picture clean
 
@@ -52,13 +54,14 @@ lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 
 docs: $(VENV)/docs
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
-	$(BIN)/sphinx-build -q -b doctest docs docs/_build/doctest
+	$(BIN)/sphinx-build -n -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -b doctest -D plot_gallery=0 docs docs/_build/doctest
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/kernels.py
 
 clean:
-	rm -rf $(VENV) build dist demo docs/_build
+	rm -rf $(VENV) build dist demo docs/_build docs/gallery

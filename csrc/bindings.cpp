@@ -25,11 +25,11 @@ T* at(Address address) {
 
 // Run `call` with the kernels of the current level in scope, in float or double.
 #if CFW_X86_LEVELS
-#define CFW_DISPATCH(kernel, ...)                                                                 \
-  switch (cfw::current_level()) {                                                                 \
-    case cfw::Level::avx512: return cfw::avx512::kernel(__VA_ARGS__);                             \
-    case cfw::Level::avx2: return cfw::avx2::kernel(__VA_ARGS__);                                 \
-    default: return cfw::baseline::kernel(__VA_ARGS__);                                           \
+#define CFW_DISPATCH(kernel, ...)                                     \
+  switch (cfw::current_level()) {                                     \
+    case cfw::Level::avx512: return cfw::avx512::kernel(__VA_ARGS__); \
+    case cfw::Level::avx2: return cfw::avx2::kernel(__VA_ARGS__);     \
+    default: return cfw::baseline::kernel(__VA_ARGS__);               \
   }
 #else
 #define CFW_DISPATCH(kernel, ...) return cfw::baseline::kernel(__VA_ARGS__)
@@ -49,9 +49,10 @@ void matting_product(Address stencil, Address x, Address confidence, Address y, 
 
 template <class T>
 void matting_loss(Address stencil, Address row_sums, Address x, Address target, Address weight, double confidence,
-                  int64_t ignore_index, bool residual, Address parts, Address loss, Address gradient, int64_t N, int C, int H, int W, int threads) {
-  CFW_DISPATCH(matting_loss, at<T>(stencil), at<T>(row_sums), at<T>(x), at<int64_t>(target), at<T>(weight), confidence, ignore_index,
-               residual, at<double>(parts), at<double>(loss), at<T>(gradient), N, C, H, W, threads);
+                  int64_t ignore_index, bool residual, Address parts, Address loss, Address gradient, int64_t N, int C,
+                  int H, int W, int threads) {
+  CFW_DISPATCH(matting_loss, at<T>(stencil), at<T>(row_sums), at<T>(x), at<int64_t>(target), at<T>(weight), confidence,
+               ignore_index, residual, at<double>(parts), at<double>(loss), at<T>(gradient), N, C, H, W, threads);
 }
 
 template <class S, class T>
@@ -109,9 +110,10 @@ void superpixel_assign(Address features, Address centers, Address q, int64_t N, 
 }
 
 template <class T>
-void superpixel_update(Address features, Address centers, Address shares, Address updated, int64_t N, int F, int H, int W,
-                       int S, int threads) {
-  CFW_DISPATCH(superpixel_update, at<T>(features), at<T>(centers), at<T>(shares), at<T>(updated), N, F, H, W, S, threads);
+void superpixel_update(Address features, Address centers, Address shares, Address updated, int64_t N, int F, int H,
+                       int W, int S, int threads) {
+  CFW_DISPATCH(superpixel_update, at<T>(features), at<T>(centers), at<T>(shares), at<T>(updated), N, F, H, W, S,
+               threads);
 }
 
 template <class T>
@@ -127,8 +129,8 @@ void asam_step(Address A, Address s, Address y, int64_t N, int C, int h, int w, 
 }  // namespace
 
 // One Python name a type: <kernel>_f32 and <kernel>_f64.
-#define CFW_BIND(kernel)                            \
-  m.def(#kernel "_f32", &kernel<float>, nogil);     \
+#define CFW_BIND(kernel)                        \
+  m.def(#kernel "_f32", &kernel<float>, nogil); \
   m.def(#kernel "_f64", &kernel<double>, nogil)
 
 PYBIND11_MODULE(_C, m) {

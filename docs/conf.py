@@ -23,12 +23,13 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
     "myst_parser",
+    "sphinx_gallery.gen_gallery",
     "command_help",
     "mathml",
     "result_tables",
 ]
 source_suffix = {".rst": "restructuredtext"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "sg_execution_times.rst", "gallery/sg_execution_times.rst"]
 default_role = "code"
 
 html_theme = "furo"
@@ -45,6 +46,22 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Reference", "References"), "Shape"]
+
+# Every page of the gallery runs when the documentation is built; one that fails fails the build.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "abort_on_example_error": True,
+    "within_subsection_order": "ExampleTitleSortKey",
+    "reference_url": {"closedform_wsss": None},
+    "backreferences_dir": None,
+    "show_memory": False,
+    "min_reported_time": 1e9,
+    "image_srcset": ["2x"],
+    "copyfile_regex": r".*\.rst",
+    "nested_sections": False,
+}
 
 # `python -m sphinx -b doctest docs docs/_build/doctest` runs every example, those in docstrings with these names.
 doctest_global_setup = """

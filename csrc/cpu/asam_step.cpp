@@ -21,7 +21,8 @@ struct Padded {
   int h, w, pitch;
   int64_t plane;
   std::vector<T> data;
-  Padded(int h, int w) : h(h), w(w), pitch(w + 2 * kReach), plane(int64_t(h + 2 * kReach) * pitch), data(kBlock * plane) {}
+  Padded(int h, int w)
+      : h(h), w(w), pitch(w + 2 * kReach), plane(int64_t(h + 2 * kReach) * pitch), data(kBlock * plane) {}
   T* row(int q, int r) { return &data[q * plane + (r + kReach) * pitch + kReach]; }
 };
 

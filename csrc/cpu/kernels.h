@@ -16,10 +16,10 @@
                        T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, int threads);                        \
   /* The loss of an image and its gradient in one sweep; see cpu/matting_loss.cpp. */                                \
   void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,      \
-                    const int64_t* target /* (N, H, W) */,                                                           \
-                    const T* weight /* (N, C) */, double confidence, int64_t ignore_index, bool residual,            \
-                    double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,                             \
-                    T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, int threads);            \
+                    const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double confidence,          \
+                    int64_t ignore_index, bool residual, double* parts /* (N, matting_loss_parts) */,                \
+                    double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,  \
+                    int threads);                                                                                    \
   /* On tiles (common/tile_layout.h): y = (L + diagonal) x, diagonal 0 if null. */                                   \
   void tile_product(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,     \
                     const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */,                    \
@@ -41,9 +41,8 @@
                    double* below /* (M, 8 K, 8 K) or null */, double* corner /* (M, 4 K, 4 K) or null */, int64_t M, \
                    int D, int H, int W, double eps, bool learning_based, int threads);                               \
   /* Pixels to superpixels: sums, not means. */                                                                      \
-  void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */,                                 \
-                       T* shares /* (N, h w, 9, C) */, T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W,      \
-                       int S, int threads);                                                                          \
+  void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* shares /* (N, h w, 9, C) */, \
+                       T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, int S, int threads);                 \
   /* Superpixels to pixels. */                                                                                       \
   void superpixel_unpool(const T* s /* (N, C, h, w) */, const T* q /* (N, 9, H, W) */, T* x /* (N, C, H, W) */,      \
                          int64_t N, int C, int H, int W, int S, int threads);                                        \
@@ -64,16 +63,16 @@
                  int C, int h, int w, bool transposed, int threads);
 
 // tile_product of a stencil in float and x in double.
-#define CFW_DECLARE_MIXED                                                                                             \
-  void tile_product(const float* stencil, const int32_t* tiles, const int32_t* neighbours, const double* diagonal,    \
+#define CFW_DECLARE_MIXED                                                                                          \
+  void tile_product(const float* stencil, const int32_t* tiles, const int32_t* neighbours, const double* diagonal, \
                     const double* x, double* y, int64_t M, int C, int H, int W, int threads);
 
 namespace cfw {
-#define CFW_DECLARE_LEVEL(level)  \
-  namespace level {               \
-  CFW_DECLARE_KERNELS(float)      \
-  CFW_DECLARE_KERNELS(double)     \
-  CFW_DECLARE_MIXED               \
+#define CFW_DECLARE_LEVEL(level) \
+  namespace level {              \
+  CFW_DECLARE_KERNELS(float)     \
+  CFW_DECLARE_KERNELS(double)    \
+  CFW_DECLARE_MIXED              \
   }
 CFW_DECLARE_LEVEL(baseline)
 CFW_DECLARE_LEVEL(avx2)

@@ -72,7 +72,8 @@ struct Problem {
   }
   const T* coefficients(int64_t n) const { return stencil + n * (H + kTopRows) * kTaps * pitch; }
   void read_marks(Marks<T>& marks, const Tile& t, int row) const {
-    marks.read(target + t.n * plane, row_sums ? row_sums + t.n * plane : nullptr, row, t, H, W, confidence, ignore_index);
+    marks.read(target + t.n * plane, row_sums ? row_sums + t.n * plane : nullptr, row, t, H, W, confidence,
+               ignore_index);
   }
   void put(const Tile& t, int row, int c, int i, Vector<T> value) const {
     T* out = gradient + (t.n * C + c) * plane + int64_t(row) * W + t.x0 + i;
@@ -139,7 +140,8 @@ double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int c
     Marks<T>& here = marks[(row + kRingRows) % kRingRows];
     p.read_marks(here, t, row);
     if (row < 0 || row >= p.H) {
-      for (int c = 0; c < count; ++c) std::fill(residual.row(row, c) - kReach, residual.row(row, c) + kTile + kReach, T(0));
+      for (int c = 0; c < count; ++c)
+        std::fill(residual.row(row, c) - kReach, residual.row(row, c) + kTile + kReach, T(0));
     } else {
       stencil_row_all(p.coefficients(t.n), p.pitch, row, t.x0, ring, count, first, last,
                       [&](int i, int c, Vector<T> x, Vector<T> Lx) __attribute__((always_inline)) {
@@ -195,13 +197,14 @@ void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, in
 
 }  // namespace
 
-#define CFW_MATTING_LOSS(T)                                                                                            \
-  void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,           \
-                    double confidence, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,  \
-                    int64_t N, int C, int H, int W, int threads) {                                                     \
-    const Problem<T> p{stencil,  row_sums, x, target, weight, confidence,       ignore_index,                          \
-                       gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};                               \
-    row_sums ? loss_of<true>(p, residual, parts, loss, N, threads) : loss_of<false>(p, residual, parts, loss, N, threads);\
+#define CFW_MATTING_LOSS(T)                                                                                           \
+  void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,          \
+                    double confidence, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, \
+                    int64_t N, int C, int H, int W, int threads) {                                                    \
+    const Problem<T> p{stencil,  row_sums, x, target, weight,           confidence,    ignore_index,                  \
+                       gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};                              \
+    row_sums ? loss_of<true>(p, residual, parts, loss, N, threads)                                                    \
+             : loss_of<false>(p, residual, parts, loss, N, threads);                                                  \
   }
 CFW_MATTING_LOSS(float)
 CFW_MATTING_LOSS(double)

@@ -53,8 +53,8 @@ void matting_product(const float* stencil, const float* x, const float* confiden
   product(stencil, x, confidence, y, N, C, H, W, threads);
 }
 
-void matting_product(const double* stencil, const double* x, const double* confidence, double* y, int64_t N, int C, int H,
-                     int W, int threads) {
+void matting_product(const double* stencil, const double* x, const double* confidence, double* y, int64_t N, int C,
+                     int H, int W, int threads) {
   product(stencil, x, confidence, y, N, C, H, W, threads);
 }
 

@@ -38,7 +38,6 @@ struct Band {
   // What the arithmetic of one window needs: x and v (n, m), inverse (m), gram and twice (m, m), mean (D).
   static constexpr int values(int D, int m) { return 2 * kWindow * m + m + 2 * m * m + D; }
 
-
   // Column 0 of the image.
   double* sum(int64_t y, int k) { return &sums[((y % 3) * kPlanes + k) * pitch]; }
   // Aligned space for the vectors of one window, where their number is not known at compile time.
@@ -203,9 +202,10 @@ void build(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int
 
 }  // namespace
 
-#define CFW_MATTING_STENCIL(T)                                                                                             \
-  void matting_stencil(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, int threads) { \
-    build(image, stencil, row_sums, N, D, H, W, eps, threads);                                                             \
+#define CFW_MATTING_STENCIL(T)                                                                              \
+  void matting_stencil(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, \
+                       int threads) {                                                                       \
+    build(image, stencil, row_sums, N, D, H, W, eps, threads);                                              \
   }
 CFW_MATTING_STENCIL(float)
 CFW_MATTING_STENCIL(double)

@@ -53,7 +53,8 @@ CFW_INLINE Vector<T> load_as(const S* p) {
   if constexpr (sizeof(S) == sizeof(T)) {
     return load(p);
   } else {
-    typedef S narrow __attribute__((vector_size(CFW_VECTOR_BYTES / sizeof(T) * sizeof(S)), aligned(alignof(S)), may_alias));
+    typedef S narrow
+        __attribute__((vector_size(CFW_VECTOR_BYTES / sizeof(T) * sizeof(S)), aligned(alignof(S)), may_alias));
     return __builtin_convertvector(*reinterpret_cast<const narrow*>(p), Vector<T>);
   }
 }

@@ -57,8 +57,8 @@ class Ring {
 // `emit(i, class, centre, sum)` gets the tile column of the vector, x there and L x there; lanes from `end` on hold zeros
 // or values that belong to other columns.
 template <int kClasses, int kClassPitch, class S, class T, class Emit>
-CFW_INLINE void stencil_row_of(const S* stencil, int64_t pitch, int y, int x0, const T* const (&x)[kRingRows], int begin,
-                               int end, const Emit& emit) {
+CFW_INLINE void stencil_row_of(const S* stencil, int64_t pitch, int y, int x0, const T* const (&x)[kRingRows],
+                               int begin, int end, const Emit& emit) {
   const S *forward[kTaps], *backward[kTaps];
   for (int k = 0; k < kTaps; ++k) {
     forward[k] = stencil_row(stencil, pitch, y, k) + x0;
@@ -96,11 +96,10 @@ template <class T, class Emit>
 CFW_INLINE void stencil_row_all(const T* stencil, int64_t pitch, int y, int x0, Ring<T>& ring, int classes, int begin,
                                 int end, const Emit& emit) {
   int c = 0;
-  auto block = [&](int i, int q, Vector<T> centre, Vector<T> sum) __attribute__((always_inline)) {
-    emit(i, c + q, centre, sum);
-  };
+  auto block = [&](int i, int q, Vector<T> centre, Vector<T> sum)
+                   __attribute__((always_inline)) { emit(i, c + q, centre, sum); };
   const T* x[kRingRows];
-  auto at_class = [&]() -> const T* const (&)[kRingRows] {
+  auto at_class = [&]() -> const T* const(&)[kRingRows] {
     for (int d = -kReach; d <= kReach; ++d) x[d + kReach] = ring.row(y + d, c);
     return x;
   };

@@ -17,7 +17,8 @@ void assign(const T* features, const T* centers, T* q, int64_t N, int F, int H, 
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
   auto make = [&] {
-    return Scratch<T>{std::vector<T>(F * stride), std::vector<T>(F * kNeighbours), std::vector<T>(kNeighbours * stride)};
+    return Scratch<T>{std::vector<T>(F * stride), std::vector<T>(F * kNeighbours),
+                      std::vector<T>(kNeighbours * stride)};
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
     pack_superpixels(centers + cell.n * F * g.cells(), F, g, cell, own.centers.data());

@@ -32,7 +32,13 @@ struct Cell {
   int64_t n, index;  // index in its image
   int r, c, y0, y1, x0, width;
   Cell(const SuperpixelGrid& g, int64_t n, int r, int c)
-      : n(n), index(int64_t(r) * g.w + c), r(r), c(c), y0(r * g.S), y1(std::min(g.H, y0 + g.S)), x0(c * g.S),
+      : n(n),
+        index(int64_t(r) * g.w + c),
+        r(r),
+        c(c),
+        y0(r * g.S),
+        y1(std::min(g.H, y0 + g.S)),
+        x0(c * g.S),
         width(std::min(g.S, g.W - x0)) {}
 };
 
@@ -48,8 +54,7 @@ CFW_INLINE void for_each_strip(const Cell& cell, const Body& body) {
   constexpr int lanes = Simd<T>::lanes;
   const int pitch = (cell.width + lanes - 1) / lanes * lanes;
   const int step = std::max(1, kStripPixels / pitch);
-  for (int y = cell.y0; y < cell.y1; y += step)
-    body(Strip{y, std::min(step, cell.y1 - y), cell.x0, cell.width, pitch});
+  for (int y = cell.y0; y < cell.y1; y += step) body(Strip{y, std::min(step, cell.y1 - y), cell.x0, cell.width, pitch});
 }
 
 // Cells in parallel, a row of them an item. `make()` gives an item its scratch memory, `body(cell, scratch)` does a cell.
@@ -87,8 +92,7 @@ CFW_INLINE void pack_planes(const T* planes, int count, const SuperpixelGrid& g,
 
 template <class T>
 CFW_INLINE void unpack(const T* from, int W, const Strip& s, T* plane) {
-  for (int y = 0; y < s.rows; ++y, from += s.pitch)
-    copy_row(from, s.width, plane + int64_t(s.y0 + y) * W + s.x0);
+  for (int y = 0; y < s.rows; ++y, from += s.pitch) copy_row(from, s.width, plane + int64_t(s.y0 + y) * W + s.x0);
 }
 
 // Pack a strip of q (9, H, W) into nine planes `stride` apart; neighbours outside the grid get no weight, whatever q says.
@@ -106,8 +110,7 @@ template <class T>
 CFW_INLINE void pack_superpixels(const T* s, int C, const SuperpixelGrid& g, const Cell& cell, T* to) {
   for (int c = 0; c < C; ++c)
     for (int k = 0; k < kNeighbours; ++k)
-      to[c * kNeighbours + k] =
-          g.inside(cell.r, cell.c, k) ? s[c * g.cells() + g.neighbour(cell.r, cell.c, k)] : T(0);
+      to[c * kNeighbours + k] = g.inside(cell.r, cell.c, k) ? s[c * g.cells() + g.neighbour(cell.r, cell.c, k)] : T(0);
 }
 
 // shares[k, c] += sum over the strip of q_k x_c, for kClasses planes of x and all nine of q, `stride` apart; shares have

@@ -44,7 +44,8 @@ void unpool(const T* s, const T* q, T* x, int64_t N, int C, int H, int W, int S,
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g) + Simd<T>::lanes;
   auto make = [&] {
-    return Scratch<T>{std::vector<T>(kNeighbours * stride), std::vector<T>(C * kNeighbours), std::vector<T>(4 * stride)};
+    return Scratch<T>{std::vector<T>(kNeighbours * stride), std::vector<T>(C * kNeighbours),
+                      std::vector<T>(4 * stride)};
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
     pack_superpixels(s + cell.n * C * g.cells(), C, g, cell, own.s.data());
@@ -73,7 +74,8 @@ void superpixel_unpool(const float* s, const float* q, float* x, int64_t N, int 
   unpool(s, q, x, N, C, H, W, S, threads);
 }
 
-void superpixel_unpool(const double* s, const double* q, double* x, int64_t N, int C, int H, int W, int S, int threads) {
+void superpixel_unpool(const double* s, const double* q, double* x, int64_t N, int C, int H, int W, int S,
+                       int threads) {
   unpool(s, q, x, N, C, H, W, S, threads);
 }
 

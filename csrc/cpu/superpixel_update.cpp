@@ -15,7 +15,8 @@ struct Scratch {
 };
 
 template <class T>
-void update(const T* features, const T* centers, T* shares, T* updated, int64_t N, int F, int H, int W, int S, int threads) {
+void update(const T* features, const T* centers, T* shares, T* updated, int64_t N, int F, int H, int W, int S,
+            int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g), channels = F + 1;  // the last channel is 1: the weights' sum
   auto make = [&] {
@@ -54,13 +55,13 @@ void update(const T* features, const T* centers, T* shares, T* updated, int64_t 
 
 }  // namespace
 
-void superpixel_update(const float* features, const float* centers, float* shares, float* updated, int64_t N, int F, int H, int W,
-                       int S, int threads) {
+void superpixel_update(const float* features, const float* centers, float* shares, float* updated, int64_t N, int F,
+                       int H, int W, int S, int threads) {
   update(features, centers, shares, updated, N, F, H, W, S, threads);
 }
 
-void superpixel_update(const double* features, const double* centers, double* shares, double* updated, int64_t N, int F, int H, int W,
-                       int S, int threads) {
+void superpixel_update(const double* features, const double* centers, double* shares, double* updated, int64_t N, int F,
+                       int H, int W, int S, int threads) {
   update(features, centers, shares, updated, N, F, H, W, S, threads);
 }
 

@@ -42,7 +42,7 @@ inline int place(Part part, int cy, int cx) {
 // kD: the number of channels where it is known at compile time, else 0.
 template <int kD, class T>
 struct Tile {
-  const T* image;  // (D, H, W) of the owner
+  const T* image;     // (D, H, W) of the owner
   const T* basis[4];  // (K, 16, 16) of the four tiles, null where there is none
   double* energy[kParts];
   int channels, H, W, y0, x0;
@@ -159,13 +159,13 @@ void add_energies(const T* image, const T* basis, const int32_t* owners, const i
 
 }  // namespace
 
-#define CFW_TILE_ENERGY(T)                                                                                           \
-  void tile_energy(const T* image, const T* basis, const int32_t* owners, const int32_t* members, double* inside,    \
-                   double* right, double* below, double* corner, int64_t M, int D, int H, int W, double eps,         \
-                   bool learning_based, int threads) {                                                               \
-    double* const energies[kParts] = {inside, right, below, corner};                                                 \
-    const auto add = D == 3 ? add_energies<3, T> : D == 1 ? add_energies<1, T> : add_energies<0, T>;                 \
-    add(image, basis, owners, members, energies, M, D, H, W, eps, learning_based, threads);                          \
+#define CFW_TILE_ENERGY(T)                                                                                        \
+  void tile_energy(const T* image, const T* basis, const int32_t* owners, const int32_t* members, double* inside, \
+                   double* right, double* below, double* corner, int64_t M, int D, int H, int W, double eps,      \
+                   bool learning_based, int threads) {                                                            \
+    double* const energies[kParts] = {inside, right, below, corner};                                              \
+    const auto add = D == 3 ? add_energies<3, T> : D == 1 ? add_energies<1, T> : add_energies<0, T>;              \
+    add(image, basis, owners, members, energies, M, D, H, W, eps, learning_based, threads);                       \
   }
 CFW_TILE_ENERGY(float)
 CFW_TILE_ENERGY(double)

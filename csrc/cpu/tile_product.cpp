@@ -21,7 +21,7 @@ void product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, 
 
 }  // namespace
 
-#define CFW_TILE_PRODUCT(S, T)                                                                                         \
+#define CFW_TILE_PRODUCT(S, T)                                                                                        \
   void tile_product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, \
                     T* y, int64_t M, int C, int H, int W, int threads) {                                              \
     product(stencil, tiles, neighbours, diagonal, x, y, M, C, H, W, threads);                                         \

@@ -25,9 +25,10 @@ void prolong_tiles(const T* basis, const int32_t* starts, const T* z, const T* x
 
 }  // namespace
 
-#define CFW_TILE_PROLONG(T)                                                                                               \
-  void tile_prolong(const T* basis, const int32_t* starts, const T* z, const T* x, T* y, int64_t M, int C, int threads) { \
-    prolong_tiles(basis, starts, z, x, y, M, C, threads);                                                                 \
+#define CFW_TILE_PROLONG(T)                                                                                \
+  void tile_prolong(const T* basis, const int32_t* starts, const T* z, const T* x, T* y, int64_t M, int C, \
+                    int threads) {                                                                         \
+    prolong_tiles(basis, starts, z, x, y, M, C, threads);                                                  \
   }
 CFW_TILE_PROLONG(float)
 CFW_TILE_PROLONG(double)

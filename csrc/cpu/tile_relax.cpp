@@ -20,10 +20,10 @@ void relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, co
 
 }  // namespace
 
-#define CFW_TILE_RELAX(T)                                                                                              \
-  void tile_relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x,    \
-                  const T* b, const T* weight, T* y, int64_t M, int C, int H, int W, int threads) {                    \
-    relax(stencil, tiles, neighbours, diagonal, x, b, weight, y, M, C, H, W, threads);                                 \
+#define CFW_TILE_RELAX(T)                                                                                           \
+  void tile_relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, \
+                  const T* b, const T* weight, T* y, int64_t M, int C, int H, int W, int threads) {                 \
+    relax(stencil, tiles, neighbours, diagonal, x, b, weight, y, M, C, H, W, threads);                              \
   }
 CFW_TILE_RELAX(float)
 CFW_TILE_RELAX(double)

@@ -28,9 +28,9 @@ void restrict_tiles(const T* basis, const int32_t* starts, const T* x, T* z, int
 
 }  // namespace
 
-#define CFW_TILE_RESTRICT(T)                                                                                       \
-  void tile_restrict(const T* basis, const int32_t* starts, const T* x, T* z, int64_t M, int C, int threads) {     \
-    restrict_tiles(basis, starts, x, z, M, C, threads);                                                            \
+#define CFW_TILE_RESTRICT(T)                                                                                   \
+  void tile_restrict(const T* basis, const int32_t* starts, const T* x, T* z, int64_t M, int C, int threads) { \
+    restrict_tiles(basis, starts, x, z, M, C, threads);                                                        \
   }
 CFW_TILE_RESTRICT(float)
 CFW_TILE_RESTRICT(double)

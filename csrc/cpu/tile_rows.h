@@ -63,7 +63,8 @@ CFW_INLINE void for_each_tile(const S* stencil, const int32_t* tiles, const int3
       const int y0 = tile[1] * kTileSide, x0 = tile[2] * kTileSide;
       const int rows = std::min(kTileSide, H - y0);
       const int32_t* next = tiles + 3 * std::min(t + 1, M - 1);
-      const S* ahead = stencil_row(stencil + int64_t(next[0]) * (H + kTopRows) * kTaps * pitch, pitch, next[1] * kTileSide, 0);
+      const S* ahead =
+          stencil_row(stencil + int64_t(next[0]) * (H + kTopRows) * kTaps * pitch, pitch, next[1] * kTileSide, 0);
       for (int c = 0; c < C;) {
         const int classes = C - c >= 4 ? 4 : C - c >= 2 ? 2 : 1;
         const int64_t plane = (t * C + c) * kTilePixels;

@@ -14,8 +14,7 @@ constexpr int kBlock = 4, kStepThreads = 128;
 
 // Transposed: superpixel j, the k-th around i, gives to i what it has for its own neighbour number 24 - k.
 template <bool kTransposed, class T>
-__global__ void __launch_bounds__(kStepThreads)
-    step(const T* A, const T* s, T* y, int64_t items, int C, int h, int w) {
+__global__ void __launch_bounds__(kStepThreads) step(const T* A, const T* s, T* y, int64_t items, int C, int h, int w) {
   const int64_t item = int64_t(blockIdx.x) * kStepThreads + threadIdx.x;
   if (item >= items) return;
   const int64_t plane = int64_t(h) * w, index = item % plane, block = item / plane;

@@ -34,8 +34,8 @@ void bind(pybind11::module_& m, const std::string& name, void (*kernel)(P...)) {
 }
 
 inline void bind(pybind11::module_& m) {
-#define CFW_BIND_CUDA(kernel)                        \
-  bind(m, #kernel "_cuda_f32", &kernel<float>);      \
+#define CFW_BIND_CUDA(kernel)                   \
+  bind(m, #kernel "_cuda_f32", &kernel<float>); \
   bind(m, #kernel "_cuda_f64", &kernel<double>)
   CFW_BIND_CUDA(matting_stencil);
   CFW_BIND_CUDA(matting_product);
@@ -51,8 +51,8 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND_CUDA(superpixel_update);
   CFW_BIND_CUDA(asam_affinity);
   CFW_BIND_CUDA(asam_step);
-#define CFW_BIND_CUDA_HALF(kernel)                        \
-  bind(m, #kernel "_cuda_f16", &kernel<float, Half>);     \
+#define CFW_BIND_CUDA_HALF(kernel)                    \
+  bind(m, #kernel "_cuda_f16", &kernel<float, Half>); \
   bind(m, #kernel "_cuda_bf16", &kernel<float, BFloat16>)
   CFW_BIND_CUDA_HALF(matting_product);
   CFW_BIND_CUDA_HALF(superpixel_pool);

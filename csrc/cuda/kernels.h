@@ -18,20 +18,21 @@ void matting_product(const T* stencil, const X* x /* (N, C, H, W) */, const T* c
 
 template <class T>
 void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,
-                  const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double confidence, int64_t ignore_index, bool residual,
-                  double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,
-                  T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, Queue queue);
+                  const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double confidence,
+                  int64_t ignore_index, bool residual, double* parts /* (N, matting_loss_parts) */,
+                  double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,
+                  Queue queue);
 
 template <class T>
 void tile_product(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,
-                  const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */, T* y /* (M, C, 16, 16) */,
-                  int64_t M, int C, int H, int W, Queue queue);
+                  const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */,
+                  T* y /* (M, C, 16, 16) */, int64_t M, int C, int H, int W, Queue queue);
 
 template <class T>
 void tile_relax(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,
                 const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */,
-                const T* b /* (M, C, 16, 16) */, const T* weight /* (M, 16, 16) */, T* y /* (M, C, 16, 16) */, int64_t M,
-                int C, int H, int W, Queue queue);
+                const T* b /* (M, C, 16, 16) */, const T* weight /* (M, 16, 16) */, T* y /* (M, C, 16, 16) */,
+                int64_t M, int C, int H, int W, Queue queue);
 
 template <class T>
 void tile_restrict(const T* basis /* (F, 16, 16) */, const int32_t* starts /* (M + 1) */,
@@ -59,12 +60,12 @@ void superpixel_assign(const T* features /* (N, F, H, W) */, const T* centers /*
 
 template <class T>
 void superpixel_update(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,
-                       T* shares /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F, int H, int W,
-                       int S, Queue queue);
+                       T* shares /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F, int H,
+                       int W, int S, Queue queue);
 
 template <class T>
-void asam_affinity(const T* q /* (N, 9, H, W) */, T* pairs /* (N, h w, 9, 9) */, T* result /* (N, 25, h, w) */, int64_t N,
-                   int H, int W, int S, Queue queue);
+void asam_affinity(const T* q /* (N, 9, H, W) */, T* pairs /* (N, h w, 9, 9) */, T* result /* (N, 25, h, w) */,
+                   int64_t N, int H, int W, int S, Queue queue);
 
 template <class T>
 void asam_step(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */, int64_t N, int C,

@@ -73,8 +73,8 @@ constexpr int kBlocks = sizeof(T) == 4 && !kRowSums ? 2 : 1;
 
 template <bool kResidual, bool kRowSums, class T>
 __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
-    sweep(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double confidence, int64_t ignore_index,
-          double* parts, T* gradient, int C, int H, int W) {
+    sweep(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double confidence,
+          int64_t ignore_index, double* parts, T* gradient, int C, int H, int W) {
   constexpr int kBorder = kResidual ? 2 * kReach : kReach;
   using Shared = std::conditional_t<kResidual, ResidualShared<T, kBorder>, EnergyShared<T, kBorder>>;
   constexpr int kPitch = Values<T, kBorder>::kPitch;
@@ -142,16 +142,15 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
       T* const at = &own.r[(row + kReach) * kRimWidth + column + kReach];
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
-        at[i * kRimWidth] = inside[i] ? product[i] + marks[i].row_sum() * value[i] +
-                                            marks[i].confidence * marks[i].error(value[i], c)
-                                      : T(0);
+        at[i * kRimWidth] =
+            inside[i] ? product[i] + marks[i].row_sum() * value[i] + marks[i].confidence * marks[i].error(value[i], c)
+                      : T(0);
       if (int(threadIdx.x) < kRim) {
         const T* centre = own.x.at(buffer, rim.x, rim.y);
         own.r[(rim.x + kReach) * kRimWidth + rim.y + kReach] =
-            rim_inside
-                ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum() * *centre +
-                      rim_mark.confidence * rim_mark.error(*centre, c)
-                : T(0);
+            rim_inside ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum() * *centre +
+                             rim_mark.confidence * rim_mark.error(*centre, c)
+                       : T(0);
       }
       __syncthreads();
       apply_rows<kRimWidth>(coefficients, at, value, product);
@@ -212,21 +211,21 @@ __global__ void __launch_bounds__(kThreads) add_parts(const double* parts, doubl
 }  // namespace
 
 template <class T>
-void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double confidence,
-                  int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, int64_t N, int C, int H,
-                  int W, Queue queue) {
+void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,
+                  double confidence, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,
+                  int64_t N, int C, int H, int W, Queue queue) {
   const int64_t tiles = Tiles(H, W).per_image();
   const auto kernel = row_sums ? (residual ? sweep<true, true, T> : sweep<false, true, T>)
                                : (residual ? sweep<true, false, T> : sweep<false, false, T>);
   const int64_t memory = residual ? sizeof(ResidualShared<T, 2 * kReach>) : sizeof(EnergyShared<T, kReach>);
-  launch(kernel, N * tiles, kThreads, memory, queue, stencil, row_sums, x, target, weight, confidence, ignore_index, parts,
-         gradient, C, H, W);
+  launch(kernel, N * tiles, kThreads, memory, queue, stencil, row_sums, x, target, weight, confidence, ignore_index,
+         parts, gradient, C, H, W);
   launch(add_parts, N, kThreads, sizeof(Sums), queue, parts, loss, tiles);
 }
 
-#define CFW_INSTANTIATE(T)                                                                                            \
-  template void matting_loss(const T*, const T*, const T*, const int64_t*, const T*, double, int64_t, bool, double*, double*, T*, \
-                             int64_t, int, int, int, Queue);
+#define CFW_INSTANTIATE(T)                                                                                           \
+  template void matting_loss(const T*, const T*, const T*, const int64_t*, const T*, double, int64_t, bool, double*, \
+                             double*, T*, int64_t, int, int, int, Queue);
 CFW_INSTANTIATE(float)
 CFW_INSTANTIATE(double)
 

@@ -42,8 +42,7 @@ __device__ __forceinline__ void whiten(Windows<kLearning, D>& windows, int index
 #pragma unroll
   for (int i = 0; i < kWindow; ++i)
 #pragma unroll
-    for (int d = 0; d < D; ++d)
-      z[i * m + d] = double(image[(int64_t(d) * H + cy - 1 + i / 3) * W + cx - 1 + i % 3]);
+    for (int d = 0; d < D; ++d) z[i * m + d] = double(image[(int64_t(d) * H + cy - 1 + i / 3) * W + cx - 1 + i % 3]);
   centre_window(z, mean, kWindow, D, m);
   if constexpr (kLearning) {
 #pragma unroll
@@ -68,7 +67,7 @@ __device__ __forceinline__ void whiten(Windows<kLearning, D>& windows, int index
 }
 
 template <bool kLearning, int D, class T>
-__global__ void __launch_bounds__(kTileWidth * Windows<kLearning, D>::kHeight)
+__global__ void __launch_bounds__(kTileWidth* Windows<kLearning, D>::kHeight)
     build(const T* image, T* stencil, T* row_sums, int H, int W, double eps) {
   using Memory = Windows<kLearning, D>;
   constexpr int kHeight = Memory::kHeight, kAcross = Memory::kAcross, kThreads = kTileWidth * kHeight;
@@ -103,7 +102,8 @@ __global__ void __launch_bounds__(kTileWidth * Windows<kLearning, D>::kHeight)
         v[a] = 0;
 #pragma unroll
         for (int b = 0; b < m; ++b)
-          v[a] += windows.weights[a < b ? b * (b + 1) / 2 + a : a * (a + 1) / 2 + b][index] * windows.u[p * m + b][index];
+          v[a] +=
+              windows.weights[a < b ? b * (b + 1) / 2 + a : a * (a + 1) / 2 + b][index] * windows.u[p * m + b][index];
       } else {
         v[a] = windows.weights[a][index] * windows.u[p * m + a][index];
       }
@@ -136,8 +136,8 @@ template <bool kLearning, int D, class T>
 void build_all(const T* image, T* stencil, T* row_sums, int64_t N, int H, int W, double eps, Queue queue) {
   using Memory = Windows<kLearning, D>;
   const int64_t tiles = stencil_pitch(W) / kTileWidth * ((H + kTopRows + Memory::kHeight - 1) / Memory::kHeight);
-  launch(build<kLearning, D, T>, N * tiles, kTileWidth * Memory::kHeight, sizeof(Memory), queue, image, stencil, row_sums,
-         H, W, eps);
+  launch(build<kLearning, D, T>, N * tiles, kTileWidth * Memory::kHeight, sizeof(Memory), queue, image, stencil,
+         row_sums, H, W, eps);
 }
 
 template <int D, class T>

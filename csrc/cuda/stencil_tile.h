@@ -65,8 +65,8 @@ struct Coefficients {
 
 // L v of kRows pixels, the first at `centre`: their common neighbours are read once.
 template <int kPitch, class T>
-__device__ __forceinline__ void apply_rows(const Coefficients<T> (&coefficients)[kRows], const T* centre, T (&own)[kRows],
-                                           T (&product)[kRows]) {
+__device__ __forceinline__ void apply_rows(const Coefficients<T> (&coefficients)[kRows], const T* centre,
+                                           T (&own)[kRows], T (&product)[kRows]) {
   T v[kRows + 2 * kReach][kSide];
 #pragma unroll
   for (int i = 0; i < kRows + 2 * kReach; ++i)
@@ -94,7 +94,9 @@ struct Values {
   T data[2][kHeight * kPitch];
 
   // The pixel of the tile at row y, column x.
-  __device__ __forceinline__ T* at(int buffer, int y, int x) { return &data[buffer][(y + kBorder) * kPitch + x + kBorder]; }
+  __device__ __forceinline__ T* at(int buffer, int y, int x) {
+    return &data[buffer][(y + kBorder) * kPitch + x + kBorder];
+  }
 };
 
 // The share of a thread in filling Values: where its values come from, and the values on their way.

@@ -48,8 +48,7 @@ void superpixel_dot(const X* x, const T* s, T* d, int64_t N, int C, int H, int W
   launch(dot<T, X>, N * g.cells(), cell_threads(g), sizeof(Superpixels<T>), queue, x, s, d, C, g);
 }
 
-#define CFW_INSTANTIATE(T, X) \
-  template void superpixel_dot(const X*, const T*, T*, int64_t, int, int, int, int, Queue);
+#define CFW_INSTANTIATE(T, X) template void superpixel_dot(const X*, const T*, T*, int64_t, int, int, int, int, Queue);
 CFW_INSTANTIATE(float, float)
 CFW_INSTANTIATE(double, double)
 CFW_INSTANTIATE(float, Half)

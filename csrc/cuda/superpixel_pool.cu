@@ -34,9 +34,7 @@ __global__ void __launch_bounds__(kChunk, sizeof(X) < sizeof(T) ? 2 : kShareBloc
       }
       __syncthreads();
       const X* from = x + (cell.n * C + first) * g.pixels();
-      memory.add(count, classes, [&](int c, int i) {
-        return to_arithmetic(from[c * g.pixels() + memory.place[i]]);
-      });
+      memory.add(count, classes, [&](int c, int i) { return to_arithmetic(from[c * g.pixels() + memory.place[i]]); });
       __syncthreads();
     }
     memory.write(shares + cell.number * kNeighbours * C, C, first, classes);

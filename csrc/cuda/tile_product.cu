@@ -10,22 +10,24 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(kListThreads, kListBlocks<T>)
-    product(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y, int C,
-            int H, int W) {
-  apply_tile(stencil, tiles, neighbours, diagonal, x, C, H, W, [&](int, int64_t index, T, T value) { y[index] = value; });
+    product(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y,
+            int C, int H, int W) {
+  apply_tile(stencil, tiles, neighbours, diagonal, x, C, H, W,
+             [&](int, int64_t index, T, T value) { y[index] = value; });
 }
 
 }  // namespace
 
 template <class T>
-void tile_product(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y,
-                  int64_t M, int C, int H, int W, Queue queue) {
-  launch(product<T>, M, kListThreads, sizeof(ListValues<T>), queue, stencil, tiles, neighbours, diagonal, x, y, C, H, W);
+void tile_product(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x,
+                  T* y, int64_t M, int C, int H, int W, Queue queue) {
+  launch(product<T>, M, kListThreads, sizeof(ListValues<T>), queue, stencil, tiles, neighbours, diagonal, x, y, C, H,
+         W);
 }
 
-#define CFW_INSTANTIATE(T)                                                                                         \
-  template void tile_product(const T*, const int32_t*, const int32_t*, const T*, const T*, T*, int64_t, int, int, \
-                             int, Queue);
+#define CFW_INSTANTIATE(T)                                                                                             \
+  template void tile_product(const T*, const int32_t*, const int32_t*, const T*, const T*, T*, int64_t, int, int, int, \
+                             Queue);
 CFW_INSTANTIATE(float)
 CFW_INSTANTIATE(double)
 

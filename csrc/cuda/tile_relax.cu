@@ -15,9 +15,8 @@ __global__ void __launch_bounds__(kListThreads, kListBlocks<T>)
   T own_weight[kRows];
 #pragma unroll
   for (int i = 0; i < kRows; ++i) own_weight[i] = weight[list_pixel(i)];
-  apply_tile(stencil, tiles, neighbours, diagonal, x, C, H, W, [&](int i, int64_t index, T own, T value) {
-    y[index] = own + own_weight[i] * (b[index] - value);
-  });
+  apply_tile(stencil, tiles, neighbours, diagonal, x, C, H, W,
+             [&](int i, int64_t index, T own, T value) { y[index] = own + own_weight[i] * (b[index] - value); });
 }
 
 }  // namespace
@@ -29,7 +28,7 @@ void tile_relax(const T* stencil, const int32_t* tiles, const int32_t* neighbour
          C, H, W);
 }
 
-#define CFW_INSTANTIATE(T)                                                                                        \
+#define CFW_INSTANTIATE(T)                                                                                       \
   template void tile_relax(const T*, const int32_t*, const int32_t*, const T*, const T*, const T*, const T*, T*, \
                            int64_t, int, int, int, Queue);
 CFW_INSTANTIATE(float)

@@ -23,7 +23,9 @@ struct ListValues {
   static_assert(kPitch >= kListSide && kRows * kPitch % kWarp == kTileSide, "no conflicts");
   T data[2][kListSide * kPitch];
 
-  __device__ __forceinline__ T* at(int buffer, int y, int x) { return &data[buffer][(y + kReach) * kPitch + x + kReach]; }
+  __device__ __forceinline__ T* at(int buffer, int y, int x) {
+    return &data[buffer][(y + kReach) * kPitch + x + kReach];
+  }
 };
 
 // The share of a thread in filling ListValues.

@@ -70,9 +70,9 @@ struct Fiber {
 };
 
 struct State {
-  int order = 0;                     // 0 ascending, 1 descending, 2 shuffled
-  std::string dropped;               // file:line of a barrier to leave out
-  std::vector<std::string> barriers; // all that were met
+  int order = 0;                      // 0 ascending, 1 descending, 2 shuffled
+  std::string dropped;                // file:line of a barrier to leave out
+  std::vector<std::string> barriers;  // all that were met
   std::vector<Fiber> fibers;
   std::vector<std::unique_ptr<char[]>> stacks;
   Fiber* running = nullptr;
