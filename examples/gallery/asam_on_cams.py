@@ -97,3 +97,5 @@ for ax in axes.flat:
 # moves a map to edges and adds no knowledge of objects. The rocket is a failure: its CAM is several times wider than
 # the rocket, in a sky without edges. What the steps gain on data sets is measured in :doc:`/benchmarks`; :doc:`/cams`
 # explains them.
+
+# sphinx_gallery_thumbnail_number = 3
