@@ -131,3 +131,22 @@ def test_transparent_layer_of_strokes(tmp_path: Path) -> None:
     marks, colors = labels.read_scribbles(save(tmp_path / "layer.png", layer), image)
     assert colors.tolist() == [list(BLUE), list(RED)]
     assert (marks == 1).sum() == (marks == 0).sum() == 4 * 35
+
+
+def test_read_marks_numbers_classes_alike_over_files_with_given_colors(tmp_path: Path) -> None:
+    image, classes = photo(), [BLACK, BLUE, RED]
+    for present in ([0, 1, 2], [0, 2], [2]):
+        scribbled, marks = bars(image, [classes[index] for index in present])
+        expected = np.array(present + [255] * (256 - len(present)))[marks]
+        path = save(tmp_path / f"{len(present)}.png", scribbled)
+        np.testing.assert_array_equal(labels.read_marks(path, image, colors=classes), expected)
+        np.testing.assert_array_equal(labels.read_scribbles(path, image, colors=classes)[0], expected)
+    # By default the one colour that is left is the first class.
+    assert set(np.unique(labels.read_marks(path, image))) == {0, 255}
+
+
+def test_read_marks_refuses_colors_of_a_label_map(tmp_path: Path) -> None:
+    path = tmp_path / "labels.png"
+    labels.write_label_png(path, np.eye(9, dtype=np.uint8))
+    with pytest.raises(ValueError, match="read_marks: colors must be None for kind='labels', got 2 colours"):
+        labels.read_marks(path, colors=[RED, BLUE])

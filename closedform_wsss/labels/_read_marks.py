@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ from closedform_wsss.labels._voc import in_voc_palette, read_label_png
 KINDS = ("scribbles", "labels", "trimap", "scribblesup")
 
 
-def read_marks(path: PathLike, image: UInt8Array | None = None, *, kind: str = "auto") -> UInt8Array:
+def read_marks(
+    path: PathLike,
+    image: UInt8Array | None = None,
+    *,
+    kind: str = "auto",
+    colors: Sequence[Sequence[int]] | None = None,
+) -> UInt8Array:
     """Reads marks from a file of any kind.
 
     ``"scribbles"`` is a copy of the image with colour strokes on it or a transparent layer of strokes
@@ -30,14 +37,17 @@ def read_marks(path: PathLike, image: UInt8Array | None = None, *, kind: str = "
         image: The image that the marks belong to, uint8 ``(H, W, 3)``. Needed for scribbles; given with
             another kind, it checks the size.
         kind: What the file is.
+        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
+            data set: by default each file's colours are numbered among themselves, and where a class is missing,
+            those after it move up.
 
     Returns:
         uint8 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is not of that kind, ``"auto"`` cannot tell which it is, scribbles have no image, or
-            the size is not that of the image.
+        ValueError: It is not of that kind, ``"auto"`` cannot tell which it is, scribbles have no image, colors
+            are given for another kind, or the size is not that of the image.
 
     Example:
         >>> import numpy as np, pathlib, tempfile
@@ -52,6 +62,8 @@ def read_marks(path: PathLike, image: UInt8Array | None = None, *, kind: str = "
         raise ValueError(f"read_marks: kind must be auto or one of {', '.join(KINDS)}, got {kind!r}")
     if kind == "auto":
         kind = guess_kind(path, image)
+    if colors is not None and kind != "scribbles":
+        raise ValueError(f"read_marks: colors must be None for kind={kind!r}, got {len(colors)} colours")
     if kind == "scribblesup":
         marks = read_scribblesup_xml(path)
     elif kind == "trimap":
@@ -61,7 +73,7 @@ def read_marks(path: PathLike, image: UInt8Array | None = None, *, kind: str = "
     elif image is None:
         raise ValueError("read_marks: image must be given for kind='scribbles', got None")
     else:
-        marks, _ = read_scribbles(path, image)
+        marks, _ = read_scribbles(path, image, colors=colors)
     if image is not None and marks.shape != image.shape[:2]:
         raise ValueError(
             f"read_marks: marks must have the size of image (H, W) = {image.shape[:2]}, "

@@ -97,7 +97,11 @@ def from_scribbles(
 
 
 def read_scribbles(
-    path: PathLike, image: UInt8Array, *, tolerance: int = DEFAULT_TOLERANCE
+    path: PathLike,
+    image: UInt8Array,
+    *,
+    tolerance: int = DEFAULT_TOLERANCE,
+    colors: Sequence[Sequence[int]] | None = None,
 ) -> tuple[UInt8Array, UInt8Array]:
     """Reads a scribbled copy of an image, or a transparent layer of strokes, and applies ``from_scribbles``.
 
@@ -105,6 +109,7 @@ def read_scribbles(
         path: The copy, or a layer of the same size whose transparent pixels are unmarked.
         image: The original, uint8 ``(H, W, 3)``, as from ``read_image``.
         tolerance: See ``from_scribbles``.
+        colors: Stroke colours in class order; see ``from_scribbles``.
 
     Returns:
         Marks uint8 ``(H, W)`` and colours uint8 ``(C, 3)``; see ``from_scribbles``.
@@ -115,7 +120,8 @@ def read_scribbles(
     """
     layer = open_image(path, "read_scribbles")
     same_size = layer.size == (image.shape[1], image.shape[0])
-    return from_scribbles(image, to_rgb(layer, "read_scribbles", image if same_size else None), tolerance=tolerance)
+    scribbled = to_rgb(layer, "read_scribbles", image if same_size else None)
+    return from_scribbles(image, scribbled, tolerance=tolerance, colors=colors)
 
 
 def _check(image: UInt8Array, scribbled: UInt8Array, tolerance: int) -> None:
