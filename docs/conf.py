@@ -56,6 +56,8 @@ sphinx_gallery_conf = {
     "within_subsection_order": "ExampleTitleSortKey",
     "reference_url": {"closedform_wsss": None},
     "backreferences_dir": None,
+    "capture_repr": (),
+    "remove_config_comments": True,
     "show_memory": False,
     "min_reported_time": 1e9,
     "image_srcset": ["2x"],

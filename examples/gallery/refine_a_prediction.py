@@ -26,21 +26,12 @@ from closedform_wsss.functional import matting_filter, solve_matting
 photograph = data.chelsea()
 image = torch.from_numpy(photograph).permute(2, 0, 1)[None] / 255  # (1, 3, H, W) in [0, 1]
 OUTLINE = [
-    (0, 299),
-    (0, 195),
-    (28, 160),
-    (40, 80),
-    (58, 40),
-    (62, 0),
-    (393, 0),
-    (384, 25),
-    (362, 62),
-    (372, 120),
-    (358, 175),
-    (340, 205),
-    (338, 250),
-    (320, 299),
-]
+    *zip(
+        (0, 0, 28, 40, 58, 62, 393, 384, 362, 372, 358, 340, 338, 320),
+        (299, 195, 160, 80, 40, 0, 0, 25, 62, 120, 175, 205, 250, 299),
+        strict=True,
+    )
+]  # x and y of the corners
 drawing = Image.new("L", photograph.shape[1::-1], 0)
 ImageDraw.Draw(drawing).polygon(OUTLINE, fill=1)
 mask = torch.from_numpy(np.array(drawing))[None].long()
