@@ -26,3 +26,14 @@ def positive_float(text: str) -> float:
     if not (value > 0 and math.isfinite(value)):
         raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
     return value
+
+
+def stroke_colors(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Colours as six hexadecimal digits each, with or without a # before them, and commas between them."""
+    try:
+        colors = [bytes.fromhex(color.removeprefix("#")) for color in text.split(",")]
+    except ValueError:
+        colors = []
+    if not colors or any(len(color) != 3 for color in colors):
+        raise argparse.ArgumentTypeError(f"must be colours such as 000000,ff0000, got {text!r}")
+    return tuple((color[0], color[1], color[2]) for color in colors)

@@ -1,29 +1,25 @@
-"""``closedform-wsss matte``: from an image and marks to alpha mattes, in files."""
+"""``closedform-wsss matte``: from an image and marks to alpha mattes, in files, or from folders of both."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
-from closedform_wsss import functional, labels
-from closedform_wsss.cli._arguments import positive_float, positive_int
-from closedform_wsss.cli._matte_files import write_matte
+from closedform_wsss import labels
+from closedform_wsss.cli._arguments import positive_float, positive_int, stroke_colors
+from closedform_wsss.cli._data_set import add_data_set_arguments
+from closedform_wsss.cli._matte_folder import run_folder
+from closedform_wsss.cli._matte_image import MatteOptions, not_converged, read_problem, solve, write
 from closedform_wsss.cli._progress import Progress
-from closedform_wsss.functional._resize import resize_marks
 from closedform_wsss.laplacian import KINDS
 
 _NOT_CONVERGED = 3
-_UNMARKED = 255
-_UInt8Array = np.typing.NDArray[np.uint8]
 
 _EPILOG = """\
 DIR gets alpha_<class>.png for each class, labels.png (the class with the largest alpha, VOC palette) and
@@ -31,7 +27,12 @@ overlay.png (the image under the classes' colours, the marks on top). If the cla
 and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. Files of the same names are
 replaced.
 
-exit status: 0 done; 2 a mistake in the arguments or files; 3 files written, but not converged.
+If IMAGE and MARKS are folders, images and marks belong together by name, a.jpg and a.png. DIR then gets
+mattes/a/ with these files, whole or not at all, and matte.json, which records how they were made. A run that was
+stopped goes on where it ended when the same command is given again. Under torchrun every process does its share.
+
+exit status: 0 done; 1 some images of a folder failed (each has a line on stderr); 2 a mistake in the arguments or
+files; 3 files written, but not converged. Under torchrun, which would stop the other processes, 0 in place of 1 and 3.
 """
 
 
@@ -40,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     add = parser.add_argument
-    add("image", metavar="IMAGE", type=Path, help="the image")
-    add("marks", metavar="MARKS", type=Path, help="marks of the same size: see --kind")
+    add("image", metavar="IMAGE", type=Path, help="the image, or a folder of images")
+    add("marks", metavar="MARKS", type=Path, help="marks of the same size, or a folder of them: see --kind")
     add(
         "-o",
         "--output",
@@ -57,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="MARKS is a copy of the image with colour strokes (scribbles; black is 0, white the last), "
         "a map of class numbers with 255 unmarked (labels), a grey picture with 0 background and "
         "255 foreground (trimap), or an XML file (scribblesup); default: found out, an error if in doubt",
+    )
+    add(
+        "--colors",
+        metavar="C",
+        type=stroke_colors,
+        help="of the strokes in class order, as in 000000,ffffff (default: those found, by value); needed for folders",
     )
     add(
         "--laplacian",
@@ -87,115 +94,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shrink larger images to this many pixels first; the results have that size",
     )
     add("--bits", type=int, choices=(8, 16), default=8, help="of the alpha files (%(default)s)")
-    add("--threads", metavar="N", type=positive_int, help="CPU threads (default: torch's choice)")
-    add("--progress", action="store_true", help="show progress even if stderr is no terminal")
-    add("--quiet", action="store_true", help="print nothing but errors and warnings")
+    add("--threads", metavar="N", type=positive_int, help="CPU threads, of one image (default: torch's choice)")
+    add_data_set_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Reads, solves, writes, reports, and returns the exit status."""
-    image = labels.read_image(args.image)
-    marks, about = _read_marks(args.marks, image, args.kind)
-    if args.resize is not None:
-        image, marks = _shrink(image, marks, args.resize)
-    classes = _marked_classes(marks, args.classes)
+    options = MatteOptions(
+        **{name: getattr(args, name) for name in MatteOptions.__dataclass_fields__},
+    )
+    if args.image.is_dir() and args.marks.is_dir():
+        if args.threads is not None:
+            raise ValueError(f"--threads must be left out with folders, got {args.threads}: see --workers")
+        return run_folder(args, options)
+    for name in ("workers", "overwrite"):
+        if getattr(args, name):
+            raise ValueError(f"--{name} goes with folders of images and marks, got {args.image} and {args.marks}")
+    return _run_image(args, options)
+
+
+def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
+    problem = read_problem(args.image, args.marks, options)
     # Before the long part, so that a folder that cannot be written to is known at once.
     args.output.mkdir(parents=True, exist_ok=True)
 
     started = time.perf_counter()
-    with _threads(args.threads):
-        alpha, info = _solve(image, marks, classes, args)
+    shown = not args.quiet and (args.progress or sys.stderr.isatty())
+    with _threads(args.threads), Progress(args.tol, shown=shown) as progress:
+        alpha, info = solve(problem, options, progress)
     seconds = time.perf_counter() - started
 
-    every_class = classes if args.classes is None else list(range(args.classes))
-    if every_class != classes:
-        full = np.zeros((len(every_class), *alpha.shape[1:]), alpha.dtype)
-        full[classes] = alpha
-        alpha = full
-    files = write_matte(args.output, image, marks, alpha, every_class, args.bits)
+    files = write(args.output, problem, alpha, options)
     if not args.quiet:
-        print(f"marks: {about}; classes {', '.join(map(str, classes))}")
+        height, width = problem.image.shape[:2]
+        print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}")
         print(
-            f"solved {image.shape[1]} x {image.shape[0]} pixels in {info.iterations} iterations, "
+            f"solved {width} x {height} pixels in {info.iterations} iterations, "
             f"{seconds:.2f} seconds; estimated error of alpha {info.error:.1e}"
         )
         for file in files:
             print(f"wrote {file}")
     if not info.converged:
-        print(
-            f"closedform-wsss matte: warning: not converged after {info.iterations} iterations, "
-            f"estimated error {info.error:.1e} above --tol {args.tol:g}; raise --max-iter",
-            file=sys.stderr,
-        )
+        print(f"closedform-wsss matte: warning: {not_converged(info, options)}", file=sys.stderr)
         return _NOT_CONVERGED
     return 0
-
-
-def _read_marks(path: Path, image: _UInt8Array, kind: str) -> tuple[_UInt8Array, str]:
-    """The marks, and in words what they were read from."""
-    if kind == "auto":
-        kind = labels.guess_kind(path, image)
-    if kind != "scribbles":
-        return labels.read_marks(path, image, kind=kind), kind
-    marks, colors = labels.read_scribbles(path, image)
-    names = (f"#{red:02x}{green:02x}{blue:02x} is {index}" for index, (red, green, blue) in enumerate(colors.tolist()))
-    return marks, f"scribbles ({', '.join(names)})"
-
-
-def _shrink(image: _UInt8Array, marks: _UInt8Array, longest: int) -> tuple[_UInt8Array, _UInt8Array]:
-    height, width = image.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
-        return image, marks
-    size = max(round(height * scale), 1), max(round(width * scale), 1)
-    # Averages over areas: they keep a pixel of mixed colour the same mixture of its two layers.
-    small = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BOX)
-    # Numbers without gaps, because the votes of all classes are held at once.
-    values, number = np.unique(marks, return_inverse=True)
-    target = torch.from_numpy(np.where(marks == _UNMARKED, _UNMARKED, number.reshape(marks.shape)))
-    winner = resize_marks(target[None], size, len(values), _UNMARKED)[0].numpy()
-    # If something is unmarked, 255 is the last of the values too.
-    return np.array(small), values[winner.clip(max=len(values) - 1)]
-
-
-def _marked_classes(marks: _UInt8Array, num_classes: int | None) -> list[int]:
-    present: list[int] = [label for label in np.unique(marks).tolist() if label != _UNMARKED]
-    if len(present) < 2:
-        got = f"only class {present[0]}" if present else "none"
-        raise ValueError(f"MARKS must hold marks of at least two classes, got {got}")
-    if num_classes is not None and (num_classes > _UNMARKED or present[-1] >= num_classes):
-        raise ValueError(
-            f"--classes must be above every class in MARKS and at most {_UNMARKED}, "
-            f"got {num_classes} with class {present[-1]} marked"
-        )
-    return present
-
-
-def _solve(
-    image: _UInt8Array, marks: _UInt8Array, classes: list[int], args: argparse.Namespace
-) -> tuple[np.typing.NDArray[np.floating], functional.SolveInfo]:
-    # A class without marks has alpha 0 everywhere, so only the marked ones are solved for.
-    number = np.full(256, _UNMARKED, np.int64)
-    number[classes] = np.arange(len(classes))
-    options = {} if args.max_iter is None else {"max_iter": args.max_iter}
-    shown = not args.quiet and (args.progress or sys.stderr.isatty())
-    with Progress(args.tol, shown=shown) as progress, warnings.catch_warnings():
-        # Told below with the exit status, and in terms of the command's own options.
-        warnings.simplefilter("ignore", functional.ConvergenceWarning)
-        alpha, info = functional.solve_matting(
-            torch.from_numpy(image).permute(2, 0, 1)[None].contiguous(),
-            torch.from_numpy(number[marks])[None],
-            num_classes=len(classes),
-            laplacian=args.laplacian,
-            confidence=args.confidence,
-            eps=args.eps,
-            radius=args.radius,
-            tol=args.tol,
-            callback=progress,
-            return_info=True,
-            **options,
-        )
-    return alpha[0].numpy(), info
 
 
 @contextmanager

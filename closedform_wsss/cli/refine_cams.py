@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import closedform_wsss
 from closedform_wsss import labels
-from closedform_wsss.cli._arguments import positive_float, positive_int
+from closedform_wsss.cli._arguments import positive_float
 from closedform_wsss.cli._cam_values import share
+from closedform_wsss.cli._data_set import add_data_set_arguments, rank_and_world, work
 from closedform_wsss.cli._folders import CAM_SUFFIXES, IMAGE_SUFFIXES, files_by_stem
-from closedform_wsss.cli._image_progress import ImageProgress
+from closedform_wsss.cli._record import claim, remove_leftovers
 from closedform_wsss.cli._refine_folder import RefineJob, RefineOptions, plan_job, refine_image
-from closedform_wsss.cli._refine_record import claim, remove_leftovers
 from closedform_wsss.cli._refiners import DEFAULT, REFINERS
-from closedform_wsss.cli._workers import Failure, default_workers, run_jobs
 
+RECORD = "refine-cams.json"
 _FAILED = 1
 _DEFAULT_THRESHOLD = 0.4
 _KINDS = {"cams": ("cams",), "labels": ("labels",), "both": ("cams", "labels")}
@@ -69,17 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="label pixels 255 whose best score leads the second best by less than M (%(default)s)",
     )
-    add("--workers", metavar="N", type=positive_int, help="processes (default: the number of cores, at most 8)")
-    add("--overwrite", action="store_true", help="delete earlier results in DIR first")
-    add("--progress", action="store_true", help="show progress even if stderr is no terminal")
-    add("--quiet", action="store_true", help="print nothing but errors and warnings")
+    add_data_set_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Refines what is not done yet, reports, and returns the exit status."""
-    rank, world = _rank_and_world()
-    if args.overwrite and world > 1:
-        raise ValueError(f"--overwrite must not be given to several processes at once: delete {args.output} before")
+    rank, world = rank_and_world(args)
     images = files_by_stem("IMAGES", args.images, IMAGE_SUFFIXES)
     cams = files_by_stem("CAMS", args.cams, CAM_SUFFIXES)
     stems = sorted(images.keys() & cams.keys())
@@ -93,12 +85,13 @@ def run(args: argparse.Namespace) -> int:
         if (args.output / kind).resolve() in (args.images.resolve(), args.cams.resolve()):
             raise ValueError(f"-o must not make IMAGES or CAMS the folder for results, got {args.output / kind}")
     options = _options(args)
-    claim(args.output, {kind: _record(kind, options, args) for kind in kinds}, overwrite=args.overwrite)
+    record = {kind: _record(kind, options, args) for kind in kinds}
+    claim(args.output / RECORD, record, overwrite=args.overwrite)
 
     planned = [plan_job(images[stem], cams[stem], args.output, kinds, options.format) for stem in stems[rank::world]]
     jobs = _undone(planned, args.output, kinds)
     started = time.perf_counter()
-    failed = _work(jobs, options, args, shown=rank == 0)
+    failed, _ = work(partial(refine_image, options), jobs, args, rank=rank, done="refined")
     if not args.quiet:
         share_of = f"rank {rank} of {world}: " if world > 1 else ""
         print(
@@ -138,42 +131,3 @@ def _undone(jobs: list[RefineJob], output: Path, kinds: tuple[str, ...]) -> list
         remove_leftovers(output / kind, names)
     present = {path for kind in kinds for path in (output / kind).iterdir()}
     return [job for job, paths in outputs.items() if not present.issuperset(paths)]
-
-
-def _work(jobs: list[RefineJob], options: RefineOptions, args: argparse.Namespace, *, shown: bool) -> int:
-    """Does the jobs and returns how many failed."""
-    workers = args.workers or default_workers()
-    shown = shown and not args.quiet and (args.progress or sys.stderr.isatty())
-    done = failed = 0
-    results = run_jobs(partial(refine_image, options), jobs, workers=workers)
-    try:
-        with closing(results), ImageProgress(len(jobs), shown=shown) as progress:
-            for job, result in results:
-                if isinstance(result, Failure):
-                    failed += 1
-                    progress.note(f"{job.image}: {result.reason}")
-                else:
-                    done += 1
-                    for warning in result:
-                        progress.note(f"{job.image}: warning: {warning}")
-                progress.advance()
-    except KeyboardInterrupt:
-        print(f"stopped with {done} of {len(jobs)} images refined; the same command goes on from here", file=sys.stderr)
-        raise
-    return failed
-
-
-def _rank_and_world() -> tuple[int, int]:
-    """This process among those that torchrun started."""
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        return 0, 1
-    try:
-        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    except ValueError:
-        rank, world = 0, 0
-    if not 0 <= rank < world:
-        raise ValueError(
-            "the environment must hold a RANK from 0 to WORLD_SIZE - 1, as torchrun sets it, "
-            f"got RANK {os.environ['RANK']!r} and WORLD_SIZE {os.environ['WORLD_SIZE']!r}"
-        )
-    return rank, world
