@@ -5,12 +5,32 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from closedform_wsss.labels import _array_pickle
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype at the beginning of a ``.npy`` file.
+
+    Raises:
+        ValueError: It is none, or is damaged.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"a .npy file of the unknown version {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, _, dtype = read(file)
+    except Exception as error:  # NumPy parses the text as Python, which fails in many ways
+        raise ValueError(f"a damaged .npy header ({type(error).__name__}: {error})") from error
+    return shape, dtype
 
 
 def load_pickled_item(file: IO[bytes]) -> Any:
@@ -25,17 +45,15 @@ def load_pickled_item(file: IO[bytes]) -> Any:
     Raises:
         ValueError: It is not a ``.npy`` file of one object, is damaged, or asks for anything else.
     """
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"a .npy file of the unknown version {version}")
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(file)
+    shape, dtype = read_header(file)
     if not dtype.hasobject:
         raise ValueError(f"a plain array of shape {shape}, which names no classes,")
     if shape != ():
         raise ValueError(f"an array {shape} of objects in place of one dictionary")
     try:
-        array = _Unpickler(file).load()
+        pickled = file.read()
+        _check_memo(pickled)
+        array = _Unpickler(io.BytesIO(pickled)).load()
     except _Refused:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
@@ -55,14 +73,19 @@ def save_pickled_item(file: IO[bytes], item: dict[Any, Any]) -> None:
     _Pickler(file, protocol=4).dump(np.array(item, dtype=object))
 
 
+def _check_memo(pickled: bytes) -> None:
+    """Refuses a pickle that numbers more objects than it has bytes: the table of them is allocated at once."""
+    for code, number, _ in pickletools.genops(pickled):
+        if code.name in _NUMBERING and int(number or 0) > len(pickled):
+            raise ValueError(f"object number {number} in {len(pickled)} bytes")
+
+
 class _Refused(ValueError):
     """The pickle asks for something that is not data."""
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _PASSED:
-            return super().find_class(module, name)
         if (module, name) in _REPLACED:
             return _REPLACED[module, name]
         raise _Refused(
@@ -85,6 +108,8 @@ class _Pickler(pickle.Pickler):
 
 def _load_storage(data: bytes) -> Any:
     """The values of a tensor, which torch pickles in a format of its own that may hold any pickle again."""
+    if data.startswith(b"PK"):
+        raise _Refused("a pickled tensor in torch's zip format, which may grow without limit,")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -99,18 +124,37 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-_PASSED = {
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    *(("numpy", name) for name in ("array", "dtype", "ndarray")),
-    ("builtins", "bytearray"),
-    ("torch._utils", "_rebuild_tensor_v2"),
-}
+def _bytearray(data: bytes | str = b"", encoding: str = "latin1") -> bytearray:
+    """Of content only: of a number it would be that many zeros."""
+    return bytearray(_latin1(data, encoding) if isinstance(data, str) else memoryview(data))
+
+
+def _rebuild_tensor(*arguments: Any) -> Any:
+    # A function of our own, since a pickle can set attributes of what it names.
+    return torch._utils._rebuild_tensor_v2(*arguments)
+
+
+_NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
+# Nothing that a pickle names is called itself, but what stands here.
 _REPLACED: dict[tuple[str, str], Callable[..., Any]] = {
+    **{
+        (f"numpy.{core}.{module}", name): function
+        for core in ("core", "_core")
+        for module, name, function in (
+            ("multiarray", "_reconstruct", _array_pickle.reconstruct),
+            ("multiarray", "scalar", _array_pickle.scalar),
+            ("numeric", "_frombuffer", _array_pickle.frombuffer),
+        )
+    },
+    ("numpy", "array"): _array_pickle.array,
+    ("numpy", "dtype"): _array_pickle.dtype,
+    ("numpy", "ndarray"): _array_pickle.ndarray,
     ("torch", "Tensor"): torch.from_numpy,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch.storage", "_load_from_bytes"): _load_storage,
     ("_codecs", "encode"): _latin1,
     # Named __builtin__ in the protocols that Python 2 could read.
-    ("__builtin__", "bytearray"): bytearray,
+    ("__builtin__", "bytearray"): _bytearray,
+    ("builtins", "bytearray"): _bytearray,
     ("collections", "OrderedDict"): collections.OrderedDict,
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
-import zlib
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_option
-from closedform_wsss.labels._cam_pickle import load_pickled_item, save_pickled_item
+from closedform_wsss.labels._cam_pickle import load_pickled_item, read_header, save_pickled_item
 from closedform_wsss.labels._image import PathLike
 from closedform_wsss.labels._save import atomic
 
@@ -22,6 +22,7 @@ Maps: TypeAlias = npt.NDArray[np.float32]
 
 CAM_FORMATS = ("irn", "recam", "eps", "l2g", "npz")
 
+_MAX_BYTES = 1 << 31  # of one array; a file of a few bytes can name any size
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
@@ -36,7 +37,8 @@ def read_cam(path: PathLike) -> tuple[Classes, Maps]:
       *after* a CRF hold the background under 0 and look the same: do not pass those.)
     * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with the ids of a label map, 1-based; 1 to K if left out.
 
-    Pickled code is never run: of the pickles in ``.npy`` files only arrays, tensors, numbers and containers are taken.
+    Pickled code is never run: of the pickles in ``.npy`` files only arrays, tensors, numbers and containers are taken. A
+    file that claims an array of more than 2 GiB, or than it holds, is refused before there is memory for it.
 
     Args:
         path: The file.
@@ -80,10 +82,11 @@ def load_cam(path: PathLike) -> tuple[str, Classes, Maps]:
             if start[:2] == b"PK":
                 return "npz", *_from_npz(file)
             raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
-        except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # a damaged zip can fail in any way
+            got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
             raise ValueError(
                 "read_cam: path must be a .npy dictionary of EPS, L2G, IRN or ReCAM or a .npz with cams and classes, "
-                f"got {error} in {os.fspath(path)!r}"
+                f"got {got} in {os.fspath(path)!r}"
             ) from error
 
 
@@ -139,16 +142,16 @@ def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
     if not isinstance(item, dict):
         raise ValueError(f"a pickled {type(item).__name__}")
     if "keys" in item:
-        ids = _array(item["keys"]).reshape(-1)
+        ids = _loaded(item["keys"]).reshape(-1)
         found = next((item[name] for name in ("high_res", "cam") if item.get(name) is not None), None)
         if found is None and ids.size:
             raise ValueError("'keys' without 'high_res' or 'cam'")
         # An image without classes has empty maps of any shape, or none.
-        maps = _array(found) if found is not None else np.zeros((0, 0, 0), np.float32)
+        maps = _loaded(found) if found is not None else np.zeros((0, 0, 0), np.float32)
         return "irn", *_zero_based(ids, maps)
     if any(isinstance(key, str) for key in item):
         raise ValueError(f"a dictionary of {', '.join(sorted(map(repr, item)))}")
-    planes = [_array(plane) for plane in item.values()]
+    planes = [_loaded(plane) for plane in item.values()]
     if len({plane.shape for plane in planes}) > 1 or any(plane.ndim != 2 for plane in planes):
         raise ValueError(f"maps of shapes {', '.join(str(plane.shape) for plane in planes)}, not all (H, W)")
     stack = np.stack(planes) if planes else np.zeros((0, 0, 0), np.float32)
@@ -156,16 +159,31 @@ def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
 
 
 def _from_npz(file: Any) -> tuple[Classes, Maps]:
-    with np.load(file, allow_pickle=False) as arrays:
-        if "cams" not in arrays.files:
-            raise ValueError(f"no 'cams' among {', '.join(map(repr, arrays.files)) or 'no arrays'}")
-        maps = arrays["cams"]
-        classes = arrays["classes"] if "classes" in arrays.files else np.arange(1, 1 + len(np.atleast_1d(maps)))
+    with zipfile.ZipFile(file) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if "cams" not in names:
+            raise ValueError(f"no 'cams' among {', '.join(map(repr, names)) or 'no arrays'}")
+        maps = _member(archive, "cams")
+        classes = _member(archive, "classes") if "classes" in names else np.arange(1, 1 + len(np.atleast_1d(maps)))
     return _checked(classes, maps)
 
 
+def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    """An array of an archive, if it can be as large as its header says."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        shape, dtype = read_header(member)
+    size = math.prod(shape) * max(dtype.itemsize, 1)
+    if size > min(info.file_size, _MAX_BYTES):
+        raise ValueError(f"{name} of shape {shape} and type {dtype} in {info.file_size} bytes")
+    with archive.open(info) as member:
+        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
 def _zero_based(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Maps]:
-    return _checked(ids + 1 if ids.dtype.kind in "iu" else ids, maps)
+    # In int64, where the largest uint8 has a successor.
+    return _checked(ids.astype(np.int64) + 1 if ids.dtype.kind in "iu" else ids, maps)
 
 
 def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Maps]:
@@ -179,6 +197,7 @@ def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Ma
         raise ValueError(f"maps of type {maps.dtype}, not floating point")
     if ids.ndim != 1 or maps.ndim != 3 or len(ids) != len(maps) or 0 in maps.shape:
         raise ValueError(f"classes of shape {ids.shape} and maps of shape {maps.shape}")
+    ids = ids.astype(np.int64)  # an unsigned number beyond becomes negative
     if ids.min() < 1:
         raise ValueError(f"a class below the first, {ids.min()} (the first is 1 in a label map, 0 in a dictionary)")
     if len(np.unique(ids)) < len(ids):
@@ -187,7 +206,27 @@ def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Ma
         values = np.ascontiguousarray(maps, dtype=np.float32)
     if not np.isfinite(values).all():
         raise ValueError(f"{'NaN' if np.isnan(values).any() else 'infinite'} values")
-    return ids.astype(np.int64), values
+    return ids, values
+
+
+def _loaded(value: Any) -> npt.NDArray[Any]:
+    """What a pickle holds as an array, if that has a size which it may have."""
+    size = _nbytes(value, {})
+    if size > _MAX_BYTES:
+        raise ValueError(f"an array of {size} bytes")
+    return _array(value)
+
+
+def _nbytes(value: Any, known: dict[int, int]) -> int:
+    """The size that lists and what is in them have as an array.
+
+    A pickle can hold one list many times, in another such list, so each is looked at once, and is ``known`` then.
+    """
+    if not isinstance(value, (list, tuple)):
+        return int(getattr(value, "nbytes", 8))
+    if id(value) not in known:
+        known[id(value)] = sum(_nbytes(part, known) for part in value)
+    return known[id(value)]
 
 
 def _array(value: Any) -> npt.NDArray[Any]:

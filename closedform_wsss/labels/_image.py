@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +12,6 @@ from PIL import Image, ImageOps
 PathLike: TypeAlias = "str | os.PathLike[str]"
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 
-_DECODING_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 _LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
 
 
@@ -38,7 +36,7 @@ def open_image(path: PathLike, caller: str, *, lossless: bool = False) -> Image.
                     file_format = image.format
                     # This copies, and so decodes, all of it.
                     upright = ImageOps.exif_transpose(image)
-            except _DECODING_ERRORS as error:
+            except Exception as error:  # Pillow's decoders fail in any way
                 raise ValueError(
                     f"{caller}: path must be an image file that Pillow can read, got {os.fspath(path)!r} ({error})"
                 ) from error
@@ -59,12 +57,18 @@ def has_transparency(image: Image.Image) -> bool:
     return int(np.asarray(image.convert("RGBA"))[..., 3].min(initial=255)) < 255
 
 
-def to_rgb(image: Image.Image, caller: str, backdrop: UInt8Array | None = None) -> UInt8Array:
-    """Converts a decoded image to uint8 ``(H, W, 3)``, transparent pixels over ``backdrop`` or white."""
+def to_rgb(image: Image.Image, caller: str, path: PathLike, backdrop: UInt8Array | None = None) -> UInt8Array:
+    """Converts a decoded image to uint8 ``(H, W, 3)``, transparent pixels over ``backdrop`` or white.
+
+    Raises:
+        ValueError: It has more than 16 bits per channel; the error names ``caller`` and ``path``.
+    """
     if image.mode == "F":
-        raise ValueError(f"{caller}: image must have 8 or 16 bits per channel, got floating point")
+        raise ValueError(
+            f"{caller}: path must hold 8 or 16 bits per channel, got floating point in {os.fspath(path)!r}"
+        )
     if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = _sixteen_to_eight_bits(np.asarray(image), caller)
+        grey = _sixteen_to_eight_bits(np.asarray(image), caller, path)
         return np.repeat(grey[..., None], 3, axis=2)
     if not has_transparency(image):
         return np.array(image.convert("RGB"))
@@ -75,11 +79,13 @@ def to_rgb(image: Image.Image, caller: str, backdrop: UInt8Array | None = None) 
     return np.array(behind)
 
 
-def _sixteen_to_eight_bits(values: npt.NDArray[np.generic], caller: str) -> UInt8Array:
+def _sixteen_to_eight_bits(values: npt.NDArray[np.generic], caller: str, path: PathLike) -> UInt8Array:
     wide = values.astype(np.int64)
     low, high = int(wide.min(initial=0)), int(wide.max(initial=0))
     if low < 0 or high > 65535:
-        raise ValueError(f"{caller}: image must have 8 or 16 bits per channel, got values from {low} to {high}")
+        raise ValueError(
+            f"{caller}: path must hold 8 or 16 bits per channel, got values from {low} to {high} in {os.fspath(path)!r}"
+        )
     # 65535 = 255 * 257, so white stays white and equal steps stay equal.
     return ((wide + 128) // 257).astype(np.uint8)
 
@@ -111,4 +117,4 @@ def read_image(path: PathLike) -> UInt8Array:
         >>> image.shape, image[0, 0].tolist()
         ((2, 3, 3), [200, 200, 200])
     """
-    return to_rgb(open_image(path, "read_image"), "read_image")
+    return to_rgb(open_image(path, "read_image"), "read_image", path)

@@ -67,11 +67,15 @@ def read_marks(
     if kind == "scribblesup":
         marks = read_scribblesup_xml(path)
     elif kind == "trimap":
-        marks = from_trimap(_grey_values(open_image(path, "read_marks"), path))
+        grey = _grey_values(open_image(path, "read_marks"), path)
+        try:
+            marks = from_trimap(grey)
+        except ValueError as error:
+            raise ValueError(f"read_marks: path must hold a trimap, got {os.fspath(path)!r} ({error})") from error
     elif kind == "labels":
         marks = read_label_png(path)
     elif image is None:
-        raise ValueError("read_marks: image must be given for kind='scribbles', got None")
+        raise ValueError(f"read_marks: image must be given for kind='scribbles', got None for {os.fspath(path)!r}")
     else:
         marks, _ = read_scribbles(path, image, colors=colors)
     if image is not None and marks.shape != image.shape[:2]:
@@ -107,11 +111,11 @@ def guess_kind(path: PathLike, image: UInt8Array | None = None) -> str:
     if Path(path).suffix.lower() == ".xml":
         return "scribblesup"
     marks = open_image(path, "read_marks")
-    grey = _as_grey(marks)
+    grey = _as_grey(marks, path)
     fitting = [
         kind
         for kind, fits in (
-            ("scribbles", _could_be_scribbles(marks, image)),
+            ("scribbles", _could_be_scribbles(marks, path, image)),
             ("labels", _could_be_labels(marks, grey)),
             ("trimap", grey is not None and _could_be_trimap(grey)),
         )
@@ -127,29 +131,29 @@ def guess_kind(path: PathLike, image: UInt8Array | None = None) -> str:
     )
 
 
-def _as_grey(marks: Image.Image) -> UInt8Array | None:
+def _as_grey(marks: Image.Image, path: PathLike) -> UInt8Array | None:
     """The values of a grey image, also of one stored as RGB; None for palette and colour images."""
     if marks.mode == "P" or marks.mode == "F":
         return None
-    colors = to_rgb(marks, "read_marks")
+    colors = to_rgb(marks, "read_marks", path)
     red = colors[..., 0]
     return red if (colors == red[..., None]).all() else None
 
 
 def _grey_values(marks: Image.Image, path: PathLike) -> UInt8Array:
     # A palette of greys is an ordinary way to store a trimap; here its colours count, not its indices.
-    grey = _as_grey(marks.convert("RGB") if marks.mode == "P" else marks)
+    grey = _as_grey(marks.convert("RGB") if marks.mode == "P" else marks, path)
     if grey is None:
         raise ValueError(f"read_marks: a trimap must be grey, got colours in {os.fspath(path)!r}")
     return grey
 
 
-def _could_be_scribbles(marks: Image.Image, image: UInt8Array | None) -> bool:
+def _could_be_scribbles(marks: Image.Image, path: PathLike, image: UInt8Array | None) -> bool:
     if has_transparency(marks):
         return True
     if image is None or marks.mode == "F" or marks.size != (image.shape[1], image.shape[0]):
         return False
-    difference = np.abs(to_rgb(marks, "read_marks").astype(np.int16) - image).max(axis=2)
+    difference = np.abs(to_rgb(marks, "read_marks", path).astype(np.int16) - image).max(axis=2)
     same = int(np.count_nonzero(difference <= DEFAULT_TOLERANCE))
     return 2 * same >= marks.width * marks.height
 

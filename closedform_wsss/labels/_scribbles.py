@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -120,8 +121,13 @@ def read_scribbles(
     """
     layer = open_image(path, "read_scribbles")
     same_size = layer.size == (image.shape[1], image.shape[0])
-    scribbled = to_rgb(layer, "read_scribbles", image if same_size else None)
-    return from_scribbles(image, scribbled, tolerance=tolerance, colors=colors)
+    scribbled = to_rgb(layer, "read_scribbles", path, image if same_size else None)
+    try:
+        return from_scribbles(image, scribbled, tolerance=tolerance, colors=colors)
+    except ValueError as error:
+        raise ValueError(
+            f"read_scribbles: path must hold strokes drawn on image, got {os.fspath(path)!r} ({error})"
+        ) from error
 
 
 def _check(image: UInt8Array, scribbled: UInt8Array, tolerance: int) -> None:

@@ -91,10 +91,7 @@ def _parse(path: PathLike) -> ElementTree.Element:
     """Parses XML without document type declarations, the only way to entities and outside files."""
 
     def refuse(*_: object) -> None:
-        raise ValueError(
-            "read_scribblesup_xml: path must hold XML without a document type declaration, "
-            f"got one in {os.fspath(path)!r}"
-        )
+        raise ValueError("a document type declaration, which is refused")
 
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
@@ -105,7 +102,7 @@ def _parse(path: PathLike) -> ElementTree.Element:
     with open(path, "rb") as file:
         try:
             parser.ParseFile(file)
-        except expat.ExpatError as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:  # an unknown encoding; one that expat cannot read
             raise ValueError(f"read_scribblesup_xml: path must hold XML, got {os.fspath(path)!r} ({error})") from error
     return builder.close()
 
