@@ -112,6 +112,12 @@ def check_maps(where: str, name: str, maps: Tensor, n: int, device: torch.device
     check_device(where, name, maps, device)
 
 
+def check_pixels(where: str, name: str, maps: Tensor) -> None:
+    """At least one pixel to interpolate from."""
+    if 0 in maps.shape[2:]:
+        raise ValueError(f"{where}: {name} must be (N, C, H, W) with H and W >= 1, got shape {tuple(maps.shape)}")
+
+
 def check_device(where: str, name: str, tensor: Tensor, device: torch.device) -> None:
     """On the image's device."""
     if tensor.device != device:
@@ -129,6 +135,7 @@ def check_target(
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TypeError(f"{where}: target must be an integer tensor, got {target.dtype}")
     check_device(where, "target", target, device)
+    check_integer(where, "ignore_index", ignore_index)
     if num_classes is not None and 0 <= ignore_index < num_classes:
         raise ValueError(
             f"{where}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes "
@@ -172,6 +179,12 @@ def check_count(where: str, name: str, value: int, least: int) -> None:
         raise ValueError(f"{where}: {name} must be an integer >= {least}, got {value!r}")
 
 
+def check_integer(where: str, name: str, value: int) -> None:
+    """An integer of any size."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{where}: {name} must be an integer, got {type(value).__name__} {value!r}")
+
+
 def check_probability(where: str, name: str, value: float) -> None:
     """A number in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
@@ -179,13 +192,13 @@ def check_probability(where: str, name: str, value: float) -> None:
 
 
 def check_class_weight(where: str, class_weight: Tensor, classes: int, device: torch.device) -> None:
-    """Weights ``(C,)`` >= 0."""
+    """Finite weights ``(C,)`` >= 0."""
     check_tensor(where, "class_weight", class_weight)
     if class_weight.shape != (classes,):
         raise ValueError(f"{where}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}")
     check_device(where, "class_weight", class_weight, device)
-    if reads_values(class_weight) and not bool((class_weight >= 0).all()):
-        raise ValueError(f"{where}: class_weight must be >= 0, got {class_weight.tolist()}")
+    if reads_values(class_weight) and not bool(((class_weight >= 0) & torch.isfinite(class_weight)).all()):
+        raise ValueError(f"{where}: class_weight must be >= 0 and finite, got {class_weight.tolist()}")
 
 
 def check_class_present(where: str, class_present: Tensor, n: int, classes: int, device: torch.device) -> None:

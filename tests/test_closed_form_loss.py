@@ -295,7 +295,7 @@ def wrong_label(value):
             ValueError,
             r"class_weight must be \(C,\) = \(3,\), got shape \(4,\)",
         ),
-        ({"class_weight": -torch.ones(3)}, ValueError, r"class_weight must be >= 0, got"),
+        ({"class_weight": -torch.ones(3)}, ValueError, r"class_weight must be >= 0 and finite, got"),
         (
             {"class_present": torch.ones(3)},
             ValueError,

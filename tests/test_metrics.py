@@ -145,7 +145,7 @@ def test_wrong_arguments(pred: torch.Tensor, target: torch.Tensor, error: type[E
 
 
 def test_no_classes() -> None:
-    with pytest.raises(ValueError, match="num_classes must be at least 1"):
+    with pytest.raises(ValueError, match="num_classes must be an integer >= 1"):
         ConfusionMatrix(0)
 
 

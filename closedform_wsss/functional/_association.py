@@ -25,7 +25,7 @@ def neighbours_inside(height: int, width: int, cell_size: int, device: torch.dev
 def check_association(where: str, name: str, q: Tensor) -> None:
     """Weights ``(N, 9, H, W)``."""
     check_tensor(where, name, q)
-    if q.ndim != 4 or q.shape[1] != 9:
+    if q.ndim != 4 or q.shape[1] != 9 or 0 in q.shape[2:]:
         raise ValueError(f"{where}: {name} must be (N, 9, H, W), got shape {tuple(q.shape)}")
     if not q.is_floating_point():
         raise TypeError(f"{where}: {name} must be floating point, got {q.dtype}")
@@ -57,7 +57,7 @@ def check_superpixels(where: str, name: str, value: Tensor, n: int, device: torc
     soft = value.is_floating_point()
     if soft:
         check_association(where, name, value)
-    elif value.ndim != 3 or value.is_complex() or value.dtype == torch.bool:
+    elif value.ndim != 3 or 0 in value.shape[1:] or value.is_complex() or value.dtype == torch.bool:
         raise ValueError(
             f"{where}: {name} must be weights (N, 9, H, W), floating point, or labels (N, H, W), integers, "
             f"got shape {tuple(value.shape)} of {value.dtype}"

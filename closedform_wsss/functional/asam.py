@@ -13,6 +13,7 @@ from closedform_wsss._checks import (
     check_count,
     check_finite,
     check_maps,
+    check_pixels,
     check_positive,
     check_probability,
     check_tensor,
@@ -123,6 +124,7 @@ def asam(
     check_cell_size(where, cell_size)
     check_tensor(where, "cam", cam)
     check_maps(where, "cam", cam, q.shape[0], q.device)
+    check_pixels(where, "cam", cam)
     check_count(where, "num_iters", num_iters, 0)
     check_probability(where, "restart", restart)
     if tol is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_maps, check_positive
+from closedform_wsss._checks import check_finite, check_image, check_maps, check_pixels, check_positive
 from closedform_wsss.functional._resize import resize_image
 
 WHERE = "average_views"
@@ -38,8 +38,8 @@ def average_views(
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; ``scales`` is empty or holds a number that is not above 0; the image
-            is not in [0, 1].
+        ValueError: A shape or device does not fit; NaN in x; ``scales`` is empty or holds a number that is not
+            above 0; the image is not in [0, 1].
 
     Example:
         >>> import torch
@@ -52,7 +52,11 @@ def average_views(
     """
     image = check_image(WHERE, image)
     check_maps(WHERE, "x", x, image.shape[0], image.device)
-    if len(scales) == 0:
+    check_pixels(WHERE, "x", x)
+    check_finite(WHERE, "x", x)
+    if not callable(refine):
+        raise TypeError(f"{WHERE}: refine must be a function of maps and image, got {type(refine).__name__}")
+    if not hasattr(scales, "__len__") or len(scales) == 0:
         raise ValueError(f"{WHERE}: scales must hold at least one number, got {scales!r}")
     size = (image.shape[2], image.shape[3])
     x = x.to(image.dtype)

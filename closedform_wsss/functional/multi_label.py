@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_option, check_target
+from closedform_wsss._checks import (
+    check_count,
+    check_device,
+    check_finite,
+    check_option,
+    check_target,
+    check_tensor,
+    reads_values,
+)
 
 
 def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255) -> Tensor:
@@ -30,6 +38,7 @@ def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255
     """
     n = target.shape[0] if isinstance(target, Tensor) and target.ndim else 0
     device = target.device if isinstance(target, Tensor) else torch.device("cpu")
+    check_count("classes_present", "num_classes", num_classes, 1)
     check_target("classes_present", target, n, device, num_classes, ignore_index)
     # One column more takes the unmarked pixels; scattering a constant is deterministic.
     present = torch.zeros(n, num_classes + 1, dtype=torch.bool, device=device)
@@ -49,18 +58,29 @@ def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: str = "mean"
         A scalar, or ``(N, C)``; zero for an empty batch.
 
     Raises:
-        ValueError: The shapes differ, or reduction is unknown.
+        TypeError: logits or present is no tensor, or logits are not floating point.
+        ValueError: The shapes or devices differ; logits hold NaN or infinity, or present values outside [0, 1];
+            reduction is unknown.
 
     Example:
         >>> multi_label_loss(torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool))
         tensor(0.6931)
     """
-    check_option("multi_label_loss", "reduction", reduction, ("mean", "sum", "none"))
+    where = "multi_label_loss"
+    check_option(where, "reduction", reduction, ("mean", "sum", "none"))
+    check_tensor(where, "logits", logits)
+    check_tensor(where, "present", present)
     if logits.ndim != 2 or logits.shape != present.shape:
         raise ValueError(
-            "multi_label_loss: logits and present must both be (N, C), "
+            f"{where}: logits and present must both be (N, C), "
             f"got shapes {tuple(logits.shape)} and {tuple(present.shape)}"
         )
+    if not logits.is_floating_point():
+        raise TypeError(f"{where}: logits must be floating point, got {logits.dtype}")
+    check_device(where, "present", present, logits.device)
+    check_finite(where, "logits", logits)
+    if reads_values(present) and not bool(((present >= 0) & (present <= 1)).all()):
+        raise ValueError(f"{where}: present must be bool or in [0, 1], got values outside")
     if logits.numel() == 0:
         return logits if reduction == "none" else logits.sum()
     logits = logits.float() if logits.dtype != torch.float64 else logits

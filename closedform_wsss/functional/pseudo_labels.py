@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_class_present, check_maps, check_positive, check_tensor, reads_values
+from closedform_wsss._checks import (
+    check_class_present,
+    check_integer,
+    check_maps,
+    check_positive,
+    check_tensor,
+    reads_values,
+)
 
 
 def background_score(cam: Tensor, *, power: float) -> Tensor:
@@ -150,8 +157,11 @@ def _label_table(
     where: str, classes: Sequence[int] | Tensor | None, channels: int, ignore_index: int, device: torch.device
 ) -> Tensor:
     """The label of the background, of every channel, and of doubtful pixels."""
+    check_integer(where, "ignore_index", ignore_index)
     if ignore_index == 0:
         raise ValueError(f"{where}: ignore_index must not be 0, the background's label")
+    if isinstance(classes, str):
+        raise TypeError(f"{where}: classes must be integers, got text {classes!r}")
     chosen = torch.as_tensor(range(1, channels + 1) if classes is None else classes, device=device)
     if chosen.shape != (channels,):
         raise ValueError(f"{where}: classes must be (C,) = ({channels},) like cam, got shape {tuple(chosen.shape)}")

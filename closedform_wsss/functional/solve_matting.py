@@ -6,7 +6,7 @@ from typing import Literal, overload
 
 from torch import Tensor
 
-from closedform_wsss._checks import check_option
+from closedform_wsss._checks import check_image, check_option, check_positive, check_radius
 from closedform_wsss.functional._solve import WHERE, Callback, SolveInfo
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
 
@@ -121,6 +121,10 @@ def solve_matting(
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
     """
     check_option(WHERE, "laplacian", laplacian, KINDS)
+    # As MattingLaplacian does, but in this function's name.
+    image = check_image(WHERE, image)
+    check_positive(WHERE, "eps", eps)
+    check_radius(WHERE, radius, *image.shape[2:])
     return MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius).solve(
         target,
         num_classes=num_classes,

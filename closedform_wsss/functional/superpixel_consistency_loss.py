@@ -14,6 +14,7 @@ from closedform_wsss._checks import (
     check_finite,
     check_maps,
     check_option,
+    check_pixels,
     check_positive,
     check_target,
     check_tensor,
@@ -96,6 +97,7 @@ def superpixel_consistency_loss(
     """
     check_tensor(WHERE, "logits", logits)
     check_maps(WHERE, "logits", logits, logits.shape[0] if logits.ndim else 0, logits.device)
+    check_pixels(WHERE, "logits", logits)
     n, classes = logits.shape[:2]
     check_target(WHERE, target, n, logits.device, classes, ignore_index)
     soft = check_superpixels(WHERE, "superpixels", superpixels, n, logits.device)
@@ -128,4 +130,5 @@ def superpixel_consistency_loss(
         value = loss.sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
     if reads_values(value) and not bool(torch.isfinite(value).all()):
         check_finite(WHERE, "logits", logits)
+        check_finite(WHERE, "superpixels", superpixels)
     return value

@@ -11,6 +11,7 @@ from torch import Tensor
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
     check_cell_size,
+    check_count,
     check_device,
     check_finite,
     check_option,
@@ -77,8 +78,6 @@ def superpixel_reconstruction_loss(
     """
     check_association(WHERE, "q", q)
     n, _, height, width = q.shape
-    if 0 in (height, width):
-        raise ValueError(f"{WHERE}: q must be (N, 9, H, W), got shape {tuple(q.shape)}")
     check_cell_size(WHERE, cell_size)
     check_weights(WHERE, "q", q, cell_size)
     check_tensor(WHERE, "target", target)
@@ -94,6 +93,8 @@ def superpixel_reconstruction_loss(
     check_positive(WHERE, "position_weight", position_weight)
     q = q if q.dtype == torch.float64 else q.float()
     if are_labels:
+        if num_classes is not None:
+            check_count(WHERE, "num_classes", num_classes, 1)
         check_target(WHERE, target, n, q.device, num_classes, ignore_index)
         distance = _label_distance(q, target, cell_size, num_classes, ignore_index)
     else:

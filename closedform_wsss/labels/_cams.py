@@ -37,8 +37,8 @@ def read_cam(path: PathLike) -> tuple[Classes, Maps]:
       *after* a CRF hold the background under 0 and look the same: do not pass those.)
     * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with the ids of a label map, 1-based; 1 to K if left out.
 
-    Pickled code is never run: of the pickles in ``.npy`` files only arrays, tensors, numbers and containers are taken. A
-    file that claims an array of more than 2 GiB, or than it holds, is refused before there is memory for it.
+    Pickled code is never run: of the pickles in ``.npy`` files only arrays, tensors, numbers and containers are taken.
+    A file that claims an array of more than 2 GiB, or than it holds, is refused before there is memory for it.
 
     Args:
         path: The file.

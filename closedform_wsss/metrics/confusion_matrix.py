@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from closedform_wsss._checks import check_count, check_integer, check_tensor
+
 
 @dataclass(frozen=True)
 class SegmentationScores:
@@ -52,8 +54,8 @@ class ConfusionMatrix:
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        if num_classes < 1:
-            raise ValueError(f"ConfusionMatrix: num_classes must be at least 1, got {num_classes}")
+        check_count("ConfusionMatrix", "num_classes", num_classes, 1)
+        check_integer("ConfusionMatrix", "ignore_index", ignore_index)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         # One buffer, so that an update is one scatter: the matrix row by row, ignored pixels, invalid pixels.
@@ -149,6 +151,8 @@ class ConfusionMatrix:
 
     def _check(self, pred: Tensor, target: Tensor) -> None:
         where = "ConfusionMatrix.update"
+        check_tensor(where, "pred", pred)
+        check_tensor(where, "target", target)
         if target.is_floating_point() or target.is_complex():
             raise TypeError(f"{where}: target must be of an integer type, got {target.dtype}")
         if target.ndim != 3:

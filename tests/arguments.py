@@ -1,0 +1,164 @@
+"""Every public function with arguments that are right, for images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closedform_wsss import MattingLaplacian, functional
+from closedform_wsss.metrics import (
+    ConfusionMatrix,
+    achievable_segmentation_accuracy,
+    boundary_recall,
+    connectivity_error,
+    gradient_error,
+    mse,
+    sad,
+    undersegmentation_error,
+)
+
+C = 3  # classes
+CELL = 4  # side of a superpixel's cell
+
+Calls = dict[str, tuple[Callable[..., Any], dict[str, Any]]]
+
+
+def product(image: Tensor, x: Tensor, **options: Any) -> Tensor:
+    return MattingLaplacian(image, **options) @ x
+
+
+def count(pred: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    matrix = ConfusionMatrix(num_classes, ignore_index)
+    matrix.update(pred, target)
+    return matrix.matrix
+
+
+def first(x: Tensor, image: Tensor) -> Tensor:
+    return x
+
+
+def calls(n: int, h: int, w: int) -> Calls:
+    """By its name each function, and arguments for n images of h x w pixels: tensors are random and contiguous."""
+    image, maps, present = torch.rand(n, 3, h, w), torch.rand(n, C, h, w), torch.rand(n, C)
+    # Every image has a mark, of class 0, also in its third row and column if there are such.
+    target = torch.tensor([255, 255, 0, 2])[torch.randint(4, (n, h, w))]
+    target[:, :3:2, :3:2] = 0
+    q = functional.soft_slic(image, cell_size=CELL)
+    superpixels = torch.rand(n, C, -(-h // CELL), -(-w // CELL))
+    labels = (torch.arange(h * w).view(1, h, w) // 10).repeat(max(n, 1), 1, 1)
+    matte = torch.rand(h, w, dtype=torch.float64).numpy()
+    unknown = np.ones((h, w), bool)
+    return {
+        "closed_form_loss": (
+            functional.closed_form_loss,
+            {
+                **{"logits": maps, "target": target, "image": image, "form": "energy", "laplacian": "closed_form"},
+                **{
+                    "confidence": 100.0,
+                    "eps": 1e-4,
+                    "radius": 1,
+                    "class_weight": torch.ones(C),
+                    "class_present": present,
+                },
+                **{"activation": "softmax", "ignore_index": 255, "reduction": "mean"},
+            },
+        ),
+        "solve_matting": (
+            functional.solve_matting,
+            {
+                **{"image": image, "target": target, "num_classes": C, "laplacian": "closed_form", "confidence": 100.0},
+                **{"eps": 1e-4, "radius": 1, "tol": 0.1, "max_iter": 500, "initial": maps, "ignore_index": 255},
+            },
+        ),
+        "matting_filter": (
+            functional.matting_filter,
+            {
+                **{"x": maps, "image": image, "target": target, "confidence": 10.0, "strength": 0.1},
+                **{
+                    "laplacian": "closed_form",
+                    "eps": 1e-4,
+                    "radius": 1,
+                    "tol": 0.1,
+                    "max_iter": 500,
+                    "ignore_index": 255,
+                },
+            },
+        ),
+        "slic": (functional.slic, {"image": image, "cell_size": CELL, "compactness": 10.0, "num_iters": 2}),
+        "soft_slic": (
+            functional.soft_slic,
+            {
+                **{"image": image, "cell_size": CELL, "num_iters": 2, "compactness": 10.0, "temperature": 20.0},
+                **{"color_space": "lab"},
+            },
+        ),
+        "superpixel_pool": (
+            functional.superpixel_pool,
+            {"x": maps, "q_or_labels": q, "cell_size": CELL, "reduction": "mean"},
+        ),
+        "superpixel_unpool": (
+            functional.superpixel_unpool,
+            {"s": superpixels, "q_or_labels": q, "cell_size": CELL},
+        ),
+        "superpixel_consistency_loss": (
+            functional.superpixel_consistency_loss,
+            {
+                **{"logits": maps, "target": target, "superpixels": q, "cell_size": CELL, "weighting": "agreement"},
+                **{"gamma": 1.0, "class_weight": torch.ones(C), "ignore_index": 255, "reduction": "mean"},
+            },
+        ),
+        "superpixel_reconstruction_loss": (
+            functional.superpixel_reconstruction_loss,
+            {
+                **{"q": q, "target": target, "cell_size": CELL, "position_weight": 0.1, "num_classes": C},
+                **{"ignore_index": 255, "reduction": "mean"},
+            },
+        ),
+        "asam_affinity": (functional.asam_affinity, {"q": q, "cell_size": CELL}),
+        "asam": (
+            functional.asam,
+            {
+                **{"cam": maps, "q": q, "cell_size": CELL, "num_iters": 2, "restart": 0.1, "tol": 0.1},
+                **{"class_present": present},
+            },
+        ),
+        "average_views": (functional.average_views, {"refine": first, "x": maps, "image": image, "scales": (1.0,)}),
+        "level_cam": (functional.level_cam, {"cam": maps, "image": image, "level": 0.4}),
+        "refine_cam": (
+            functional.refine_cam,
+            {"cam": maps, "image": image, "num_iters": 2, "strength": 0.1, "level": 0.4},
+        ),
+        "background_score": (functional.background_score, {"cam": maps, "power": 2.0}),
+        "pseudo_labels": (
+            functional.pseudo_labels,
+            {
+                **{"cam": maps, "threshold": 0.4, "margin": 0.1, "class_present": present.bool()},
+                **{"classes": [1, 2, 7], "ignore_index": 255},
+            },
+        ),
+        "classes_present": (functional.classes_present, {"target": target, "num_classes": C, "ignore_index": 255}),
+        "multi_label_loss": (
+            functional.multi_label_loss,
+            {"logits": present, "present": present, "reduction": "mean"},
+        ),
+        "resize_marks": (
+            functional.resize_marks,
+            {"target": target, "size": (max(h // 2, 1), w + 2), "num_classes": C, "ignore_index": 255},
+        ),
+        "MattingLaplacian": (product, {"image": image, "x": maps, "kind": "closed_form", "eps": 1e-4, "radius": 1}),
+        "ConfusionMatrix": (count, {"pred": maps, "target": target, "num_classes": C, "ignore_index": 255}),
+        **{
+            function.__name__: (function, {"alpha": matte, "truth": matte, "unknown": unknown})
+            for function in (sad, mse, gradient_error, connectivity_error)
+        },
+        "boundary_recall": (boundary_recall, {"labels": labels[0], "truth": labels[0], "tolerance": 1}),
+        "undersegmentation_error": (undersegmentation_error, {"labels": labels[0], "segments": labels[0]}),
+        "achievable_segmentation_accuracy": (
+            achievable_segmentation_accuracy,
+            {"labels": labels[0], "segments": labels[0]},
+        ),
+    }
