@@ -245,6 +245,7 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
     save(data / "jpg" / "a.jpg", photo(20, 31))
     (data / "list.txt").write_text("a\nz.jpg\n")
     (data / "names.txt").write_text("one\n")
+    (data / "binary.txt").write_bytes(b"a\n\xff\xfe")
     (data / "void").mkdir()
     labels.write_label_png(data / "void" / "a.png", np.full((20, 31), 255, np.uint8))
     cases: list[tuple[list[str], str]] = [
@@ -254,6 +255,8 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
         (["none", "gt"], "none: No such file"),
         (["pred", "gt", "--threshold", "0.5"], "--threshold is for CAMs"),
         (["pred", "gt", "--list", str(data / "list.txt")], "--list must name images in GT, got z"),
+        (["pred", "gt", "--list", str(data / "binary.txt")], "--list must be a text file in UTF-8, got "),
+        (["pred", "gt", "--names", str(data / "binary.txt")], "--names must be a text file in UTF-8, got "),
         (["pred", "gt", "--names", str(data / "names.txt"), "--num-classes", "6"], "--names must name --num-classes 6"),
         (["pred", "void"], "GT must have pixels other than --ignore-index"),
     ]

@@ -102,18 +102,25 @@ def _predictions(folder: Path) -> tuple[dict[str, Path], bool]:
 def _names(source: str | None, num_classes: int | None) -> list[str] | None:
     if source is None:
         return None
-    names = list(VOC_CLASSES) if source == "voc" else Path(source).read_text().split("\n")
+    names = list(VOC_CLASSES) if source == "voc" else _text("--names", Path(source)).split("\n")
     names = [name.strip() for name in names if name.strip()]
     if num_classes is not None and num_classes != len(names):
         raise ValueError(f"--names must name --num-classes {num_classes} classes, got {len(names)} in {source}")
     return names
 
 
+def _text(option: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{option} must be a text file in UTF-8, got {path} ({error})") from error
+
+
 def _listed(path: Path | None, truths: dict[str, Path]) -> list[str]:
     if path is None:
         return list(truths)
     # Lists often hold a path, with a suffix, or labels after the name.
-    words = [Path(line.split()[0]).name for line in path.read_text().splitlines() if line.strip()]
+    words = [Path(line.split()[0]).name for line in _text("--list", path).splitlines() if line.strip()]
     stems = [word if word in truths else Path(word).stem for word in words]
     unknown = [stem for stem in stems if stem not in truths]
     if unknown or not stems:
