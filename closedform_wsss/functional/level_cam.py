@@ -91,7 +91,7 @@ def best_level(cam: Tensor, image: Tensor) -> Tensor:
     """t* ``(N, C)`` of maps ``(N, C, H, W)`` on an image of the same size."""
     n, c = cam.shape[:2]
     levels = torch.linspace(LOWEST, HIGHEST, STEPS, dtype=cam.dtype, device=cam.device)
-    flat = cam.flatten(0, 1)  # (N C, H, W)
+    flat = cam.flatten(0, 1).contiguous()  # (N C, H, W); torch warns of others
     # The number of levels below a value: it lies inside the cuts at these.
     below = torch.bucketize(flat, levels)
     score = _standard(_contrast(below, image, c)) + _standard(_between(flat.flatten(1), below.flatten(1)))
