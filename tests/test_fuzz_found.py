@@ -5,6 +5,7 @@ All are read with little memory left, so a file that names a size which it does 
 
 from __future__ import annotations
 
+import io
 import pickle
 import resource
 import struct
@@ -239,6 +240,19 @@ def test_a_table_of_objects_larger_than_the_pickle(tmp_path: Path) -> None:
     """Eight bytes that make Python allocate 64 GB."""
     data = formats.npy(pickle.PROTO + b"\x02N" + pickle.LONG_BINPUT + b"\xff" * 4 + b".")
     refused(labels.read_cam, tmp_path / "a.npy", data, "object number 4294967295 in 9 bytes")
+
+
+def test_tensors_that_grow(tmp_path: Path) -> None:
+    """What torch would unpack by itself."""
+    archive = io.BytesIO()
+    torch.save(torch.zeros(3), archive)
+    size = HUGE.to_bytes(5, "little")
+    legacy = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    legacy += pickle.PROTO + b"\x02cbuiltins\nbytearray\n" + pickle.LONG1 + b"\x05" + size + b"\x85R."
+    for data in (archive.getvalue(), legacy):
+        item = {"keys": [0], "cam": Calls(torch.storage._load_from_bytes, data)}
+        broken = formats.npy(pickle.dumps(formats.boxed(item), 2))
+        refused(labels.read_cam, tmp_path / "a.npy", broken, "read_cam: path must be .*in a form that torch does not")
 
 
 def test_bytes_larger_than_the_pickle(tmp_path: Path) -> None:

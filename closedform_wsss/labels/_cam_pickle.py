@@ -108,8 +108,9 @@ class _Pickler(pickle.Pickler):
 
 def _load_storage(data: bytes) -> Any:
     """The values of a tensor, which torch pickles in a format of its own that may hold any pickle again."""
-    if data.startswith(b"PK"):
-        raise _Refused("a pickled tensor in torch's zip format, which may grow without limit,")
+    # torch's zip format, and its idea of a bytearray, grow to any size from a few bytes; torch writes neither here.
+    if data.startswith(b"PK") or b"bytearray" in data:
+        raise _Refused("a pickled tensor in a form that torch does not give it,")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
