@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from closedform_wsss import _C, _cuda
+from closedform_wsss._autocast import without_autocast
 from closedform_wsss._build import cuda_in_use, num_threads
 
 NAMESPACE = "closedform_wsss"
@@ -49,8 +52,27 @@ def define(name: str, schema: str, run: Any, reference: Any, fake: Any) -> Any:
         _library.impl(name, on_cuda(run, reference), "CUDA")
     _library.impl(name, reference, "CompositeExplicitAutograd")
     torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=_library)
-    return getattr(getattr(torch.ops, NAMESPACE), name)
+    return _without_forward_mode(getattr(getattr(torch.ops, NAMESPACE), name), name)
+
+
+def _without_forward_mode(operator: Any, name: str) -> Any:
+    """The operator, refusing dual numbers, whose tangent torch would drop without a word: a derivative of zero."""
+
+    @functools.wraps(operator)
+    def call(*arguments: Any) -> Any:
+        if not torch.compiler.is_compiling():
+            for value in arguments:
+                if isinstance(value, Tensor) and forward_ad.unpack_dual(value).tangent is not None:
+                    raise NotImplementedError(
+                        f"{NAMESPACE}.{name}: has no forward-mode derivative (torch.func.jvp, jacfwd, hessian, dual "
+                        "numbers): use reverse mode, torch.autograd.grad"
+                    )
+        return operator(*arguments)
+
+    call.default = operator.default  # type: ignore[attr-defined]
+    return call
 
 
 def define_gradient(name: str, backward: Callable[..., Any], setup: Callable[..., None]) -> None:
+    backward = without_autocast(backward)
     torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup, lib=_library)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from closedform_wsss._autocast import without_autocast
+
 # Linear sRGB to XYZ (IEC 61966-2-1), each row divided by the white point D65 (2 degrees).
 _TO_XYZ = (
     (0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047),
@@ -13,6 +15,7 @@ _TO_XYZ = (
 )
 
 
+@without_autocast
 def rgb_to_lab(image: Tensor) -> Tensor:
     """``(N, 3, H, W)`` or ``(N, 1, H, W)`` (grey) in [0, 1] -> L in [0, 100], a and b ``(N, 3, H, W)``, or L alone."""
     image = image.clamp(0, 1)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from closedform_wsss._autocast import without_autocast
 from closedform_wsss._checks import (
     check_device,
     check_finite,
@@ -56,6 +57,7 @@ class SolveInfo:
 
 
 @torch.no_grad()
+@without_autocast
 def solve(
     laplacian: MattingLaplacian,
     target: Tensor,
@@ -111,7 +113,7 @@ def solve(
             f"{WHERE}: stopped after {info.iterations} iterations with an estimated error of {info.error:.2g} in "
             f"alpha, above tol {tol:g}: raise max_iter, or eps, or mark more",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return (alpha, info) if return_info else alpha
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from closedform_wsss._autocast import without_autocast
 from closedform_wsss._checks import (
     check_count,
     check_finite,
@@ -129,6 +130,7 @@ class _Solve(torch.autograd.Function):
     """b -> (L + D)^-1 b: symmetric, so its own backward."""
 
     @staticmethod
+    @without_autocast  # in the backward pass too, which is this again
     def forward(b: Tensor, operator: MattingLaplacian, trusted: Tensor, tol: float, max_iter: int) -> Tensor:
         # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
         values = b / trusted[:, None]
@@ -152,7 +154,7 @@ class _Solve(torch.autograd.Function):
                 f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
                 f"{float(result.error.max()):.2g} of the range, above tol {tol:g}: raise max_iter, strength or eps",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return low + span * result.x
 

@@ -1,0 +1,56 @@
+"""What one of two processes does in ``tests/test_training_stack.py``: a step on its half of a batch, by gloo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from closedform_wsss.nn import ClosedFormLoss, SuperpixelConsistencyLoss
+
+FSDP = "fully_shard"
+DDP = "DistributedDataParallel"
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
+
+
+def loss_of(net: nn.Module, image: Tensor, marks: Tensor, labels: Tensor) -> Tensor:
+    """Superpixels are columns. All images have the same labels, so what weights a half has is half of the batch's."""
+    logits = net(image)
+    superpixels = torch.arange(image.shape[-1]).expand(labels.shape)
+    return ClosedFormLoss(eps=1e-4)(logits, marks, image) + SuperpixelConsistencyLoss(weighting="majority")(
+        logits, labels, superpixels
+    )
+
+
+def gradients(net: nn.Module) -> list[Tensor]:
+    full = (p.grad.full_tensor() if hasattr(p.grad, "full_tensor") else p.grad for p in net.parameters())
+    return [g.clone() for g in full]
+
+
+def step(rank: int, kind: str, folder: str, batch: tuple[Tensor, ...]) -> None:
+    """Rank 0 leaves the gradients of the whole batch in ``folder``."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/{kind}", rank=rank, world_size=2)
+    try:
+        half = [part.chunk(2)[rank] for part in batch]
+        net: Any = network()
+        if kind == DDP:
+            net = nn.parallel.DistributedDataParallel(net)
+        else:
+            from torch.distributed.device_mesh import init_device_mesh
+            from torch.distributed.fsdp import fully_shard
+
+            fully_shard(net, mesh=init_device_mesh("cpu", (2,)))
+        loss_of(net, *half).backward()
+        found = gradients(net)
+        if rank == 0:
+            torch.save(found, Path(folder) / f"{kind}.pt")
+    finally:
+        dist.destroy_process_group()
