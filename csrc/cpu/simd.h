@@ -6,7 +6,7 @@
 
 #include "common/inline.h"
 
-#if !defined(__GNUC__)
+#if !defined(__GNUC__) && !defined(__clang__)  // clang-cl, on Windows, defines the second only
 #error "the CPU kernels need the vector extension of GCC or Clang"
 #endif
 

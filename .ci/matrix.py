@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""The test-suite with other releases of Python and torch: one environment for each pair, one wheel for each Python.
+
+    .ci/matrix.py 3.10:2.6.0 3.11:2.13.0 3.13:2.14.1
+    .ci/matrix.py --quick --output results.md 3.11:2.13.0     (the operators and the training stack, minutes each)
+
+torch comes without the CUDA libraries that its wheels on PyPI ask for; stand_ins.py stands in for them. A pair that
+cannot be had here, with no such Python or no such wheel of torch, is a row of the table like the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import stand_ins  # beside this file
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = [
+    *("package", "training_stack", "closed_form_loss", "matting_filter", "solve_matting", "asam", "soft_slic"),
+    *("superpixel_pool", "superpixel_consistency_loss", "labels", "cams", "cli", "metrics"),
+]
+BESIDE = ["numpy", "scipy", "scikit-image", "pillow", "pytest", "hypothesis", "pymatting", "pybind11", "tqdm"]
+
+
+class Unavailable(Exception):
+    """This pair cannot be tried on this machine."""
+
+
+def find_python(version: str) -> Path:
+    """On PATH, among pyenv's, or by uv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    places = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
+    if shutil.which("uv"):
+        found = subprocess.run(["uv", "python", "find", version], capture_output=True, text=True, check=False)
+        places.append(found.stdout.strip())
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    for place in filter(None, places):  # pyenv's shims are on PATH and do not run
+        said = subprocess.run([place, "-c", ask], capture_output=True, text=True, check=False)
+        if said.stdout.strip() == version:
+            return Path(place)
+    raise Unavailable(f"no Python {version} here")
+
+
+def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        raise Unavailable((done.stdout + done.stderr).strip().splitlines()[-1])
+    return done
+
+
+def pip(python: Path, *arguments: str) -> None:
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
+
+
+def wheel_for(python: Path, version: str, folder: Path) -> Path:
+    """Built with no torch at hand, once for all of them."""
+    tag = "cp" + version.replace(".", "")
+    if not list(folder.glob(f"*-{tag}-*.whl")):
+        run(
+            python, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT, env=os.environ | {"CFW_CUDA": "OFF"}
+        )
+    return next(folder.glob(f"*-{tag}-*.whl"))
+
+
+def environment(version: str, torch: str, folder: Path, wheel: Path | None) -> tuple[Path, dict[str, str]]:
+    """An interpreter with the package, and the environment variables that its torch needs."""
+    base = find_python(version)
+    home = folder / f"{version}-{torch}"
+    python = home / "bin" / "python"
+    run(base, "-m", "venv", "--clear", home)
+    pip(python, "--no-deps", f"torch=={torch}")
+    ask = "import importlib.metadata as m; print(m.distribution('torch').locate_file('torch/lib')); " + (
+        "print(*(r for r in m.requires('torch') if 'extra ==' not in r), sep='\\n')"
+    )
+    libraries, *requirements = run(python, "-c", ask).stdout.splitlines()
+    pure = [r for r in requirements if not re.match(r"nvidia|cuda|triton", r)]
+    pip(python, *pure, *BESIDE)
+    pip(python, "--no-deps", str(wheel or wheel_for(python, version, folder)))
+    found = stand_ins.make(Path(libraries), home / "stand_ins")
+    return python, {"LD_LIBRARY_PATH": str(home / "stand_ins")} if found else {}
+
+
+def test(python: Path, variables: dict[str, str], quick: bool) -> dict[str, object]:
+    """In a copy of the tests, away from the sources: the package is the installed one."""
+    place = python.parent.parent / "tests"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for name in ("tests", "examples", "benchmarks", "csrc", "docs", "pyproject.toml", "CITATION.cff"):
+        source = ROOT / name
+        shutil.copytree(source, place / name) if source.is_dir() else shutil.copy(source, place)
+    for page in ROOT.glob("*.md"):
+        shutil.copy(page, place)
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if quick:
+        command += ["-k", "not cuda_runner", *(f"tests/test_{name}.py" for name in QUICK)]
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(c) for c in command], cwd=place, capture_output=True, text=True, check=False, env=os.environ | variables
+    )
+    (place.parent / "pytest.log").write_text(done.stdout + done.stderr)
+    counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout[-300:])}
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
+    return {"outcome": "passed" if done.returncode == 0 else "failed", **counts, "failures": failed,
+            "seconds": round(time.monotonic() - started)}  # fmt: skip
+
+
+def versions(python: Path, variables: dict[str, str]) -> dict[str, str]:
+    ask = "import platform, numpy, torch; print(platform.python_version(), torch.__version__, numpy.__version__)"
+    said = run(python, "-c", ask, env=os.environ | variables).stdout.split()
+    return dict(zip(("python", "torch", "numpy"), said, strict=True))
+
+
+def table(rows: list[dict[str, object]], quick: bool) -> str:
+    lines = ["| Python | torch | NumPy | | passed | failed | skipped | s |", "|---|---|---|---|---|---|---|---|"]
+    for row in rows:
+        what = row.get("why", row["outcome"])
+        cells = [row["python"], row["torch"], row.get("numpy", ""), what]
+        cells += [row.get(key, 0 if "passed" in row else "") for key in ("passed", "failed", "skipped")]
+        lines.append("| " + " | ".join(str(c) for c in [*cells, row.get("seconds", "")]) + " |")
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {datetime.date.today()}"
+    suite = f"tests/test_{{{','.join(QUICK)}}}.py" if quick else "the whole test-suite"
+    return "\n".join([*lines, "", f"`.ci/matrix.py` with {suite}, {machine}.", ""])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pairs", nargs="+", metavar="PYTHON:TORCH")
+    parser.add_argument("--quick", action="store_true", help="operators and training stack only")
+    parser.add_argument("--wheel", type=Path, help="test this one, not one built from here")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "matrix", help="where the environments go")
+    parser.add_argument("--output", type=Path, help="a .md, beside which a .json is written")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for old in args.folder.glob("*.whl"):  # of other sources
+        old.unlink()
+    rows: list[dict[str, object]] = []
+    for pair in args.pairs:
+        version, torch = pair.split(":")
+        row: dict[str, object] = {"python": version, "torch": torch}
+        try:
+            python, variables = environment(version, torch, args.folder.resolve(), args.wheel)
+            row |= versions(python, variables) | test(python, variables, args.quick)
+        except Unavailable as reason:
+            row |= {"outcome": "not run", "why": f"not run: {reason}"}
+        rows.append(row)
+        print(row, file=sys.stderr, flush=True)
+    text = table(rows, args.quick)
+    print(text)
+    if args.output:
+        args.output.write_text(text)
+        args.output.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+    return int(any(row["outcome"] == "failed" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
