@@ -26,7 +26,16 @@ import stand_ins  # beside this file
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = [
-    *("package", "training_stack", "closed_form_loss", "matting_filter", "solve_matting", "asam", "soft_slic"),
+    *(
+        "package",
+        "distribution",
+        "training_stack",
+        "closed_form_loss",
+        "matting_filter",
+        "solve_matting",
+        "asam",
+        "soft_slic",
+    ),
     *("superpixel_pool", "superpixel_consistency_loss", "labels", "cams", "cli", "metrics"),
 ]
 BESIDE = ["numpy", "scipy", "scikit-image", "pillow", "pytest", "hypothesis", "pymatting", "pybind11", "tqdm"]

@@ -1,8 +1,15 @@
 """Losses and post-processors for weakly-supervised semantic segmentation."""
 
+import torch as _torch  # noqa: F401  (before the extension, which uses the libgomp that torch brings)
+
 try:
     from closedform_wsss import _C as _C
 except ImportError as error:
+    if "libgomp" in str(error):
+        raise ImportError(
+            "closedform_wsss: libgomp.so.1, GCC's OpenMP, is missing: this torch has it under another name. Install "
+            "the system's (on Debian and Ubuntu the package libgomp1) or a newer torch"
+        ) from error
     raise ImportError(
         "closedform_wsss: the compiled extension closedform_wsss._C is missing. In a checkout of the source, run "
         "`pip install .` and start Python in another folder, or `pip install -e .`"

@@ -1,0 +1,73 @@
+"""What the installed distribution says of itself and needs, as a user who has no checkout meets it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import closedform_wsss
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+def run(code: str, folder: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def distribution() -> importlib.metadata.Distribution:
+    try:
+        return importlib.metadata.distribution("closedform-wsss")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is on the path and not installed")
+
+
+def test_metadata(distribution):
+    metadata = distribution.metadata
+    assert metadata["Version"] == closedform_wsss.__version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    wanted = {re.split(r"[>=\[ ;]", r)[0] for r in distribution.requires or [] if "extra ==" not in r}
+    assert wanted == {"torch", "numpy", "scipy", "scikit-image", "pillow"}
+
+
+def test_files(distribution):
+    """Types are declared, the licence is there, and nothing of tests or sources comes along."""
+    names = {str(file).replace("\\", "/") for file in distribution.files or []}
+    if not any(name.startswith("closedform_wsss/_C.") for name in names):
+        pytest.skip("an editable install")
+    assert "closedform_wsss/py.typed" in names
+    assert any(name.endswith("/LICENSE") for name in names)
+    others = {n for n in names if not re.match(r"closedform_wsss(/|-[\d.]+\.dist-info/)|\.\./.*bin/", n)}
+    assert not others and not [n for n in names if n.endswith((".cpp", ".cu", ".h"))]
+
+
+def test_torch_is_imported_before_the_extension(tmp_path):
+    """Its wheel brings libgomp, which not every machine has otherwise."""
+    code = (
+        "import sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'closedform_wsss._C': print('torch' in sys.modules)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "import closedform_wsss\n"
+    )
+    assert run(code, tmp_path) == "True"
+
+
+@LINUX
+@pytest.mark.skipif(
+    not (Path(torch.__file__).parent / "lib" / "libgomp.so.1").exists(), reason="this torch names its libgomp otherwise"
+)
+def test_one_libgomp_in_the_process(tmp_path):
+    code = "import closedform_wsss, re; print(*set(re.findall(r'/\\S*libgomp\\S*', open('/proc/self/maps').read())))"
+    assert len(run(code, tmp_path).split()) == 1
