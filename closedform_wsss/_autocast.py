@@ -1,4 +1,4 @@
-"""Autocast is for networks. Solvers and colours come out wrong in half precision, and their kernels take none."""
+"""Autocast is for networks. A solver in half precision diverges, and its kernels take none."""
 
 from __future__ import annotations
 
