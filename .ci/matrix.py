@@ -26,17 +26,8 @@ import stand_ins  # beside this file
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = [
-    *(
-        "package",
-        "distribution",
-        "training_stack",
-        "closed_form_loss",
-        "matting_filter",
-        "solve_matting",
-        "asam",
-        "soft_slic",
-    ),
-    *("superpixel_pool", "superpixel_consistency_loss", "labels", "cams", "cli", "metrics"),
+    *("package", "distribution", "cuda_build", "training_stack", "closed_form_loss", "matting_filter", "solve_matting"),
+    *("asam", "soft_slic", "superpixel_pool", "superpixel_consistency_loss", "labels", "cams", "cli", "metrics"),
 ]
 BESIDE = ["numpy", "scipy", "scikit-image", "pillow", "pytest", "hypothesis", "pymatting", "pybind11", "tqdm"]
 
