@@ -7,8 +7,8 @@ try:
 except ImportError as error:
     if "libgomp" in str(error):
         raise ImportError(
-            "closedform_wsss: libgomp.so.1, GCC's OpenMP, is missing: this torch has it under another name. Install "
-            "the system's (on Debian and Ubuntu the package libgomp1) or a newer torch"
+            "closedform_wsss: libgomp.so.1, GCC's OpenMP, is missing, and this torch does not bring it: install the "
+            "system's (on Debian and Ubuntu the package libgomp1)"
         ) from error
     raise ImportError(
         "closedform_wsss: the compiled extension closedform_wsss._C is missing. In a checkout of the source, run "

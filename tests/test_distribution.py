@@ -66,7 +66,7 @@ def test_torch_is_imported_before_the_extension(tmp_path):
 
 @LINUX
 @pytest.mark.skipif(
-    not (Path(torch.__file__).parent / "lib" / "libgomp.so.1").exists(), reason="this torch names its libgomp otherwise"
+    not list((Path(torch.__file__).parent / "lib").glob("libgomp*")), reason="this torch brings no libgomp"
 )
 def test_one_libgomp_in_the_process(tmp_path):
     code = "import closedform_wsss, re; print(*set(re.findall(r'/\\S*libgomp\\S*', open('/proc/self/maps').read())))"
