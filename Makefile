@@ -2,6 +2,7 @@
 #   make demo    train and solve on a photograph, write demo/demo.png
 #   make test    everything that CI runs except lint and docs
 #   make integrations  the examples with other people's packages, which are large
+#   make sanitize  the kernels' tests with the address and undefined-behaviour sanitizers
 #   make lint    ruff, mypy and clang-format
 #   make docs    the HTML documentation, the gallery run, warnings and broken references are errors
 #   make bench   the benchmarks that need no data
@@ -18,7 +19,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss 
 
 NATIVE = $(shell find csrc tests/cuda_runner -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test integrations lint docs bench dist picture clean
+.PHONY: demo test integrations sanitize lint docs bench dist picture clean
 
 $(VENV)/torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +51,10 @@ test: $(VENV)/test
 
 integrations: $(VENV)/test+integrations
 	$(BIN)/pytest tests/test_integrations.py
+
+# Every function at odd sizes, from many layouts, and the kernels against their twins.
+sanitize: $(VENV)/test
+	.ci/sanitize $(BIN) tests/test_properties.py
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check .
