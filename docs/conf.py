@@ -31,6 +31,8 @@ extensions = [
 source_suffix = {".rst": "restructuredtext"}
 exclude_patterns = ["_build", "sg_execution_times.rst", "gallery/sg_execution_times.rst"]
 default_role = "code"
+# Torch's documentation is on the network, which a build does without.
+nitpick_ignore = [("py:class", "torch.Tensor")]
 
 html_theme = "furo"
 html_title = f"closedform-wsss {release}"
