@@ -1,12 +1,12 @@
 """Commands over a data set, under load and faults: what is lost, how fast, and how much memory.
 
-    python benchmarks/reliability.py [--images 10000] [--kills 20] [--quick]
+    python benchmarks/reliability.py refine-cams|matte [--images 10000] [--kills 20] [--quick]
 
 Makes small synthetic images, class activation maps and scribbles, one in a hundred of the latter two cut off in the
-middle. `refine-cams` and `matte` go over them undisturbed; then again, killed (SIGKILL, all processes or one worker)
+middle. The command goes over them undisturbed; then again, killed (SIGKILL, all processes or one worker)
 at random moments and started anew until they end; then as two ranks of torchrun, one of them killed and started anew.
 All results are compared, byte by byte, with the undisturbed ones. Speed against one worker is measured on the first
-images, in turns. Linux only: processes are watched in /proc. Writes results/reliability.json and .md.
+images, in turns. Linux only: processes are watched in /proc. Writes results/reliability_COMMAND.json and .md.
 """
 
 from __future__ import annotations
@@ -190,6 +190,7 @@ def speed(command: str, data: Path, cores: int, repeats: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=tuple(COMMANDS))
     parser.add_argument("--images", type=int, default=10000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
@@ -199,48 +200,39 @@ def main() -> None:
         args.images, args.kills, args.repeats = 200, 2, 1
     cores = len(os.sched_getaffinity(0))
     machine = describe_machine()
-    figures: dict[str, dict[str, Any]] = {}
+    command = args.command
     with tempfile.TemporaryDirectory() as scratch:
         data, few = Path(scratch, "data"), Path(scratch, "few")
         make_data(data, args.images)
         make_data(few, max(args.images // 10, 50))
-        for command in COMMANDS:
-            plain, whole = undisturbed(command, data, cores)
-            figures[command] = {
-                "undisturbed": plain,
-                "files": len(whole),
-                "speed": speed(command, few, cores, args.repeats),
-                "killed": killed(command, data, cores, args.kills, whole, plain["seconds"]),
-                "ranks": ranks(command, data, whole, plain["seconds"]),
-            }
+        plain, whole = undisturbed(command, data, cores)
+        ratios = speed(command, few, cores, args.repeats)
+        faults = killed(command, data, cores, args.kills, whole, plain["seconds"])
+        shared = ranks(command, data, whole, plain["seconds"])
     good = args.images - args.images // DAMAGED
-    rows = []
-    for name, measured in figures.items():
-        plain, faults, shared = (measured[key] for key in ("undisturbed", "killed", "ranks"))
-        rows += [
-            [f"{name}: images a second, {cores} workers", f"{good / plain['seconds']:.0f}"],
-            [f"{name}: against 1 worker", f"{statistics.median(measured['speed']):.2f} times"],
-            [f"{name}: damaged files, and lines that name them", f"{args.images // DAMAGED}, {plain['named']}"],
-            [
-                f"{name}: MiB of all processes, first, middle, last third",
-                ", ".join(f"{m:.0f}" for m in plain["memory"]),
-            ],
-            [f"{name}: SIGKILL to all processes, to one worker", f"{faults['all']}, {faults['one worker']}"],
-            [f"{name}: half-written results seen after a kill", str(faults["half-written"])],
-            [f"{name}: results lost or different at the end, of {measured['files']}", str(faults["lost"])],
-            [f"{name}: the same, two ranks, one killed and started anew", str(shared["lost"])],
-            [f"{name}: temporary files left at the end", str(faults["hidden"] + shared["hidden"])],
-        ]
+    rows = [
+        [f"images a second, {cores} workers", f"{good / plain['seconds']:.0f}"],
+        [f"against 1 worker, on {max(args.images // 10, 50)} images", f"{statistics.median(ratios):.2f} times"],
+        ["damaged files, and lines that name them", f"{args.images // DAMAGED}, {plain['named']}"],
+        ["MiB of all processes, first, middle, last third", ", ".join(f"{m:.0f}" for m in plain["memory"])],
+        ["SIGKILL to all processes, to one worker", f"{faults['all']}, {faults['one worker']}"],
+        ["half-written results seen after a kill", str(faults["half-written"])],
+        [f"results lost or different at the end, of {len(whole)}", str(faults["lost"])],
+        ["the same, two ranks, one killed and started anew", str(shared["lost"])],
+        ["temporary files left at the end", str(faults["hidden"] + shared["hidden"])],
+    ]
     body = (
         f"{args.images} images of {SIZE[0]} x {SIZE[1]} pixels with maps or strokes of two classes. Memory is summed "
-        "over processes, pages that they share counted in each.\n\n" + table(["", "measured"], rows)
+        "over processes, pages that they share counted in each.\n\n" + table([command, "measured"], rows)
     )
+    figures = {"undisturbed": plain, "files": len(whole), "speed": ratios, "killed": faults, "ranks": shared}
     if args.quick:
         print(body)
         return
-    write_json("reliability", {"machine": machine, "figures": figures})
+    name = f"reliability_{command}"
+    write_json(name, {"machine": machine, "figures": figures})
     how = shlex.join(["python", "benchmarks/reliability.py", *sys.argv[1:]])
-    write_markdown("reliability", "Commands over a data set", how, machine, body)
+    write_markdown(name, f"{command} over a data set", how, machine, body)
 
 
 if __name__ == "__main__":
