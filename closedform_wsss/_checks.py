@@ -7,6 +7,7 @@ default they run for tensors on the CPU only; :func:`set_value_checks` changes t
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,9 +180,9 @@ def check_count(where: str, name: str, value: int, least: int) -> None:
         raise ValueError(f"{where}: {name} must be an integer >= {least}, got {value!r}")
 
 
-def check_integer(where: str, name: str, value: int) -> None:
-    """An integer of any size."""
-    if isinstance(value, bool) or not isinstance(value, int):
+def check_integer(where: str, name: str, value: Any) -> None:
+    """An integer of any size, NumPy's too."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{where}: {name} must be an integer, got {type(value).__name__} {value!r}")
 
 

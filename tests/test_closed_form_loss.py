@@ -338,3 +338,11 @@ def test_teaches_a_map():
         closed_form_loss(logits, target, image, form="energy", eps=1e-4).backward()
         optimiser.step()
     assert (logits.argmax(1)[0, :, 8:] == 1).all() and (logits.argmax(1)[0, :, :8] == 0).all()
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    image, target = torch.rand(1, 3, 6, 7), torch.full((1, 6, 7), 254)
+    target[0, 2] = 1
+    logits = torch.randn(1, 2, 6, 7)
+    loss = closed_form_loss(logits, target, image, ignore_index=np.int64(254))
+    assert torch.equal(loss, closed_form_loss(logits, target, image, ignore_index=254))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -57,9 +59,19 @@ def rank_and_world(args: argparse.Namespace) -> tuple[int, int]:
     return rank, world
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the jobs of this process."""
+
+    done: int
+    failed: int
+    warned: int
+    seconds: float
+
+
 def work(
     function: Callable[[Job], list[str]], jobs: Sequence[Job], args: argparse.Namespace, *, rank: int, done: str
-) -> tuple[int, int]:
+) -> Outcome:
     """Does the jobs in ``args.workers`` processes.
 
     Args:
@@ -70,8 +82,9 @@ def work(
         done: What the images then are, such as "refined", for messages.
 
     Returns:
-        How many failed, and how many had warnings.
+        How many were done, failed, or were done with warnings, and the time.
     """
+    started = time.perf_counter()
     shown = rank == 0 and not args.quiet and (args.progress or sys.stderr.isatty())
     finished = failed = warned = 0
     results = run_jobs(function, jobs, workers=args.workers or default_workers())
@@ -93,4 +106,13 @@ def work(
             file=sys.stderr,
         )
         raise
-    return failed, warned
+    return Outcome(finished, failed, warned, time.perf_counter() - started)
+
+
+def report(outcome: Outcome, rank: int, world: int, *, done: str, before: int) -> str:
+    """One line on the jobs of this process, ``before`` of which an earlier run had done."""
+    share_of = f"rank {rank} of {world}: " if world > 1 else ""
+    return (
+        f"{share_of}{outcome.done} images {done} in {outcome.seconds:.1f} seconds, "
+        f"{before} done before, {outcome.failed} failed"
+    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import closedform_wsss
-from closedform_wsss.cli._data_set import rank_and_world, work
+from closedform_wsss.cli._data_set import rank_and_world, report, work
 from closedform_wsss.cli._folders import IMAGE_SUFFIXES, files_by_stem
 from closedform_wsss.cli._matte_image import MatteOptions, not_converged, read_problem, solve, write
 from closedform_wsss.cli._record import claim, remove_leftovers
@@ -54,20 +53,16 @@ def run_folder(args: argparse.Namespace, options: MatteOptions) -> int:
     remove_leftovers(folder, mine)
     present = {path.name for path in folder.iterdir()}
     jobs = [_MatteJob(images[stem], marks[stem], folder / stem) for stem in mine if stem not in present]
-    started = time.perf_counter()
-    failed, warned = work(partial(_matte, options), jobs, args, rank=rank, done="solved")
+    outcome = work(partial(_matte, options), jobs, args, rank=rank, done="solved")
     if not args.quiet:
-        share_of = f"rank {rank} of {world}: " if world > 1 else ""
-        print(
-            f"{share_of}{len(jobs) - failed} images solved in {time.perf_counter() - started:.1f} seconds, "
-            f"{len(mine) - len(jobs)} done before, {failed} failed, {warned} not converged"
-        )
+        line = report(outcome, rank, world, done="solved", before=len(mine) - len(jobs))
+        print(f"{line}, {outcome.warned} not converged")
         if rank == 0:
             print(f"{len(images) - len(stems)} images without marks, {len(marks) - len(stems)} marks without image")
             print(f"results in {folder}")
     if world > 1:  # torchrun would stop the other processes
         return 0
-    return _FAILED if failed else _NOT_CONVERGED if warned else 0
+    return _FAILED if outcome.failed else _NOT_CONVERGED if outcome.warned else 0
 
 
 def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import closedform_wsss
 from closedform_wsss import labels
 from closedform_wsss.cli._arguments import positive_float
 from closedform_wsss.cli._cam_values import share
-from closedform_wsss.cli._data_set import add_data_set_arguments, rank_and_world, work
+from closedform_wsss.cli._data_set import add_data_set_arguments, rank_and_world, report, work
 from closedform_wsss.cli._folders import CAM_SUFFIXES, IMAGE_SUFFIXES, files_by_stem
 from closedform_wsss.cli._record import claim, remove_leftovers
 from closedform_wsss.cli._refine_folder import RefineJob, RefineOptions, plan_job, refine_image
@@ -90,18 +89,13 @@ def run(args: argparse.Namespace) -> int:
 
     planned = [plan_job(images[stem], cams[stem], args.output, kinds, options.format) for stem in stems[rank::world]]
     jobs = _undone(planned, args.output, kinds)
-    started = time.perf_counter()
-    failed, _ = work(partial(refine_image, options), jobs, args, rank=rank, done="refined")
+    outcome = work(partial(refine_image, options), jobs, args, rank=rank, done="refined")
     if not args.quiet:
-        share_of = f"rank {rank} of {world}: " if world > 1 else ""
-        print(
-            f"{share_of}{len(jobs) - failed} images refined in {time.perf_counter() - started:.1f} seconds, "
-            f"{len(planned) - len(jobs)} done before, {failed} failed"
-        )
+        print(report(outcome, rank, world, done="refined", before=len(planned) - len(jobs)))
         if rank == 0:
             print(f"{len(images) - len(stems)} images without CAM, {len(cams) - len(stems)} CAMs without image")
             print(f"results in {', '.join(str(args.output / kind) for kind in kinds)}")
-    return _FAILED if failed and world == 1 else 0
+    return _FAILED if outcome.failed and world == 1 else 0
 
 
 def _options(args: argparse.Namespace) -> RefineOptions:
