@@ -52,9 +52,11 @@ test: $(VENV)/test
 integrations: $(VENV)/test+integrations
 	$(BIN)/pytest tests/test_integrations.py
 
-# Every function at odd sizes and from many layouts; superpixel grids wide enough for the vectors' main loops.
+# Every function at odd sizes and from many layouts; superpixel grids wide enough for the vectors' main loops; coarse
+# blocks, which are read a few values beyond their end.
 sanitize: $(VENV)/test
 	.ci/sanitize $(BIN) tests/test_properties.py tests/test_asam.py tests/test_superpixel_pool.py \
+	  tests/test_block_product.py tests/test_block_relax.py \
 	  -k "not cuda and not opcheck and not compile"
 
 lint: $(VENV)/lint

@@ -88,6 +88,20 @@ void tile_energy(Address image, Address basis, Address owners, Address members, 
 }
 
 template <class T>
+void block_product(Address matrix, Address offsets, Address starts, Address neighbours, Address x, Address y, int64_t M,
+                   int C, int threads) {
+  CFW_DISPATCH(block_product, at<T>(matrix), at<int64_t>(offsets), at<int32_t>(starts), at<int32_t>(neighbours),
+               at<T>(x), at<T>(y), M, C, threads);
+}
+
+template <class T>
+void block_relax(Address matrix, Address offsets, Address starts, Address neighbours, Address order, Address ends,
+                 Address r, Address z, int C, bool backward, int threads) {
+  CFW_DISPATCH(block_relax, at<T>(matrix), at<int64_t>(offsets), at<int32_t>(starts), at<int32_t>(neighbours),
+               at<int32_t>(order), at<int32_t>(ends), at<T>(r), at<T>(z), C, backward, threads);
+}
+
+template <class T>
 void superpixel_pool(Address x, Address q, Address shares, Address s, int64_t N, int C, int H, int W, int S,
                      int threads) {
   CFW_DISPATCH(superpixel_pool, at<T>(x), at<T>(q), at<T>(shares), at<T>(s), N, C, H, W, S, threads);
@@ -147,6 +161,8 @@ PYBIND11_MODULE(_C, m) {
   CFW_BIND(tile_restrict);
   CFW_BIND(tile_prolong);
   CFW_BIND(tile_energy);
+  CFW_BIND(block_product);
+  CFW_BIND(block_relax);
   CFW_BIND(superpixel_pool);
   CFW_BIND(superpixel_unpool);
   CFW_BIND(superpixel_dot);

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from blocks import block_problem
 from tiles import function_problem, outcome, stencil_problem, tile_list
 
 from closedform_wsss import _C, MattingLaplacian, _cuda, _ops, _reference
@@ -32,6 +33,7 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         basis, starts, z, of_tiles = function_problem(30, c)
         owners, neighbours = tile_list(n, h, w)
         cells = torch.randn(len(owners), 4, 16, 16)
+        blocks = block_problem(classes=c, n=n)
     members = neighbours[:, [4, 5, 7, 8]].contiguous()
     return [
         ("matting_stencil", (image, 1e-5, False)),
@@ -45,6 +47,9 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("tile_prolong", (basis, starts, z, of_tiles, of_tiles)),
         ("tile_energy", (image, cells, owners, members, 1e-5, False, False)),
         ("tile_energy", (image, cells, owners, members, 1e-5, True, True)),
+        ("block_product", (*blocks.layout, blocks.r, blocks.r)),
+        ("block_relax", (*blocks.sweep, blocks.r, blocks.r, False)),
+        ("block_relax", (*blocks.sweep, blocks.r, blocks.r, True)),
         ("superpixel_pool", (x, q, size)),
         ("superpixel_unpool", (s, q, size)),
         ("superpixel_dot", (x, s, size)),

@@ -6,6 +6,7 @@ from types import ModuleType
 import cuda_runner
 import pytest
 import torch
+from blocks import block_problem
 from superpixels import association, cells
 from tiles import function_problem, outcome, stencil_problem
 from torch import Tensor
@@ -48,6 +49,16 @@ def _tile_prolong() -> tuple[Tensor, ...]:
     return basis, starts, z, x, x
 
 
+def _block_product() -> tuple[Tensor, ...]:
+    blocks = block_problem((2, 3), 5, torch.float64, most=9)
+    return *blocks.layout, blocks.r, blocks.r
+
+
+def _block_relax() -> tuple[Tensor | bool, ...]:
+    blocks = block_problem((2, 3), 5, torch.float64, most=9)
+    return *blocks.sweep, blocks.r, blocks.r, False
+
+
 # Four cells, of more pixels than a block takes at a time; more classes than find room in shared memory.
 H, W, S, CHANNELS = 21, 24, 20, 70
 
@@ -84,6 +95,8 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
 WITHOUT_BARRIERS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
     "tile_restrict": _tile_restrict,
     "tile_prolong": _tile_prolong,
+    "block_product": _block_product,
+    "block_relax": _block_relax,
     "asam_step": lambda: (torch.randn(1, 25, 3, 5), torch.randn(1, 5, 3, 5), True),
 }
 

@@ -74,13 +74,19 @@ def function_problem(
     )
 
 
+# Operators that read what they write over.
+IN_PLACE = ("closedform_wsss::block_relax",)
+
+
 def outcome(run: Callable[..., Any], op: Any, arguments: tuple[Any, ...]) -> Any:
     """What ``run``, the operator or its twin, returns for these arguments or writes into one of them.
 
-    It is given a copy of that one, which starts as NaN.
+    It is given a copy of that one, which starts as NaN unless the operator reads it.
     """
-    written = [i for i, a in enumerate(op.default._schema.arguments) if a.alias_info and a.alias_info.is_write]
-    arguments = tuple(torch.full_like(a, torch.nan) if i in written else a for i, a in enumerate(arguments))
+    schema = op.default._schema
+    written = [i for i, a in enumerate(schema.arguments) if a.alias_info and a.alias_info.is_write]
+    copy = torch.clone if schema.name in IN_PLACE else lambda a: torch.full_like(a, torch.nan)
+    arguments = tuple(copy(a) if i in written else a for i, a in enumerate(arguments))
     result = run(*arguments)
     if written:
         return arguments[written[0]]

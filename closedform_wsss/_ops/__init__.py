@@ -5,6 +5,7 @@ public functions; operators trust them (contiguity aside).
 """
 
 from closedform_wsss._ops.asam import asam_affinity, asam_step
+from closedform_wsss._ops.block import block_product, block_relax
 from closedform_wsss._ops.matting import matting_loss, matting_product, matting_stencil
 from closedform_wsss._ops.superpixel import (
     superpixel_assign,
@@ -18,6 +19,8 @@ from closedform_wsss._ops.tile import tile_energy, tile_product, tile_prolong, t
 __all__ = [
     "asam_affinity",
     "asam_step",
+    "block_product",
+    "block_relax",
     "matting_loss",
     "matting_product",
     "matting_stencil",

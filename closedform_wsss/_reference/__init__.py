@@ -2,6 +2,8 @@
 
 from closedform_wsss._reference.asam_affinity import asam_affinity
 from closedform_wsss._reference.asam_step import asam_step
+from closedform_wsss._reference.block_product import block_product
+from closedform_wsss._reference.block_relax import block_relax
 from closedform_wsss._reference.matting_loss import matting_loss
 from closedform_wsss._reference.matting_product import matting_product
 from closedform_wsss._reference.matting_stencil import matting_stencil
@@ -22,6 +24,8 @@ __all__ = [
     "TAPS",
     "asam_affinity",
     "asam_step",
+    "block_product",
+    "block_relax",
     "grid_size",
     "matting_loss",
     "matting_product",

@@ -1,23 +1,23 @@
-"""The levels below the pixels: sparse systems of the local functions of tiles, then of 2 x 2 tiles, 4 x 4 tiles ...
+"""The levels below the pixels: systems of the functions of tiles, then of 2 x 2 tiles, 4 x 4 tiles ...
 
 Each level takes from 2 x 2 blocks of the one above the functions of least energy, found as in _local_basis: so
-whatever is slow there is corrected here. Iterations then hardly grow with the image.
+whatever is slow there is corrected here. Iterations then hardly grow with the image. On every level but the last, which
+is solved directly, a sweep of block Gauss-Seidel forward and one backward see to the rest.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from closedform_wsss.functional._block_energies import BELOW, RIGHT, BlockEnergies, matrix_blocks, or_nothing
+from closedform_wsss.functional._block_matrix import LINK_PLACES, BlockMatrix
 from closedform_wsss.functional._direct import direct_solver
-from closedform_wsss.functional._local_basis import LocalBasis, lowest
-from closedform_wsss.functional._tiles import Tiles
+from closedform_wsss.functional._local_basis import lowest
 
 # Of the coarsest system. A sparse factorization of so many costs as much as some sweeps over the pixels that they
 # stand for.
@@ -26,26 +26,11 @@ MOST_UNKNOWNS_DENSE = 4096
 MOST_FUNCTIONS = 32  # of a block of tiles
 # Eigenvalues, relative to the diagonal of the level's matrix, from which on its relaxation does well alone.
 THRESHOLD = 0.1
-# Damped Jacobi steps that leave least of the eigenvalues from 0.05 to 1 times the largest.
-STEPS = (1.068, 1.905, 8.800)
-POWER_STEPS = 12
-SAFETY = 1.1  # the largest eigenvalue may be larger than these steps found
+# How often a level is left for the next coarser one, by depth, if not once. The coarser ones cost a fraction of the
+# first, and what they leave undone costs iterations on the pixels: a third of them on 12 megapixels.
+VISITS = {1: 2, 2: 2}
 RIDGE = {torch.float32: 1e-6, torch.float64: 1e-12}  # relative: what rounding leaves of the operator on the pixels
 CHUNK = 512
-
-
-@dataclass
-class _Blocks:
-    """The blocks of a level: where they are, which functions they have, and their energies as in
-    :class:`LocalBasis`."""
-
-    key: np.ndarray  # (M, 3) image, row, column
-    number: Tensor  # (M, K) of a function, -1 for none
-    inside: Tensor  # (M, K, K)
-    right: Tensor
-    below: Tensor
-    corner: Tensor
-    traces: Tensor
 
 
 class _Sparse:
@@ -73,125 +58,120 @@ class _Sparse:
 
 
 class _Level:
-    """A sparse system A z = r with a damped Jacobi relaxation, and the way P to the next coarser one."""
+    """A system A z = r, and the way P to the next coarser one."""
 
-    def __init__(self, matrix: sp.csr_array, prolongation: sp.csr_array, like: Tensor) -> None:
-        """In the device and precision of ``like``."""
-        self.matrix = _Sparse(matrix, like)
+    def __init__(self, matrix: BlockMatrix, prolongation: sp.csr_array) -> None:
+        self.matrix = matrix
+        like = matrix.matrix
         self.prolongation, self.restriction = _Sparse(prolongation, like), _Sparse(prolongation.T.tocsr(), like)
-        inverse = 1 / matrix.diagonal()
-        v = np.random.default_rng(0).standard_normal(len(inverse))
-        largest = 1.0
-        for _ in range(POWER_STEPS):
-            v = inverse * (matrix @ v)
-            largest = float(np.linalg.norm(v))
-            v /= largest
-        inverse = torch.from_numpy(inverse / (SAFETY * largest)).to(like)[:, None]
-        self.weights = [step * inverse for step in STEPS]
 
 
 class CoarseLevels:
-    """An approximate inverse of the matrix of the tiles' functions: a V-cycle."""
+    """An approximate inverse of the matrix of the tiles' functions: a cycle over levels."""
 
-    def __init__(self, local: LocalBasis, tiles: Tiles) -> None:
-        device = local.functions.device
-        count = int(local.starts[-1])
-        number = torch.where(local.exists, local.exists.flatten().cumsum(0).view_as(local.exists) - 1, -1)
-        matrix = _assemble(local, number, count)
-        ridge = RIDGE[local.functions.dtype]
-        matrix = (matrix + sp.diags_array(ridge * matrix.diagonal())).tocsr()
+    def __init__(self, energies: BlockEnergies) -> None:
+        device, dtype = energies.inside.device, energies.right.dtype
+        most = MOST_UNKNOWNS if device.type == "cpu" else MOST_UNKNOWNS_DENSE
         self.levels: list[_Level] = []
-        energies = (local.inside, local.right, local.below, local.corner, local.traces)
-        blocks = _Blocks(tiles.tiles.cpu().numpy(), number, *energies)
-        dense = device.type != "cpu"
-        while matrix.shape[0] > (MOST_UNKNOWNS_DENSE if dense else MOST_UNKNOWNS):
-            blocks, prolongation = _coarsen(blocks, torch.from_numpy(matrix.diagonal()).to(device))
-            if prolongation.shape[1] > 0.9 * matrix.shape[0]:
+        own, links = _matrix(energies, dtype)
+        while int(energies.sizes.sum()) > most:
+            matrix = BlockMatrix(energies.grid, energies.sizes, own, links, dtype)
+            coarser, prolongation = _coarsen(energies, own.diagonal(dim1=1, dim2=2))
+            if prolongation.shape[1] > 0.9 * prolongation.shape[0]:
                 break
-            self.levels.append(_Level(matrix, prolongation, local.functions))
-            matrix = (prolongation.T @ matrix @ prolongation).tocsr()
-            matrix = ((matrix + matrix.T) / 2).tocsr()
-        self.solve = direct_solver(matrix.tocsc(), device, dense)
+            self.levels.append(_Level(matrix, prolongation))
+            energies = coarser
+            own, links = _matrix(energies, dtype)
+        coarsest = _to_scipy(energies, own, links)
+        self.solve = direct_solver(coarsest, device, dense=device.type != "cpu")
 
     def correct(self, r: Tensor) -> Tensor:
         """r ``(F, C)`` -> about A^-1 r."""
-        return self._cycle(0, r)
+        return self._cycle(0, r.contiguous())
 
     def _cycle(self, depth: int, r: Tensor) -> Tensor:
         if depth == len(self.levels):
             return self.solve(r.double().mT).mT.to(r.dtype)
         level = self.levels[depth]
-        z = level.weights[0] * r
-        for weight in level.weights[1:]:
-            z.addcmul_(weight, r - level.matrix @ z)
-        coarse = level.restriction @ (r - level.matrix @ z)
-        z += level.prolongation @ self._cycle(depth + 1, coarse)
-        for weight in level.weights[::-1]:
-            z.addcmul_(weight, r - level.matrix @ z)
+        z = torch.zeros_like(r)
+        for _ in range(VISITS.get(depth, 1)):
+            level.matrix.relax(r, z, backward=False)
+            z += level.prolongation @ self._cycle(depth + 1, level.restriction @ (r - level.matrix.product(z)))
+            level.matrix.relax(r, z, backward=True)
         return z
 
 
-def _assemble(local: LocalBasis, number: Tensor, count: int) -> sp.csr_array:
-    """P^T (L + D) P of the tiles' functions."""
-    entries: list[tuple[Tensor, Tensor, Tensor]] = []
-    for first, second, blocks in local.matrix:
-        exists = (first >= 0) & (second >= 0)
-        row, column = number[first[exists]][:, :, None], number[second[exists]][:, None]
+def _matrix(energies: BlockEnergies, dtype: torch.dtype) -> tuple[Tensor, list[Tensor]]:
+    """:func:`matrix_blocks`, with a ridge against rounding."""
+    own, links = matrix_blocks(energies)
+    own.diagonal(dim1=1, dim2=2).mul_(1 + RIDGE[dtype])
+    return own, links
+
+
+def _to_scipy(energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> sp.csc_array:
+    """The matrix of a level."""
+    most = own.shape[1]
+    exists = torch.arange(most, device=own.device) < energies.sizes[:, None]
+    number = torch.where(exists, exists.flatten().cumsum(0).view_as(exists) - 1, -1)
+    entries = []
+    for part, place in ((own, 4), *zip(links, LINK_PLACES, strict=True)):
+        row, column = number[:, :, None], or_nothing(number, energies.grid.neighbours[:, place], -1)[:, None]
         live = (row >= 0) & (column >= 0)
-        row, column, value = row.expand_as(live)[live], column.expand_as(live)[live], blocks[exists][live]
+        row, column, value = row.expand_as(live)[live], column.expand_as(live)[live], part[live].double()
         entries.append((row, column, value))
-        if first is not second:
+        if part is not own:
             entries.append((column, row, value))
     i, j, v = (torch.cat(part).cpu().numpy() for part in zip(*entries, strict=True))
-    return sp.coo_array((v, (i, j)), shape=(count, count)).tocsr()
+    count = int(energies.sizes.sum())
+    return sp.coo_array((v, (i, j)), shape=(count, count)).tocsc()
 
 
-def _coarsen(blocks: _Blocks, diagonal: Tensor) -> tuple[_Blocks, sp.csr_array]:
-    """Blocks of 2 x 2 blocks, and the functions taken for them, as columns."""
-    device = diagonal.device
-    most = blocks.number.shape[1]
-    group, at = np.unique(blocks.key // [1, 2, 2], axis=0, return_inverse=True)
-    children = np.full((len(group), 4), -1)
-    children[at.ravel(), blocks.key[:, 1] % 2 * 2 + blocks.key[:, 2] % 2] = np.arange(len(blocks.key))
-    child = torch.from_numpy(children).to(device)  # (G, 4)
+def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, sp.csr_array]:
+    """Blocks of 2 x 2 blocks, and the functions taken for them, as columns. ``diagonal``: ``(M, K)``, of the matrix."""
+    e, most = energies, energies.inside.shape[1]
+    grid = e.grid.coarser()
+    child = grid.squares(e.grid)  # (G, 4)
 
-    # The group's own energies: its blocks', those of the four seams between them, and those of its middle.
-    local = torch.zeros(len(group), 4, 4, most, most, dtype=torch.float64, device=device)
+    # The square's own energies: its blocks', those of the four seams between them, and those of its middle.
+    local = e.inside.new_zeros(grid.count, 4, 4, most, most)
     for c in range(4):
-        local[:, c, c] += _of(blocks.inside, child[:, c])
-    for seams, pairs in ((blocks.right, ((0, 1), (2, 3))), (blocks.below, ((0, 2), (1, 3)))):
+        local[:, c, c] += or_nothing(e.inside, child[:, c])
+    for seams, pairs in ((e.right, ((0, 1), (2, 3))), (e.below, ((0, 2), (1, 3)))):
         for a, b in pairs:
-            seam = _of(seams, child[:, a]).double()
+            seam = or_nothing(seams, child[:, a])
             for i, c in enumerate((a, b)):
                 for j, d in enumerate((a, b)):
                     local[:, c, d] += seam[:, i, j]
-    corner = _of(blocks.corner, child[:, 0]).double()
-    traces = [_of(blocks.traces, child[:, c])[:, 3 - c].double() for c in range(4)]
+    corner = or_nothing(e.corner, child[:, 0])
+    traces = [or_nothing(e.traces, child[:, c])[:, 3 - c] for c in range(4)]
     for c in range(4):
         for d in range(4):
             local[:, c, d] += traces[c].mT @ corner[:, c, d] @ traces[d]
     local = local.transpose(2, 3).flatten(3).flatten(1, 2)
 
-    number = _of(blocks.number, child, -1).flatten(1)  # (G, 4 K)
+    exists = torch.arange(most, device=e.sizes.device) < e.sizes[:, None]
+    number = torch.where(exists, exists.flatten().cumsum(0).view_as(exists) - 1, -1)
+    number = or_nothing(number, child, -1).flatten(1)  # (G, 4 K)
     live = number >= 0
-    scale = torch.where(live, diagonal[number].rsqrt(), 0)
+    scale = torch.where(live, or_nothing(diagonal, child).flatten(1), torch.inf).rsqrt()
     vectors = scale[:, :, None] * _lowest(scale[:, :, None] * local * scale[:, None], live)
-    exists = (vectors != 0).any(1)
-    coarse = torch.where(exists, exists.flatten().cumsum(0).view_as(exists) - 1, -1)
+    taken = (vectors != 0).any(1)
+    coarse = torch.where(taken, taken.flatten().cumsum(0).view_as(taken) - 1, -1)
     some = vectors != 0
     values = vectors[some].cpu().numpy()
     rows, columns = (index.expand_as(vectors)[some].cpu().numpy() for index in (number[:, :, None], coarse[:, None]))
-    prolongation = sp.coo_array((values, (rows, columns)), shape=(len(diagonal), int(exists.sum()))).tocsr()
+    shape = (int(e.sizes.sum()), int(taken.sum()))
+    prolongation = sp.coo_array((values, (rows, columns)), shape=shape).tocsr()
 
-    of_child = vectors.unflatten(1, (4, most))  # (G, 4, K, new K)
-    return _Blocks(
-        group,
-        coarse,
+    of_child = vectors.to(e.right.dtype).unflatten(1, (4, most))  # (G, 4, K, new K)
+    return BlockEnergies(
+        grid,
+        taken.sum(1),
         vectors.mT @ local @ vectors,
-        _joined(blocks, blocks.right, child, of_child, _neighbour(group, 0, 1), ((1, 0), (3, 2))),
-        _joined(blocks, blocks.below, child, of_child, _neighbour(group, 1, 0), ((2, 0), (3, 1))),
-        _of(blocks.corner, child[:, 3]),
-        torch.stack([_of(blocks.traces, child[:, c])[:, c].double() @ of_child[:, c] for c in range(4)], 1),
+        _joined(e, e.right, child, of_child, grid.neighbours[:, RIGHT], ((1, 0), (3, 2))),
+        _joined(e, e.below, child, of_child, grid.neighbours[:, BELOW], ((2, 0), (3, 1))),
+        or_nothing(e.corner, child[:, 3]),
+        torch.stack([or_nothing(e.traces, child[:, c])[:, c] @ of_child[:, c] for c in range(4)], 1),
     ), prolongation
 
 
@@ -212,33 +192,21 @@ def _lowest(local: Tensor, live: Tensor) -> Tensor:
     return vectors[:, :, : max(int((vectors != 0).any(1).sum(1).max()), 1)]
 
 
-def _of(values: Tensor, places: Tensor, nothing: float = 0) -> Tensor:
-    """The entries at ``places``, ``nothing`` at -1."""
-    return torch.cat([values, torch.full_like(values[:1], nothing)])[places]
-
-
-def _neighbour(group: np.ndarray, down: int, right: int) -> Tensor:
-    """The place of each group's neighbour, -1 for none."""
-    place = {tuple(key): i for i, key in enumerate(group.tolist())}
-    return torch.tensor([place.get((n, row + down, column + right), -1) for n, row, column in group.tolist()])
-
-
 def _joined(
-    blocks: _Blocks,
+    energies: BlockEnergies,
     seams: Tensor,
     child: Tensor,
     of_child: Tensor,
     neighbour: Tensor,
     pairs: tuple[tuple[int, int], tuple[int, int]],
 ) -> Tensor:
-    """The energies at the seam of each group and its neighbour: of the seams of two pairs of blocks (a block of the
-    group and one of the neighbour), and of the corner between these."""
-    neighbour = neighbour.to(child.device)
-    theirs, their_child = _of(of_child, neighbour), _of(child, neighbour, -1)
+    """The energies at the seam of each square and its neighbour: of the seams of two pairs of blocks (a block of the
+    square and one of the neighbour), and of the corner between these."""
+    theirs, their_child = or_nothing(of_child, neighbour), or_nothing(child, neighbour, -1)
     k = of_child.shape[3]
-    out = torch.zeros(len(child), 2, 2, k, k, dtype=torch.float64, device=child.device)
+    out = of_child.new_zeros(len(child), 2, 2, k, k)
     for a, b in pairs:
-        seam = _of(seams, child[:, a]).double()
+        seam = or_nothing(seams, child[:, a])
         sides = (of_child[:, a], theirs[:, b])
         for i in range(2):
             for j in range(2):
@@ -248,12 +216,12 @@ def _joined(
     (a, b), (c, d) = pairs
     places = [0, 1, 2, 3] if (a, b) == (1, 0) else [0, 2, 1, 3]
     members = [(0, a, child[:, a]), (1, b, their_child[:, b]), (0, c, child[:, c]), (1, d, their_child[:, d])]
-    corner = _of(blocks.corner, child[:, a]).double()
+    corner = or_nothing(energies.corner, child[:, a])
     traces = []
     for place, (side, own, tile) in zip(places, members, strict=True):
-        trace = _of(blocks.traces, tile)[:, 3 - place].double()
+        trace = or_nothing(energies.traces, tile)[:, 3 - place]
         traces.append((place, side, trace @ (of_child, theirs)[side][:, own]))
     for first, i, p in traces:
         for second, j, q in traces:
             out[:, i, j] += p.mT @ corner[:, first, second] @ q
-    return out.to(seams.dtype)
+    return out

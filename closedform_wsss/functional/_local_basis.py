@@ -17,6 +17,8 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._build import num_threads
+from closedform_wsss.functional._block_energies import BlockEnergies, or_nothing
+from closedform_wsss.functional._grid import Grid
 from closedform_wsss.functional._tiles import MOST_WINDOWS, SIDE, Tiles
 
 CELL = 4
@@ -28,33 +30,16 @@ MOST_FUNCTIONS = 16  # of a tile
 THRESHOLD = 1e-2
 FLAT = 1e-10  # squared length of a colour in a cell, below which it does not vary there
 CHUNK = 1024  # tiles at a time
-# Neighbours of a tile, down and to the right: the other half of the eight have it as theirs.
-DIRECTIONS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @dataclass
 class LocalBasis:
-    """The functions of every tile, and the energies among them.
-
-    ``functions`` ``(F, 16, 16)``, sorted by tile; ``starts`` ``(M + 1)`` int32; ``exists`` ``(M, K)`` bool: which of
-    the K places of a tile hold a function. ``matrix``: L between the functions of pairs of tiles, as tiles ``(M,)``
-    and ``(M,)``, -1 for none, and blocks ``(M, K, K)``: each tile with itself, and each pair of neighbours once.
-
-    Energies, with zeros where there is no function: ``inside`` ``(M, K, K)``, of a tile's own windows; ``right`` and
-    ``below`` ``(M, 2, 2, K, K)``, of those at a seam, among the functions of the tile and of its neighbour; ``corner``
-    ``(M, 4, 4, k, k)``, of those where four tiles meet, among the k functions of the cells there, and ``traces`` ``(M,
-    4, k, K)``, what the tile's functions are in its cells at its four corners.
-    """
+    """The functions of every tile, ``(F, 16, 16)``, sorted by tile; ``starts`` ``(M + 1)`` int32; and what they cost,
+    the blocks being the tiles and those that windows of theirs belong to."""
 
     functions: Tensor
     starts: Tensor
-    exists: Tensor
-    matrix: list[tuple[Tensor, Tensor, Tensor]]
-    inside: Tensor
-    right: Tensor
-    below: Tensor
-    corner: Tensor
-    traces: Tensor
+    energies: BlockEnergies
 
 
 def cell_basis(colours: Tensor, free: Tensor) -> Tensor:
@@ -138,12 +123,20 @@ def local_basis(
         pixels = (cells @ v.unflatten(1, (CELLS, k))).permute(0, 3, 1, 2)  # (m, functions, cells, pixels)
         functions.append(_by_row(pixels)[exist])
     vector, inside = torch.cat(vectors), torch.cat(values)
-    exists = (vector != 0).any(1)
+    sizes = (vector != 0).any(1).sum(1)
     starts = torch.zeros(tiles.count + 1, dtype=torch.int32, device=image.device)
-    starts[1:] = exists.sum(1).cumsum(0)
-    matrix, right, below, corner = _seams(image, tiles, basis, vector, inside, eps, learning_based)
+    starts[1:] = sizes.cumsum(0)
+    grid = tiles.with_owners()
+    places = tiles.at(grid.image, grid.row, grid.column)
     traces = vector.unflatten(1, (CELLS, k))[:, [0, ACROSS - 1, CELLS - ACROSS, CELLS - 1]]
-    return LocalBasis(torch.cat(functions), starts, exists, matrix, inside, right, below, corner, traces)
+    energies = BlockEnergies(
+        grid,
+        or_nothing(sizes, places),
+        or_nothing(inside, places),
+        *_seams(image, tiles, grid, basis, vector, eps, learning_based),
+        or_nothing(traces, places),
+    )
+    return LocalBasis(torch.cat(functions), starts, energies)
 
 
 def _by_cell(maps: Tensor) -> Tensor:
@@ -164,62 +157,30 @@ def _by_row(cells: Tensor) -> Tensor:
 
 
 def _seams(
-    image: Tensor, tiles: Tiles, basis: Tensor, vector: Tensor, inside: Tensor, eps: float, learning_based: bool
-) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Tensor, Tensor, Tensor]:
-    """``matrix``, ``right``, ``below`` and ``corner`` of :class:`LocalBasis`."""
-    m, k = tiles.count, image.shape[1] + 1
-    most = vector.shape[2]
-    # Windows at a seam belong to the tile above and left of it, whether that is in the list or not.
-    owner = torch.cat(
-        [torch.stack([tiles.image, tiles.row - dy, tiles.column - dx], 1) for dy in (0, 1) for dx in (0, 1)]
-    )
-    owner = owner[(owner[:, 1] >= 0) & (owner[:, 2] >= 0)].unique(dim=0)
-    n, row, column = owner.unbind(1)
-    members = torch.stack([tiles.at(n, row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)], 1).contiguous()
-    owner = owner.int().contiguous()
+    image: Tensor, tiles: Tiles, grid: Grid, basis: Tensor, vector: Tensor, eps: float, learning_based: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``right``, ``below`` and ``corner`` of :class:`BlockEnergies`."""
+    k, most = image.shape[1] + 1, vector.shape[2]
+    n, row, column = grid.image, grid.row, grid.column
+    owners = torch.stack([n, row, column], 1).int()
+    members = torch.stack([tiles.at(n, row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)], 1)
     # One tile more, without functions, for the members that do not exist: at -1.
     of_cells = torch.cat([vector, vector.new_zeros(1, *vector.shape[1:])]).unflatten(1, (ACROSS, ACROSS, k))
-    own = inside.new_zeros(m + 1, most, most)
-    own[:m] = inside
-    right = vector.new_zeros(m + 1, 2, 2, most, most)
+    right = vector.new_zeros(grid.count, 2, 2, most, most)
     below = torch.zeros_like(right)
-    corner = vector.new_zeros(m + 1, 4, 4, k, k)
-    links = inside.new_zeros(len(DIRECTIONS), m + 1, most, most)
-    for chunk in range(0, len(owner), CHUNK):
+    corner = vector.new_zeros(grid.count, 4, 4, k, k)
+    for chunk in range(0, grid.count, CHUNK):
         part = slice(chunk, chunk + CHUNK)
-        energies = _ops.tile_energy(image, basis, owner[part], members[part], eps, learning_based, True)
-        a, b, c, d = members[part].long().unbind(1)
-        at_a, at_b, at_c, at_d = (0, 0), (0, 1), (1, 0), (1, 1)
-        sides = (
-            ((at_a, a, of_cells[a, :, 3]), (at_b, b, of_cells[b, :, 0])),
-            ((at_a, a, of_cells[a, 3]), (at_c, c, of_cells[c, 0])),
-            (
-                (at_a, a, of_cells[a, 3, 3]),
-                (at_b, b, of_cells[b, 3, 0]),
-                (at_c, c, of_cells[c, 0, 3]),
-                (at_d, d, of_cells[d, 0, 0]),
-            ),
-        )
-        for energy, side, kept in zip(energies, sides, (right, below, None), strict=True):
-            size = energy.shape[1] // len(side)
-            blocks = energy.unflatten(2, (len(side), size)).unflatten(1, (len(side), size))
-            if kept is None:
-                corner[a] = blocks.transpose(2, 3).to(corner.dtype)
-            projections = [(place, tile, cells.flatten(1, -2).double()) for place, tile, cells in side]
-            for i, (first_at, first, p) in enumerate(projections):
-                for j, (second_at, _, q) in enumerate(projections):
-                    if j < i:
-                        continue
-                    values = p.mT @ (blocks[:, i, :, j] @ q)
-                    if kept is not None:
-                        kept[a, i, j] = values.to(kept.dtype)
-                        if i != j:
-                            kept[a, j, i] = values.mT.to(kept.dtype)
-                    way = (second_at[0] - first_at[0], second_at[1] - first_at[1])
-                    into = own if i == j else links[DIRECTIONS.index(way)]
-                    into.index_add_(0, first % (m + 1), values)
-    everything = torch.arange(m, device=image.device)
-    matrix = [(everything, everything, own[:m])]
-    for (down, across), blocks in zip(DIRECTIONS, links, strict=True):
-        matrix.append((everything, tiles.at(tiles.image, tiles.row + down, tiles.column + across).long(), blocks[:m]))
-    return matrix, right[:m], below[:m], corner[:m]
+        energies = _ops.tile_energy(image, basis, owners[part], members[part], eps, learning_based, True)
+        a, b, c, _ = members[part].long().unbind(1)
+        sides = ((of_cells[a, :, 3], of_cells[b, :, 0]), (of_cells[a, 3], of_cells[c, 0]))
+        for kept, energy, side in zip((right, below), energies[:2], sides, strict=True):
+            size = energy.shape[1] // 2
+            blocks = energy.unflatten(2, (2, size)).unflatten(1, (2, size))
+            first, second = (cells.flatten(1, 2).double() for cells in side)
+            kept[part, 0, 0] = (first.mT @ (blocks[:, 0, :, 0] @ first)).to(kept.dtype)
+            kept[part, 1, 1] = (second.mT @ (blocks[:, 1, :, 1] @ second)).to(kept.dtype)
+            kept[part, 0, 1] = (first.mT @ (blocks[:, 0, :, 1] @ second)).to(kept.dtype)
+            kept[part, 1, 0] = kept[part, 0, 1].mT
+        corner[part] = energies[2].unflatten(2, (4, k)).unflatten(1, (4, k)).transpose(2, 3).to(corner.dtype)
+    return right, below, corner

@@ -31,6 +31,9 @@ HELD = 5.0
 LOOKS = Looks(every=4, share=16, best_rate=0.3)
 # Classes that are done are left out once they are this share of those at work.
 DONE_SHARE = 0.25
+# On the CPU: as many as share the loads of the stencil (cpu/stencil_rows.h). With more, the dozen maps that a class
+# needs leave the cache and take memory, and gain nothing.
+CLASSES_AT_ONCE = 4
 
 
 class TileSolver:
@@ -51,7 +54,7 @@ class TileSolver:
         learning_based = laplacian.kind == "learning_based"
         local = local_basis(laplacian.image, tiles, free, trusted, laplacian.eps, learning_based)
         self.functions, self.starts = local.functions, local.starts
-        self.coarse = CoarseLevels(local, tiles)
+        self.coarse = CoarseLevels(local.energies)
 
     def precondition(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
         """z about (L + D)^-1 r; both buffers are used, the first returned holds z."""
@@ -84,6 +87,21 @@ class TileSolver:
         self, b: Tensor, x: Tensor, *, tol: float, max_iter: int, callback: Callable[[int, float], None] | None
     ) -> PCGResult:
         """b ``(M, C, 16, 16)``, x the start; :class:`PCGResult` of x in float64."""
+        together = b.shape[1] if b.is_cuda else CLASSES_AT_ONCE
+        groups = zip(b.split(max(together, 1), 1), x.split(max(together, 1), 1), strict=True)
+        results = [self._solve(b.contiguous(), x, tol, max_iter, callback) for b, x in groups]
+        return PCGResult(
+            torch.cat([result.x for result in results], 1),
+            max(result.iterations for result in results),
+            torch.cat([result.error for result in results], 1),
+            torch.cat([result.converged for result in results], 1),
+            torch.cat([result.residual for result in results], 1),
+        )
+
+    def _solve(
+        self, b: Tensor, x: Tensor, tol: float, max_iter: int, callback: Callable[[int, float], None] | None
+    ) -> PCGResult:
+        """:meth:`solve` for all of these classes at once."""
         tiles, dtype = self.tiles, b.dtype
         tiny = torch.finfo(dtype).tiny
 
@@ -99,7 +117,7 @@ class TileSolver:
 
         result = x.double()
         at_work = torch.arange(b.shape[1], device=b.device)  # classes
-        judge = Judge(tiles.shape[0], b.shape[1], tol, b.device, LOOKS)
+        judge = Judge(tiles.size[0], b.shape[1], tol, b.device, LOOKS)
         size = dot(b, b).sqrt().clamp_min(tiny)
         total = result.clone()
         wide = torch.empty_like(total)
@@ -137,7 +155,7 @@ class TileSolver:
                 r = residual(b, total, wide)
             z, scratch = self.precondition(r, z, scratch)
             rz, rz_before = dot(r, z), rz
-            p.mul_(tiles.of_images((rz / rz_before.clamp_min(tiny)).to(dtype))).add_(z)
+            torch.addcmul(z, tiles.of_images((rz / rz_before.clamp_min(tiny)).to(dtype)), p, out=p)
         result[:, at_work] = total
         left = torch.zeros_like(judge.error)
         left[:, at_work] = dot(r, r).sqrt() / size[:, at_work]

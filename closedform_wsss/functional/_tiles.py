@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss import _ops
+from closedform_wsss.functional._grid import Grid
 
 SIDE = 16
 # Known regions are looked at in squares of this side: four steps of the stencil, which reaches two pixels.
@@ -47,36 +48,23 @@ def unsettled(marks: Tensor, confidence: float, error: float) -> Tensor:
     return F.max_pool2d(open_squares, SIDE // SQUARE)[:, 0] > 0
 
 
-class Tiles:
+class Tiles(Grid):
     """The tiles of a list and where they lie.
 
     Attributes:
-        tiles: ``(M, 3)`` int32, image, row and column, sorted.
-        neighbours: ``(M, 9)`` int32, places in the list, -1 for none.
-        image, row, column: ``(M,)`` each, the same as ``tiles``.
+        size: Images, height, width.
+        tiles: ``(M, 3)`` int32, image, row and column.
         counts: The number of tiles of each image.
         everywhere: Whether the list holds all tiles of all images.
     """
 
     def __init__(self, chosen: Tensor, height: int, width: int) -> None:
         """``chosen``: ``(N, rows, columns)`` bool."""
-        self.shape = (chosen.shape[0], height, width)
-        self.grid = (chosen.shape[1], chosen.shape[2])
-        n, row, column = chosen.nonzero(as_tuple=True)
-        self.count = len(n)
-        self.image, self.row, self.column = n, row, column
+        super().__init__(chosen)
+        self.size = (chosen.shape[0], height, width)
         self.counts: list[int] = chosen.sum((1, 2)).tolist()
         self.everywhere = self.count == chosen.numel()
-        self.tiles = torch.stack([n, row, column], 1).int().contiguous()
-        place = torch.full_like(chosen, -1, dtype=torch.int32)
-        place[n, row, column] = torch.arange(self.count, dtype=torch.int32, device=chosen.device)
-        self._place = F.pad(place, (1, 1, 1, 1), value=-1)
-        around = [self.at(n, row + dy, column + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-        self.neighbours = torch.stack(around, 1).contiguous()
-
-    def at(self, image: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Places in the list, int32; -1 for tiles that are not in it, up to one beyond the border."""
-        return self._place[image, row + 1, column + 1]
+        self.tiles = torch.stack([self.image, self.row, self.column], 1).int().contiguous()
 
     def gather(self, maps: Tensor, beyond: float = 0.0) -> Tensor:
         """``(N, C, H, W)`` -> ``(M, C, 16, 16)``; ``beyond`` is outside of the image."""
@@ -87,10 +75,10 @@ class Tiles:
         padded = self._pad(maps, 0.0)
         padded = padded.clone() if padded is maps else padded
         self._cut(padded)[self.image, self.row, self.column] = values
-        return padded[..., : self.shape[1], : self.shape[2]].contiguous()
+        return padded[..., : self.size[1], : self.size[2]].contiguous()
 
     def _pad(self, maps: Tensor, beyond: float) -> Tensor:
-        down, across = self.grid[0] * SIDE - self.shape[1], self.grid[1] * SIDE - self.shape[2]
+        down, across = self.shape[1] * SIDE - self.size[1], self.shape[2] * SIDE - self.size[2]
         return F.pad(maps, (0, across, 0, down), value=beyond) if down or across else maps
 
     def _cut(self, padded: Tensor) -> Tensor:
@@ -130,11 +118,11 @@ class TileOperator:
         """y = (L + D) x. In float64 if x is, whatever the stencil is."""
         t = self.tiles
         diagonal = self.diagonal if x.dtype == self.diagonal.dtype else self.exact_diagonal
-        _ops.tile_product(self.stencil, t.tiles, t.neighbours, diagonal, x, y, *t.shape[1:])
+        _ops.tile_product(self.stencil, t.tiles, t.neighbours, diagonal, x, y, *t.size[1:])
         return y
 
     def relax(self, x: Tensor, b: Tensor, weight: Tensor, y: Tensor) -> Tensor:
         """y = x + weight (b - (L + D) x), weight ``(M, 16, 16)``."""
         t = self.tiles
-        _ops.tile_relax(self.stencil, t.tiles, t.neighbours, self.diagonal, x, b, weight, y, *t.shape[1:])
+        _ops.tile_relax(self.stencil, t.tiles, t.neighbours, self.diagonal, x, b, weight, y, *t.size[1:])
         return y

@@ -40,6 +40,15 @@
                    double* inside /* (M, 16 K, 16 K) or null */, double* right /* (M, 8 K, 8 K) or null */,          \
                    double* below /* (M, 8 K, 8 K) or null */, double* corner /* (M, 4 K, 4 K) or null */, int64_t M, \
                    int D, int H, int W, double eps, bool learning_based, int threads);                               \
+  /* In blocks (common/block_layout.h): y = A x. */                                                                  \
+  void block_product(const T* matrix, const int64_t* offsets /* (M, 6) */, const int32_t* starts /* (M + 1) */,      \
+                     const int32_t* neighbours /* (M, 9) */, const T* x /* (F, C) */, T* y /* (F, C) */, int64_t M,  \
+                     int C, int threads);                                                                            \
+  /* A sweep of Gauss-Seidel over A z = r. */                                                                        \
+  void block_relax(const T* matrix, const int64_t* offsets /* (M, 6) */, const int32_t* starts /* (M + 1) */,        \
+                   const int32_t* neighbours /* (M, 9) */, const int32_t* order /* (M) */,                           \
+                   const int32_t* ends /* (4) */, const T* r /* (F, C) */, T* z /* (F, C) */, int C, bool backward,  \
+                   int threads);                                                                                     \
   /* Pixels to superpixels: sums, not means. */                                                                      \
   void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* shares /* (N, h w, 9, C) */, \
                        T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, int S, int threads);                 \

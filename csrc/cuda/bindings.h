@@ -44,6 +44,8 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND_CUDA(tile_relax);
   CFW_BIND_CUDA(tile_restrict);
   CFW_BIND_CUDA(tile_prolong);
+  CFW_BIND_CUDA(block_product);
+  CFW_BIND_CUDA(block_relax);
   CFW_BIND_CUDA(superpixel_pool);
   CFW_BIND_CUDA(superpixel_unpool);
   CFW_BIND_CUDA(superpixel_dot);

@@ -42,6 +42,17 @@ template <class T>
 void tile_prolong(const T* basis /* (F, 16, 16) */, const int32_t* starts /* (M + 1) */, const T* z /* (F, C) */,
                   const T* x /* (M, C, 16, 16) */, T* y /* (M, C, 16, 16) */, int64_t M, int C, Queue queue);
 
+template <class T>
+void block_product(const T* matrix, const int64_t* offsets /* (M, 6) */, const int32_t* starts /* (M + 1) */,
+                   const int32_t* neighbours /* (M, 9) */, const T* x /* (F, C) */, T* y /* (F, C) */, int64_t M, int C,
+                   Queue queue);
+
+template <class T>
+void block_relax(const T* matrix, const int64_t* offsets /* (M, 6) */, const int32_t* starts /* (M + 1) */,
+                 const int32_t* neighbours /* (M, 9) */, const int32_t* order /* (M) */,
+                 const int32_t* ends /* (4), on the host */, const T* r /* (F, C) */, T* z /* (F, C) */, int C,
+                 bool backward, Queue queue);
+
 template <class T, class X = T>
 void superpixel_pool(const X* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* shares /* (N, h w, 9, C) */,
                      T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, int S, Queue queue);

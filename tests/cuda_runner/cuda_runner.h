@@ -134,6 +134,11 @@ inline T shuffle(T value, unsigned from) {
 }
 
 template <class T>
+inline T __shfl_sync(unsigned, T value, int from) {
+  return shuffle(value, from);
+}
+
+template <class T>
 inline T __shfl_down_sync(unsigned, T value, int offset) {
   return shuffle(value, threadIdx.x % 32 + offset);
 }
@@ -147,4 +152,5 @@ inline T __shfl_xor_sync(unsigned, T value, int mask) {
 }  // namespace cfw
 
 using cfw::cuda::__shfl_down_sync;
+using cfw::cuda::__shfl_sync;
 using cfw::cuda::__shfl_xor_sync;

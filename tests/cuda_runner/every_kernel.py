@@ -21,6 +21,7 @@ from torch import Tensor
 from closedform_wsss import _C, _ops, _reference
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import blocks
 import tiles
 
 EPS, CELL = 1e-4, 5
@@ -72,6 +73,14 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
         with torch.device(x.device):
             basis, starts, z, x = tiles.function_problem(n * classes, classes, x.dtype)
         yield (basis, starts, x, z) if name == "tile_restrict" else (basis, starts, z, x, x)
+    elif name in ("block_product", "block_relax"):
+        with torch.device(x.device):
+            problem = blocks.block_problem((2 + size[0] // 16, 2 + size[1] // 16), classes, x.dtype, n=n)
+        if name == "block_product":
+            yield *problem.layout, problem.r, problem.r
+        else:
+            for backward in (False, True):
+                yield *problem.sweep, problem.r, problem.r, backward
     elif name == "superpixel_pool":
         yield x, _q(n, size, **options), CELL
     elif name == "superpixel_unpool":

@@ -1,0 +1,33 @@
+"""A sweep of Gauss-Seidel over A z = r in blocks; the twin of ``csrc/cpu/block_relax.cpp``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._reference.block_layout import INVERSE, assemble, entries
+
+
+def block_relax(
+    matrix: Tensor,
+    offsets: Tensor,
+    starts: Tensor,
+    neighbours: Tensor,
+    order: Tensor,
+    ends: Tensor,
+    r: Tensor,
+    z: Tensor,
+    backward: bool,
+) -> None:
+    """Replace z ``(F, C)``, colour by colour. ``ends`` is on the CPU."""
+    links = assemble(matrix, offsets, starts, neighbours, own=False)
+    i, j, place = entries(offsets, starts, neighbours, INVERSE)
+    inverse = torch.sparse_coo_tensor(torch.stack([i, j]), matrix[place], links.shape, check_invariants=False)
+    size = starts.long().diff()
+    block = torch.arange(len(size), device=starts.device).repeat_interleave(size)
+    colour = torch.zeros_like(size)
+    places = torch.arange(len(size), device=ends.device)
+    colour[order.long()] = torch.bucketize(places, ends.long(), right=True).to(colour)
+    for which in range(3, -1, -1) if backward else range(4):
+        now = (colour[block] == which)[:, None]
+        z.copy_(torch.where(now, inverse @ (r - links @ z), z))

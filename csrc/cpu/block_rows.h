@@ -1,0 +1,166 @@
+// A block of a coarse system (common/block_layout.h) and the values of its functions.
+//
+// Four at a time whatever the machine has: blocks have about ten functions.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "common/block_layout.h"
+#include "common/inline.h"
+#include "cpu/parallel.h"
+
+namespace cfw {
+namespace CFW_LEVEL {
+
+constexpr int kBlocksAtOnce = 16;  // of one item of the parallel loop
+// Fewer than these one thread does: a sweep has a parallel loop a colour, and where another process has a core, every end
+// of a loop may wait for it.
+constexpr int kBlocksWorthThreads = 1024;
+
+// body(i) for i from begin to end - 1.
+template <class Body>
+inline void for_each_block(int64_t begin, int64_t end, int threads, const Body& body) {
+  const int64_t count = end - begin;
+  threads = count < kBlocksWorthThreads ? 1 : threads;
+  parallel_for((count + kBlocksAtOnce - 1) / kBlocksAtOnce, threads, [&](int64_t item) {
+    const int64_t first = begin + item * kBlocksAtOnce;
+    for (int64_t i = first; i < std::min(end, first + kBlocksAtOnce); ++i) body(i);
+  });
+}
+
+template <class T>
+using Four [[gnu::vector_size(kFour * sizeof(T))]] = T;
+
+template <class T>
+CFW_INLINE Four<T> load_four(const T* p) {
+  Four<T> v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+// Zero in place of all but the first `count`. With bits: 0 NaN would be NaN.
+template <class T>
+struct FirstOfFour {
+  using Bits = Four<std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>;
+  Bits kept;
+
+  CFW_INLINE explicit FirstOfFour(int count) {
+    for (int i = 0; i < kFour; ++i) kept[i] = i < count ? -1 : 0;
+  }
+  CFW_INLINE Four<T> operator()(Four<T> v) const { return (Four<T>)((Bits)v & kept); }
+};
+
+// The values of a block's functions of one class, four functions in a vector, zero up to a multiple of four.
+template <class T>
+class OneClass {
+ public:
+  static constexpr int classes = 1;
+  CFW_INLINE void clear() { std::memset(values_, 0, sizeof values_); }
+  // x: the block's first function.
+  CFW_INLINE void read(const T* x, int k, int C) {
+    for (int i = 0; i < k; ++i) values_[i] = x[int64_t(i) * C];
+    for (int i = k; i % kFour; ++i) values_[i] = 0;
+  }
+  CFW_INLINE void write(T* x, int k, int C) const {
+    for (int i = 0; i < k; ++i) x[int64_t(i) * C] = values_[i];
+  }
+  CFW_INLINE void subtract(const OneClass& other, int k) {
+    for (int i = 0; i < k; ++i) values_[i] -= other.values_[i];
+  }
+  // += B x, B (rows, columns). What lies beyond the last column does not count: it may be another image's.
+  CFW_INLINE void add(const T* B, int rows, int columns, const OneClass& x) {
+    if (columns == 0) return;
+    const int last = (columns - 1) / kFour * kFour;
+    const FirstOfFour<T> existing(columns - last);
+    for (int i = 0; i < rows; ++i) {
+      Four<T> sum = existing(load_four(B + i * columns + last)) * load_four(x.values_ + last);
+      for (int j = 0; j < last; j += kFour) sum += load_four(B + i * columns + j) * load_four(x.values_ + j);
+      values_[i] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+  }
+  // += B^T x. What lies beyond the last column goes where nobody looks.
+  CFW_INLINE void add_transposed(const T* B, int rows, int columns, const OneClass& x) {
+    for (int j = 0; j < columns; j += kFour) {
+      Four<T> sum = load_four(values_ + j);
+      for (int i = 0; i < rows; ++i) sum += load_four(B + i * columns + j) * x.values_[i];
+      std::memcpy(values_ + j, &sum, sizeof sum);
+    }
+  }
+
+ private:
+  alignas(64) T values_[kMostFunctions + kFour];
+};
+
+// The same of four classes, which make a vector.
+template <class T>
+class FourClasses {
+ public:
+  static constexpr int classes = kFour;
+  CFW_INLINE void clear() { std::memset(values_, 0, sizeof values_); }
+  CFW_INLINE void read(const T* x, int k, int C) {
+    for (int i = 0; i < k; ++i) values_[i] = load_four(x + int64_t(i) * C);
+  }
+  CFW_INLINE void write(T* x, int k, int C) const {
+    for (int i = 0; i < k; ++i) std::memcpy(x + int64_t(i) * C, &values_[i], sizeof values_[i]);
+  }
+  CFW_INLINE void subtract(const FourClasses& other, int k) {
+    for (int i = 0; i < k; ++i) values_[i] -= other.values_[i];
+  }
+  CFW_INLINE void add(const T* B, int rows, int columns, const FourClasses& x) {
+    for (int i = 0; i < rows; ++i) {
+      Four<T> sum = values_[i];
+      for (int j = 0; j < columns; ++j) sum += B[i * columns + j] * x.values_[j];
+      values_[i] = sum;
+    }
+  }
+  CFW_INLINE void add_transposed(const T* B, int rows, int columns, const FourClasses& x) {
+    for (int j = 0; j < columns; ++j) {
+      Four<T> sum = values_[j];
+      for (int i = 0; i < rows; ++i) sum += B[i * columns + j] * x.values_[i];
+      values_[j] = sum;
+    }
+  }
+
+ private:
+  Four<T> values_[kMostFunctions];
+};
+
+// body(c, Values) for classes c, c + 1 ... of which Values holds some.
+template <class T, class Body>
+CFW_INLINE void for_classes(int C, const Body& body) {
+  int c = 0;
+  for (; C - c >= kFour; c += kFour) body(c, FourClasses<T>());
+  for (; c < C; ++c) body(c, OneClass<T>());
+}
+
+template <class T>
+struct BlockMatrix {
+  const T* matrix;
+  const int64_t* offsets;
+  const int32_t *starts, *neighbours;
+
+  CFW_INLINE int size(int64_t t) const { return starts[t + 1] - starts[t]; }
+  CFW_INLINE const T* part(int64_t t, int which) const { return matrix + offsets[t * kBlockParts + which]; }
+
+  // y += what the blocks around block t, with the values from class c on in x, make of it.
+  template <class Values>
+  CFW_INLINE void add_neighbours(int64_t t, const T* x, int c, int C, Values& y) const {
+    const int k = size(t);
+    for (int place = 0; place < 9; ++place) {
+      const int64_t neighbour = neighbours[9 * t + place];
+      if (place == 4 || neighbour < 0) continue;
+      const int n = size(neighbour);
+      Values values;
+      values.read(x + int64_t(starts[neighbour]) * C + c, n, C);
+      if (place > 4)
+        y.add(part(t, kLinkPart + place - 5), k, n, values);
+      else
+        y.add_transposed(part(neighbour, kLinkPart + 3 - place), n, k, values);
+    }
+  }
+};
+
+}  // namespace CFW_LEVEL
+}  // namespace cfw
