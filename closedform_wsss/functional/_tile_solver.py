@@ -17,7 +17,7 @@ from closedform_wsss import _ops
 from closedform_wsss._stencil import StencilOperator
 from closedform_wsss.functional._coarse_levels import CoarseLevels
 from closedform_wsss.functional._local_basis import local_basis
-from closedform_wsss.functional._pcg import Judge, Looks, PCGResult
+from closedform_wsss.functional._pcg import Judge, Looks, PCGResult, by_classes
 from closedform_wsss.functional._tiles import TileOperator, Tiles
 from closedform_wsss.laplacian import MattingLaplacian
 
@@ -31,9 +31,6 @@ HELD = 5.0
 LOOKS = Looks(every=4, share=16, best_rate=0.3)
 # Classes that are done are left out once they are this share of those at work.
 DONE_SHARE = 0.25
-# On the CPU: as many as share the loads of the stencil (cpu/stencil_rows.h). With more, the dozen maps that a class
-# needs leave the cache and take memory, and gain nothing.
-CLASSES_AT_ONCE = 4
 
 
 class TileSolver:
@@ -87,16 +84,7 @@ class TileSolver:
         self, b: Tensor, x: Tensor, *, tol: float, max_iter: int, callback: Callable[[int, float], None] | None
     ) -> PCGResult:
         """b ``(M, C, 16, 16)``, x the start; :class:`PCGResult` of x in float64."""
-        together = b.shape[1] if b.is_cuda else CLASSES_AT_ONCE
-        groups = zip(b.split(max(together, 1), 1), x.split(max(together, 1), 1), strict=True)
-        results = [self._solve(b.contiguous(), x, tol, max_iter, callback) for b, x in groups]
-        return PCGResult(
-            torch.cat([result.x for result in results], 1),
-            max(result.iterations for result in results),
-            torch.cat([result.error for result in results], 1),
-            torch.cat([result.converged for result in results], 1),
-            torch.cat([result.residual for result in results], 1),
-        )
+        return by_classes(lambda b, x: self._solve(b, x, tol, max_iter, callback), b, x)
 
     def _solve(
         self, b: Tensor, x: Tensor, tol: float, max_iter: int, callback: Callable[[int, float], None] | None
