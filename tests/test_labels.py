@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +160,7 @@ def test_label_png_errors(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels.write_label_png(tmp_path / "labels.png", [[1]])
 
-    def fail(self: Image.Image, file: io.BytesIO, format: str) -> None:
+    def fail(self: Image.Image, file: io.BytesIO, **_: object) -> None:
         file.write(b"half a file")
         raise OSError("disk full")
 
@@ -168,6 +170,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     assert labels.read_label_png(tmp_path / "labels.png").tolist() == [[1]]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_files_written_at_once_have_the_usual_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda index: labels.write_label_png(tmp_path / f"{index}.png", [[1]]), range(200)))
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
 # --- points
@@ -295,6 +309,17 @@ def test_auto_refuses_to_guess(tmp_path: Path, values: list[int]) -> None:
     path = save(tmp_path / "marks.png", np.array([values], np.uint8))
     with pytest.raises(ValueError, match="kind must be given"):
         labels.read_marks(path)
+
+
+def test_auto_takes_colors_for_labels_if_all_are_of_the_palette(tmp_path: Path) -> None:
+    colors = labels.voc_palette().reshape(16, 16, 3)
+    assert labels.guess_kind(save(tmp_path / "all.png", colors)) == "labels"
+    # 256 colours with one that is not of the palette, and 257.
+    for rows in ([0, 16], [16]):
+        more = np.concatenate([colors, colors[:1]])
+        more[rows, 5] = (1, 0, 0)
+        with pytest.raises(ValueError, match="looks like nothing known"):
+            labels.guess_kind(save(tmp_path / "more.png", more))
 
 
 def test_auto_refuses_label_maps_that_look_like_the_image(tmp_path: Path) -> None:

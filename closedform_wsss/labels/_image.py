@@ -71,12 +71,21 @@ def to_rgb(image: Image.Image, caller: str, path: PathLike, backdrop: UInt8Array
         grey = _sixteen_to_eight_bits(np.asarray(image), caller, path)
         return np.repeat(grey[..., None], 3, axis=2)
     if not has_transparency(image):
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     behind = Image.new("RGB", image.size, "white") if backdrop is None else Image.fromarray(backdrop)
     # Paste rather than alpha_composite: it keeps opaque and empty pixels exact.
     layer = image.convert("RGBA")
     behind.paste(layer, mask=layer)
     return np.array(behind)
+
+
+def color_distance(one: UInt8Array, other: UInt8Array) -> UInt8Array:
+    """The largest difference of a channel between two images ``(H, W, 3)``, uint8 ``(H, W)``."""
+    distance = np.zeros(one.shape[:2], np.uint8)
+    # A channel at a time: NumPy is slow over an axis of 3, and a photograph's three channels are much to copy.
+    for a, b in zip(np.moveaxis(one, 2, 0), np.moveaxis(other, 2, 0), strict=True):
+        distance = np.maximum(distance, np.maximum(a, b) - np.minimum(a, b))
+    return distance
 
 
 def _sixteen_to_eight_bits(values: npt.NDArray[np.generic], caller: str, path: PathLike) -> UInt8Array:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from closedform_wsss.labels._image import PathLike, UInt8Array, has_transparency, open_image, to_rgb
+from closedform_wsss.labels._image import PathLike, UInt8Array, color_distance, has_transparency, open_image, to_rgb
 from closedform_wsss.labels._scribbles import DEFAULT_TOLERANCE, read_scribbles
 from closedform_wsss.labels._scribblesup import read_scribblesup_xml
 from closedform_wsss.labels._trimap import from_trimap
@@ -111,11 +111,12 @@ def guess_kind(path: PathLike, image: UInt8Array | None = None) -> str:
     if Path(path).suffix.lower() == ".xml":
         return "scribblesup"
     marks = open_image(path, "read_marks")
-    grey = _as_grey(marks, path)
+    colors = _as_rgb(marks, path)
+    grey = None if marks.mode == "P" else _as_grey(colors)
     fitting = [
         kind
         for kind, fits in (
-            ("scribbles", _could_be_scribbles(marks, path, image)),
+            ("scribbles", _could_be_scribbles(marks, colors, image)),
             ("labels", _could_be_labels(marks, grey)),
             ("trimap", grey is not None and _could_be_trimap(grey)),
         )
@@ -131,30 +132,33 @@ def guess_kind(path: PathLike, image: UInt8Array | None = None) -> str:
     )
 
 
-def _as_grey(marks: Image.Image, path: PathLike) -> UInt8Array | None:
-    """The values of a grey image, also of one stored as RGB; None for palette and colour images."""
-    if marks.mode == "P" or marks.mode == "F":
+def _as_rgb(marks: Image.Image, path: PathLike) -> UInt8Array | None:
+    """The colours of an image; None of one in floating point."""
+    return None if marks.mode == "F" else to_rgb(marks, "read_marks", path)
+
+
+def _as_grey(colors: UInt8Array | None) -> UInt8Array | None:
+    """The values of an image that is grey though stored as RGB; None of any other."""
+    if colors is None:
         return None
-    colors = to_rgb(marks, "read_marks", path)
-    red = colors[..., 0]
-    return red if (colors == red[..., None]).all() else None
+    red, green, blue = np.moveaxis(colors, 2, 0)
+    return red if np.array_equal(red, green) and np.array_equal(red, blue) else None
 
 
 def _grey_values(marks: Image.Image, path: PathLike) -> UInt8Array:
     # A palette of greys is an ordinary way to store a trimap; here its colours count, not its indices.
-    grey = _as_grey(marks.convert("RGB") if marks.mode == "P" else marks, path)
+    grey = _as_grey(_as_rgb(marks.convert("RGB") if marks.mode == "P" else marks, path))
     if grey is None:
         raise ValueError(f"read_marks: a trimap must be grey, got colours in {os.fspath(path)!r}")
     return grey
 
 
-def _could_be_scribbles(marks: Image.Image, path: PathLike, image: UInt8Array | None) -> bool:
+def _could_be_scribbles(marks: Image.Image, colors: UInt8Array | None, image: UInt8Array | None) -> bool:
     if has_transparency(marks):
         return True
-    if image is None or marks.mode == "F" or marks.size != (image.shape[1], image.shape[0]):
+    if image is None or colors is None or colors.shape[:2] != image.shape[:2]:
         return False
-    difference = np.abs(to_rgb(marks, "read_marks", path).astype(np.int16) - image).max(axis=2)
-    same = int(np.count_nonzero(difference <= DEFAULT_TOLERANCE))
+    same = int(np.count_nonzero(color_distance(colors, image) <= DEFAULT_TOLERANCE))
     return 2 * same >= marks.width * marks.height
 
 
@@ -162,7 +166,7 @@ def _could_be_labels(marks: Image.Image, grey: UInt8Array | None) -> bool:
     if marks.mode == "P":
         return True
     if grey is None:
-        return marks.mode in ("RGB", "RGBA") and in_voc_palette(np.asarray(marks.convert("RGB")))
+        return marks.mode in ("RGB", "RGBA") and in_voc_palette(marks)
     values = np.unique(grey)
     return bool(((values < 64) | (values == 255)).all() and ((values > 0) & (values < 64)).any())
 

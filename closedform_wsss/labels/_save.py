@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -22,14 +22,11 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
         OSError: The folder is missing or may not be written to.
     """
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    # Not by mkstemp: its files are private, and the umask, to open them up, cannot be read while other threads run.
+    temporary = os.path.abspath(target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
-        # mkstemp makes files that only their owner can read; give the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -37,7 +34,7 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
         raise
 
 
-def save_png(image: Image.Image, path: PathLike) -> None:
+def save_png(image: Image.Image, path: PathLike, *, compress_level: int = 6) -> None:
     """Writes a PNG, atomically."""
     with atomic(path) as file:
-        image.save(file, format="PNG")
+        image.save(file, format="PNG", compress_level=compress_level)

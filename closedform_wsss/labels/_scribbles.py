@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from closedform_wsss.labels._image import PathLike, UInt8Array, open_image, to_rgb
+from closedform_wsss.labels._image import PathLike, UInt8Array, color_distance, open_image, to_rgb
 from closedform_wsss.labels._stroke_colors import HALO, BoolArray, find_stroke_colors, is_blend
 
 UNMARKED = 255
@@ -68,8 +68,7 @@ def from_scribbles(
         [1, 0, 255]
     """
     _check(image, scribbled, tolerance)
-    difference = np.maximum(image, scribbled) - np.minimum(image, scribbled)
-    distance = difference.max(axis=2)
+    distance = color_distance(image, scribbled)
     changed: BoolArray = distance > tolerance
     if not changed.any():
         raise ValueError(
@@ -85,8 +84,7 @@ def from_scribbles(
     marked = marks != UNMARKED
     # Noise seldom goes three times as far as it should; soft edges lie beside what was marked.
     drawn = distance > min(3 * tolerance, 254)
-    beside = ndimage.maximum_filter(marked, 2 * HALO + 1)
-    lost = int(np.count_nonzero(drawn & ~beside)) if colors is None else 0
+    lost = int(np.count_nonzero(drawn & ~ndimage.maximum_filter(marked, 2 * HALO + 1))) if colors is None else 0
     if not marked.any() or lost > _MAX_UNEXPLAINED * np.count_nonzero(drawn):
         unexplained = lost if marked.any() else int(np.count_nonzero(changed))
         raise ValueError(

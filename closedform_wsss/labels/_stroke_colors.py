@@ -60,7 +60,7 @@ def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolAr
         if 2 * np.count_nonzero(blend) > len(blend):
             continue
         found.append(color)
-        near.append(ndimage.binary_dilation(where, np.ones((2 * HALO + 1, 2 * HALO + 1), bool)))
+        near.append(ndimage.maximum_filter(where, 2 * HALO + 1))
 
 
 def is_close(values: npt.NDArray[np.int16], color: Color, tolerance: int) -> BoolArray:

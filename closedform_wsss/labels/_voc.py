@@ -104,16 +104,17 @@ def write_label_png(path: PathLike, labels: np.typing.ArrayLike) -> None:
     save_png(image, path)
 
 
-def in_voc_palette(colors: UInt8Array) -> bool:
-    """Whether every pixel of ``(H, W, 3)`` has a colour of the VOC palette."""
-    return bool((_palette_index()[_packed(colors)] >= 0).all())
+def in_voc_palette(image: Image.Image) -> bool:
+    """Whether every pixel has a colour of the VOC palette."""
+    known = set(map(tuple, voc_palette().tolist()))
+    colors = image.convert("RGB").getcolors(len(known))  # None if there are more
+    return colors is not None and all(color in known for _, color in colors)
 
 
 def _as_labels(values: np.typing.NDArray[np.generic], caller: str, where: str) -> UInt8Array:
-    wide = values.astype(np.int64)
-    if wide.size and (wide.min() < 0 or wide.max() > 255):
-        raise ValueError(f"{caller}: labels must be in 0..255, got {wide.min()} to {wide.max()} {where}")
-    return wide.astype(np.uint8)
+    if values.size and (values.min() < 0 or values.max() > 255):
+        raise ValueError(f"{caller}: labels must be in 0..255, got {values.min()} to {values.max()} {where}")
+    return values.astype(np.uint8)
 
 
 def _packed(colors: UInt8Array) -> np.typing.NDArray[np.int32]:
