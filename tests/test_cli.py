@@ -14,7 +14,7 @@ from PIL import Image
 
 import closedform_wsss
 from closedform_wsss import functional, labels
-from closedform_wsss.cli import main
+from closedform_wsss.cli import _matte_files, main
 from closedform_wsss.cli._progress import Progress
 
 HEIGHT, WIDTH = 24, 32
@@ -147,6 +147,62 @@ def test_options_reach_the_solver(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert seen["image"].shape == (1, 3, HEIGHT, WIDTH) and seen["image"].dtype == torch.uint8
     assert seen["target"].shape == (1, HEIGHT, WIDTH) and seen["target"].unique().tolist() == [0, 1, 255]
     assert (read(folder / "out" / "alpha_0.png") == 0).all() and (read(folder / "out" / "alpha_1.png") == 255).all()
+
+
+@pytest.mark.parametrize("classes", [[0, 1], [2, 5, 7]])
+def test_files_are_the_same_on_any_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: list[int]
+) -> None:
+    image, marks, alpha = some_matte(classes)
+    written = []
+    for threads in (1, 2, 16):
+        monkeypatch.setattr(_matte_files, "num_threads", lambda threads=threads: threads)
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        files = _matte_files.write_matte(folder, image, marks, alpha, classes, 16)
+        names = [*(f"alpha_{label}.png" for label in classes), *["alpha.png"] * (classes == [0, 1])]
+        assert [file.name for file in files] == [*names, "labels.png", "overlay.png"]
+        written.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert written[0] == written[1] == written[2]
+    for index, label in enumerate(classes):
+        want = np.rint(alpha[index].clip(0, 1).astype(np.float64) * 65535)
+        np.testing.assert_array_equal(read(folder / f"alpha_{label}.png"), want)
+    found = labels.read_label_png(folder / "labels.png")
+    np.testing.assert_array_equal(found, np.array(classes)[alpha.argmax(axis=0)])
+
+
+def test_overlay_is_the_mean_of_image_and_colors() -> None:
+    classes = [0, 3, 6]
+    image, marks, alpha = some_matte(classes)
+    palette = labels.voc_palette().astype(np.float64)
+    share = alpha.clip(0, 1) / np.maximum(alpha.clip(0, 1).sum(axis=0), 1e-6)
+    colors = sum(share[index][..., None] * palette[label] for index, label in enumerate(classes))
+    want = np.where(marks[..., None] == 255, (image + colors) / 2, palette[marks])
+    got = _matte_files.overlay(image, marks, alpha, classes)
+    assert got.dtype == np.uint8 and np.abs(got - want).max() < 0.5001
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_first_file_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(_matte_files, "num_threads", lambda: threads)
+    with pytest.raises(FileNotFoundError, match=r"\.alpha_0\.png\..*\.tmp"):
+        _matte_files.write_matte(tmp_path / "missing", *some_matte([0, 1]), [0, 1], 8)
+    (tmp_path / "alpha_1.png").mkdir()
+    with pytest.raises(OSError, match="alpha_1"):
+        _matte_files.write_matte(tmp_path, *some_matte([0, 1]), [0, 1], 8)
+    assert not list(tmp_path.glob(".*"))
+
+
+def some_matte(classes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An image, marks and alphas, of a size that is worked on in several bands of rows."""
+    rng = np.random.default_rng(len(classes))
+    height, width = 90, 1500
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    marks = rng.choice(np.array([*classes, *[255] * 20], np.uint8), (height, width))
+    alpha = rng.uniform(-0.2, 1.2, (len(classes), height, width)).astype(np.float32)
+    return image, marks, alpha
 
 
 def test_not_converged_writes_files_and_returns_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

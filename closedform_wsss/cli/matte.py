@@ -120,11 +120,11 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
 
     started = time.perf_counter()
     shown = not args.quiet and (args.progress or sys.stderr.isatty())
-    with _threads(args.threads), Progress(args.tol, shown=shown) as progress:
-        alpha, info = solve(problem, options, progress)
-    seconds = time.perf_counter() - started
-
-    files = write(args.output, problem, alpha, options)
+    with _threads(args.threads):
+        with Progress(args.tol, shown=shown) as progress:
+            alpha, info = solve(problem, options, progress)
+        seconds = time.perf_counter() - started
+        files = write(args.output, problem, alpha, options)
     if not args.quiet:
         height, width = problem.image.shape[:2]
         print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}")
