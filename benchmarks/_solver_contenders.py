@@ -91,23 +91,27 @@ def _shown(alpha: Floats) -> Floats:
     return alpha[1:] if len(alpha) == 2 else alpha
 
 
-def arrays(problem: Problem) -> tuple[Floats, Floats]:
-    """pymatting's inputs: image ``(H, W, 3)`` in [0, 1] and trimap ``(H, W)`` of 0, 0.5, 1; of two classes."""
-    trimap = np.full(problem.marks.shape, 0.5)
-    trimap[problem.marks == 0], trimap[problem.marks == 1] = 0.0, 1.0
+def arrays(problem: Problem, label: int = 1) -> tuple[Floats, Floats]:
+    """pymatting's inputs: image ``(H, W, 3)`` in [0, 1] and trimap ``(H, W)`` of 0, 0.5, and 1 for that class."""
+    trimap = np.where(problem.marks == UNMARKED, 0.5, 0.0)
+    trimap[problem.marks == label] = 1.0
     return problem.image / 255, trimap
 
 
 def estimate(function: Callable[..., Any]) -> Callable[[Problem], Run]:
-    """One of pymatting's ``estimate_alpha_...`` with its defaults: incomplete Cholesky, CG to a residual of 1e-7."""
+    """One of pymatting's ``estimate_alpha_...`` with its defaults: incomplete Cholesky, CG to a residual of 1e-7. It is
+    for one class, and called for each but the first."""
 
     def make(problem: Problem) -> Run:
-        image, trimap = arrays(problem)
-
         def run() -> Solution:
-            count = _Counter()
-            alpha = function(image, trimap, cg_kwargs={"callback": count})
-            return Solution(np.asarray(alpha)[None], count.iterations)
+            alphas, iterations = [], 0
+            for label in range(1, problem.classes):
+                count = _Counter()
+                alphas.append(np.asarray(function(*arrays(problem, label), cg_kwargs={"callback": count})))
+                iterations += count.iterations
+            if problem.classes > 2:
+                alphas.insert(0, 1 - sum(alphas))
+            return Solution(np.stack(alphas), iterations)
 
         return run
 
@@ -237,7 +241,7 @@ OURS = "closedform_wsss"
 SOLVERS: dict[str, Solver] = {
     OURS: Solver(ours(), many=True, threaded=True),
     f"{OURS}, learning-based": Solver(ours("learning_based"), "learning_based", threaded=True),
-    "pymatting cf, ichol": Solver(estimate(pymatting.estimate_alpha_cf), "hard"),
+    "pymatting cf, ichol": Solver(estimate(pymatting.estimate_alpha_cf), "hard", many=True),
     "pymatting cf, ichol, soft": Solver(conjugate_gradients(lambda matrix, _: pymatting.ichol(matrix)), many=True),
     "pymatting cf, V-cycle, soft": Solver(
         conjugate_gradients(lambda matrix, problem: pymatting.vcycle(matrix, problem.marks.shape))

@@ -206,7 +206,7 @@ def about(threads: int, found: Row | None) -> str:
             "* `SciPy direct`: `splu` on pymatting's matrix, with ordering and pivoting for symmetric matrices.",
             f"* `SciPy CSR, Jacobi`: CG with that matrix and its diagonal, at most {CSR_ITERATIONS} iterations a map.",
             "",
-            "Iterations of several maps are added up, but ours advance together.",
+            "Iterations of several maps are added up; ours, four maps at a time, are those of the slowest.",
         ]
     )
 
@@ -224,8 +224,8 @@ def markdown(payload: dict[str, Any], photo: str) -> str:
         else:
             title = f"Photographs with scribbles, {classes} classes"
             what = (
-                f"A stroke a class, 1 % of the pixels. All set up once and solve for {classes - 1} maps; the other is "
-                "what those leave."
+                f"A stroke a class, 1 % of the pixels; {classes - 1} maps to solve for, and the other is what those "
+                "leave. `pymatting cf, ichol`, a function of one class, is called for each; all others set up once."
             )
         text += f"\n## {title}\n\n{what}\n\n{_tabulate(chosen, threads)}{_growth(chosen, photo, threads)}\n"
     trimaps = [row for row in rows if row["section"] == "lemur"]

@@ -91,8 +91,8 @@ class Judge:
         return float(self.error.max())
 
 
-# On the CPU: as many as share the loads of the stencil (csrc/cpu/stencil_rows.h). With more, the dozen maps that a class
-# needs leave the cache and take memory, and gain nothing.
+# On the CPU: as many as share the loads of the stencil (csrc/cpu/stencil_rows.h). With more, the dozen maps that a
+# class needs leave the cache and take memory, and gain nothing.
 CLASSES_AT_ONCE = 4
 
 
