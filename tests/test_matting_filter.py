@@ -57,6 +57,13 @@ def test_flips_commute_and_a_batch_is_its_images():
     torch.testing.assert_close(matting_filter(x[1:], image[1:], tol=1e-8), y[1:], rtol=0, atol=1e-6)
 
 
+def test_classes_do_not_mix():
+    """On the CPU four are solved at a time."""
+    x, image = torch.rand(2, 6, 9, 14).double(), torch.rand(2, 3, 9, 14)
+    single = torch.cat([matting_filter(x[:, c : c + 1], image, tol=1e-6) for c in range(6)], 1)
+    torch.testing.assert_close(matting_filter(x, image, tol=1e-6), single, rtol=0, atol=1e-5)
+
+
 def test_any_range():
     """The tolerance is a share of the range: logits of +-1000 are filtered as well as values in [0, 1]."""
     image, x = torch.rand(1, 3, 20, 20, dtype=torch.float64), torch.rand(1, 1, 20, 20, dtype=torch.float64)

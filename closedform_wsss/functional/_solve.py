@@ -43,7 +43,8 @@ class SolveInfo:
     """How a solve went.
 
     Attributes:
-        iterations: Preconditioned conjugate-gradient iterations.
+        iterations: Preconditioned conjugate-gradient iterations; of the slowest classes where some are solved after
+            others.
         error: Estimated largest error of alpha, over all images and classes.
         converged: Whether every image and class got below ``tol``.
         residual: Largest norm of b - (L + D) alpha, relative to that of b = D s, over all images and classes. A poor

@@ -67,7 +67,7 @@ def solve_matting(
 ) -> Tensor | tuple[Tensor, SolveInfo]:
     r"""Spread marks over an image: the closed-form matte of every class.
 
-    Solves, for all classes of all images at once, with the :class:`~closedform_wsss.MattingLaplacian` L,
+    Solves, for all classes of all images, with the :class:`~closedform_wsss.MattingLaplacian` L,
 
     .. math:: (L + \lambda D)\, \alpha_c = \lambda D\, s_c,
 
@@ -91,7 +91,7 @@ def solve_matting(
         max_iter: Iterations to stop at, with a :class:`ConvergenceWarning`. Default 2000.
         initial: ``(N, C, H, W)`` to start from: a coarser solution, or that of the frame before.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
-        callback: Called with (iterations, estimated error) now and then.
+        callback: Called with (iterations, estimated error) now and then; on the CPU anew for every four classes.
         return_info: Return ``(alpha, SolveInfo)``. Default False.
 
     Returns:
