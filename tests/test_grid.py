@@ -23,9 +23,9 @@ def test_neighbours_owners_and_squares():
     assert cells(grid.with_owners()) == sorted(cell for cell in expected if min(cell) >= 0)
 
     coarser = grid.coarser()
-    assert cells(coarser) == sorted({(n, r // 2, c // 2) for n, r, c in place})
+    assert cells(coarser) == sorted({(n, (r + 1) // 2, (c + 1) // 2) for n, r, c in place})  # 5 rows, 7 columns
     for (n, row, column), children in zip(cells(coarser), coarser.squares(grid).tolist(), strict=True):
-        expected = [place.get((n, 2 * row + dy, 2 * column + dx), -1) for dy in (0, 1) for dx in (0, 1)]
+        expected = [place.get((n, 2 * row + dy, 2 * column + dx), -1) for dy in (-1, 0) for dx in (-1, 0)]
         assert children == expected
 
 

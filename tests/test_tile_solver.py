@@ -47,6 +47,14 @@ def test_photograph(kind, dtype, most, monkeypatch):
     assert np.abs(alpha[0].double().numpy() - direct(image, target, 5, kind)).max() < 1e-3
 
 
+@pytest.mark.parametrize("size", [(160, 321), (322, 160), (321, 322)])
+def test_last_tiles_too_narrow_for_a_window(size, monkeypatch):
+    """By themselves they cannot say what their functions cost, whatever the blocks that they end in."""
+    monkeypatch.setattr(_coarse_levels, "MOST_UNKNOWNS", 60)
+    _, info = solve_matting(photograph(size).float(), strokes(size, 3), return_info=True)
+    assert info.converged and info.iterations <= 44  # as many as 320 x 160 takes, and some; 60 to 170 would be wrong
+
+
 def test_classes_stop_one_by_one():
     """Classes whose strokes are next to each other, and one that starts from its solution."""
     size = (60, 80)

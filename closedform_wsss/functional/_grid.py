@@ -38,11 +38,13 @@ class Grid:
         return Grid(F.max_pool2d(chosen, 2, 1)[:, 0] > 0)
 
     def coarser(self) -> Grid:
-        """Cells of 2 x 2 of these."""
-        chosen = self.chosen[:, None].float()
-        return Grid(F.max_pool2d(chosen, 2, ceil_mode=True)[:, 0] > 0)
+        """Cells of 2 x 2 of these. Of an odd number it is the first that stays alone: the last may be a tile of one or
+        two pixels, too narrow for a window, and says nothing by itself of what its functions cost."""
+        _, rows, columns = self.shape
+        chosen = F.pad(self.chosen[:, None].float(), (columns % 2, 0, rows % 2, 0))
+        return Grid(F.max_pool2d(chosen, 2)[:, 0] > 0)
 
     def squares(self, finer: Grid) -> Tensor:
         """The places in ``finer`` of the 2 x 2 cells that each is made of, ``(M, 4)``, row by row, -1 for none."""
-        cells = [finer.at(self.image, 2 * self.row + dy, 2 * self.column + dx) for dy in (0, 1) for dx in (0, 1)]
-        return torch.stack(cells, 1)
+        row, column = 2 * self.row - finer.shape[1] % 2, 2 * self.column - finer.shape[2] % 2
+        return torch.stack([finer.at(self.image, row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)], 1)
