@@ -41,12 +41,17 @@ class Measurements:
         if not stored.exists() or args.fresh:
             return
         before = json.loads(stored.read_text())
-        same = all(before["machine"][key] == self.payload["machine"][key] for key in ("cpu", "commit", "build"))
-        if same and before["threads"] == threads:
-            self.payload["rows"] = [row for row in before["rows"] if self._stands(row)]
-            self.payload |= {key: before.get(key) for key in ("large", "agreement")}
-        else:
+        same = all(before["machine"][key] == self.payload["machine"][key] for key in ("cpu", "packages", "build"))
+        if not same or before["threads"] != threads:
             tell(f"{stored.name} is of another build, machine or thread count: measuring everything anew")
+            return
+        self.payload["rows"] = [row for row in before["rows"] if self._stands(row)]
+        commit, now = before["machine"]["commit"], self.payload["machine"]["commit"]
+        if commit == now:
+            self.payload |= {key: before.get(key) for key in ("large", "agreement")}
+        for row in self.payload["rows"]:  # rivals do not depend on it; the tables say which rows of ours are older
+            if row["solver"].startswith(OURS) and row.setdefault("commit", commit) == now:
+                del row["commit"]
 
     def _stands(self, row: Row) -> bool:
         """What failed is tried again, and what reached a lower limit."""

@@ -69,6 +69,8 @@ def _notes(rows: list[Row]) -> str:
         "ichol shifted": [row for row in ok if row["ichol_shifts"]],
         "no tight solution": [row for row in ok if row["max_error"] is None],
     }
+    for commit in sorted({row["commit"] for row in ok if "commit" in row}):
+        found[f"commit {commit}"] = [row for row in ok if row.get("commit") == commit]
     parts = []
     for what, which in found.items():
         if which:
