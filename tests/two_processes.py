@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,24 @@ def step(rank: int, kind: str, folder: str, batch: tuple[Tensor, ...]) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/{kind}", rank=rank, world_size=2)
     try:
-        half = [part.chunk(2)[rank] for part in batch]
-        net: Any = network()
-        if kind == DDP:
-            net = nn.parallel.DistributedDataParallel(net)
-        else:
-            from torch.distributed.device_mesh import init_device_mesh
-            from torch.distributed.fsdp import fully_shard
-
-            fully_shard(net, mesh=init_device_mesh("cpu", (2,)))
-        loss_of(net, *half).backward()
-        found = gradients(net)
+        found = gradients_of_step(kind, [part.chunk(2)[rank] for part in batch])
         if rank == 0:
             torch.save(found, Path(folder) / f"{kind}.pt")
+        dist.barrier()
+        gc.collect()  # the network holds the group: gloo's threads would meet the end of the interpreter and abort it
     finally:
         dist.destroy_process_group()
+
+
+def gradients_of_step(kind: str, half: list[Tensor]) -> list[Tensor]:
+    """Of a network that is gone afterwards."""
+    net: Any = network()
+    if kind == DDP:
+        net = nn.parallel.DistributedDataParallel(net)
+    else:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        fully_shard(net, mesh=init_device_mesh("cpu", (2,)))
+    loss_of(net, *half).backward()
+    return gradients(net)
