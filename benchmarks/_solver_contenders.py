@@ -100,17 +100,15 @@ def arrays(problem: Problem, label: int = 1) -> tuple[Floats, Floats]:
 
 def estimate(function: Callable[..., Any]) -> Callable[[Problem], Run]:
     """One of pymatting's ``estimate_alpha_...`` with its defaults: incomplete Cholesky, CG to a residual of 1e-7. It is
-    for one class, and called for each but the first."""
+    for one class, clips, and is called for each of more than two."""
 
     def make(problem: Problem) -> Run:
         def run() -> Solution:
             alphas, iterations = [], 0
-            for label in range(1, problem.classes):
+            for label in range(problem.classes) if problem.classes > 2 else (1,):
                 count = _Counter()
                 alphas.append(np.asarray(function(*arrays(problem, label), cg_kwargs={"callback": count})))
                 iterations += count.iterations
-            if problem.classes > 2:
-                alphas.insert(0, 1 - sum(alphas))
             return Solution(np.stack(alphas), iterations)
 
         return run

@@ -227,7 +227,7 @@ def markdown(payload: dict[str, Any], photo: str) -> str:
             title = f"Photographs with scribbles, {classes} classes"
             what = (
                 f"A stroke a class, 1 % of the pixels; {classes - 1} maps to solve for, and the other is what those "
-                "leave. `pymatting cf, ichol`, a function of one class, is called for each; all others set up once."
+                "leave. `pymatting cf, ichol`, a function of one class, is called for all; the others set up once."
             )
         text += f"\n## {title}\n\n{what}\n\n{_tabulate(chosen, threads)}{_growth(chosen, photo, threads)}\n"
     trimaps = [row for row in rows if row["section"] == "lemur"]
