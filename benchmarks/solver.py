@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -82,6 +83,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Section after section, then tables and charts of all that is known."""
     args, started = arguments(argv), time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as an interrupt does: its children are ended too
     sizes = QUICK if args.quick else SIZES
     if args.threads:
         torch.set_num_threads(args.threads)

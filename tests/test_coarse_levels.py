@@ -70,7 +70,7 @@ def test_block_matrix_is_the_matrix():
     energies = basis.energies
     own, links = matrix_blocks(energies)
     A = galerkin(basis).toarray()
-    blocks = BlockMatrix(energies.grid, energies.sizes, own, links, torch.float64)
+    blocks = BlockMatrix(energies, own, links)
     np.testing.assert_allclose(blocks.product(torch.eye(len(A), dtype=torch.float64)), A, rtol=0, atol=1e-12)
     z, r = torch.zeros(len(A), 2, dtype=torch.float64), torch.randn(len(A), 2, dtype=torch.float64)
     blocks.relax(r, z, backward=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MOST_FUNCTIONS = 32  # of a block
 INVERSE, OWN, LINKS = 0, 1, 2  # parts of a block
 LINK_PLACES = (5, 6, 7, 8)  # of the neighbours that a block has links to
 SPARE = 3  # values at the end of a matrix

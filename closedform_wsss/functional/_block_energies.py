@@ -39,6 +39,15 @@ class BlockEnergies:
     corner: Tensor
     traces: Tensor
 
+    def exists(self) -> Tensor:
+        """``(M, K)``: whether a place holds a function."""
+        return torch.arange(self.inside.shape[1], device=self.sizes.device) < self.sizes[:, None]
+
+    def numbers(self) -> Tensor:
+        """``(M, K)``: which of the level's functions it holds, -1 for none."""
+        exists = self.exists()
+        return torch.where(exists, exists.flatten().cumsum(0).view_as(exists) - 1, -1)
+
 
 def or_nothing(values: Tensor, places: Tensor, nothing: float = 0) -> Tensor:
     """The entries at ``places``, ``nothing`` at -1."""

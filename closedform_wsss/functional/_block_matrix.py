@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _ops
-from closedform_wsss.functional._grid import Grid
-
-LINK_PLACES = (5, 6, 7, 8)  # of the neighbours that a block has links to
-SPARE = 3  # values at the end, which the kernels may read
+from closedform_wsss._reference.block_layout import LINK_PLACES, SPARE
+from closedform_wsss.functional._block_energies import BlockEnergies
 
 
 class BlockMatrix:
@@ -19,13 +17,13 @@ class BlockMatrix:
         starts: ``(M + 1)`` int32, the first function of each block.
     """
 
-    def __init__(self, grid: Grid, sizes: Tensor, own: Tensor, links: list[Tensor], dtype: torch.dtype) -> None:
-        """sizes ``(M,)``, own and links ``(M, K, K)`` with zeros where there is no function; kept in ``dtype``."""
-        device, most = own.device, own.shape[1]
+    def __init__(self, energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> None:
+        """own and links as of :func:`matrix_blocks`, ``(M, K, K)``; kept in the precision of the energies."""
+        grid, sizes, dtype = energies.grid, energies.sizes, energies.right.dtype
         self.neighbours = grid.neighbours
-        self.starts = torch.zeros(len(sizes) + 1, dtype=torch.int32, device=device)
+        self.starts = torch.zeros(len(sizes) + 1, dtype=torch.int32, device=own.device)
         self.starts[1:] = sizes.cumsum(0)
-        exists = torch.arange(most, device=device) < sizes[:, None]
+        exists = energies.exists()
         inverse = torch.linalg.inv(own + torch.diag_embed((~exists).to(own)))
         parts, offsets, begin = [], [], 0
         for part, other in ((inverse, None), (own, None), *zip(links, LINK_PLACES, strict=True)):

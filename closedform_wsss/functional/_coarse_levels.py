@@ -14,8 +14,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from closedform_wsss._reference.block_layout import LINK_PLACES, MOST_FUNCTIONS
 from closedform_wsss.functional._block_energies import BELOW, RIGHT, BlockEnergies, matrix_blocks, or_nothing
-from closedform_wsss.functional._block_matrix import LINK_PLACES, BlockMatrix
+from closedform_wsss.functional._block_matrix import BlockMatrix
 from closedform_wsss.functional._direct import direct_solver
 from closedform_wsss.functional._local_basis import lowest
 
@@ -23,7 +24,6 @@ from closedform_wsss.functional._local_basis import lowest
 # stand for.
 MOST_UNKNOWNS = 8000
 MOST_UNKNOWNS_DENSE = 4096
-MOST_FUNCTIONS = 32  # of a block of tiles
 # Eigenvalues, relative to the diagonal of the level's matrix, from which on its relaxation does well alone.
 THRESHOLD = 0.1
 # How often a level is left for the next coarser one, by depth, if not once. The coarser ones cost a fraction of the
@@ -70,18 +70,18 @@ class CoarseLevels:
     """An approximate inverse of the matrix of the tiles' functions: a cycle over levels."""
 
     def __init__(self, energies: BlockEnergies) -> None:
-        device, dtype = energies.inside.device, energies.right.dtype
+        device = energies.inside.device
         most = MOST_UNKNOWNS if device.type == "cpu" else MOST_UNKNOWNS_DENSE
         self.levels: list[_Level] = []
-        own, links = _matrix(energies, dtype)
+        own, links = _matrix(energies)
         while int(energies.sizes.sum()) > most:
-            matrix = BlockMatrix(energies.grid, energies.sizes, own, links, dtype)
+            matrix = BlockMatrix(energies, own, links)
             coarser, prolongation = _coarsen(energies, own.diagonal(dim1=1, dim2=2))
             if prolongation.shape[1] > 0.9 * prolongation.shape[0]:
                 break
             self.levels.append(_Level(matrix, prolongation))
             energies = coarser
-            own, links = _matrix(energies, dtype)
+            own, links = _matrix(energies)
         coarsest = _to_scipy(energies, own, links)
         self.solve = direct_solver(coarsest, device, dense=device.type != "cpu")
 
@@ -101,19 +101,16 @@ class CoarseLevels:
         return z
 
 
-def _matrix(energies: BlockEnergies, dtype: torch.dtype) -> tuple[Tensor, list[Tensor]]:
+def _matrix(energies: BlockEnergies) -> tuple[Tensor, list[Tensor]]:
     """:func:`matrix_blocks`, with a ridge against rounding."""
     own, links = matrix_blocks(energies)
-    own.diagonal(dim1=1, dim2=2).mul_(1 + RIDGE[dtype])
+    own.diagonal(dim1=1, dim2=2).mul_(1 + RIDGE[energies.right.dtype])
     return own, links
 
 
 def _to_scipy(energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> sp.csc_array:
     """The matrix of a level."""
-    most = own.shape[1]
-    exists = torch.arange(most, device=own.device) < energies.sizes[:, None]
-    number = torch.where(exists, exists.flatten().cumsum(0).view_as(exists) - 1, -1)
-    entries = []
+    number, entries = energies.numbers(), []
     for part, place in ((own, 4), *zip(links, LINK_PLACES, strict=True)):
         row, column = number[:, :, None], or_nothing(number, energies.grid.neighbours[:, place], -1)[:, None]
         live = (row >= 0) & (column >= 0)
@@ -149,9 +146,7 @@ def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, 
             local[:, c, d] += traces[c].mT @ corner[:, c, d] @ traces[d]
     local = local.transpose(2, 3).flatten(3).flatten(1, 2)
 
-    exists = torch.arange(most, device=e.sizes.device) < e.sizes[:, None]
-    number = torch.where(exists, exists.flatten().cumsum(0).view_as(exists) - 1, -1)
-    number = or_nothing(number, child, -1).flatten(1)  # (G, 4 K)
+    number = or_nothing(e.numbers(), child, -1).flatten(1)  # (G, 4 K)
     live = number >= 0
     scale = torch.where(live, or_nothing(diagonal, child).flatten(1), torch.inf).rsqrt()
     vectors = scale[:, :, None] * _lowest(scale[:, :, None] * local * scale[:, None], live)

@@ -122,21 +122,7 @@ def pcg(
     callback: Callable[[int, float], None] | None,
     looks: Looks,
 ) -> PCGResult:
-    """Solve A x = b for every (n, c) of b ``(N, C, H, W)``, from the start x."""
-    return by_classes(lambda b, x: _pcg(product, precondition, b, x, tol, max_iter, callback, looks), b, x)
-
-
-def _pcg(
-    product: Callable[[Tensor], Tensor],
-    precondition: Callable[[Tensor], Tensor],
-    b: Tensor,
-    x: Tensor,
-    tol: float,
-    max_iter: int,
-    callback: Callable[[int, float], None] | None,
-    looks: Looks,
-) -> PCGResult:
-    """:func:`pcg`, all classes at once."""
+    """Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x."""
 
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return torch.linalg.vecdot(u.flatten(2), v.flatten(2)).double()[:, :, None, None]

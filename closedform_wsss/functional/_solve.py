@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from closedform_wsss._checks import (
 from closedform_wsss._stencil import StencilOperator
 from closedform_wsss.functional._affine_coarse import AffineCoarseSpace, two_level
 from closedform_wsss.functional._local_basis import MOST_CHANNELS
-from closedform_wsss.functional._pcg import Looks, PCGResult, pcg
+from closedform_wsss.functional._pcg import Looks, PCGResult, by_classes, pcg
 from closedform_wsss.functional._tile_solver import TileSolver
 from closedform_wsss.functional._tiles import MOST_WINDOWS, SIDE, Tiles, unsettled
 from closedform_wsss.laplacian import MattingLaplacian
@@ -179,14 +180,10 @@ class _System:
         """s and a start, ``(N, C, H, W)``."""
         right = self.trusted[:, None] * values
         if self.solver is None:
-            return pcg(
-                lambda v: self.laplacian.product(v, self.trusted),
-                preconditioner(self.laplacian, self.trusted) if values.numel() else lambda r: r,
-                right,
-                start.contiguous(),
-                **self.options,
-                looks=looks(self.trusted),
-            )
+            inverse = preconditioner(self.laplacian, self.trusted) if values.numel() else lambda r: r
+            product = partial(self.laplacian.product, confidence=self.trusted)
+            solve = partial(pcg, product, inverse, **self.options, looks=looks(self.trusted))
+            return by_classes(solve, right, start.contiguous())
         tiles = self.solver.tiles
         b = tiles.gather(right)
         if not tiles.everywhere:  # what the settled pixels around the tiles hold them to

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from closedform_wsss._checks import (
     check_radius,
     check_target,
 )
-from closedform_wsss.functional._pcg import pcg
+from closedform_wsss.functional._pcg import by_classes, pcg
 from closedform_wsss.functional._resize import resize_image, resize_marks
 from closedform_wsss.functional._solve import ConvergenceWarning, looks, preconditioner
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
@@ -139,16 +140,9 @@ class _Solve(torch.autograd.Function):
             low, high = torch.zeros_like(low), torch.maximum(high, -low)
         span = torch.where(high > low, high - low, 1)
         values = (values - low) / span
-        result = pcg(
-            lambda v: operator.product(v, trusted),
-            preconditioner(operator, trusted),
-            trusted[:, None] * values,
-            values,
-            tol=tol,
-            max_iter=max_iter,
-            callback=None,
-            looks=looks(trusted),
-        )
+        product, inverse = partial(operator.product, confidence=trusted), preconditioner(operator, trusted)
+        solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, looks=looks(trusted))
+        result = by_classes(solve, trusted[:, None] * values, values)
         if not bool(result.converged.all()):
             warnings.warn(
                 f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
