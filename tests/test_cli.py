@@ -343,3 +343,10 @@ def test_commands_are_imported_only_when_called(tmp_path: Path) -> None:
         "assert 'closedform_wsss.cli.matte' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("height", [1, 2, 655, 656, 1311])
+@pytest.mark.parametrize("width", [1, 100, 100_000])
+def test_bands_hold_every_row_once(height: int, width: int) -> None:
+    rows = np.arange(height)
+    assert np.concatenate([rows[band] for band in _matte_files._bands(height, width)]).tolist() == rows.tolist()

@@ -8,6 +8,7 @@ import torch
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import _coarse_levels, solve_matting
+from closedform_wsss.functional._pcg import PCGResult, by_classes
 from closedform_wsss.laplacian import KINDS
 
 
@@ -65,6 +66,22 @@ def test_classes_stop_one_by_one():
     alpha, info = solve_matting(image, target, initial=start, tol=1e-5, return_info=True)
     assert info.converged
     torch.testing.assert_close(alpha, expected, rtol=0, atol=1e-5)
+
+
+def test_a_few_classes_at_a_time_are_put_together_again():
+    """On the CPU: what is worst of any counts for all."""
+    asked = []
+
+    def solve(b, x):
+        asked.append(b.shape[1])
+        last = torch.arange(b.shape[1]) + 4 * (len(asked) - 1)
+        return PCGResult(b + x, 7 + len(asked), last[None].double(), last[None] != 8, -last[None].double())
+
+    b, x = torch.rand(1, 9, 3, 4), torch.rand(1, 9, 3, 4)
+    result = by_classes(solve, b, x)
+    assert asked == [4, 4, 1] and torch.equal(result.x, b + x) and result.iterations == 10
+    assert result.error[0].tolist() == list(range(9)) and result.residual[0].tolist() == [-c for c in range(9)]
+    assert result.converged[0].tolist() == [True] * 8 + [False]
 
 
 @pytest.mark.parametrize("channels", [2, 9])
