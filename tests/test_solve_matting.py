@@ -10,6 +10,7 @@ from oracle import dense_laplacian, hard_images
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import ConvergenceWarning, solve_matting
+from closedform_wsss.functional._solve import _System
 from closedform_wsss.laplacian import KINDS
 
 HARD = hard_images((12, 14))
@@ -86,6 +87,26 @@ def test_batches_are_solved_as_single_images():
             rtol=0,
             atol=1e-4,
         )
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+def test_many_classes(radius, monkeypatch):
+    """More than are solved at a time on the CPU; which ones an image has is its own affair."""
+    at_a_time = []
+    solve = _System.solve
+    monkeypatch.setattr(_System, "solve", lambda *given: at_a_time.append(given[1].shape[1]) or solve(*given))
+    image = torch.from_numpy(np.stack([HARD["photo"], HARD["photo"][:, ::-1]]))
+    target = torch.stack([marks((12, 14), 11)[0], 3 + marks((12, 14), 6)[0]])
+    target[target > 11] = 255
+    options = {"eps": 1e-5, "radius": radius}
+    alpha = solve_matting(image, target, **options)
+    assert at_a_time == [4, 4, 2]  # one of 11 is what the others leave
+    for i in range(2):
+        expected = direct(image[i], target[i], 11, **options)
+        assert (alpha[i] - expected).abs().max() < 1e-3
+    with pytest.warns(ConvergenceWarning):  # every class starts where it was
+        again = solve_matting(image, target, initial=alpha, max_iter=1, **options)
+    assert (again - alpha).abs().max() < 1e-3
 
 
 def test_one_class_is_one_everywhere():

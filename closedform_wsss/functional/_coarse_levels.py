@@ -22,7 +22,7 @@ from closedform_wsss.functional._local_basis import lowest
 
 # Of the coarsest system. A sparse factorization of so many costs as much as some sweeps over the pixels that they
 # stand for.
-MOST_UNKNOWNS = 8000
+MOST_UNKNOWNS = 3000
 MOST_UNKNOWNS_DENSE = 4096
 # Eigenvalues, relative to the diagonal of the level's matrix, from which on its relaxation does well alone.
 THRESHOLD = 0.1

@@ -96,12 +96,12 @@ class Judge:
 CLASSES_AT_ONCE = 4
 
 
-def by_classes(solve: Callable[[Tensor, Tensor], PCGResult], b: Tensor, x: Tensor) -> PCGResult:
-    """``solve(b, x)``, on the CPU for a few of the classes, dimension 1, at a time."""
-    if b.device.type != "cpu" or b.shape[1] <= CLASSES_AT_ONCE:
-        return solve(b, x)
-    groups = zip(b.split(CLASSES_AT_ONCE, 1), x.split(CLASSES_AT_ONCE, 1), strict=True)
-    results = [solve(b.contiguous(), x.contiguous()) for b, x in groups]
+def by_classes(solve: Callable[..., PCGResult], *given: Tensor) -> PCGResult:
+    """``solve(*given)``, on the CPU for a few of the classes, dimension 1 of all that is given, at a time."""
+    if given[0].device.type != "cpu" or given[0].shape[1] <= CLASSES_AT_ONCE:
+        return solve(*given)
+    groups = zip(*(tensor.split(CLASSES_AT_ONCE, 1) for tensor in given), strict=True)
+    results = [solve(*(tensor.contiguous() for tensor in group)) for group in groups]
     return PCGResult(
         torch.cat([result.x for result in results], 1),
         max(result.iterations for result in results),

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -97,9 +97,8 @@ def solve(
     if soft:
         system = _System(laplacian, trusted, None, options)
         values = target.to(laplacian.dtype)
-        result = system.solve(
-            values, values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial
-        )
+        start = values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial
+        result = by_classes(system.solve, values, start)
         alpha = result.x
     else:
         marks = torch.where(target == ignore_index, -1, target.int())
@@ -176,14 +175,17 @@ class _System:
             self.solver = TileSolver(laplacian, trusted, _tiles(trusted, marks, options["tol"]))
         self.laplacian, self.trusted, self.options = laplacian, trusted, options
 
+    @cached_property
+    def _inverse(self) -> Callable[[Tensor], Tensor]:
+        return preconditioner(self.laplacian, self.trusted)
+
     def solve(self, values: Tensor, start: Tensor) -> PCGResult:
-        """s and a start, ``(N, C, H, W)``."""
+        """s and a start, ``(N, C, H, W)``; for all of these classes at once."""
         right = self.trusted[:, None] * values
         if self.solver is None:
-            inverse = preconditioner(self.laplacian, self.trusted) if values.numel() else lambda r: r
+            inverse = self._inverse if values.numel() else lambda r: r
             product = partial(self.laplacian.product, confidence=self.trusted)
-            solve = partial(pcg, product, inverse, **self.options, looks=looks(self.trusted))
-            return by_classes(solve, right, start.contiguous())
+            return pcg(product, inverse, right, start.contiguous(), **self.options, looks=looks(self.trusted))
         tiles = self.solver.tiles
         b = tiles.gather(right)
         if not tiles.everywhere:  # what the settled pixels around the tiles hold them to
@@ -217,18 +219,24 @@ def _solve_marks(system: _System, marks: Tensor, num_classes: int, initial: Tens
     count = count.scatter_add_(1, label, torch.ones_like(label))[:, :num_classes]
     order = count.argsort(dim=1, descending=True, stable=True)
     solved = order[:, first : int((count > 0).sum(1).max()) if n else first]
-    at = solved[:, :, None, None].expand(-1, -1, h, w)
-    values = (marks[:, None] == at).to(dtype)
-    if initial is None:
-        share = (count.gather(1, solved).to(dtype) / count.sum(1, keepdim=True))[:, :, None, None]
-        start = torch.where(marks[:, None] < 0, share, values)
-    else:
-        start = initial.gather(1, at)
-    result = system.solve(values, start)
-    alpha = values.new_zeros(n, num_classes, h, w)
-    alpha.scatter_(1, at, result.x)
+
+    def places(classes: Tensor) -> Tensor:
+        return classes[:, :, None, None].expand(-1, -1, h, w)
+
+    def solve(classes: Tensor) -> PCGResult:
+        values = (marks[:, None] == classes[:, :, None, None]).to(dtype)
+        if initial is None:
+            share = (count.gather(1, classes).to(dtype) / count.sum(1, keepdim=True))[:, :, None, None]
+            start = torch.where(marks[:, None] < 0, share, values)
+        else:
+            start = initial.gather(1, places(classes))
+        return system.solve(values, start)
+
+    result = by_classes(solve, solved)
+    alpha = result.x.new_zeros(n, num_classes, h, w)
+    alpha.scatter_(1, places(solved), result.x)
     if first:
-        alpha.scatter_(1, order[:, :1, None, None].expand(n, 1, h, w), 1 - result.x.sum(1, keepdim=True))
+        alpha.scatter_(1, places(order[:, :1]), 1 - result.x.sum(1, keepdim=True))
     return alpha, result
 
 

@@ -17,7 +17,7 @@ from closedform_wsss import _ops
 from closedform_wsss._stencil import StencilOperator
 from closedform_wsss.functional._coarse_levels import CoarseLevels
 from closedform_wsss.functional._local_basis import local_basis
-from closedform_wsss.functional._pcg import Judge, Looks, PCGResult, by_classes
+from closedform_wsss.functional._pcg import Judge, Looks, PCGResult
 from closedform_wsss.functional._tiles import TileOperator, Tiles
 from closedform_wsss.laplacian import MattingLaplacian
 
@@ -84,12 +84,6 @@ class TileSolver:
         self, b: Tensor, x: Tensor, *, tol: float, max_iter: int, callback: Callable[[int, float], None] | None
     ) -> PCGResult:
         """b ``(M, C, 16, 16)``, x the start; :class:`PCGResult` of x in float64."""
-        return by_classes(lambda b, x: self._solve(b, x, tol, max_iter, callback), b, x)
-
-    def _solve(
-        self, b: Tensor, x: Tensor, tol: float, max_iter: int, callback: Callable[[int, float], None] | None
-    ) -> PCGResult:
-        """:meth:`solve` for all of these classes at once."""
         tiles, dtype = self.tiles, b.dtype
         tiny = torch.finfo(dtype).tiny
 
