@@ -26,9 +26,9 @@ MOST_UNKNOWNS = 3000
 MOST_UNKNOWNS_DENSE = 4096
 # Eigenvalues, relative to the diagonal of the level's matrix, from which on its relaxation does well alone.
 THRESHOLD = 0.1
-# How often a level is left for the next coarser one, by depth, if not once. The coarser ones cost a fraction of the
-# first, and what they leave undone costs iterations on the pixels: a third of them on 12 megapixels.
-VISITS = {1: 2, 2: 2}
+# How often a level but the first is left for the next coarser one. These cost a fraction of the first, and what they
+# leave undone costs iterations on the pixels: a third of them on 12 megapixels.
+VISITS = 2
 RIDGE = {torch.float32: 1e-6, torch.float64: 1e-12}  # relative: what rounding leaves of the operator on the pixels
 CHUNK = 512
 
@@ -94,7 +94,7 @@ class CoarseLevels:
             return self.solve(r.double().mT).mT.to(r.dtype)
         level = self.levels[depth]
         z = torch.zeros_like(r)
-        for _ in range(VISITS.get(depth, 1)):
+        for _ in range(VISITS if depth else 1):
             level.matrix.relax(r, z, backward=False)
             z += level.prolongation @ self._cycle(depth + 1, level.restriction @ (r - level.matrix.product(z)))
             level.matrix.relax(r, z, backward=True)
