@@ -89,6 +89,20 @@ def test_tiles_left_out_do_not_matter(confidence, fewest, problem):
     assert np.abs(alpha[0, 1].numpy().ravel() - expected).max() < 1e-3
 
 
+def test_the_margin_follows_the_tolerance():
+    """Just one tile is unknown; the tiles beside it alone would give an error of 1e-5."""
+    marks = torch.zeros(1, 64, 112, dtype=torch.long)
+    marks[:, :, 56:] = 1
+    marks[:, 16:32, 48:64] = -1
+    image = torch.rand(1, 3, 64, 112, generator=torch.manual_seed(0), dtype=torch.float64) * 0.1
+    image[..., 54:] += 0.5
+    alpha = solve_matting(image, torch.where(marks < 0, 255, marks), confidence=10.0, tol=1e-8)
+    D = 10.0 * (marks >= 0).double().numpy().ravel()
+    L = sp.csc_array(dense_laplacian(image[0].numpy(), 1e-7))
+    expected = spsolve(L + sp.diags(D, format="csc"), D * (marks == 1).numpy().ravel())
+    assert np.abs(alpha[0, 1].numpy().ravel() - expected).max() < 1e-8
+
+
 def test_everything_is_settled():
     """One class, marked everywhere: no tile at all."""
     target = torch.ones(1, 40, 40, dtype=torch.long)
