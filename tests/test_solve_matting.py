@@ -30,6 +30,15 @@ def direct(image, target, classes, confidence=100.0, eps=1e-7, radius=1, kind="c
     return torch.from_numpy(np.linalg.solve(L + np.diag(D), D[:, None] * s)).T.reshape(classes, *target.shape)
 
 
+def few_marks():
+    """A larger problem, slow without a good preconditioner."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(3, 48, 64)).cumsum(1).cumsum(2) * 0.004 + 0.5 + rng.normal(size=(3, 48, 64)) * 0.01
+    target = torch.full((1, 48, 64), 255)
+    target[0, 5, 5:20], target[0, 40, 30:60], target[0, 20, 50] = 0, 1, 2
+    return torch.from_numpy(np.clip(noise, 0, 1))[None], target
+
+
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,11 +61,7 @@ def test_tight_tolerance_in_float64():
 @pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
 def test_the_error_is_below_tol(tol):
     """tol is in alpha: on a larger problem, against scipy's direct solver."""
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=(3, 48, 64)).cumsum(1).cumsum(2) * 0.004 + 0.5 + rng.normal(size=(3, 48, 64)) * 0.01
-    image = torch.from_numpy(np.clip(noise, 0, 1))[None]
-    target = torch.full((1, 48, 64), 255)
-    target[0, 5, 5:20], target[0, 40, 30:60], target[0, 20, 50] = 0, 1, 2
+    image, target = few_marks()
     laplacian = MattingLaplacian(image)
     D = (target != 255).double().numpy().ravel() * 100
     right = np.stack([D * (target == c).numpy().ravel() for c in range(3)], 1)
@@ -144,6 +149,9 @@ def test_larger_windows():
     image, target = torch.rand(1, 3, 10, 11, dtype=torch.float64), marks((10, 11), 2)
     alpha = solve_matting(image, target, radius=2, eps=1e-4)
     torch.testing.assert_close(alpha[0], direct(image[0], target[0], 2, eps=1e-4, radius=2), rtol=0, atol=1e-3)
+    image, target = few_marks()
+    _, info = solve_matting(image, target, radius=2, return_info=True)
+    assert info.converged and info.iterations <= 30  # 25; without the coarse space 492
 
 
 def test_soft_targets():

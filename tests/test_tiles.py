@@ -66,27 +66,34 @@ def trimap(size=(70, 118)):
     return marks
 
 
+def photograph(height, width):
+    """Two colours with noise, and the Laplacian from the dense construction."""
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.1
+    image[..., width // 2 - 1 :] += 0.5
+    return image, sp.csc_array(dense_laplacian(image[0].numpy(), 1e-7))
+
+
+def largest_error(image, L, marks, confidence, tol):
+    """Of what is found without the settled tiles, against a solve of everything."""
+    alpha = solve_matting(image, torch.where(marks < 0, 255, marks), confidence=confidence, tol=tol)
+    D = confidence * (marks >= 0).double().numpy().ravel()
+    expected = spsolve(L + sp.diags(D, format="csc"), D * (marks == 1).numpy().ravel())
+    return np.abs(alpha[0, 1].numpy().ravel() - expected).max()
+
+
 @pytest.fixture(scope="module")
 def problem():
-    """An image, its trimap, and its Laplacian from the dense construction."""
     marks = trimap()
-    image = torch.rand(1, 3, *marks.shape[1:], generator=torch.manual_seed(0), dtype=torch.float64) * 0.1
-    image[..., 58:] += 0.5
-    return image, marks, sp.csc_array(dense_laplacian(image[0].numpy(), 1e-7))
+    return *photograph(*marks.shape[1:]), marks
 
 
 @pytest.mark.parametrize(("confidence", "fewest"), [(1e4, 18), (100.0, 12), (25.0, 1), (1.0, 0)])
 def test_tiles_left_out_do_not_matter(confidence, fewest, problem):
-    """Against a solve of everything."""
-    image, marks, L = problem
+    image, L, marks = problem
     chosen = unsettled(marks, confidence, 1e-4)
     assert chosen[:, 1:3, 3:5].all() and chosen.any(1).any(1).all()
     assert int((~chosen).sum()) >= fewest
-    target = torch.where(marks < 0, 255, marks)
-    alpha = solve_matting(image, target, confidence=confidence, tol=1e-3)
-    D = confidence * (marks >= 0).double().numpy().ravel()
-    expected = spsolve(L + sp.diags(D, format="csc"), D * (marks == 1).numpy().ravel())
-    assert np.abs(alpha[0, 1].numpy().ravel() - expected).max() < 1e-3
+    assert largest_error(image, L, marks, confidence, 1e-3) < 1e-3
 
 
 def test_the_margin_follows_the_tolerance():
@@ -94,13 +101,7 @@ def test_the_margin_follows_the_tolerance():
     marks = torch.zeros(1, 64, 112, dtype=torch.long)
     marks[:, :, 56:] = 1
     marks[:, 16:32, 48:64] = -1
-    image = torch.rand(1, 3, 64, 112, generator=torch.manual_seed(0), dtype=torch.float64) * 0.1
-    image[..., 54:] += 0.5
-    alpha = solve_matting(image, torch.where(marks < 0, 255, marks), confidence=10.0, tol=1e-8)
-    D = 10.0 * (marks >= 0).double().numpy().ravel()
-    L = sp.csc_array(dense_laplacian(image[0].numpy(), 1e-7))
-    expected = spsolve(L + sp.diags(D, format="csc"), D * (marks == 1).numpy().ravel())
-    assert np.abs(alpha[0, 1].numpy().ravel() - expected).max() < 1e-8
+    assert largest_error(*photograph(64, 112), marks, 10.0, 1e-8) < 1e-8
 
 
 def test_everything_is_settled():
