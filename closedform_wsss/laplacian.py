@@ -74,8 +74,8 @@ class MattingLaplacian:
         image = check_image("MattingLaplacian", image)
         n, _, h, w = image.shape
         check_option("MattingLaplacian", "kind", kind, KINDS)
-        check_positive("MattingLaplacian", "eps", eps)
-        check_radius("MattingLaplacian", radius, h, w)
+        eps = check_positive("MattingLaplacian", "eps", eps)
+        radius = check_radius("MattingLaplacian", radius, h, w)
         self.shape = (n, h, w)
         self.image, self.kind, self.eps, self.radius = image, kind, eps, radius
         self.dtype, self.device = image.dtype, image.device
@@ -99,7 +99,7 @@ class MattingLaplacian:
     def _accept(self, x: Tensor) -> Tensor:
         where = "MattingLaplacian"
         n, h, w = self.shape
-        check_maps(where, "x", x, n, self.device)
+        x = check_maps(where, "x", x, n, self.device)
         if x.shape[-2:] != (h, w):
             raise ValueError(f"{where}: x must be (N, C, {h}, {w}) like the image, got shape {tuple(x.shape)}")
         if x.dtype == torch.float64 and self.dtype != torch.float64:
@@ -154,7 +154,7 @@ class MattingLaplacian:
         def along(size: int) -> Tensor:
             window = min(2 * self.radius + 1, size)
             i = torch.arange(size, device=self.device)
-            return torch.minimum(i, torch.tensor(size - window)) - (i - window + 1).clamp_min(0) + 1
+            return i.clamp_max(size - window) - (i - window + 1).clamp_min(0) + 1
 
         return (along(self.shape[1])[:, None] * along(self.shape[2])).to(self.dtype)[None, None]
 

@@ -33,4 +33,10 @@ def in_a_batch(x: Tensor) -> Tensor:
     return torch.stack([torch.ones_like(x), x, torch.ones_like(x)], -1)[..., 1]
 
 
+def expanded(x: Tensor) -> Tensor:
+    """One value for all of the first axis that has several, with a stride of zero. The only one that changes values."""
+    dim = next((d for d, size in enumerate(x.shape) if size > 1), None)
+    return x if dim is None else x.narrow(dim, 0, 1).expand_as(x)
+
+
 LAYOUTS = (transposed, sliced, channels_last, shifted, in_a_batch)

@@ -92,9 +92,7 @@ def test_least_at_the_closed_form_solution(form):
     loss.backward()
     elsewhere = closed_form_loss(torch.full_like(alpha, 1 / 3), target, image, form=form, activation=None, eps=1e-4)
     assert alpha.grad.abs().max() < 1e-8
-    assert loss < 1e-3 * elsewhere or form == "energy"
-    if form == "residual":
-        assert loss < 1e-12
+    assert loss < (1e-12 if form == "residual" else 0.1 * elsewhere)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -111,7 +109,7 @@ def test_size_depends_neither_on_resolution_nor_on_classes(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("classes", [2, 3])
 def test_no_mark_at_all_leaves_a_zero_data_term_with_a_graph(form, classes):
     logits = torch.zeros(2, classes, 9, 10, requires_grad=True)
     loss = closed_form_loss(logits, torch.full((2, 9, 10), 255), torch.rand(2, 3, 9, 10), form=form)

@@ -24,11 +24,6 @@ METRICS = (
     *("sad", "mse", "gradient_error", "connectivity_error", "ConfusionMatrix"),
     *("boundary_recall", "undersegmentation_error", "achievable_segmentation_accuracy"),
 )
-# These are sums of our own kernels, which have one order, or no sums at all; PyTorch's go as the memory lies.
-SAME_BITS = (
-    *("MattingLaplacian", "superpixel_pool", "superpixel_unpool", "asam_affinity", "background_score", "slic"),
-    *("pseudo_labels", "classes_present", "resize_marks", "ConfusionMatrix"),
-)
 # What a mirrored image gives mirrored; the grid of superpixels starts at the upper left.
 MIRRORED = ("background_score", "level_cam", "matting_filter", "MattingLaplacian", "pseudo_labels", "solve_matting")
 ONE_BY_ONE = (
@@ -74,15 +69,13 @@ def precise(arguments: dict[str, Any]) -> dict[str, Any]:
 def test_layouts_change_neither_result_nor_argument(
     name: str, size: tuple[int, int, int], seed: int, layouts: list[Callable[[Tensor], Tensor]]
 ) -> None:
+    """Each tensor in a layout of its own; test_every_layout.py has all of them in one, and larger images."""
     function, arguments = prepared(name, size, seed)
-    if name not in SAME_BITS:
-        arguments = precise(arguments)
     each = iter(layouts)
     laid = changed(arguments, lambda x: next(each)(x))
     before = changed(laid, torch.clone)
     result, expected = (torch.as_tensor(function(**chosen)) for chosen in (laid, arguments))
-    tolerance = 0 if name in SAME_BITS else 1e-6
-    torch.testing.assert_close(result, expected, rtol=tolerance, atol=tolerance)
+    assert torch.equal(result, expected)
     assert all(torch.equal(laid[key], value) for key, value in before.items() if isinstance(value, Tensor))
 
 

@@ -124,11 +124,11 @@ def test_errors() -> None:
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({}, ValueError, "one of threshold and power must be given, got None and None"),
         ({"threshold": 0.3, "power": 2.0}, ValueError, "one of threshold and power must be given, got 0.3 and 2.0"),
-        ({"threshold": 1.5}, ValueError, r"threshold must be in \[0, 1\], got 1.5"),
-        ({"threshold": float("nan")}, ValueError, r"threshold must be in \[0, 1\], got nan"),
+        ({"threshold": 1.5}, ValueError, r"threshold must be a number in \[0, 1\], got 1.5"),
+        ({"threshold": float("nan")}, ValueError, r"threshold must be a number in \[0, 1\], got nan"),
         ({"threshold": "0.3"}, TypeError, r"threshold must be a number in \[0, 1\], got str"),
         ({"power": 0}, ValueError, "power must be a finite number > 0, got 0"),
-        ({"threshold": 0.3, "margin": -0.1}, ValueError, r"margin must be in \[0, 1\], got -0.1"),
+        ({"threshold": 0.3, "margin": -0.1}, ValueError, r"margin must be a number in \[0, 1\], got -0.1"),
         ({"threshold": 0.3, "class_present": torch.ones(2, 3)}, TypeError, "class_present must be bool"),
         ({"threshold": 0.3, "class_present": torch.ones(3) > 0}, ValueError, r"class_present must be \(N, C\)"),
         ({"threshold": 0.3, "class_present": [True]}, TypeError, "class_present must be a tensor, got list"),
@@ -149,7 +149,7 @@ def test_errors() -> None:
         (cam[0], ValueError, r"cam must be \(N, C, H, W\)"),
         (cam.int(), TypeError, "cam must be floating point"),
         (nan, ValueError, r"cam must be in \[0, 1\], got NaN"),
-        (17 * torch.ones(1, 1, 2, 2), ValueError, r"got values in \[17, 17\]: divide each map by its maximum"),
+        (17 * torch.ones(1, 1, 2, 2), ValueError, r"got values in \[17, 17\]: for raw activations relu"),
         (cam - 1, ValueError, r"cam must be in \[0, 1\], got values"),
     ]
     for value, kind, message in bad:

@@ -173,7 +173,7 @@ IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
     [
         (lambda: refine_cam(CAM[0], IMAGE), r"refine_cam: cam must be \(N, C, H, W\)"),
         (lambda: refine_cam(CAM, IMAGE * 255), r"refine_cam: image must be in \[0, 1\]"),
-        (lambda: refine_cam(CAM * torch.nan, IMAGE), "refine_cam: cam must be finite, got NaN"),
+        (lambda: refine_cam(CAM * torch.nan, IMAGE), r"refine_cam: cam must be in \[0, 1\], got NaN"),
         (lambda: refine_cam(CAM, IMAGE[:, :2]), "refine_cam: image must have 1 or 3 channels"),
         (lambda: refine_cam(CAM, IMAGE, strength=0), "refine_cam: strength must be a finite number > 0"),
         (lambda: refine_cam(CAM, IMAGE, num_iters=-1), "refine_cam: num_iters must be an integer >= 0"),

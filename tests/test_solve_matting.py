@@ -120,10 +120,33 @@ def test_one_class_is_one_everywhere():
     assert (solve_matting(torch.rand(1, 3, 8, 8), target) == 1).all()
 
 
-def test_every_pixel_marked():
-    target = torch.randint(2, (1, 8, 8))
-    alpha = solve_matting(torch.rand(1, 3, 8, 8), target)
-    assert torch.equal(alpha[0, 1].round().long(), target[0])
+@pytest.mark.parametrize(
+    ("values", "cure"),
+    [
+        ((0, 1), r"0 on \d+ pixels, 1 on \d+ pixels: if 0 means unmarked, pass target.masked_fill\(target == 0, 255\)"),
+        ((0, 1, 2), r"a trimap whose 1 is unknown, torch.tensor\(\[0, 255, 1\]\)\[target\]"),
+        ((1, 2), r"if 1 means unmarked"),
+    ],
+)
+def test_every_pixel_marked(values, cure):
+    target = torch.tensor(values).repeat(8, 12)[None, :, :12]
+    with pytest.raises(ValueError, match=f"every image needs unmarked pixels, .* got none in image 0 .*{cure}"):
+        solve_matting(torch.rand(1, 3, 8, 12), target)
+
+
+def test_a_single_marked_pixel_is_its_mark():
+    assert solve_matting(torch.rand(1, 3, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)).flatten().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_a_raw_trimap_is_refused(dtype):
+    trimap = torch.full((1, 40, 60), 128)
+    trimap[..., :15], trimap[..., 45:] = 0, 255
+    with pytest.raises(ValueError, match=r"got the values \[0, 128, 255\] of a trimap: pass .*from_trimap"):
+        solve_matting(torch.rand(1, 3, 40, 60), trimap.to(dtype))
+    with pytest.raises(ValueError, match=r"got \[128\]: 0, 128 and 255 are those of a trimap"):
+        solve_matting(torch.rand(1, 3, 40, 60), trimap.to(dtype), num_classes=2)
+    assert solve_matting(torch.rand(1, 3, 40, 60), trimap.to(dtype), num_classes=129).shape[1] == 129
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 5)])

@@ -209,7 +209,7 @@ LABELS = torch.zeros(2, 8, 8, dtype=torch.long)
     [
         ((X[0], Q), {}, r"x must be \(N, C, H, W\), got shape \(3, 8, 8\)"),
         ((X.long(), Q), {}, "x must be floating point, got torch.int64"),
-        ((X.numpy(force=True), Q), {}, "x must be a tensor, got ndarray"),
+        ((X.numpy(force=True), Q), {}, r"x must be a tensor \(N, C, H, W\), got ndarray"),
         ((X, Q[:, :8]), {}, r"q_or_labels must be \(N, 9, H, W\), got shape \(2, 8, 8, 8\)"),
         ((X, Q[:1]), {}, "q_or_labels must be of 2 images"),
         ((X, Q[..., :7]), {}, "the same size"),

@@ -184,8 +184,9 @@ def test_vmap(no_value_checks):
         (SoftSLIC(cell_size=CELL), (IMAGE,)),
         (ClosedFormLoss(), (LOGITS, MARKS, IMAGE)),
         (SuperpixelConsistencyLoss(cell_size=CELL), (LOGITS, MARKS, Q)),
+        (MattingFilter(), (LOGITS, IMAGE)),
     ],
-    ids=["asam", "soft_slic", "closed_form_loss", "superpixel_consistency_loss"],
+    ids=["asam", "soft_slic", "closed_form_loss", "superpixel_consistency_loss", "matting_filter"],
 )
 def test_export(module, inputs, strict):
     program = torch.export.export(module, inputs, strict=strict)
@@ -203,13 +204,6 @@ def test_compiles_for_any_size():
     for size in ((16, 20), (12, 27)):
         image, labels = torch.rand(1, 3, *size), torch.randint(0, 3, (1, *size))
         torch.testing.assert_close(compiled(image, labels), superpixels_of(image, labels))
-
-
-@pytest.mark.filterwarnings("ignore")  # of torch, on graphs that break
-def test_the_matting_filter_compiles_in_pieces():
-    """It stops when it is done, which no single graph can; without ``fullgraph`` torch runs what lies between."""
-    compiled = torch.compile(MattingFilter(), backend="aot_eager")
-    torch.testing.assert_close(compiled(LOGITS, IMAGE), MattingFilter()(LOGITS, IMAGE))
 
 
 # --- several processes ------------------------------------------------------------------------------------------------

@@ -23,7 +23,16 @@ _library = torch.library.Library(NAMESPACE, "DEF")
 
 
 def launch(name: str, like: Tensor, *arguments: Any) -> None:
-    """Run the kernel for the device and dtype of ``like``; tensors are passed by address, None as a null pointer."""
+    """Run the kernel for the device and dtype of ``like``; tensors are passed by address, None as a null pointer.
+
+    Raises:
+        RuntimeError: A tensor is not contiguous: the kernel would read other values, or beyond its memory.
+    """
+    for a in arguments:
+        if isinstance(a, Tensor) and not a.is_contiguous():
+            raise RuntimeError(
+                f"{NAMESPACE}.{name}: tensors must be contiguous, got strides {a.stride()} for {a.shape}"
+            )
     values = [a.data_ptr() if isinstance(a, Tensor) else 0 if a is None else a for a in arguments]
     suffix = SUFFIX[like.dtype]
     if like.is_cuda:

@@ -101,6 +101,7 @@ def _tile_energy(
     if image.is_cuda:  # set-up, once a solve: the twin's few large products do
         return _reference.tile_energy(image, basis, owners, members, eps, learning_based, seams)
     _, d, h, w = image.shape
+    image, basis, owners, members = (part.contiguous() for part in (image, basis, owners, members))
     energies = _tile_energy_fake(image, basis, owners, members, eps, learning_based, seams)
     for energy in energies:
         energy.zero_()

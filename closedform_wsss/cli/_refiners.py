@@ -40,6 +40,9 @@ def closed_form(image: Tensor, cam: Tensor) -> Tensor:
     marks = pseudo_labels(small, threshold=0.35, margin=0.25)
     if bool((marks == _UNMARKED).all()):
         return none(image, cam)
+    if not bool((marks == _UNMARKED).any()):
+        classes = torch.arange(1, cam.shape[1] + 1)[:, None, None]
+        return none(image, (marks[:, None] == classes).to(cam.dtype))
     alpha = solve_matting(half, marks, num_classes=cam.shape[1] + 1, tol=1e-2, ignore_index=_UNMARKED)
     return none(image, alpha[:, 1:])
 

@@ -22,13 +22,14 @@ def neighbours_inside(height: int, width: int, cell_size: int, device: torch.dev
     return inside.reshape(9, height, width)
 
 
-def check_association(where: str, name: str, q: Tensor) -> None:
-    """Weights ``(N, 9, H, W)``."""
+def check_association(where: str, name: str, q: Tensor) -> Tensor:
+    """Weights ``(N, 9, H, W)``, contiguous."""
     check_tensor(where, name, q)
     if q.ndim != 4 or q.shape[1] != 9 or 0 in q.shape[2:]:
         raise ValueError(f"{where}: {name} must be (N, 9, H, W), got shape {tuple(q.shape)}")
     if not q.is_floating_point():
         raise TypeError(f"{where}: {name} must be floating point, got {q.dtype}")
+    return q.contiguous()
 
 
 def check_weights(where: str, name: str, q: Tensor, cell_size: int) -> None:
@@ -51,12 +52,12 @@ def check_weights(where: str, name: str, q: Tensor, cell_size: int) -> None:
         )
 
 
-def check_superpixels(where: str, name: str, value: Tensor, n: int, device: torch.device) -> bool:
-    """Weights ``(n, 9, H, W)`` or integer labels ``(n, H, W)``; return whether they are weights."""
+def check_superpixels(where: str, name: str, value: Tensor, n: int, device: torch.device) -> Tensor:
+    """Weights ``(n, 9, H, W)``, floating point, or labels ``(n, H, W)``, in int64; contiguous."""
     check_tensor(where, name, value)
     soft = value.is_floating_point()
     if soft:
-        check_association(where, name, value)
+        value = check_association(where, name, value)
     elif value.ndim != 3 or 0 in value.shape[1:] or value.is_complex() or value.dtype == torch.bool:
         raise ValueError(
             f"{where}: {name} must be weights (N, 9, H, W), floating point, or labels (N, H, W), integers, "
@@ -65,6 +66,9 @@ def check_superpixels(where: str, name: str, value: Tensor, n: int, device: torc
     if value.shape[0] != n:
         raise ValueError(f"{where}: {name} must be of {n} images, got shape {tuple(value.shape)}")
     check_device(where, name, value, device)
-    if not soft and reads_values(value) and int(value.min()) < 0:
+    if soft:
+        return value
+    value = value.to(torch.int64).contiguous()
+    if reads_values(value) and int(value.min()) < 0:
         raise ValueError(f"{where}: {name} must hold labels >= 0, got {int(value.min())}")
-    return soft
+    return value

@@ -24,7 +24,7 @@ def label_shares(
     if superpixels.is_floating_point():
         count, weights, units = _soft(superpixels, cell_size)
     else:
-        units = [superpixels.long().flatten(1)]
+        units = [superpixels.flatten(1)]
         weights = [torch.ones_like(units[0], dtype=torch.float32)]
         count = int(superpixels.max()) + 1 if superpixels.numel() else 0
     n = target.shape[0]

@@ -20,7 +20,7 @@ def _cells(pixels: int, cells: int, device: torch.device) -> Tensor:
 
 
 def resize_marks(target: Tensor, size: tuple[int, int], num_classes: int, ignore_index: int) -> Tensor:
-    """Resize marks ``(N, H, W)`` so that thin ones survive.
+    """Resize marks ``(N, H, W)``, int64, so that thin ones survive.
 
     A smaller map's pixel takes the class most frequent among the marked pixels inside it (the lowest class of equals),
     and is unmarked only where all of them are: a 1-pixel scribble stays whole, where nearest-neighbour sampling would
@@ -37,8 +37,8 @@ def resize_marks(target: Tensor, size: tuple[int, int], num_classes: int, ignore
         n, height, width = target.shape
     cell = _cells(height, h, target.device)[:, None] * w + _cells(width, w, target.device)
     marked = target != ignore_index
-    label = torch.where(marked, target, 0).long()
-    votes = torch.zeros(n, h * w * num_classes, device=target.device)
+    label = torch.where(marked, target, 0)
+    votes = torch.zeros(n, h * w * num_classes, dtype=torch.float32, device=target.device)
     votes.scatter_add_(1, (cell * num_classes + label).flatten(1), marked.flatten(1).float())
     most, winner = votes.unflatten(1, (h, w, num_classes)).max(-1)
     return torch.where(most > 0, winner, ignore_index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,22 +13,22 @@ from torch import Tensor
 
 from closedform_wsss._autocast import without_autocast
 from closedform_wsss._checks import (
-    check_device,
+    check_count,
     check_finite,
     check_maps,
     check_positive,
-    check_target,
-    reads_values,
 )
+from closedform_wsss._ops._define import define
 from closedform_wsss._stencil import StencilOperator
+from closedform_wsss._warn import warn_user
 from closedform_wsss.functional._affine_coarse import AffineCoarseSpace, two_level
 from closedform_wsss.functional._local_basis import MOST_CHANNELS
 from closedform_wsss.functional._pcg import Looks, PCGResult, by_classes, pcg
+from closedform_wsss.functional._problem import WHERE, check_marked, check_problem, data_term
 from closedform_wsss.functional._tile_solver import TileSolver
 from closedform_wsss.functional._tiles import MOST_WINDOWS, SIDE, Tiles, unsettled
-from closedform_wsss.laplacian import MattingLaplacian
+from closedform_wsss.laplacian import Kind, MattingLaplacian
 
-WHERE = "solve_matting"
 # From this confidence on in every pixel (condition below 1e4) the set-up of a coarse space does not pay.
 HELD_EVERYWHERE = 1e-3
 Callback = Callable[[int, float], None]
@@ -74,17 +73,17 @@ def solve(
     return_info: bool = False,
 ) -> Tensor | tuple[Tensor, SolveInfo]:
     """:func:`solve_matting` on an operator that exists already, with its options."""
-    check_positive(WHERE, "tol", tol)
-    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
-        raise ValueError(f"{WHERE}: max_iter must be an integer >= 1, got {max_iter!r}")
+    tol = check_positive(WHERE, "tol", tol)
+    max_iter = check_count(WHERE, "max_iter", max_iter, 1)
     soft = isinstance(target, Tensor) and target.is_floating_point()
-    num_classes = _check_problem(laplacian, target, soft, num_classes, ignore_index)
-    trusted = _trusted(laplacian, confidence)
+    target, num_classes = check_problem(laplacian, target, soft, num_classes, ignore_index)
+    trusted = data_term(laplacian, confidence)
     if not soft:
         trusted = trusted * (target != ignore_index)
-    _check_every_image(trusted)
+    if not torch.compiler.is_compiling():
+        check_marked(target, trusted, soft)
     if initial is not None:
-        check_maps(WHERE, "initial", initial, laplacian.shape[0], laplacian.device)
+        initial = check_maps(WHERE, "initial", initial, laplacian.shape[0], laplacian.device)
         if initial.shape != (laplacian.shape[0], num_classes, *laplacian.shape[1:]):
             raise ValueError(
                 f"{WHERE}: initial must be (N, C, H, W) = {(laplacian.shape[0], num_classes, *laplacian.shape[1:])}, "
@@ -93,30 +92,85 @@ def solve(
         check_finite(WHERE, "initial", initial)
         initial = initial.to(laplacian.dtype)
 
+    wanted = target if soft else torch.where(target == ignore_index, -1, target).int()
+    if torch.compiler.is_compiling() and callback is None:
+        of_laplacian = (laplacian.kind, laplacian.eps, laplacian.radius)
+        alpha, figures = _solve(laplacian.image, wanted, trusted, initial, num_classes, *of_laplacian, tol, max_iter)
+    else:
+        alpha, figures = _solve_on(laplacian, wanted, trusted, initial, num_classes, tol, max_iter, callback)
+    if not return_info:
+        return alpha
+    iterations, error, converged, residual = figures.tolist()
+    return alpha, SolveInfo(int(iterations), error, bool(converged), residual)
+
+
+def _solve_on(
+    laplacian: MattingLaplacian,
+    target: Tensor,
+    trusted: Tensor,
+    initial: Tensor | None,
+    num_classes: int,
+    tol: float,
+    max_iter: int,
+    callback: Callback | None,
+) -> tuple[Tensor, Tensor]:
+    """Solve for soft values ``(N, C, H, W)`` or int32 marks ``(N, H, W)``, -1 for none; alpha and :class:`SolveInfo` as
+    numbers ``(4,)``."""
     options = {"tol": tol, "max_iter": max_iter, "callback": callback}
-    if soft:
+    if target.is_floating_point():
         system = _System(laplacian, trusted, None, options)
         values = target.to(laplacian.dtype)
         start = values.mean((2, 3), keepdim=True).expand_as(values) if initial is None else initial
         result = by_classes(system.solve, values, start)
         alpha = result.x
     else:
-        marks = torch.where(target == ignore_index, -1, target.int())
-        alpha, result = _solve_marks(_System(laplacian, trusted, marks, options), marks, num_classes, initial)
-    info = SolveInfo(
-        iterations=result.iterations,
-        error=float(result.error.max()) if result.error.numel() else 0.0,
-        converged=bool(result.converged.all()),
-        residual=float(result.residual.max()) if result.residual.numel() else 0.0,
-    )
-    if not info.converged:
-        warnings.warn(
-            f"{WHERE}: stopped after {info.iterations} iterations with an estimated error of {info.error:.2g} in "
+        alpha, result = _solve_marks(_System(laplacian, trusted, target, options), target, num_classes, initial)
+    error = float(result.error.max()) if result.error.numel() else 0.0
+    residual = float(result.residual.max()) if result.residual.numel() else 0.0
+    converged = bool(result.converged.all())
+    if not converged:
+        warn_user(
+            f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of {error:.2g} in "
             f"alpha, above tol {tol:g}: raise max_iter, or eps, or mark more",
             ConvergenceWarning,
-            stacklevel=4,
         )
-    return (alpha, info) if return_info else alpha
+    return alpha, torch.tensor([result.iterations, error, converged, residual], dtype=torch.float64)
+
+
+# The same as an operator, so that torch.compile takes a solve as one step and does not trace its iterations.
+
+
+def _solve_run(
+    image: Tensor,
+    target: Tensor,
+    trusted: Tensor,
+    initial: Tensor | None,
+    num_classes: int,
+    kind: Kind,
+    eps: float,
+    radius: int,
+    tol: float,
+    max_iter: int,
+) -> tuple[Tensor, Tensor]:
+    laplacian = MattingLaplacian(image, kind=kind, eps=eps, radius=radius)
+    return _solve_on(laplacian, target, trusted, initial, num_classes, tol, max_iter, None)
+
+
+def _solve_fake(
+    image: Tensor, target: Tensor, trusted: Tensor, initial: Tensor | None, num_classes: int, *_: Any
+) -> tuple[Tensor, Tensor]:
+    n, _channels, h, w = image.shape
+    return image.new_empty(n, num_classes, h, w), torch.empty(4, dtype=torch.float64)
+
+
+_solve = define(
+    "solve_matting",
+    "(Tensor image, Tensor target, Tensor trusted, Tensor? initial, int num_classes, str kind, float eps, int radius,"
+    " float tol, int max_iter) -> (Tensor, Tensor)",
+    _solve_run,
+    _solve_run,
+    _solve_fake,
+)
 
 
 def _held_everywhere(trusted: Tensor) -> bool:
@@ -238,56 +292,3 @@ def _solve_marks(system: _System, marks: Tensor, num_classes: int, initial: Tens
     if first:
         alpha.scatter_(1, places(order[:, :1]), 1 - result.x.sum(1, keepdim=True))
     return alpha, result
-
-
-def _check_problem(
-    laplacian: MattingLaplacian, target: Tensor, soft: bool, num_classes: int | None, ignore_index: int
-) -> int:
-    """Check the target; return the number of classes."""
-    n, h, w = laplacian.shape
-    if num_classes is not None and (
-        isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1
-    ):
-        raise ValueError(f"{WHERE}: num_classes must be an integer >= 1, got {num_classes!r}")
-    if soft:
-        check_maps(WHERE, "target", target, n, laplacian.device)
-        check_finite(WHERE, "target", target)
-        if num_classes not in (None, target.shape[1]):
-            raise ValueError(
-                f"{WHERE}: num_classes must be the {target.shape[1]} channels of a soft target, got {num_classes}"
-            )
-        num_classes = target.shape[1]
-    else:
-        check_target(WHERE, target, n, laplacian.device, num_classes, ignore_index)
-        if num_classes is None:
-            marks = target[target != ignore_index]
-            num_classes = int(marks.max()) + 1 if marks.numel() else 1
-    if tuple(target.shape[-2:]) != (h, w):
-        raise ValueError(f"{WHERE}: target must have the image's size ({h}, {w}), got shape {tuple(target.shape)}")
-    return num_classes
-
-
-def _trusted(laplacian: MattingLaplacian, confidence: float | Tensor) -> Tensor:
-    """lambda D as a map ``(N, H, W)``."""
-    if not isinstance(confidence, Tensor):
-        check_positive(WHERE, "confidence", confidence)
-        return torch.full(laplacian.shape, confidence, dtype=laplacian.dtype, device=laplacian.device)
-    if confidence.shape != laplacian.shape:
-        raise ValueError(
-            f"{WHERE}: confidence must be a number or (N, H, W) = {laplacian.shape}, "
-            f"got shape {tuple(confidence.shape)}"
-        )
-    check_device(WHERE, "confidence", confidence, laplacian.device)
-    check_finite(WHERE, "confidence", confidence)
-    if reads_values(confidence) and not bool((confidence >= 0).all()):
-        raise ValueError(f"{WHERE}: confidence must be >= 0, got {confidence.min().item():g}")
-    return confidence.to(laplacian.dtype)
-
-
-def _check_every_image(trusted: Tensor) -> None:
-    """Without one trusted pixel any constant solves the system."""
-    bare = (trusted.flatten(1) > 0).any(1).logical_not().nonzero().flatten().tolist() if trusted.numel() else []
-    if bare:
-        raise ValueError(
-            f"{WHERE}: every image needs at least one marked pixel, got none in image {bare[0]} of the batch"
-        )

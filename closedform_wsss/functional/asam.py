@@ -16,7 +16,6 @@ from closedform_wsss._checks import (
     check_pixels,
     check_positive,
     check_probability,
-    check_tensor,
 )
 from closedform_wsss._reference.superpixel_grid import EMPTY
 from closedform_wsss.functional._association import check_association, check_weights
@@ -57,8 +56,8 @@ def asam_affinity(q: Tensor, *, cell_size: int = 16) -> Tensor:
         >>> affinity.shape, bool(torch.allclose(affinity.sum(1), torch.ones(1, 3, 4)))
         (torch.Size([1, 25, 3, 4]), True)
     """
-    check_association("asam_affinity", "q", q)
-    check_cell_size("asam_affinity", cell_size)
+    q = check_association("asam_affinity", "q", q)
+    cell_size = check_cell_size("asam_affinity", cell_size)
     check_weights("asam_affinity", "q", q, cell_size)
     return _normalized(_ops.asam_affinity(q if q.dtype == torch.float64 else q.float(), cell_size))
 
@@ -120,15 +119,14 @@ def asam(
         torch.Size([1, 2, 64, 96])
     """
     where = "asam"
-    check_association(where, "q", q)
-    check_cell_size(where, cell_size)
-    check_tensor(where, "cam", cam)
-    check_maps(where, "cam", cam, q.shape[0], q.device)
+    q = check_association(where, "q", q)
+    cell_size = check_cell_size(where, cell_size)
+    cam = check_maps(where, "cam", cam, q.shape[0], q.device)
     check_pixels(where, "cam", cam)
-    check_count(where, "num_iters", num_iters, 0)
-    check_probability(where, "restart", restart)
+    num_iters = check_count(where, "num_iters", num_iters, 0)
+    restart = check_probability(where, "restart", restart)
     if tol is not None:
-        check_positive(where, "tol", tol)
+        tol = check_positive(where, "tol", tol)
     check_weights(where, "q", q, cell_size)
     cam = cam if cam.dtype == torch.float64 else cam.float()
     if class_present is not None:

@@ -51,7 +51,7 @@ def average_views(
         torch.Size([1, 2, 64, 96])
     """
     image = check_image(WHERE, image)
-    check_maps(WHERE, "x", x, image.shape[0], image.device)
+    x = check_maps(WHERE, "x", x, image.shape[0], image.device)
     check_pixels(WHERE, "x", x)
     check_finite(WHERE, "x", x)
     if not callable(refine):
@@ -62,7 +62,7 @@ def average_views(
     x = x.to(image.dtype)
     total, count = x.new_zeros(*x.shape[:2], *size), 0
     for scale in scales:
-        check_positive(WHERE, "scales", scale)
+        scale = check_positive(WHERE, "scales", scale)
         view_size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
         view = resize_image(image, view_size).clamp(0, 1)
         maps = F.interpolate(x, view_size, mode="bilinear", align_corners=False)

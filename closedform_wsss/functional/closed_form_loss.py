@@ -11,6 +11,7 @@ from closedform_wsss import _ops
 from closedform_wsss._checks import (
     check_class_present,
     check_class_weight,
+    check_classes,
     check_finite,
     check_image,
     check_maps,
@@ -66,7 +67,8 @@ def closed_form_loss(
     The gradient comes from the same sweep over the maps as the value; half precision is computed in float32.
 
     Args:
-        logits: ``(N, C, H, W)``, differentiable (twice).
+        logits: ``(N, C, H, W)``, differentiable (twice). A binary network with one logit z, sigmoid(z) the foreground,
+            passes ``torch.cat([torch.zeros_like(z), z], 1)``.
         target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked. An image without marks is only smoothed.
         image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target follow the
             logits' size: the image by an antialiased bilinear resize; of the marks in a pixel the most frequent class
@@ -78,7 +80,8 @@ def closed_form_loss(
         radius: Windows of 2 radius + 1 pixels. Default 1.
         class_weight: ``(C,)`` weights :math:`w_c` >= 0. Default all 1.
         class_present: ``(N, C)`` bool, or 0 to 1: classes absent from an image are left out of its loss. Default all.
-        activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are probabilities.
+        activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are the maps
+            themselves: probabilities, or mattes, which may leave [0, 1].
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
         reduction: "mean" over images (default), "sum", or "none" for one value an image.
 
@@ -88,8 +91,8 @@ def closed_form_loss(
     Raises:
         TypeError: logits are not floating point, target is not integer, image is neither floating point nor uint8.
         ValueError: A shape, device or batch size does not fit; the image is not in [0, 1]; a label is outside [0, C);
-            logits or image hold NaN; an option is out of range. (Values are read on the CPU only, see
-            :func:`~closedform_wsss.set_value_checks`.)
+            there is one channel only; logits or image hold NaN; an option is out of range. (Values are read on the CPU
+            only, see :func:`~closedform_wsss.set_value_checks`.)
 
     Reference:
         Yao, Ortiz, Bonnin-Pascual: A weakly-supervised semantic segmentation approach based on a closed-form matting
@@ -105,16 +108,18 @@ def closed_form_loss(
         >>> loss.backward()
     """
     image = check_image(WHERE, image)
-    check_maps(WHERE, "logits", logits, image.shape[0], image.device)
+    logits = check_maps(WHERE, "logits", logits, image.shape[0], image.device)
     n, classes, h, w = logits.shape
-    check_target(WHERE, target, n, image.device, classes, ignore_index)
-    check_option(WHERE, "form", form, ("residual", "energy"))
     check_option(WHERE, "activation", activation, ("softmax", "sigmoid", None))
+    if activation is not None:
+        check_classes(WHERE, logits)
+    target = check_target(WHERE, target, n, image.device, classes, ignore_index)
+    check_option(WHERE, "form", form, ("residual", "energy"))
     check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
     check_option(WHERE, "laplacian", laplacian, KINDS)
-    check_positive(WHERE, "confidence", confidence)
-    check_positive(WHERE, "eps", eps)
-    check_radius(WHERE, radius, h, w)
+    confidence = check_positive(WHERE, "confidence", confidence)
+    eps = check_positive(WHERE, "eps", eps)
+    radius = check_radius(WHERE, radius, h, w)
     weight = _weights(logits, class_weight, class_present)
 
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
@@ -126,7 +131,7 @@ def closed_form_loss(
         return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
 
     image = resize_image(image.to(x.dtype), (h, w))
-    target = resize_marks(target, (h, w), classes, ignore_index).long()
+    target = resize_marks(target, (h, w), classes, ignore_index)
     weight = weight.to(x.dtype)
     residual = form == "residual"
     if radius == 1 and min(h, w) >= 3:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import numbers
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_finite, check_image, check_maps
+from closedform_wsss._checks import check_image, check_maps, check_unit_range
 from closedform_wsss.functional._resize import resize_image
 from closedform_wsss.functional._scatter_sums import scatter_sums
 
@@ -41,7 +43,7 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     which keeps 0, 1 and the order of values. Gradients flow through m, not through :math:`t^*`.
 
     Args:
-        cam: ``(N, C, H, W)``, taken into [0, 1], differentiable. Half precision is computed in float32. Smooth CAMs
+        cam: ``(N, C, H, W)`` in [0, 1], differentiable. Half precision is computed in float32. Smooth CAMs
             have contours that follow nothing: filter first (:func:`asam`, :func:`matting_filter`), see
             :func:`refine_cam`.
         image: ``(N, D, H', W')`` in [0, 1] or uint8; follows cam's size, by an antialiased bilinear resize.
@@ -52,7 +54,7 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; the image is not in [0, 1]; NaN in cam; ``level`` is out of range.
+        ValueError: A shape or device does not fit; the image or cam is not in [0, 1]; ``level`` is out of range.
 
     Reference:
         Otsu: A threshold selection method from gray-level histograms. IEEE Trans. SMC 1979 (:math:`\sigma`). The rest
@@ -68,9 +70,9 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
         True
     """
     image = check_image(WHERE, image)
-    check_maps(WHERE, "cam", cam, image.shape[0], image.device)
+    cam = check_maps(WHERE, "cam", cam, image.shape[0], image.device)
     check_level(WHERE, level)
-    check_finite(WHERE, "cam", cam)
+    check_unit_range(WHERE, "cam", cam)
     cam = (cam if cam.dtype == torch.float64 else cam.float()).clamp(0, 1)
     if cam.numel() == 0:
         return cam
@@ -81,9 +83,9 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     return torch.where(positive, torch.where(positive, cam, 1) ** gamma[:, :, None, None], 0)
 
 
-def check_level(where: str, level: float) -> None:
+def check_level(where: str, level: Any) -> None:
     """A number in (0, 1)."""
-    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < float(level) < 1:
         raise ValueError(f"{where}: level must be a number in (0, 1), got {level!r}")
 
 

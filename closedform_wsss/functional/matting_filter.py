@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,8 @@ from closedform_wsss._checks import (
     check_radius,
     check_target,
 )
+from closedform_wsss._ops._define import define
+from closedform_wsss._warn import warn_user
 from closedform_wsss.functional._pcg import by_classes, pcg
 from closedform_wsss.functional._resize import resize_image, resize_marks
 from closedform_wsss.functional._solve import ConvergenceWarning, looks, preconditioner
@@ -100,62 +101,88 @@ def matting_filter(
         [0.27, 0.27, 0.8, 0.8]
     """
     image = check_image(WHERE, image)
-    check_maps(WHERE, "x", x, image.shape[0], image.device)
-    check_positive(WHERE, "strength", strength)
+    x = check_maps(WHERE, "x", x, image.shape[0], image.device)
+    strength = check_positive(WHERE, "strength", strength)
     check_option(WHERE, "laplacian", laplacian, KINDS)
-    check_positive(WHERE, "eps", eps)
-    check_radius(WHERE, radius, *x.shape[2:])
-    check_positive(WHERE, "tol", tol)
-    check_count(WHERE, "max_iter", max_iter, 1)
+    eps = check_positive(WHERE, "eps", eps)
+    radius = check_radius(WHERE, radius, *x.shape[2:])
+    tol = check_positive(WHERE, "tol", tol)
+    max_iter = check_count(WHERE, "max_iter", max_iter, 1)
     check_finite(WHERE, "x", x)
     n, classes, h, w = x.shape
     if target is not None:
-        check_target(WHERE, target, n, image.device, classes, ignore_index)
-        check_positive(WHERE, "confidence", confidence)
+        target = check_target(WHERE, target, n, image.device, classes, ignore_index)
+        confidence = check_positive(WHERE, "confidence", confidence)
     x = x if x.dtype == torch.float64 else x.float()
     if x.numel() == 0:
         return x
     image = resize_image(image.to(x.dtype), (h, w))
-    operator = MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius)
-    trusted = torch.full(operator.shape, strength, dtype=x.dtype, device=x.device)
+    trusted = torch.full((n, h, w), strength, dtype=x.dtype, device=x.device)
     right = strength * x
     if target is not None:
         target = resize_marks(target, (h, w), classes, ignore_index)
-        held = torch.where(target != ignore_index, confidence, 0).to(x.dtype)
+        held = (target != ignore_index).to(x.dtype) * confidence
         marks = torch.arange(classes, device=x.device)[:, None, None] == target[:, None]
         trusted, right = trusted + held, right + held[:, None] * marks
-    return _Solve.apply(right, operator, trusted, tol, max_iter)
+    return _Filter.apply(right, image, trusted, laplacian, eps, radius, tol, max_iter)
 
 
-class _Solve(torch.autograd.Function):
+# An operator, so that torch.compile takes the filter as one step and does not trace its iterations.
+
+
+@without_autocast
+def _filter_run(
+    b: Tensor, image: Tensor, trusted: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
+) -> Tensor:
+    """(L + D)^-1 b for D = ``trusted`` ``(N, H, W)``."""
+    operator = MattingLaplacian(image, kind=kind, eps=eps, radius=radius)
+    # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
+    values = b / trusted[:, None]
+    low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
+    if kind != "closed_form":
+        low, high = torch.zeros_like(low), torch.maximum(high, -low)
+    span = torch.where(high > low, high - low, 1)
+    values = (values - low) / span
+    product, inverse = partial(operator.product, confidence=trusted), preconditioner(operator, trusted)
+    solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, looks=looks(trusted))
+    result = by_classes(solve, trusted[:, None] * values, values)
+    if not bool(result.converged.all()):
+        warn_user(
+            f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
+            f"{float(result.error.max()):.2g} of the range, above tol {tol:g}: raise max_iter, strength or eps",
+            ConvergenceWarning,
+        )
+    return low + span * result.x
+
+
+def _filter_fake(b: Tensor, image: Tensor, trusted: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(b, memory_format=torch.contiguous_format)
+
+
+_filter = define(
+    "matting_filter",
+    "(Tensor b, Tensor image, Tensor trusted, str kind, float eps, int radius, float tol, int max_iter) -> Tensor",
+    _filter_run,
+    _filter_run,
+    _filter_fake,
+)
+
+
+class _Filter(torch.autograd.Function):
     """b -> (L + D)^-1 b: symmetric, so its own backward."""
 
     @staticmethod
-    @without_autocast  # in the backward pass too, which is this again
-    def forward(b: Tensor, operator: MattingLaplacian, trusted: Tensor, tol: float, max_iter: int) -> Tensor:
-        # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
-        values = b / trusted[:, None]
-        low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
-        if operator.kind != "closed_form":
-            low, high = torch.zeros_like(low), torch.maximum(high, -low)
-        span = torch.where(high > low, high - low, 1)
-        values = (values - low) / span
-        product, inverse = partial(operator.product, confidence=trusted), preconditioner(operator, trusted)
-        solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, looks=looks(trusted))
-        result = by_classes(solve, trusted[:, None] * values, values)
-        if not bool(result.converged.all()):
-            warnings.warn(
-                f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
-                f"{float(result.error.max()):.2g} of the range, above tol {tol:g}: raise max_iter, strength or eps",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return low + span * result.x
+    def forward(
+        b: Tensor, image: Tensor, trusted: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
+    ) -> Tensor:
+        y: Tensor = _filter(b, image, trusted, kind, eps, radius, tol, max_iter)
+        return y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, *ctx.options = inputs
+        _, image, trusted, *ctx.options = inputs
+        ctx.save_for_backward(image, trusted)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _Solve.apply(grad, *ctx.options), None, None, None, None
+        return _Filter.apply(grad.contiguous(), *ctx.saved_tensors, *ctx.options), *([None] * 7)

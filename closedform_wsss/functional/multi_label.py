@@ -36,13 +36,11 @@ def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255
         >>> classes_present(torch.tensor([[[0, 255], [2, 2]]]), 3)
         tensor([[ True, False,  True]])
     """
-    n = target.shape[0] if isinstance(target, Tensor) and target.ndim else 0
-    device = target.device if isinstance(target, Tensor) else torch.device("cpu")
-    check_count("classes_present", "num_classes", num_classes, 1)
-    check_target("classes_present", target, n, device, num_classes, ignore_index)
+    num_classes = check_count("classes_present", "num_classes", num_classes, 1)
+    target = check_target("classes_present", target, None, None, num_classes, ignore_index)
     # One column more takes the unmarked pixels; scattering a constant is deterministic.
-    present = torch.zeros(n, num_classes + 1, dtype=torch.bool, device=device)
-    label = torch.where(target == ignore_index, num_classes, target).long()
+    present = torch.zeros(target.shape[0], num_classes + 1, dtype=torch.bool, device=target.device)
+    label = torch.where(target == ignore_index, num_classes, target)
     return present.scatter_(1, label.flatten(1), True)[:, :num_classes]
 
 
@@ -83,5 +81,5 @@ def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: str = "mean"
         raise ValueError(f"{where}: present must be bool or in [0, 1], got values outside")
     if logits.numel() == 0:
         return logits if reduction == "none" else logits.sum()
-    logits = logits.float() if logits.dtype != torch.float64 else logits
-    return F.binary_cross_entropy_with_logits(logits, present.to(logits.dtype), reduction=reduction)
+    logits = (logits.float() if logits.dtype != torch.float64 else logits).contiguous()
+    return F.binary_cross_entropy_with_logits(logits, present.to(logits.dtype).contiguous(), reduction=reduction)

@@ -13,7 +13,8 @@ from closedform_wsss._checks import (
     check_integer,
     check_maps,
     check_positive,
-    check_tensor,
+    check_probability,
+    check_unit_range,
     reads_values,
 )
 
@@ -44,7 +45,7 @@ def background_score(cam: Tensor, *, power: float) -> Tensor:
         [1.0, 0.25, 0.0]
     """
     cam = _checked("background_score", cam)
-    check_positive("background_score", "power", power)
+    power = check_positive("background_score", "power", power)
     return (1 - _strongest(cam)).clamp_min(0) ** power
 
 
@@ -100,7 +101,7 @@ def pseudo_labels(
     where = "pseudo_labels"
     cam = _checked(where, cam.detach() if isinstance(cam, Tensor) else cam)
     n, channels, h, w = cam.shape
-    _check_share(where, "margin", margin)
+    margin = check_probability(where, "margin", margin)
     labels = _label_table(where, classes, channels, ignore_index, cam.device)
     if class_present is not None:
         check_class_present(where, class_present, n, channels, cam.device)
@@ -108,10 +109,10 @@ def pseudo_labels(
             raise TypeError(f"{where}: class_present must be bool, got {class_present.dtype}")
         cam = cam.masked_fill(~class_present[:, :, None, None], -math.inf)
     if threshold is not None and power is None:
-        _check_share(where, "threshold", threshold)
+        threshold = check_probability(where, "threshold", threshold)
         background = cam.new_full((n, 1, h, w), threshold)
     elif power is not None and threshold is None:
-        check_positive(where, "power", power)
+        power = check_positive(where, "power", power)
         background = (1 - _strongest(cam)).clamp_min(0) ** power
     else:
         raise ValueError(f"{where}: one of threshold and power must be given, got {threshold!r} and {power!r}")
@@ -125,18 +126,8 @@ def pseudo_labels(
 
 def _checked(where: str, cam: Tensor) -> Tensor:
     """cam in the dtype of the computation, its values checked."""
-    check_tensor(where, "cam", cam)
-    check_maps(where, "cam", cam, cam.shape[0] if cam.ndim else 0, cam.device)
-    if reads_values(cam):
-        low, high = (v.item() for v in torch.aminmax(cam))
-        if math.isnan(low) or math.isnan(high):
-            raise ValueError(f"{where}: cam must be in [0, 1], got NaN values")
-        # A little beyond is the rounding of a resize or a solve.
-        if low < -0.02 or high > 1.02:
-            raise ValueError(
-                f"{where}: cam must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: "
-                "divide each map by its maximum, or clamp"
-            )
+    cam = check_maps(where, "cam", cam, None, None)
+    check_unit_range(where, "cam", cam)
     return cam if cam.dtype == torch.float64 else cam.float()
 
 
@@ -146,18 +137,11 @@ def _strongest(cam: Tensor) -> Tensor:
     return torch.cat([nothing, cam], 1).amax(1, keepdim=True)
 
 
-def _check_share(where: str, name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{where}: {name} must be a number in [0, 1], got {type(value).__name__} {value!r}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{where}: {name} must be in [0, 1], got {value!r}")
-
-
 def _label_table(
     where: str, classes: Sequence[int] | Tensor | None, channels: int, ignore_index: int, device: torch.device
 ) -> Tensor:
     """The label of the background, of every channel, and of doubtful pixels."""
-    check_integer(where, "ignore_index", ignore_index)
+    ignore_index = check_integer(where, "ignore_index", ignore_index)
     if ignore_index == 0:
         raise ValueError(f"{where}: ignore_index must not be 0, the background's label")
     if isinstance(classes, str):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_finite, check_image, check_maps, check_positive
+from closedform_wsss._checks import check_count, check_image, check_maps, check_positive, check_unit_range
 from closedform_wsss.functional._resize import resize_image
 from closedform_wsss.functional.asam import asam
 from closedform_wsss.functional.level_cam import check_level, level_cam
@@ -46,8 +46,8 @@ def refine_cam(
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; the image is not in [0, 1] or has neither 1 nor 3 channels; NaN in
-            cam; an option is out of range.
+        ValueError: A shape or device does not fit; image or cam is not in [0, 1]; the image has neither 1 nor 3
+            channels; an option is out of range.
 
     Example:
         >>> import torch
@@ -58,12 +58,12 @@ def refine_cam(
         torch.Size([1, 96, 128])
     """
     image = check_image(WHERE, image)
-    check_maps(WHERE, "cam", cam, image.shape[0], image.device)
+    cam = check_maps(WHERE, "cam", cam, image.shape[0], image.device)
     if image.shape[1] not in (1, 3):
         raise ValueError(f"{WHERE}: image must have 1 or 3 channels, got shape {tuple(image.shape)}")
-    check_finite(WHERE, "cam", cam)
-    check_count(WHERE, "num_iters", num_iters, 0)
-    check_positive(WHERE, "strength", strength)
+    check_unit_range(WHERE, "cam", cam)
+    num_iters = check_count(WHERE, "num_iters", num_iters, 0)
+    strength = check_positive(WHERE, "strength", strength)
     if level is not None:
         check_level(WHERE, level)
     cam = cam if cam.dtype == torch.float64 else cam.float()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_target, check_tensor
+from closedform_wsss._checks import check_count, check_target
 from closedform_wsss.functional import _resize
 
 WHERE = "resize_marks"
@@ -41,12 +41,10 @@ def resize_marks(target: Tensor, size: tuple[int, int], *, num_classes: int, ign
         >>> resize_marks(target, (2, 3), num_classes=3).tolist()
         [[[2, 2, 2], [255, 255, 255]]]
     """
-    check_tensor(WHERE, "target", target)
-    check_count(WHERE, "num_classes", num_classes, 1)
-    check_target(WHERE, target, target.shape[0] if target.ndim else 0, target.device, num_classes, ignore_index)
+    num_classes = check_count(WHERE, "num_classes", num_classes, 1)
+    labels = check_target(WHERE, target, None, None, num_classes, ignore_index)
     if not isinstance(size, (tuple, list, torch.Size)) or len(size) != 2:
         raise ValueError(f"{WHERE}: size must be (height, width), got {size!r}")
-    for name, side in zip(("height", "width"), size, strict=True):
-        check_count(WHERE, name, side, 1)
-    resized = _resize.resize_marks(target, (size[0], size[1]), num_classes, ignore_index)
+    height, width = check_count(WHERE, "height", size[0], 1), check_count(WHERE, "width", size[1], 1)
+    resized = _resize.resize_marks(labels, (height, width), num_classes, ignore_index)
     return resized.to(target.dtype)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from skimage import segmentation
 from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_image, check_positive, check_tensor
+from closedform_wsss._ops._define import define
 
 WHERE = "slic"
 
@@ -49,11 +52,19 @@ def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num
     check_tensor(WHERE, "image", image)
     # On the CPU the values are always checked, and they are needed there anyway.
     device, image = image.device, check_image(WHERE, image.cpu())
-    check_positive(WHERE, "cell_size", cell_size)
+    cell_size = check_positive(WHERE, "cell_size", cell_size)
     if cell_size < 1:
         raise ValueError(f"{WHERE}: cell_size must be >= 1, got {cell_size}")
-    check_positive(WHERE, "compactness", compactness)
-    check_count(WHERE, "num_iters", num_iters, 1)
+    compactness = check_positive(WHERE, "compactness", compactness)
+    num_iters = check_count(WHERE, "num_iters", num_iters, 1)
+    labels: Tensor = _slic(image, cell_size, compactness, num_iters)
+    return labels.to(device)
+
+
+# An operator, so that torch.compile does not trace scikit-image.
+
+
+def _slic_run(image: Tensor, cell_size: float, compactness: float, num_iters: int) -> Tensor:
     n, channels, height, width = image.shape
     if channels == 1:
         image = image.expand(n, 3, height, width)
@@ -72,4 +83,17 @@ def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num
             channel_axis=-1,
         )
         labels[k] = torch.from_numpy(found)
-    return labels.to(device)
+    return labels
+
+
+def _slic_fake(image: Tensor, *_: Any) -> Tensor:
+    return image.new_empty(image.shape[0], *image.shape[2:], dtype=torch.int64)
+
+
+_slic = define(
+    "slic",
+    "(Tensor image, float cell_size, float compactness, int num_iters) -> Tensor",
+    _slic_run,
+    _slic_run,
+    _slic_fake,
+)

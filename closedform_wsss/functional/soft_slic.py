@@ -74,10 +74,10 @@ def soft_slic(
         >>> q.shape, bool(torch.allclose(q.sum(1), torch.ones(2, 40, 60)))
         (torch.Size([2, 9, 40, 60]), True)
     """
-    check_cell_size(WHERE, cell_size)
-    check_count(WHERE, "num_iters", num_iters, 0)
-    check_positive(WHERE, "compactness", compactness)
-    check_positive(WHERE, "temperature", temperature)
+    cell_size = check_cell_size(WHERE, cell_size)
+    num_iters = check_count(WHERE, "num_iters", num_iters, 0)
+    compactness = check_positive(WHERE, "compactness", compactness)
+    temperature = check_positive(WHERE, "temperature", temperature)
     check_option(WHERE, "color_space", color_space, ("lab", None))
     colours = _colours(image, color_space) / temperature**0.5
     h, w = image.shape[2:]
@@ -100,7 +100,7 @@ def _colours(image: Tensor, color_space: str | None) -> Tensor:
         if not image.is_floating_point():
             raise TypeError(f"{WHERE}: image must be floating point with color_space=None, got {image.dtype}")
         check_finite(WHERE, "image", image)
-        return image if image.dtype == torch.float64 else image.float()
+        return (image if image.dtype == torch.float64 else image.float()).contiguous()
     checked = check_image(WHERE, image)
     if checked.shape[1] not in (1, 3):
         raise ValueError(
@@ -108,4 +108,4 @@ def _colours(image: Tensor, color_space: str | None) -> Tensor:
             "pass color_space=None for other features"
         )
     # check_image cuts the graph; here gradients flow.
-    return rgb_to_lab(image.to(checked.dtype) if image.is_floating_point() else checked)
+    return rgb_to_lab(image.to(checked.dtype).contiguous() if image.is_floating_point() else checked)

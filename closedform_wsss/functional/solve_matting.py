@@ -7,7 +7,8 @@ from typing import Literal, overload
 from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_option, check_positive, check_radius
-from closedform_wsss.functional._solve import WHERE, Callback, SolveInfo
+from closedform_wsss.functional._problem import WHERE
+from closedform_wsss.functional._solve import Callback, SolveInfo
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
 
 
@@ -123,8 +124,8 @@ def solve_matting(
     check_option(WHERE, "laplacian", laplacian, KINDS)
     # As MattingLaplacian does, but in this function's name.
     image = check_image(WHERE, image)
-    check_positive(WHERE, "eps", eps)
-    check_radius(WHERE, radius, *image.shape[2:])
+    eps = check_positive(WHERE, "eps", eps)
+    radius = check_radius(WHERE, radius, *image.shape[2:])
     return MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius).solve(
         target,
         num_classes=num_classes,

@@ -11,13 +11,13 @@ from torch import Tensor
 from closedform_wsss._checks import (
     check_cell_size,
     check_class_weight,
+    check_classes,
     check_finite,
     check_maps,
     check_option,
     check_pixels,
     check_positive,
     check_target,
-    check_tensor,
     reads_values,
 )
 from closedform_wsss.functional._association import check_superpixels, check_weights
@@ -78,8 +78,8 @@ def superpixel_consistency_loss(
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; a label is outside [0, C); the weights of the superpixels do not add
-            up to 1; logits hold NaN; an option is out of range.
+        ValueError: A shape or device does not fit; a label is outside [0, C); C is 1; the weights of the superpixels do
+            not add up to 1; logits hold NaN; an option is out of range.
 
     Reference:
         Ma et al.: A weakly supervised semantic segmentation method based on local superpixel transformation. Neural
@@ -95,26 +95,26 @@ def superpixel_consistency_loss(
         >>> round(loss.item(), 4)  # log 5
         1.6094
     """
-    check_tensor(WHERE, "logits", logits)
-    check_maps(WHERE, "logits", logits, logits.shape[0] if logits.ndim else 0, logits.device)
+    logits = check_maps(WHERE, "logits", logits, None, None)
     check_pixels(WHERE, "logits", logits)
+    check_classes(WHERE, logits)
     n, classes = logits.shape[:2]
-    check_target(WHERE, target, n, logits.device, classes, ignore_index)
-    soft = check_superpixels(WHERE, "superpixels", superpixels, n, logits.device)
-    check_cell_size(WHERE, cell_size)
+    target = check_target(WHERE, target, n, logits.device, classes, ignore_index)
+    superpixels = check_superpixels(WHERE, "superpixels", superpixels, n, logits.device)
+    cell_size = check_cell_size(WHERE, cell_size)
     check_option(WHERE, "weighting", weighting, ("agreement", "majority", "purity"))
     check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
-    check_positive(WHERE, "gamma", gamma)
+    gamma = check_positive(WHERE, "gamma", gamma)
     if class_weight is not None:
         check_class_weight(WHERE, class_weight, classes, logits.device)
-    if soft:
+    if superpixels.is_floating_point():
         check_weights(WHERE, "superpixels", superpixels, cell_size)
 
     size = (superpixels.shape[-2], superpixels.shape[-1])
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if n and logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-    target = resize_marks(target, size, classes, ignore_index).long()
+    target = resize_marks(target, size, classes, ignore_index)
     weight = label_shares(target, superpixels.detach(), classes, cell_size, weighting, ignore_index)
     weight = weight.to(logits.dtype) ** gamma
     labelled = target != ignore_index

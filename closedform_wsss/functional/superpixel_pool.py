@@ -14,7 +14,6 @@ from closedform_wsss._checks import (
     check_finite,
     check_maps,
     check_option,
-    check_tensor,
     reads_values,
 )
 from closedform_wsss._reference.superpixel_grid import EMPTY
@@ -64,9 +63,8 @@ def superpixel_pool(
         >>> superpixel_pool(x, labels)
         tensor([[[2., 8.]]])
     """
-    check_tensor(WHERE, "x", x)
-    check_maps(WHERE, "x", x, x.shape[0] if x.ndim else 0, x.device)
-    soft = check_superpixels(WHERE, "q_or_labels", q_or_labels, x.shape[0], x.device)
+    x = check_maps(WHERE, "x", x, None, None)
+    q_or_labels = check_superpixels(WHERE, "q_or_labels", q_or_labels, x.shape[0], x.device)
     check_option(WHERE, "reduction", reduction, ("mean", "sum"))
     if x.shape[-2:] != q_or_labels.shape[-2:]:
         raise ValueError(
@@ -74,18 +72,18 @@ def superpixel_pool(
             f"{tuple(q_or_labels.shape)}"
         )
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    if soft:
-        check_cell_size(WHERE, cell_size)
+    if q_or_labels.is_floating_point():
+        cell_size = check_cell_size(WHERE, cell_size)
         if num_superpixels is not None:
             raise ValueError(f"{WHERE}: num_superpixels must be None for soft association, got {num_superpixels!r}")
         q = q_or_labels.to(dtype)
         s = _ops.superpixel_pool(x, q, cell_size)
         weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size) if reduction == "mean" else None
     else:
-        x, labels = x.to(dtype), q_or_labels.long()
-        count = _number(labels, num_superpixels)
-        s = _sum_of_labels(x, labels, count)
-        weight = _sum_of_labels(torch.ones_like(x[:, :1]), labels, count) if reduction == "mean" else None
+        x = x.to(dtype)
+        count = _number(q_or_labels, num_superpixels)
+        s = _sum_of_labels(x, q_or_labels, count)
+        weight = _sum_of_labels(torch.ones_like(x[:, :1]), q_or_labels, count) if reduction == "mean" else None
     check_finite(WHERE, "x", s)  # NaN and infinity come through, and s is the smaller one
     return s if weight is None else mean_of(s, weight)
 
@@ -99,7 +97,7 @@ def mean_of(sums: Tensor, weight: Tensor) -> Tensor:
 def _number(labels: Tensor, num_superpixels: int | None) -> int:
     if num_superpixels is None:
         return int(labels.max()) + 1 if labels.numel() else 0
-    check_count(WHERE, "num_superpixels", num_superpixels, 0)
+    num_superpixels = check_count(WHERE, "num_superpixels", num_superpixels, 0)
     if reads_values(labels) and int(labels.max()) >= num_superpixels:
         raise ValueError(
             f"{WHERE}: q_or_labels must hold labels below num_superpixels {num_superpixels}, got {int(labels.max())}"

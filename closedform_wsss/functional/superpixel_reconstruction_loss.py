@@ -76,9 +76,9 @@ def superpixel_reconstruction_loss(
         >>> net, image = SpixelNet(), torch.rand(2, 3, 64, 64)
         >>> superpixel_reconstruction_loss(net(image), image).backward()
     """
-    check_association(WHERE, "q", q)
+    q = check_association(WHERE, "q", q)
     n, _, height, width = q.shape
-    check_cell_size(WHERE, cell_size)
+    cell_size = check_cell_size(WHERE, cell_size)
     check_weights(WHERE, "q", q, cell_size)
     check_tensor(WHERE, "target", target)
     are_labels = not target.is_floating_point()
@@ -90,17 +90,17 @@ def superpixel_reconstruction_loss(
     check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
     if position_weight is None:
         position_weight = LABEL_WEIGHT if are_labels else FEATURE_WEIGHT
-    check_positive(WHERE, "position_weight", position_weight)
+    position_weight = check_positive(WHERE, "position_weight", position_weight)
     q = q if q.dtype == torch.float64 else q.float()
     if are_labels:
         if num_classes is not None:
-            check_count(WHERE, "num_classes", num_classes, 1)
-        check_target(WHERE, target, n, q.device, num_classes, ignore_index)
+            num_classes = check_count(WHERE, "num_classes", num_classes, 1)
+        target = check_target(WHERE, target, n, q.device, num_classes, ignore_index)
         distance = _label_distance(q, target, cell_size, num_classes, ignore_index)
     else:
         check_device(WHERE, "target", target, q.device)
         check_finite(WHERE, "target", target)
-        distance = _distance(q, target.to(q.dtype), cell_size)
+        distance = _distance(q, target.to(q.dtype).contiguous(), cell_size)
     loss = distance + position_weight / cell_size * _distance(q, _positions(q), cell_size)
     if reduction == "none":
         return loss
@@ -129,7 +129,7 @@ def _label_distance(q: Tensor, labels: Tensor, cell_size: int, num_classes: int 
         # Only how labels differ counts, not what they are called: take as many channels as there are labels.
         names, labels = torch.unique(labels, return_inverse=True)
         num_classes = max(len(names), 1)
-    own = F.one_hot(torch.where(valid, labels, 0).long(), num_classes).movedim(3, 1).to(q.dtype)
+    own = F.one_hot(torch.where(valid, labels, 0), num_classes).movedim(3, 1).to(q.dtype)
     found = (_rebuild(q, own, valid[:, None].to(q.dtype), cell_size) * own).sum(1)
     entropy = -torch.where(valid, found, 1).clamp_min(TINY).log()
     return entropy.sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)

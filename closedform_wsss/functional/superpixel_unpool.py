@@ -43,12 +43,12 @@ def superpixel_unpool(s: Tensor, q_or_labels: Tensor, *, cell_size: int = 16) ->
     check_tensor(WHERE, "s", s)
     if not s.is_floating_point():
         raise TypeError(f"{WHERE}: s must be floating point, got {s.dtype}")
-    soft = check_superpixels(WHERE, "q_or_labels", q_or_labels, s.shape[0] if s.ndim else 0, s.device)
+    q_or_labels = check_superpixels(WHERE, "q_or_labels", q_or_labels, s.shape[0] if s.ndim else 0, s.device)
     check_finite(WHERE, "s", s)
-    s = s if s.dtype == torch.float64 else s.float()
-    if not soft:
+    s = (s if s.dtype == torch.float64 else s.float()).contiguous()
+    if not q_or_labels.is_floating_point():
         return _of_labels(s, q_or_labels)
-    check_cell_size(WHERE, cell_size)
+    cell_size = check_cell_size(WHERE, cell_size)
     cells = grid_size(q_or_labels.shape[2], q_or_labels.shape[3], cell_size)
     if s.ndim != 4 or tuple(s.shape[2:]) != cells:
         raise ValueError(
@@ -65,5 +65,5 @@ def _of_labels(s: Tensor, labels: Tensor) -> Tensor:
     if reads_values(labels) and int(labels.max()) >= s.shape[2]:
         raise ValueError(f"{WHERE}: q_or_labels must hold labels in [0, {s.shape[2]}), got {int(labels.max())}")
     n, c, _ = s.shape
-    at = labels.long().flatten(1)[:, None].expand(n, c, -1)
+    at = labels.flatten(1)[:, None].expand(n, c, -1)
     return s.gather(2, at).unflatten(2, tuple(labels.shape[1:]))

@@ -34,5 +34,5 @@ class MultiLabelHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.layers(features.mean((2, 3)))
+        logits: Tensor = self.layers(features.contiguous().mean((2, 3)))
         return logits

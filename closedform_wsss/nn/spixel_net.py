@@ -69,7 +69,7 @@ class SpixelNet(nn.Module):
 
     def __init__(self, *, cell_size: int = 16) -> None:
         super().__init__()
-        check_cell_size("SpixelNet", cell_size)
+        cell_size = check_cell_size("SpixelNet", cell_size)
         self.cell_size = cell_size
         steps = list(zip((3, *CHANNELS), CHANNELS, strict=False))
         self.encoder = nn.ModuleList(

@@ -1,0 +1,55 @@
+"""Arguments are checked before any kernel runs; a message names function, argument, what it must be and what it got.
+
+Checks of tensors return them as the rest of the function wants them: contiguous, so that a result never depends on how
+the values lay in memory, marks and labels in int64, so that no comparison wraps.
+
+Shapes and types are always checked. Checks that read values (range, NaN, labels) would make a CUDA stream wait, so by
+default they run for tensors on the CPU only; :func:`set_value_checks` changes that.
+"""
+
+from closedform_wsss._checks.options import (
+    check_cell_size,
+    check_count,
+    check_integer,
+    check_option,
+    check_positive,
+    check_probability,
+    check_radius,
+)
+from closedform_wsss._checks.tensors import (
+    check_class_present,
+    check_class_weight,
+    check_classes,
+    check_device,
+    check_finite,
+    check_image,
+    check_maps,
+    check_pixels,
+    check_target,
+    check_tensor,
+    check_unit_range,
+)
+from closedform_wsss._checks.values import reads_values, set_value_checks
+
+__all__ = [
+    "check_cell_size",
+    "check_class_present",
+    "check_class_weight",
+    "check_classes",
+    "check_count",
+    "check_device",
+    "check_finite",
+    "check_image",
+    "check_integer",
+    "check_maps",
+    "check_option",
+    "check_pixels",
+    "check_positive",
+    "check_probability",
+    "check_radius",
+    "check_target",
+    "check_tensor",
+    "check_unit_range",
+    "reads_values",
+    "set_value_checks",
+]

@@ -1,0 +1,112 @@
+"""What to do about values that are not in the range they must be in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_UNIT_RANGE = "closedform_wsss.labels.to_unit_range"
+_SLICES = "pass the slices of a volume as a batch, "
+
+
+def image_range(low: float, high: float, channels: int) -> str:
+    """For an image whose values are from ``low`` to ``high``."""
+    if low >= 0 and high > 255.5:
+        return f"divide by 65535 if all 16 bits are used, else {_UNIT_RANGE}(image, window=({low:g}, {high:g}))"
+    if low >= 0 and high > 2:
+        return "divide by 255, or pass uint8"
+    if low >= -0.2 and high <= 1.2:
+        return "a resize that overshoots? Clamp it"
+    if low >= -1.05 and high <= 1.05:
+        return "pass it as it was before mean/std normalisation, (image + 1) / 2 if that was to [-1, 1]"
+    if low < -16 or high > 16:  # no image divided by its standard deviation goes so far
+        return (
+            f"for Hounsfield units or other measured values choose a window, {_UNIT_RANGE}(image, window=(low, high))"
+        )
+    before = "pass it as it was before mean/std normalisation, image * std + mean"
+    if channels == 3:
+        return before
+    return f"{before}, or {_UNIT_RANGE}(image, percentiles=(1, 99))"
+
+
+def image_dtype(dtype: object) -> str:
+    """For an image of integers that are not uint8."""
+    return (
+        f"divide 16 bits by 65535; for Hounsfield units or other measured values {_UNIT_RANGE}(image, window=(low, "
+        "high))"
+    )
+
+
+def maps_range(low: float, high: float) -> str:
+    """For activation maps or probabilities."""
+    if low >= -0.2 and high <= 1.2:
+        return "a resize that overshoots? Clamp them"
+    if low >= 0 and 100 < high <= 255:
+        return "divide by 255"
+    return "for raw activations relu() and divide each map by its maximum; for logits sigmoid() or softmax(1)"
+
+
+def image_shape(shape: Sequence[int]) -> str:
+    """For an image that is not ``(N, D, H, W)``."""
+    if len(shape) == 5:
+        return ": " + _SLICES + "image.transpose(1, 2).flatten(0, 1)"
+    if len(shape) == 3 and shape[2] in (1, 3, 4) and shape[0] > 4:
+        return ": pass image.permute(2, 0, 1)[None]"
+    if len(shape) == 3:
+        return ": pass image[None] for one image, image[:, None] for a batch of grey ones"
+    if len(shape) == 2:
+        return ": pass image[None, None]"
+    return ""
+
+
+def maps_shape(name: str, shape: Sequence[int]) -> str:
+    """For maps that are not ``(N, C, H, W)``."""
+    if len(shape) == 5:
+        return ": " + _SLICES + f"{name}.transpose(1, 2).flatten(0, 1)"
+    return f": pass {name}[None] for one image" if len(shape) == 3 else ""
+
+
+def target_shape(shape: Sequence[int], n: int) -> str:
+    """For marks that are not ``(N, H, W)``."""
+    if len(shape) == 4 and shape[1] == 1:
+        return ": pass target[:, 0]"
+    if len(shape) == 4:
+        return f": {_SLICES}target.flatten(0, 1), or one-hot marks as labels"
+    if len(shape) == 2 and n == 1:
+        return ": pass target[None]"
+    return ""
+
+
+def labels(found: Sequence[int], classes: int | None, ignore_index: int, present: Sequence[int]) -> str:
+    """For marks that are neither classes nor ``ignore_index``.
+
+    Args:
+        found: Some of the wrong ones.
+        classes: How many there are.
+        ignore_index: What stands for unmarked.
+        present: All labels that occur, at most 257 of them.
+    """
+    if looks_like_trimap(present):
+        return ": 0, 128 and 255 are those of a trimap, see closedform_wsss.labels.from_trimap"
+    if len(found) == 1 and found[0] in (255, -1, -100):
+        return f": if that means unmarked, pass ignore_index={found[0]}"
+    if classes is not None and list(found) == [classes] and 0 not in present:
+        return ": if 1 is the first class, subtract 1 from every marked pixel"
+    return ""
+
+
+def unmarked(present: Sequence[int]) -> str:
+    """For marks of which none is unmarked."""
+    if list(present) == [0, 1, 2]:
+        return (
+            "if 0 means unmarked, pass target.masked_fill(target == 0, 255); a trimap whose 1 is unknown, "
+            "torch.tensor([0, 255, 1])[target]"
+        )
+    if looks_like_trimap(present):
+        return "for a trimap see closedform_wsss.labels.from_trimap"
+    return f"if {present[0]} means unmarked, pass target.masked_fill(target == {present[0]}, 255)"
+
+
+def looks_like_trimap(present: Sequence[int]) -> bool:
+    """0, 255 and one value about the middle, as trimaps are stored."""
+    inner = set(present) - {0, 255}
+    return bool({0, 255} & set(present)) and len(inner) == 1 and 64 <= min(inner) < 192

@@ -1,0 +1,32 @@
+"""When the values of a tensor are read."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_value_checks: bool | None = None
+
+
+def set_value_checks(enabled: bool | None) -> None:
+    """Choose when arguments' values (range of an image, NaN, labels) are checked.
+
+    Args:
+        enabled: True: always, also on CUDA, where each check waits for the device: for the first steps of a new
+            training loop. False: never. None (the default): for tensors on the CPU only. Under ``torch.compile``
+            values are never checked.
+
+    Example:
+        >>> import closedform_wsss
+        >>> closedform_wsss.set_value_checks(True)
+        >>> closedform_wsss.set_value_checks(None)
+    """
+    global _value_checks
+    _value_checks = enabled
+
+
+def reads_values(tensor: Tensor) -> bool:
+    """Whether the values of this tensor are to be checked."""
+    if torch.compiler.is_compiling() or tensor.numel() == 0 or tensor.is_meta:
+        return False
+    return tensor.device.type == "cpu" if _value_checks is None else _value_checks

@@ -1,0 +1,183 @@
+"""Every public function and module on every memory layout and under every default dtype: the same bits.
+
+A new function has to be in the table, or to be named among those that take no tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from arguments import CELL, C, calls
+from layouts import LAYOUTS, expanded
+from torch import Tensor
+
+from closedform_wsss import functional, metrics, nn
+from closedform_wsss.laplacian import KINDS
+
+# More than a tile of the solver and a cell of every grid, less than the smallest window, and none at all in some sense.
+SIZES = ((2, 37, 50), (1, 5, 6), (3, 1, 7), (1, 1, 1))
+DEFAULTS = (torch.float64, torch.float16, torch.bfloat16)
+CLASSES = ("ConvergenceWarning", "SolveInfo", "SegmentationScores")
+
+
+def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """By its name each module, made anew for every call with the same weights, and its inputs."""
+    image, maps, features = torch.rand(n, 3, h, w), torch.rand(n, C, h, w), torch.rand(n, 8, h, w)
+    target = torch.tensor([255, 255, 0, 2])[torch.randint(4, (n, h, w))]
+    q = functional.soft_slic(image, cell_size=CELL)
+
+    def made(module: Callable[..., torch.nn.Module], *arguments: Any, **options: Any) -> Callable[..., Any]:
+        with torch.random.fork_rng(), default_dtype(torch.float32):
+            torch.manual_seed(0)
+            return module(*arguments, **options).eval()
+
+    loss = {"logits": maps, "target": target, "image": image}
+    return {
+        "ASAM": (made(nn.ASAM, cell_size=CELL, num_iters=3), {"cam": maps, "q": q}),
+        "ClosedFormLoss": (made(nn.ClosedFormLoss, class_weight=torch.ones(C)), loss),
+        "MattingFilter": (made(nn.MattingFilter), {"x": maps, "image": image, "target": target}),
+        "MultiLabelHead": (made(nn.MultiLabelHead, 8, C), {"features": features}),
+        "SoftSLIC": (made(nn.SoftSLIC, cell_size=CELL), {"image": image}),
+        "SpixelNet": (made(nn.SpixelNet, cell_size=CELL), {"image": image}),
+        "SuperpixelConsistencyLoss": (
+            made(nn.SuperpixelConsistencyLoss, cell_size=CELL),
+            {"logits": maps, "target": target, "superpixels": q},
+        ),
+    }
+
+
+def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    torch.manual_seed(0)
+    entries = calls(n, h, w) | modules(n, h, w)
+    labels = (torch.arange(h * w).view(1, h, w) // 10).repeat(n, 1, 1)
+    tight = {"tol": 1e-3, "max_iter": 2000}  # as a user solves, so that iterations count
+    for name, more in (
+        ("solve_matting", tight),
+        ("matting_filter", tight),
+        ("superpixel_pool", {"q_or_labels": labels, "num_superpixels": h * w}),
+        ("superpixel_unpool", {"s": torch.rand(n, C, h * w), "q_or_labels": labels}),
+        ("superpixel_consistency_loss", {"superpixels": labels}),
+        ("superpixel_reconstruction_loss", {"target": torch.rand(n, 2, h, w), "num_classes": None}),
+        ("closed_form_loss", {"form": "residual", "activation": "sigmoid"}),
+        ("MattingLaplacian", {"kind": "learning_based"}),
+        ("average_views", {"refine": smooth, "scales": (0.5, 1.0), "flip": True}),
+    ):
+        entries[f"{name}-{'-'.join(more)}"] = (entries[name][0], entries[name][1] | more)
+    if min(h, w) >= 5:
+        for name in ("closed_form_loss", "matting_filter", "solve_matting", "MattingLaplacian"):
+            entries[f"{name}-radius"] = (entries[name][0], entries[name][1] | {"radius": 2})
+    return entries
+
+
+def smooth(x: Tensor, image: Tensor) -> Tensor:
+    return functional.matting_filter(x, image, strength=0.1)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+CASES = [(name, size) for size in SIZES for name in table(*size)]
+each_case = pytest.mark.parametrize(
+    ("name", "size"), CASES, ids=[f"{name}-{'x'.join(map(str, size))}" for name, size in CASES]
+)
+
+
+def changed(arguments: dict[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """With all tensors and arrays changed."""
+
+    def of(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return change(torch.from_numpy(value)).numpy()
+        return change(value) if isinstance(value, Tensor) else value
+
+    return {name: of(value) for name, value in arguments.items()}
+
+
+def outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> list[Tensor]:
+    """The result and its gradients in all that can have one; of a solve, its iterations too."""
+    if function is functional.solve_matting:
+        alpha, info = function(**arguments, return_info=True)
+        return [alpha, torch.tensor(info.iterations)]
+    leaves = {
+        name: x.detach().requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x
+        for name, x in arguments.items()
+    }
+    result = function(**leaves)
+    if not isinstance(result, Tensor):  # a metric
+        return [torch.tensor(result, dtype=torch.float64)]
+    if not result.requires_grad:
+        return [result]
+    wanted = [x for x in leaves.values() if isinstance(x, Tensor) and x.requires_grad]
+    weight = torch.linspace(1, 2, result.numel(), dtype=result.dtype).view(result.shape)
+    gradients = torch.autograd.grad((result * weight).sum(), wanted, materialize_grads=True, allow_unused=True)
+    return [result.detach(), *gradients]
+
+
+def same(found: list[Tensor], expected: list[Tensor]) -> bool:
+    return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_every_public_function_is_in_the_table() -> None:
+    public = {*functional.__all__, *metrics.__all__, *nn.__all__} - set(CLASSES)
+    assert public <= set(table(1, 5, 6))
+
+
+@each_case
+def test_every_layout_gives_the_same_bits(name: str, size: tuple[int, int, int]) -> None:
+    function, arguments = table(*size)[name]
+    expected = outcome(function, arguments)
+    for layout in LAYOUTS:
+        assert same(outcome(function, changed(arguments, layout)), expected), layout.__name__
+
+
+@each_case
+def test_expanded_tensors_are_their_copies(name: str, size: tuple[int, int, int]) -> None:
+    """What lies beyond the memory of an expanded tensor is not its."""
+    function, arguments = table(*size)[name]
+    for key in [key for key, value in arguments.items() if isinstance(value, Tensor)]:
+        if key in ("q", "superpixels", "q_or_labels", "target"):  # which may then be wrong in themselves
+            continue
+        laid = {**arguments, key: expanded(arguments[key])}
+        assert same(outcome(function, laid), outcome(function, changed(laid, Tensor.contiguous))), key
+
+
+@each_case
+def test_every_default_dtype_gives_the_same_bits(name: str, size: tuple[int, int, int]) -> None:
+    function, arguments = table(*size)[name]
+    expected = outcome(function, arguments)
+    for dtype in DEFAULTS:
+        with default_dtype(dtype):
+            found = outcome(function, arguments)
+        assert same(found, expected), dtype
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_solve_takes_as_many_iterations_on_every_layout(kind: Any) -> None:
+    """On an image of several tiles, where a preconditioner made from other values than the image's shows."""
+    torch.manual_seed(0)
+    rows, columns = torch.meshgrid(torch.linspace(0, 6, 96), torch.linspace(0, 8, 128), indexing="ij")
+    picture = torch.stack([torch.sin(rows + columns), torch.cos(2 * rows), torch.sin(columns * rows / 3)])[None]
+    image = (0.5 + 0.4 * picture + 0.05 * torch.rand_like(picture)).clamp(0, 1)
+    marks = torch.full((1, 96, 128), 255)
+    marks[:, 10:13, 10:100], marks[:, 50:53, 40:120], marks[:, 80:83, 10:60] = 0, 1, 2
+    alpha, info = functional.solve_matting(image, marks, laplacian=kind, return_info=True)
+    assert info.converged and info.iterations <= 80
+    for layout in LAYOUTS:
+        found, how = functional.solve_matting(layout(image), layout(marks), laplacian=kind, return_info=True)
+        assert how == info and torch.equal(found, alpha), layout.__name__
+    grey = image[:, :1]
+    expected, info = functional.solve_matting(grey.repeat(1, 3, 1, 1), marks, laplacian=kind, return_info=True)
+    found, how = functional.solve_matting(grey.expand(1, 3, -1, -1), marks, laplacian=kind, return_info=True)
+    assert how == info and torch.equal(found, expected)
