@@ -21,9 +21,9 @@ from closedform_wsss.functional._pcg import Judge, Looks, PCGResult
 from closedform_wsss.functional._tiles import TileOperator, Tiles
 from closedform_wsss.laplacian import MattingLaplacian
 
-# Damped Jacobi steps that leave least of the eigenvalues from 0.12 to 1 times the bound: roots of a Chebyshev
+# Damped Jacobi steps that leave least of the eigenvalues from 0.1 to 1 times the bound: roots of a Chebyshev
 # polynomial.
-STEPS = (1.148, 4.018)
+STEPS = (1.152, 4.314)
 # Pixels with marks beyond the usual diagonal of L need no help: of a window's nine values the colours explain four, so
 # that a pixel's nine windows leave 9 x 5/9.
 HELD = 5.0
