@@ -1,0 +1,167 @@
+"""The confusion matrix against naive loops and values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from closedform_wsss.metrics import ConfusionMatrix
+
+
+def naive_matrix(pred: torch.Tensor, target: torch.Tensor, classes: int, ignore: int) -> list[list[int]]:
+    counts = [[0] * classes for _ in range(classes)]
+    for p, t in zip(pred.flatten().tolist(), target.flatten().tolist(), strict=True):
+        if t != ignore:
+            counts[t][p] += 1
+    return counts
+
+
+@pytest.mark.parametrize("ignore", [255, -1, 0])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16])
+def test_matrix_against_loops(ignore: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    pred = torch.randint(0, 4, (2, 5, 7)).to(dtype)
+    target = torch.randint(0, 4, (2, 5, 7)).to(dtype)
+    target[torch.rand(target.shape) < 0.3] = ignore
+    matrix = ConfusionMatrix(4, ignore_index=ignore)
+    matrix.update(pred[:1], target[:1])
+    matrix.update(pred[1:], target[1:])
+    assert matrix.matrix.tolist() == naive_matrix(pred, target, 4, ignore)
+
+
+def test_scores_by_hand() -> None:
+    matrix = ConfusionMatrix(4)
+    # Class 0 is right on 2 of 3 pixels, class 1 on 1 of 2, class 2 only predicted, class 3 nowhere.
+    matrix.update(torch.tensor([[[0, 0, 1, 1, 2, 0]]]), torch.tensor([[[0, 0, 0, 1, 1, 255]]]))
+    scores = matrix.compute()
+    assert scores.iou[:3].tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+    assert scores.iou[3].isnan()
+    assert scores.mean_iou == pytest.approx(1 / 3)
+    assert scores.pixel_accuracy == pytest.approx(3 / 5)
+    assert scores.mean_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_scores_are_of_the_data_set_not_the_mean_of_images() -> None:
+    matrix = ConfusionMatrix(2)
+    matrix.update(torch.tensor([[[1, 1, 1, 1]]]), torch.tensor([[[1, 1, 1, 1]]]))
+    matrix.update(torch.tensor([[[0, 1]]]), torch.tensor([[[0, 0]]]))
+    assert matrix.compute().iou.tolist() == pytest.approx([1 / 2, 4 / 5])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_scores_of_a_network(dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(2, 3, 4, 5, dtype=dtype, requires_grad=True)
+    target = torch.randint(0, 3, (2, 4, 5))
+    by_scores, by_labels = ConfusionMatrix(3), ConfusionMatrix(3)
+    by_scores.update(logits, target)
+    by_labels.update(logits.detach().argmax(1), target)
+    assert by_scores.matrix.tolist() == by_labels.matrix.tolist()
+    assert not by_scores.matrix.requires_grad
+
+
+def test_nothing_counted_gives_nan() -> None:
+    matrix = ConfusionMatrix(3)
+    matrix.update(torch.zeros(1, 2, 2, dtype=torch.long), torch.full((1, 2, 2), 255))
+    matrix.update(torch.zeros(0, 2, 2, dtype=torch.long), torch.zeros(0, 2, 2, dtype=torch.long))
+    matrix.update(torch.zeros(0, 3, 2, 2), torch.zeros(0, 2, 2, dtype=torch.long))
+    scores = matrix.compute()
+    assert matrix.matrix.sum() == 0
+    assert all(map(math.isnan, (scores.mean_iou, scores.pixel_accuracy, scores.mean_accuracy)))
+    assert scores.iou.isnan().all()
+
+
+def test_merge_add_reset() -> None:
+    torch.manual_seed(2)
+    pred, target = torch.randint(0, 3, (2, 4, 4)), torch.randint(0, 3, (2, 4, 4))
+    first, second, both = (ConfusionMatrix(3) for _ in range(3))
+    first.update(pred[:1], target[:1])
+    second.update(pred[1:], target[1:])
+    both.update(pred, target)
+    alone = first.matrix.clone()
+    assert (first + second).matrix.tolist() == both.matrix.tolist()
+    assert first.matrix.tolist() == alone.tolist()
+    assert first.merge(second) is first
+    assert first.matrix.tolist() == both.matrix.tolist()
+    first.reset()
+    assert first.matrix.sum() == 0 and both.matrix.sum() == 32
+    with pytest.raises(ValueError, match="other must have num_classes=3"):
+        first.merge(ConfusionMatrix(4))
+    with pytest.raises(ValueError, match="ignore_index=255"):
+        first.merge(ConfusionMatrix(3, ignore_index=0))
+
+
+def test_matrix_is_the_live_tensor() -> None:
+    matrix = ConfusionMatrix(2)
+    matrix.matrix.mul_(0).add_(3)  # what an all-reduce does
+    assert matrix.compute().pixel_accuracy == 0.5
+
+
+def test_invalid_values_are_refused_and_not_counted() -> None:
+    matrix = ConfusionMatrix(2)
+    good = torch.zeros(1, 1, 2, dtype=torch.long)
+    nan = torch.tensor([[[[0.0, math.nan]], [[1.0, 1.0]]]])
+    for pred, target in (
+        (torch.tensor([[[0, 2]]]), good),
+        (torch.tensor([[[0, -1]]]), good),
+        (good, torch.tensor([[[0, 2]]])),
+        (good, torch.tensor([[[0, -1]]])),
+        (nan, good),
+    ):
+        with pytest.raises(ValueError, match=r"labels must be in 0..1 .* got 1 counted pixels"):
+            matrix.update(pred, target)
+    assert matrix.matrix.sum() == 0
+    # Where the target does not count, the prediction may be anything.
+    matrix.update(nan, torch.tensor([[[0, 255]]]))
+    matrix.update(torch.tensor([[[0, 255]]]), torch.tensor([[[0, 255]]]))
+    assert matrix.matrix.tolist() == [[1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("pred", "target", "error", "message"),
+    [
+        (
+            torch.zeros(1, 2, 2),
+            torch.zeros(1, 2, 2).long(),
+            TypeError,
+            "pred .* integer type, got torch.float32",
+        ),
+        (torch.zeros(1, 3, 2, 2).long(), torch.zeros(1, 2, 2).long(), TypeError, "pred .* floating type"),
+        (torch.zeros(1, 2, 2).long(), torch.zeros(1, 2, 2), TypeError, "target must be of an integer type"),
+        (torch.zeros(1, 2, 2).long(), torch.zeros(2, 2).long(), ValueError, "target must be \\(N, H, W\\)"),
+        (torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 2).long(), ValueError, "got shape \\(1, 4, 2, 2\\)"),
+        (torch.zeros(1, 2, 3).long(), torch.zeros(1, 2, 2).long(), ValueError, "got shape \\(1, 2, 3\\)"),
+    ],
+)
+def test_wrong_arguments(pred: torch.Tensor, target: torch.Tensor, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"ConfusionMatrix.update: .*{message}"):
+        ConfusionMatrix(3).update(pred, target)
+
+
+def test_no_classes() -> None:
+    with pytest.raises(ValueError, match="num_classes must be an integer >= 1"):
+        ConfusionMatrix(0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_counts_without_waiting() -> None:
+    torch.manual_seed(3)
+    pred, target = torch.randint(0, 4, (2, 9, 9)), torch.randint(0, 4, (2, 9, 9))
+    host, device = ConfusionMatrix(4), ConfusionMatrix(4)
+    host.update(pred, target)
+    scores = torch.nn.functional.one_hot(pred, 4).movedim(-1, 1).float().cuda()
+    pred, target = pred.cuda(), target.cuda()
+    device.update(pred, target)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        device.update(pred, target)
+        device.update(scores, target)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert device.matrix.tolist() == (3 * host.matrix).tolist()
+    assert (host + device).matrix.tolist() == (4 * host.matrix).tolist()
+    device.update(pred + 4, target)
+    with pytest.raises(ValueError, match=r"ConfusionMatrix.compute: .* got 162 counted pixels"):
+        device.compute()
