@@ -8,8 +8,10 @@ from collections import deque
 import numpy as np
 import pytest
 import torch
+from layouts import LAYOUTS
 
 from closedform_wsss.metrics import connectivity_error, gradient_error, mse, sad
+
 
 def random_mattes(shape: tuple[int, int] = (11, 13)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
@@ -136,9 +138,76 @@ def test_equal_mattes_have_no_error_and_wrong_input_is_refused(error) -> None:  
             error(alpha, bad, unknown)
     with pytest.raises(TypeError, match=f"{name}: alpha must be of a floating type, .* got uint8"):
         error(alpha.astype(np.uint8), alpha, unknown)
-    with pytest.raises(TypeError, match=f"{name}: unknown must be bool, got int64"):
+    with pytest.raises(TypeError, match=f"{name}: unknown must be bool, got int64: pass unknown == 1"):
         error(alpha, alpha, unknown.astype(np.int64))
     with pytest.raises(ValueError, match=f"{name}: .* got shapes"):
         error(alpha, alpha[1:], unknown)
     with pytest.raises(ValueError, match=f"{name}: unknown must be True"):
         error(alpha, alpha, np.zeros_like(unknown))
+
+
+MEASURES = [sad, mse, gradient_error, connectivity_error]
+
+
+@pytest.mark.parametrize("error", MEASURES)
+def test_tensors_and_layouts_give_the_same(error) -> None:  # type: ignore[no-untyped-def]
+    alpha, truth, unknown = random_mattes()
+    want = error(alpha, truth, unknown)
+    a, t, u = map(torch.from_numpy, (alpha, truth, unknown))
+    assert error(a.clone().requires_grad_(), t, u) == want
+    for layout in LAYOUTS:
+        assert error(layout(a), layout(t), layout(u)) == want
+    assert error(np.asfortranarray(alpha), truth[::-1][::-1], unknown.T.copy().T) == want
+    # A type that NumPy has not: as in float32 of the same values.
+    assert error(a.bfloat16(), t.bfloat16(), u) == error(a.bfloat16().float(), t.bfloat16().float(), u)
+    assert error(alpha.astype(">f4"), truth.astype(">f4"), unknown) == error(a.float(), t.float(), u)
+    # Values that lie on no threshold, since float16 rounds them.
+    a, t = np.random.default_rng(1).random((2, *alpha.shape))
+    want = error(a, t, unknown)
+    assert error(a.astype(np.float16), t.astype(np.float16), unknown) == pytest.approx(want, rel=0.01)
+
+
+@pytest.mark.parametrize("error", MEASURES)
+@pytest.mark.parametrize(
+    ("bad", "cure"),
+    [
+        (lambda a: (a * 255).astype(np.uint8), "uint8 up to 255: pass alpha / 255"),
+        (lambda a: (a * 65535).astype(np.uint16), "uint16 up to 65535: pass alpha / 65535"),
+        (lambda a: a > 0.5, r"bool: pass alpha as floating, alpha \* 1.0"),
+        (lambda a: a * 255, "got 0.0 to 255.0: pass alpha / 255, or clip it"),
+        (lambda a: a * 65535, "got 0.0 to 65535.0: pass alpha / 65535, or clip it"),
+        (lambda a: a * 1.5, "got 0.0 to 1.5; clip it first"),
+        (lambda a: np.where(a > 0.9, np.nan, a), "got nan to nan: .* values are NaN"),
+        (lambda a: torch.from_numpy(a * 255).to(torch.uint8), "uint8 up to 255: pass alpha / 255"),
+    ],
+)
+def test_mattes_in_other_ranges_are_refused_with_the_cure(error, bad, cure) -> None:  # type: ignore[no-untyped-def]
+    alpha, truth, unknown = random_mattes()
+    assert alpha.min() == 0 and alpha.max() == 1
+    with pytest.raises((TypeError, ValueError), match=f"{error.__name__}: alpha must be .*{cure}"):
+        error(bad(alpha), truth, unknown)
+    with pytest.raises(
+        (TypeError, ValueError), match=f"{error.__name__}: truth must be .*{cure}".replace(" alpha", " truth")
+    ):
+        error(alpha, bad(alpha), unknown)
+
+
+@pytest.mark.parametrize("error", MEASURES)
+def test_trimaps_in_place_of_masks_are_refused_with_the_cure(error) -> None:  # type: ignore[no-untyped-def]
+    alpha, truth, unknown = random_mattes()
+    want = error(alpha, truth, unknown)
+    background = np.zeros_like(unknown)
+    background[0] = True
+    for low, middle, high, cure in (
+        (0, 128, 255, "(trimap > 0) & (trimap < 255)"),
+        (0.0, 0.5, 1.0, "(trimap > 0.0) & (trimap < 1.0)"),
+        (0, 1, 2, "(trimap > 0) & (trimap < 2)"),
+        (0, 255, 1, "unknown == 255"),
+        (0, 255, 0, "unknown == 255"),
+        (0, 1, 0, "unknown == 1"),
+    ):
+        trimap = np.where(unknown, middle, np.where(background, low, high))
+        with pytest.raises(TypeError, match=f"{error.__name__}: unknown must be bool") as refused:
+            error(alpha, truth, trimap)
+        assert str(refused.value).split(", if")[0].endswith(cure)
+        assert error(alpha, truth, eval(cure, {"trimap": trimap, "unknown": trimap})) == want

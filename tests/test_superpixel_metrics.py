@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import LAYOUTS
 
 from closedform_wsss.metrics import achievable_segmentation_accuracy, boundary_recall, undersegmentation_error
 
@@ -58,8 +61,10 @@ def naive_accuracy(labels: np.ndarray, segments: np.ndarray) -> float:
 
 
 sizes = st.integers(1, 14)
+ONE_REGION = pytest.mark.filterwarnings("ignore:.* one region only")
 
 
+@ONE_REGION
 @settings(max_examples=40, deadline=None)
 @given(height=sizes, width=sizes, count=st.integers(1, 12), tolerance=st.integers(0, 3), seed=st.integers(0, 999))
 def test_against_naive_loops(height: int, width: int, count: int, tolerance: int, seed: int) -> None:
@@ -72,6 +77,7 @@ def test_against_naive_loops(height: int, width: int, count: int, tolerance: int
     assert achievable_segmentation_accuracy(labels, segments) == pytest.approx(naive_accuracy(labels, segments))
 
 
+@ONE_REGION
 def test_several_annotators_give_the_mean() -> None:
     rng = np.random.default_rng(0)
     labels, segments = blobs(rng, 20, 30, 9), np.stack([blobs(rng, 20, 30, k) for k in (1, 2, 5)])
@@ -94,8 +100,37 @@ def test_a_refinement_of_the_truth_is_perfect_and_one_superpixel_is_not() -> Non
 
 def test_recall_is_one_where_nothing_was_drawn() -> None:
     labels = np.arange(12).reshape(3, 4)
-    assert boundary_recall(labels, np.zeros((3, 4), bool)) == 1
-    assert boundary_recall(labels, np.zeros((3, 4), int)) == 1
+    for nothing in (np.zeros((3, 4), bool), np.zeros((3, 4), int), np.zeros((2, 3, 4), bool)):
+        with pytest.warns(UserWarning, match="boundary_recall: truth has one region only, so the result is 1"):
+            assert boundary_recall(labels, nothing) == 1
+
+
+def test_segments_that_no_superpixels_can_miss_are_warned_of() -> None:
+    labels = np.arange(12).reshape(3, 4)
+    two = np.stack([np.full((3, 4), 7), labels // 6])
+    for measure in MEASURES:
+        value = int(measure is not undersegmentation_error)
+        for segments in (np.full((3, 4), 7), np.stack([np.zeros((3, 4), int), np.ones((3, 4), int)])):
+            with pytest.warns(UserWarning, match=f"{measure.__name__}: .* the result is {value} whatever") as caught:
+                assert measure(labels, segments) == value
+            assert [warning.filename for warning in caught] == [__file__]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            measure(labels, two)
+
+
+def test_narrow_types_and_layouts() -> None:
+    rng = np.random.default_rng(3)
+    labels, segments = blobs(rng, 15, 17, 11), blobs(rng, 15, 17, 4)
+    for measure in MEASURES:
+        want = measure(labels, segments)
+        for dtype in (np.uint8, np.int8, np.uint64, ">i4"):  # names up to 110 fit into all of them
+            # Types of two lengths, so that none is compared in the other's.
+            assert measure(labels.astype(dtype), segments.astype(np.int16)) == want
+            assert measure(labels.astype(np.int64), segments.astype(dtype)) == want
+        for layout in LAYOUTS:
+            assert measure(layout(torch.from_numpy(labels)), layout(torch.from_numpy(segments))) == want
+        assert measure(np.asfortranarray(labels), segments.T.copy().T) == want
 
 
 def test_every_pixel_its_own_superpixel_in_a_large_image() -> None:
@@ -127,7 +162,7 @@ def test_errors_name_function_and_argument(measure) -> None:
         measure(labels > 0, labels)
     with pytest.raises(TypeError, match=f"{name}: {truth} must be of an integer type"):
         measure(labels, labels.astype(float))
-    with pytest.raises(ValueError, match=rf"{name}: labels must be \(H, W\), got shape \(1, 4, 5\)"):
+    with pytest.raises(ValueError, match=rf"{name}: labels must be \(H, W\), got shape \(1, 4, 5\): labels\[0\]"):
         measure(labels[None], labels)
     with pytest.raises(ValueError, match=rf"{name}: {truth} must be \(4, 5\).*got shape \(5, 4\)"):
         measure(labels, labels.T)

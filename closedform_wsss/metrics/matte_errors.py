@@ -13,6 +13,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from torch import Tensor
+
+from closedform_wsss.metrics._arrays import as_array
 
 _Matte: TypeAlias = npt.NDArray[np.floating]
 _Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -22,7 +25,7 @@ _STEPS = 10  # thresholds 0.1, 0.2, ..., 1
 _THETA = 0.15
 
 
-def sad(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> float:
+def sad(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
     """Sum of absolute differences, ``sum |alpha - truth|`` over the unknown pixels.
 
     The benchmark prints it divided by 1000.
@@ -30,7 +33,8 @@ def sad(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> f
     Args:
         alpha: ``(H, W)`` floating, in 0..1: clip a solver's result first.
         truth: ``(H, W)`` floating, in 0..1.
-        unknown: ``(H, W)`` bool, True where the trimap is unknown; at least one pixel.
+        unknown: ``(H, W)`` bool, True where the trimap is unknown; at least one pixel. All three may be arrays or
+            tensors, on any device and of any layout.
 
     Returns:
         The error, 0 or more.
@@ -47,7 +51,7 @@ def sad(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> f
     return float(np.abs(a[mask].astype(np.float64) - t[mask]).sum())
 
 
-def mse(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> float:
+def mse(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
     """Mean squared error, the mean of ``(alpha - truth)^2`` over the unknown pixels.
 
     Unscaled; many papers print it times 1000.
@@ -71,7 +75,9 @@ def mse(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> f
     return float(np.square(a[mask].astype(np.float64) - t[mask]).mean())
 
 
-def gradient_error(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> float:
+def gradient_error(
+    alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+) -> float:
     """Gradient error, ``sum (|grad alpha| - |grad truth|)^2`` over the unknown pixels.
 
     The gradient is the response to first derivatives of a Gaussian with sigma 1.4, each filter scaled to unit
@@ -99,7 +105,9 @@ def gradient_error(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.Arra
     return float(np.square(_gradient_size(a) - _gradient_size(t))[mask].sum())
 
 
-def connectivity_error(alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> float:
+def connectivity_error(
+    alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+) -> float:
     """Connectivity error, ``sum |phi(alpha) - phi(truth)|`` over the unknown pixels.
 
     For thresholds 0.1, 0.2, ..., 1 the region where both mattes reach the threshold is taken, and of it the
@@ -168,22 +176,61 @@ def _gradient_size(alpha: _Matte) -> npt.NDArray[np.float64]:
 
 
 def _checked(
-    caller: str, alpha: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike
+    caller: str, alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> tuple[_Matte, _Matte, _Mask]:
-    a, t, mask = np.asarray(alpha), np.asarray(truth), np.asarray(unknown)
+    a, t, mask = as_array(alpha), as_array(truth), as_array(unknown)
     for name, array in (("alpha", a), ("truth", t)):
         if array.dtype.kind != "f":
-            raise TypeError(f"{caller}: {name} must be of a floating type, in 0..1, got {array.dtype}")
+            raise TypeError(
+                f"{caller}: {name} must be of a floating type, in 0..1, got {array.dtype}{_to_shares(name, array)}"
+            )
     if mask.dtype != np.bool_:
-        raise TypeError(f"{caller}: unknown must be bool, got {mask.dtype}")
+        raise TypeError(f"{caller}: unknown must be bool, got {mask.dtype}{_to_mask(mask)}")
     if a.ndim != 2 or t.shape != a.shape or mask.shape != a.shape:
         raise ValueError(
-            f"{caller}: alpha, truth and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}"
+            f"{caller}: alpha, truth and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}: "
+            "one matte of one image at a time"
         )
     if not mask.any():
         raise ValueError(f"{caller}: unknown must be True for at least one pixel, got none")
     for name, array in (("alpha", a), ("truth", t)):
         # Written so that NaN, for which no comparison holds, is refused as well.
         if not ((array >= 0) & (array <= 1)).all():
-            raise ValueError(f"{caller}: {name} must be in 0..1, got {array.min()} to {array.max()}; clip it first")
+            raise ValueError(
+                f"{caller}: {name} must be in 0..1, got {array.min()} to {array.max()}{_to_unit(name, array)}"
+            )
     return a, t, mask
+
+
+def _to_shares(name: str, array: npt.NDArray[np.generic]) -> str:
+    """The cure for a matte that is not floating."""
+    if array.dtype.kind not in "iub" or array.size == 0:
+        return ""
+    largest = int(array.max())
+    if largest <= 1:
+        return f": pass {name} as floating, {name} * 1.0"
+    return f" up to {largest}: pass {name} / {255 if largest <= 255 else 65535}"
+
+
+def _to_unit(name: str, array: _Matte) -> str:
+    """The cure for a floating matte with values outside 0..1."""
+    if np.isnan(array).any():
+        return f": {np.isnan(array).sum()} values are NaN"
+    if array.min() >= 0 and array.max() > 2:
+        return f": pass {name} / {255 if array.max() <= 255 else 65535}, or clip it"
+    return "; clip it first"
+
+
+def _to_mask(mask: npt.NDArray[np.generic]) -> str:
+    """The cure for something else than a mask, most often a trimap."""
+    values = np.unique(mask).tolist() if mask.dtype.kind in "iuf" else []
+    if values in ([0, 1], [1]):
+        return ": pass unknown == 1"
+    if values in ([0, 255], [0, 1, 255], [255]):
+        return f" with the values {values}: pass unknown == 255, if 255 is what is unknown"
+    if len(values) < 2:
+        return ""
+    return (
+        f" with {len(values)} values from {values[0]} to {values[-1]}: of a trimap pass "
+        f"(trimap > {values[0]}) & (trimap < {values[-1]})"
+    )

@@ -7,12 +7,15 @@ several people segmented gives one value for each of them; the mean is returned.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from torch import Tensor
+
+from closedform_wsss.metrics._arrays import as_array
 
 _Labels: TypeAlias = npt.NDArray[np.integer]
 _Counts: TypeAlias = npt.NDArray[np.int64]
@@ -27,7 +30,7 @@ def boundary_recall(labels: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tenso
     Args:
         labels: ``(H, W)`` integers, the superpixels.
         truth: ``(H, W)``, or ``(A, H, W)`` of A annotators: bool, True on the boundaries, or integers, segments whose
-            boundaries are taken.
+            boundaries are taken. A picture of boundaries is bool: pass ``picture > 0``.
         tolerance: Pixels, >= 0. Default 2; Stutz et al. take 0.0025 of the image's diagonal, rounded (1 in BSDS500).
 
     Returns:
@@ -36,6 +39,9 @@ def boundary_recall(labels: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tenso
     Raises:
         TypeError: ``labels`` is not of an integer type, ``truth`` neither that nor bool, ``tolerance`` not an integer.
         ValueError: Shapes do not agree, or ``tolerance`` is negative.
+
+    Warns:
+        UserWarning: No annotator drew a boundary, so the result is 1 whatever the superpixels are.
 
     Reference:
         Martin, Fowlkes, Malik: Learning to detect natural image boundaries using local brightness, color, and texture
@@ -54,11 +60,10 @@ def boundary_recall(labels: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tenso
         raise ValueError(f"{where}: tolerance must be an integer >= 0, got {tolerance}")
     own, annotators = _checked(where, labels, "truth", truth, bool_too=True)
     near = ndimage.maximum_filter(_boundaries(own), size=2 * tolerance + 1, mode="constant", cval=0)
-    recalls = []
-    for annotator in annotators:
-        drawn = annotator if annotator.dtype == np.bool_ else _boundaries(annotator)
-        recalls.append(near[drawn].mean() if drawn.any() else 1.0)
-    return float(np.mean(recalls))
+    drawn = [annotator if annotator.dtype == np.bool_ else _boundaries(annotator) for annotator in annotators]
+    if not any(boundary.any() for boundary in drawn):
+        _warn_of_one_region(where, "truth", "1")
+    return float(np.mean([near[boundary].mean() if boundary.any() else 1.0 for boundary in drawn]))
 
 
 def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayLike | Tensor) -> float:
@@ -74,7 +79,7 @@ def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayL
 
     Args:
         labels: ``(H, W)`` integers, the superpixels.
-        segments: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators.
+        segments: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
 
     Returns:
         The mean over the annotators, 0 or more, less is better.
@@ -83,6 +88,9 @@ def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayL
         TypeError: ``labels`` or ``segments`` is not of an integer type.
         ValueError: Shapes do not agree.
 
+    Warns:
+        UserWarning: All annotators saw one segment only, so the result is 0 whatever the superpixels are.
+
     Reference:
         Neubert, Protzel: Superpixel benchmark and comparison. Forum Bildverarbeitung 2012.
 
@@ -90,7 +98,10 @@ def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayL
         >>> undersegmentation_error([[0, 0, 0, 1]], [[5, 5, 7, 7]])  # one pixel leaks, and counts in both segments
         0.5
     """
-    own, annotators = _checked("undersegmentation_error", labels, "segments", segments)
+    where = "undersegmentation_error"
+    own, annotators = _checked(where, labels, "segments", segments)
+    if (annotators == annotators[:, :1, :1]).all():
+        _warn_of_one_region(where, "segments", "0")
     errors = []
     for annotator in annotators:
         superpixel, overlap, size = _overlaps(own, annotator)
@@ -107,7 +118,7 @@ def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: n
 
     Args:
         labels: ``(H, W)`` integers, the superpixels.
-        segments: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators.
+        segments: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
 
     Returns:
         The mean over the annotators, in 0..1, more is better.
@@ -116,6 +127,9 @@ def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: n
         TypeError: ``labels`` or ``segments`` is not of an integer type.
         ValueError: Shapes do not agree.
 
+    Warns:
+        UserWarning: All annotators saw one segment only, so the result is 1 whatever the superpixels are.
+
     Reference:
         Liu, Tuzel, Ramalingam, Chellappa: Entropy rate superpixel segmentation. CVPR 2011.
 
@@ -123,7 +137,10 @@ def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: n
         >>> achievable_segmentation_accuracy([[0, 0, 0, 1]], [[5, 5, 7, 7]])
         0.75
     """
-    own, annotators = _checked("achievable_segmentation_accuracy", labels, "segments", segments)
+    where = "achievable_segmentation_accuracy"
+    own, annotators = _checked(where, labels, "segments", segments)
+    if (annotators == annotators[:, :1, :1]).all():
+        _warn_of_one_region(where, "segments", "1")
     accuracies = []
     for annotator in annotators:
         superpixel, overlap, size = _overlaps(own, annotator)
@@ -131,6 +148,12 @@ def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: n
         np.maximum.at(best, superpixel, overlap)
         accuracies.append(best.sum() / own.size)
     return float(np.mean(accuracies))
+
+
+def _warn_of_one_region(where: str, name: str, value: str) -> None:
+    warnings.warn(
+        f"{where}: {name} has one region only, so the result is {value} whatever labels are", UserWarning, stacklevel=3
+    )
 
 
 def _boundaries(labels: _Labels) -> npt.NDArray[np.bool_]:
@@ -157,13 +180,14 @@ def _checked(
     where: str, labels: npt.ArrayLike | Tensor, name: str, truth: npt.ArrayLike | Tensor, *, bool_too: bool = False
 ) -> tuple[_Labels, npt.NDArray[Any]]:
     """Labels ``(H, W)`` and truth ``(A, H, W)`` as arrays."""
-    own, other = (np.asarray(a.detach().cpu() if isinstance(a, Tensor) else a) for a in (labels, truth))
+    own, other = as_array(labels), as_array(truth)
     if own.dtype.kind not in "iu":
         raise TypeError(f"{where}: labels must be of an integer type, got {own.dtype}")
     if other.dtype.kind not in ("iub" if bool_too else "iu"):
         raise TypeError(f"{where}: {name} must be of an integer type{' or bool' * bool_too}, got {other.dtype}")
     if own.ndim != 2 or own.size == 0:
-        raise ValueError(f"{where}: labels must be (H, W), got shape {own.shape}")
+        cure = ": labels[0]" if own.ndim == 3 and own.shape[0] == 1 else ""
+        raise ValueError(f"{where}: labels must be (H, W), got shape {own.shape}{cure}")
     if other.ndim not in (2, 3) or other.shape[-2:] != own.shape or other.size == 0:
         raise ValueError(
             f"{where}: {name} must be {own.shape} like labels, or that for each of A annotators (A, H, W), "

@@ -1,0 +1,20 @@
+"""Arrays and tensors, taken alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+def as_array(value: npt.ArrayLike | Tensor) -> npt.NDArray[Any]:
+    """An array, or a tensor on any device, with or without a gradient, as an array."""
+    if not isinstance(value, Tensor):
+        return np.asarray(value)
+    value = value.detach().cpu()
+    # NumPy has no bfloat16 and no float8; float32 holds their values.
+    narrow = value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64)
+    return np.asarray(value.float() if narrow else value)
