@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -41,6 +42,8 @@ def test_scores_by_hand() -> None:
     assert scores.mean_iou == pytest.approx(1 / 3)
     assert scores.pixel_accuracy == pytest.approx(3 / 5)
     assert scores.mean_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert scores.ignored == pytest.approx(1 / 6)
+    assert scores.classes_in_target.tolist() == [True, True, False, False]
 
 
 def test_scores_are_of_the_data_set_not_the_mean_of_images() -> None:
@@ -67,10 +70,37 @@ def test_nothing_counted_gives_nan() -> None:
     matrix.update(torch.zeros(1, 2, 2, dtype=torch.long), torch.full((1, 2, 2), 255))
     matrix.update(torch.zeros(0, 2, 2, dtype=torch.long), torch.zeros(0, 2, 2, dtype=torch.long))
     matrix.update(torch.zeros(0, 3, 2, 2), torch.zeros(0, 2, 2, dtype=torch.long))
-    scores = matrix.compute()
-    assert matrix.matrix.sum() == 0
+    with pytest.warns(UserWarning, match="compute: the scores are NaN, because all 4 pixels .* ignore_index 255"):
+        scores = matrix.compute()
+    assert matrix.matrix.sum() == 0 and scores.ignored == 1
     assert all(map(math.isnan, (scores.mean_iou, scores.pixel_accuracy, scores.mean_accuracy)))
     assert scores.iou.isnan().all()
+    with pytest.warns(UserWarning, match="because update was given no pixel"):
+        assert math.isnan(ConfusionMatrix(3).compute().ignored)
+
+
+def test_masks_of_0_and_255_are_warned_of() -> None:
+    target = torch.zeros(1, 4, 5, dtype=torch.long)
+    target[:, 1:3, 1:4] = 255
+    matrix = ConfusionMatrix(2)
+    matrix.update(torch.zeros_like(target), target)
+    with pytest.warns(UserWarning) as caught:
+        scores = matrix.compute()
+    (warning,) = caught
+    assert "class 0 alone occurs in the 14 counted pixels" in str(warning.message)
+    assert "pass (target == 255).long()" in str(warning.message)
+    assert warning.filename == __file__
+    assert (scores.mean_iou, scores.ignored) == (1, 6 / 20)
+    matrix = ConfusionMatrix(2)
+    matrix.update(torch.zeros_like(target), (target == 255).long())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert matrix.compute().iou.tolist() == [14 / 20, 0]
+    # Another class alone, and no cure for masks.
+    matrix.reset()
+    matrix.update(torch.ones_like(target), torch.ones_like(target))
+    with pytest.warns(UserWarning, match="class 1 alone occurs in the 20 counted pixels of target: [^;]*$"):
+        matrix.compute()
 
 
 def test_merge_add_reset() -> None:
@@ -87,6 +117,8 @@ def test_merge_add_reset() -> None:
     assert first.matrix.tolist() == both.matrix.tolist()
     first.reset()
     assert first.matrix.sum() == 0 and both.matrix.sum() == 32
+    with pytest.warns(UserWarning, match="no pixel"):
+        assert math.isnan(first.compute().ignored)
     with pytest.raises(ValueError, match="other must have num_classes=3"):
         first.merge(ConfusionMatrix(4))
     with pytest.raises(ValueError, match="ignore_index=255"):
@@ -110,8 +142,11 @@ def test_invalid_values_are_refused_and_not_counted() -> None:
         (good, torch.tensor([[[0, -1]]])),
         (nan, good),
     ):
-        with pytest.raises(ValueError, match=r"labels must be in 0..1 .* got 1 counted pixels"):
+        with pytest.raises(ValueError, match=r"labels must be in 0..1 .* got 1 counted pixels") as error:
             matrix.update(pred, target)
+        where = "NaN in pred" if pred is nan else "[-12]\\] in target" if pred is good else "[-12]\\] in pred"
+        error.match(where)
+        assert ("ignore_index names" in str(error.value)) == (pred is good)
     assert matrix.matrix.sum() == 0
     # Where the target does not count, the prediction may be anything.
     matrix.update(nan, torch.tensor([[[0, 255]]]))
@@ -140,9 +175,34 @@ def test_wrong_arguments(pred: torch.Tensor, target: torch.Tensor, error: type[E
         ConfusionMatrix(3).update(pred, target)
 
 
-def test_no_classes() -> None:
-    with pytest.raises(ValueError, match="num_classes must be an integer >= 1"):
-        ConfusionMatrix(0)
+@pytest.mark.parametrize("wrong", [0, -1, True, 2.0])
+def test_no_classes(wrong) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="ConfusionMatrix: num_classes must be an integer >= 2"):
+        ConfusionMatrix(wrong)
+
+
+def test_one_class_and_one_channel_are_refused_with_the_cures() -> None:
+    with pytest.raises(ValueError, match=r"num_classes must be an integer >= 2, got 1, .*\(z > 0\)") as error:
+        ConfusionMatrix(1)
+    z = torch.tensor([[[[-1.0, 2.0, 0.5, -3.0]]]])
+    target = torch.tensor([[[0, 1, 0, 0]]])
+    matrix = ConfusionMatrix(2)
+    with pytest.raises(ValueError, match=r"pred must be \(1, 2, 1, 4\) .* one channel for 2 classes") as other:
+        matrix.update(z, target)
+    # Both messages' cures are what they say, and give the same.
+    for pred in ("(z > 0).long().squeeze(1)", "torch.cat([torch.zeros_like(z), z], 1)"):
+        assert pred in str(error.value) and pred in str(other.value)
+        matrix.reset()
+        matrix.update(eval(pred), target)
+        assert matrix.matrix.tolist() == [[2, 1], [0, 1]]
+
+
+def test_ignore_index_that_no_label_can_have() -> None:
+    with pytest.raises(ValueError, match="ignore_index must be in the range of int64"):
+        ConfusionMatrix(3, ignore_index=2**63)
+    with pytest.raises(ValueError, match="ignore_index must not be the class 255 of 300"):
+        ConfusionMatrix(300)
+    assert ConfusionMatrix(255).ignore_index == 255 and ConfusionMatrix(300, ignore_index=-1).num_classes == 300
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -1,8 +1,9 @@
-"""What one of two processes does in ``tests/test_training_stack.py``: a step on its half of a batch, by gloo."""
+"""What one of two processes does, by gloo: a training step on its half of a batch, or counting its images."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from closedform_wsss.metrics import ConfusionMatrix
 from closedform_wsss.nn import ClosedFormLoss, SuperpixelConsistencyLoss
 
 FSDP = "fully_shard"
@@ -61,3 +63,37 @@ def gradients_of_step(kind: str, half: list[Tensor]) -> list[Tensor]:
         fully_shard(net, mesh=init_device_mesh("cpu", (2,)))
     loss_of(net, *half).backward()
     return gradients(net)
+
+
+def count(rank: int, folder: str) -> None:
+    """Leaves what each rank has after ``ConfusionMatrix.all_reduce`` in ``folder``."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/count", rank=rank, world_size=2)
+    try:
+        matrix = ConfusionMatrix(2)
+        pred, target = ([0, 1, 1, 1], [0, 1, 1, 255]) if rank == 0 else ([0, 1, 1, 0, 1], [0, 0, 1, 255, 255])
+        matrix.update(torch.tensor([[pred]]), torch.tensor([[target]]))
+        found: dict[str, Any] = {}
+        scores = matrix.all_reduce().compute()
+        found["matrix"], found["ignored"] = matrix.matrix.tolist(), scores.ignored
+        # One process without a batch.
+        empty = ConfusionMatrix(2)
+        if rank == 0:
+            empty.update(torch.tensor([[[0, 1, 1]]]), torch.tensor([[[0, 1, 0]]]))
+        found["empty"] = int(empty.all_reduce().matrix.sum())
+        # As on CUDA, where an update only counts what is invalid: every process is to hear of it.
+        empty._counts[-1] = rank
+        found["invalid"] = error_of(lambda: empty.all_reduce().compute())
+        found["other"] = error_of(lambda: ConfusionMatrix(2 + rank).all_reduce())
+        torch.save(found, Path(folder) / f"counts{rank}.pt")
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def error_of(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except ValueError as error:
+        return str(error)
+    return "no error"

@@ -1,6 +1,7 @@
 """How good a segmentation, a matte or a set of superpixels is."""
 
-from closedform_wsss.metrics.confusion_matrix import ConfusionMatrix, SegmentationScores
+from closedform_wsss.metrics._segmentation_scores import SegmentationScores
+from closedform_wsss.metrics.confusion_matrix import ConfusionMatrix
 from closedform_wsss.metrics.matte_errors import connectivity_error, gradient_error, mse, sad
 from closedform_wsss.metrics.superpixels import (
     achievable_segmentation_accuracy,

@@ -1,32 +1,21 @@
-"""The confusion matrix of a data set and the scores that follow from it."""
+"""The confusion matrix of a data set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_integer, check_tensor
+from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
-@dataclass(frozen=True)
-class SegmentationScores:
-    """Scores over a data set, all in 0..1.
-
-    Attributes:
-        mean_iou: Mean of ``iou`` over the classes that occur in targets or predictions.
-        iou: ``(C,)`` float64 on the CPU, true positives / (true positives + false positives + false
-            negatives) of each class; NaN for a class that occurs in neither.
-        pixel_accuracy: Share of the counted pixels that are predicted correctly.
-        mean_accuracy: Mean over the classes that occur in targets of the share of their pixels that are
-            predicted correctly.
-    """
-
-    mean_iou: float
-    iou: Tensor
-    pixel_accuracy: float
-    mean_accuracy: float
+_INT64 = torch.iinfo(torch.int64)
 
 
 class ConfusionMatrix:
@@ -38,9 +27,17 @@ class ConfusionMatrix:
     On CUDA ``update`` starts kernels and waits for none. Labels out of range and NaN scores are counted on
     the device there, and ``compute`` reports them; on the CPU ``update`` itself does.
 
+    A binary network has two classes, background and object. If it gives one logit z for each pixel, pass the
+    labels ``(z > 0).long().squeeze(1)``, or the scores ``torch.cat([torch.zeros_like(z), z], 1)``.
+
     Args:
-        num_classes: Number of classes C.
-        ignore_index: Target value of the pixels that do not count.
+        num_classes: Number of classes C, 2 or more.
+        ignore_index: Target value of the pixels that do not count. Default 255.
+
+    Raises:
+        TypeError: ``ignore_index`` is not an integer.
+        ValueError: ``num_classes`` is below 2, where every score is 1; ``ignore_index`` is beyond int64, or it is 255
+            and that is a class.
 
     Example:
         >>> import torch
@@ -49,24 +46,36 @@ class ConfusionMatrix:
         >>> matrix.matrix.tolist()
         [[1, 1], [0, 1]]
         >>> scores = matrix.compute()
-        >>> scores.iou.tolist(), scores.mean_iou
-        ([0.5, 0.5], 0.5)
+        >>> scores.iou.tolist(), scores.mean_iou, scores.ignored
+        ([0.5, 0.5], 0.5, 0.25)
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        check_count("ConfusionMatrix", "num_classes", num_classes, 1)
-        check_integer("ConfusionMatrix", "ignore_index", ignore_index)
+        where = "ConfusionMatrix"
+        if type(num_classes) is int and num_classes == 1:
+            raise ValueError(
+                f"{where}: num_classes must be an integer >= 2, got 1, with which every score is 1: a binary network "
+                "has two classes, background and object; its one logit z becomes labels, (z > 0).long().squeeze(1), "
+                "or scores, torch.cat([torch.zeros_like(z), z], 1)"
+            )
+        check_count(where, "num_classes", num_classes, 2)
+        check_integer(where, "ignore_index", ignore_index)
+        if not _INT64.min <= ignore_index <= _INT64.max:
+            raise ValueError(f"{where}: ignore_index must be in the range of int64, got {ignore_index}")
+        if ignore_index == 255 < num_classes:
+            raise ValueError(
+                f"{where}: ignore_index must not be the class 255 of {num_classes}, got 255: pass another, such as -1"
+            )
         self.num_classes = num_classes
-        self.ignore_index = ignore_index
+        self.ignore_index = int(ignore_index)
         # One buffer, so that an update is one scatter: the matrix row by row, ignored pixels, invalid pixels.
         self._counts = torch.zeros(num_classes * num_classes + 2, dtype=torch.int64)
 
     @property
     def matrix(self) -> Tensor:
-        """``(C, C)`` int64, rows are targets and columns predictions.
+        """``(C, C)`` int64, rows are targets and columns predictions; ignored pixels are not in it.
 
-        A view of the live counts: ``torch.distributed.all_reduce(confusion.matrix)`` sums them over
-            processes.
+        A view of the live counts. To sum over processes call :meth:`all_reduce`.
         """
         return self._counts[:-2].view(self.num_classes, self.num_classes)
 
@@ -74,9 +83,9 @@ class ConfusionMatrix:
         """Adds a batch.
 
         Args:
-            pred: Labels ``(N, H, W)`` of an integer type, or scores ``(N, C, H, W)`` of a floating type, of
+            pred: Labels ``(N, H, W)`` of any integer type or bool, or scores ``(N, C, H, W)`` of a floating type, of
                 which the largest wins (the first of equal ones).
-            target: Labels ``(N, H, W)`` of an integer type, in 0..C-1 or ``ignore_index``.
+            target: Labels ``(N, H, W)`` of any integer type or bool, in 0..C-1 or ``ignore_index``.
 
         Raises:
             TypeError: ``pred`` or ``target`` is of the wrong type.
@@ -85,45 +94,52 @@ class ConfusionMatrix:
         """
         self._check(pred, target)
         classes = self.num_classes
-        truth = target.reshape(-1).long()
+        truth = _wide(target)
         counted = truth != self.ignore_index
         if pred.ndim == 4:
-            # NaN is the maximum where it occurs, so looking at the maximum is enough.
-            best, index = pred.detach().max(dim=1)
+            # NaN is the maximum where it occurs, so looking at the maximum is enough. torch compares no float8.
+            scores = pred.detach().float() if pred.element_size() == 1 else pred.detach()
+            best, index = scores.max(dim=1)
             guess = index.reshape(-1)
             valid = ~best.isnan().reshape(-1)
         else:
-            guess = pred.reshape(-1).long()
+            guess = _wide(pred)
             valid = (guess >= 0) & (guess < classes)
         valid = valid & (truth >= 0) & (truth < classes)
         ignored_bin, invalid_bin = len(self._counts) - 2, len(self._counts) - 1
         cell = torch.where(valid, truth * classes + guess, invalid_bin)
         cell = torch.where(counted, cell, ignored_bin)
         added = self._count(cell)
-        if added.device.type == "cpu":
-            self._refuse_invalid(added, "update")
+        if added.device.type == "cpu" and added[-1]:
+            wrong = counted & ~valid
+            found = _outside("target", truth[wrong], classes)
+            cure = ": ignore_index names the value of target that does not count" if found else ""
+            if pred.ndim == 4:
+                found += ["NaN in pred"] * bool((counted & best.isnan().reshape(-1)).any())
+            else:
+                found += _outside("pred", guess[wrong], classes)
+            self._refuse_invalid(added, "update", f" ({', '.join(found)}){cure}")
         self._counts = self._counts.to(added.device) + added
 
     def compute(self) -> SegmentationScores:
-        """Computes the scores; see ``SegmentationScores``.
+        """Computes the scores; see :class:`SegmentationScores`.
 
         Classes that occur in neither targets nor predictions are left out of the means. If nothing was
         counted, everything is NaN.
+
+        Warns:
+            UserWarning: The scores say nothing: no pixel was counted, or one class alone occurs in targets.
 
         Raises:
             ValueError: A counted pixel had a label out of range or a NaN score.
         """
         counts = self._counts.cpu()
         self._refuse_invalid(counts, "compute")
-        matrix = counts[:-2].view(self.num_classes, self.num_classes).double()
-        hits, truth, guess = matrix.diagonal(), matrix.sum(dim=1), matrix.sum(dim=0)
-        iou = hits / (truth + guess - hits)
-        return SegmentationScores(
-            mean_iou=iou.nanmean().item(),
-            iou=iou,
-            pixel_accuracy=(hits.sum() / matrix.sum()).item(),
-            mean_accuracy=(hits / truth).nanmean().item(),
-        )
+        scores = scores_of(counts[:-2].view(self.num_classes, self.num_classes), int(counts[-2]))
+        doubt = self._doubt(scores, int(counts[:-2].sum()), int(counts[-2]))
+        if doubt is not None:
+            warnings.warn(f"ConfusionMatrix.compute: {doubt}", UserWarning, stacklevel=2)
+        return scores
 
     def reset(self) -> None:
         """Forgets everything counted."""
@@ -135,12 +151,36 @@ class ConfusionMatrix:
         Raises:
             ValueError: The other has another number of classes or ``ignore_index``.
         """
-        if (other.num_classes, other.ignore_index) != (self.num_classes, self.ignore_index):
-            raise ValueError(
-                f"ConfusionMatrix.merge: other must have num_classes={self.num_classes} and "
-                f"ignore_index={self.ignore_index}, got {other.num_classes} and {other.ignore_index}"
-            )
+        self._refuse_other("merge", "other", [(other.num_classes, other.ignore_index)])
         self._counts = self._counts + other._counts.to(self._counts.device)
+        return self
+
+    def all_reduce(self, group: ProcessGroup | None = None) -> ConfusionMatrix:
+        """Makes the counts of every process the sum over all of them, ignored and invalid pixels too; returns this one.
+
+        Call it in every process, once, after the last ``update``. With any backend of ``torch.distributed``, and also
+        where a process had no batch. Without a process group nothing is done, so that one script runs in one process
+        and in many.
+
+        Args:
+            group: Processes to sum over. Default: all.
+
+        Raises:
+            ValueError: Processes have other numbers of classes or another ``ignore_index``.
+
+        Example:
+            >>> matrix = ConfusionMatrix(num_classes=2)
+            >>> matrix.update(torch.tensor([[[0, 1, 1]]]), torch.tensor([[[0, 1, 255]]]))
+            >>> matrix.all_reduce().compute().mean_iou  # of all processes together
+            1.0
+        """
+        if not (dist.is_available() and dist.is_initialized()):
+            return self
+        # Objects, since NCCL takes tensors on the GPU only, and a process without a batch has its counts on the CPU.
+        parts: list[Any] = [None] * dist.get_world_size(group)
+        dist.all_gather_object(parts, (self.num_classes, self.ignore_index, self._counts.cpu()), group)
+        self._refuse_other("all_reduce", "all processes", [part[:2] for part in parts])
+        self._counts = torch.stack([counts for *_, counts in parts]).sum(dim=0).to(self._counts.device)
         return self
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
@@ -154,14 +194,28 @@ class ConfusionMatrix:
         check_tensor(where, "pred", pred)
         check_tensor(where, "target", target)
         if target.is_floating_point() or target.is_complex():
-            raise TypeError(f"{where}: target must be of an integer type, got {target.dtype}")
+            raise TypeError(f"{where}: target must be of an integer type, got {target.dtype}: target.long()")
         if target.ndim != 3:
-            raise ValueError(f"{where}: target must be (N, H, W), got shape {tuple(target.shape)}")
-        if pred.ndim == 4 and not pred.is_floating_point():
-            raise TypeError(f"{where}: pred of shape (N, C, H, W) must be of a floating type, got {pred.dtype}")
-        if pred.ndim == 3 and (pred.is_floating_point() or pred.is_complex()):
-            raise TypeError(f"{where}: pred of shape (N, H, W) must be of an integer type, got {pred.dtype}")
+            cure = ""
+            if target.ndim == 4:
+                cure = ": target.squeeze(1)" if target.shape[1] == 1 else ": target.argmax(1) if it is one-hot"
+            raise ValueError(f"{where}: target must be (N, H, W), got shape {tuple(target.shape)}{cure}")
         batch, height, width = target.shape
+        one_channel = tuple(pred.shape) == (batch, 1, height, width)
+        if one_channel and pred.is_floating_point():
+            raise ValueError(
+                f"{where}: pred must be {(batch, self.num_classes, height, width)} to go with target, got one channel "
+                f"for {self.num_classes} classes, shape {tuple(pred.shape)}: the one logit z of a binary network "
+                "becomes labels, (z > 0).long().squeeze(1), or scores, torch.cat([torch.zeros_like(z), z], 1)"
+            )
+        if pred.ndim == 4 and not pred.is_floating_point():
+            cure = ": labels are (N, H, W), pred.squeeze(1)" if one_channel else ""
+            raise TypeError(f"{where}: pred of shape (N, C, H, W) must be of a floating type, got {pred.dtype}{cure}")
+        if pred.ndim == 3 and (pred.is_floating_point() or pred.is_complex()):
+            raise TypeError(
+                f"{where}: pred of shape (N, H, W) must be of an integer type, got {pred.dtype}: pass labels, "
+                "pred.long(); the logits of a binary network become (pred > 0).long()"
+            )
         if tuple(pred.shape) not in ((batch, height, width), (batch, self.num_classes, height, width)):
             scores = (batch, self.num_classes, height, width)
             raise ValueError(
@@ -179,10 +233,47 @@ class ConfusionMatrix:
         counts = torch.zeros(bins, dtype=torch.int64, device=cell.device)
         return counts.scatter_add_(0, cell, torch.ones_like(cell))
 
-    def _refuse_invalid(self, counts: Tensor, method: str) -> None:
+    def _refuse_invalid(self, counts: Tensor, method: str, found: str = "") -> None:
         invalid = int(counts[-1])
         if invalid:
             raise ValueError(
                 f"ConfusionMatrix.{method}: labels must be in 0..{self.num_classes - 1} (target also "
-                f"{self.ignore_index}) and scores not NaN, got {invalid} counted pixels where they are not"
+                f"{self.ignore_index}) and scores not NaN, got {invalid} counted pixels where they are not{found}"
             )
+
+    def _refuse_other(self, method: str, name: str, options: list[tuple[int, int]]) -> None:
+        for classes, ignored in options:
+            if (classes, ignored) != (self.num_classes, self.ignore_index):
+                raise ValueError(
+                    f"ConfusionMatrix.{method}: {name} must have num_classes={self.num_classes} and "
+                    f"ignore_index={self.ignore_index}, got {classes} and {ignored}"
+                )
+
+    def _doubt(self, scores: SegmentationScores, counted: int, ignored: int) -> str | None:
+        """Why the scores say nothing, if so."""
+        present = scores.classes_in_target.nonzero().flatten().tolist()
+        if len(present) > 1:
+            return None
+        if not counted + ignored:
+            return "the scores are NaN, because update was given no pixel"
+        if counted:
+            said = f"class {present[0]} alone occurs in the {counted} counted pixels of target: scores say little then"
+        else:
+            said = f"the scores are NaN, because all {ignored} pixels of target are ignore_index {self.ignore_index}"
+        if ignored and self.ignore_index == 255 and present in ([], [0]):
+            said += "; if target is a mask of 0 and 255, pass (target == 255).long()"
+        return said
+
+
+def _wide(labels: Tensor) -> Tensor:
+    """Labels in int64, flat, so that none is compared in a type that cannot hold ``ignore_index``."""
+    wide = labels.reshape(-1).long()
+    if labels.dtype == torch.uint64:  # beyond int64 they would wrap to negative labels
+        wide = torch.where(wide < 0, _INT64.max, wide)
+    return wide
+
+
+def _outside(name: str, labels: Tensor, classes: int) -> list[str]:
+    """For an error: which labels are out of range, if any."""
+    values = labels[(labels < 0) | (labels >= classes)].unique()[:5].tolist()
+    return [f"{values} in {name}"] if values else []

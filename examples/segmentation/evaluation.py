@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
@@ -26,9 +25,7 @@ def evaluate(model: nn.Module, loader: DataLoader, num_classes: int, device: tor
         logits = model(image.to(device).float() / 255)
         logits = F.interpolate(logits.float(), label.shape[-2:], mode="bilinear", align_corners=False)
         counts.update(logits.argmax(1).cpu(), label.long())
-    if dist.is_initialized():
-        dist.all_reduce(counts.matrix)
-    return counts
+    return counts.all_reduce()
 
 
 @torch.no_grad()
