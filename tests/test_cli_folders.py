@@ -1,0 +1,97 @@
+"""Files that belong together by their names, and those that only seem to be there or not."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from closedform_wsss.cli._folders import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    files_below,
+    files_by_stem,
+    files_of_other_formats,
+    nearest_names,
+)
+
+NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def test_stems(tmp_path: Path) -> None:
+    make(
+        tmp_path, "b.png", "a.b.c.PNG", "scan (2).png", "a.jpg.png", ".hidden.png", "._b.png", "notes.txt", "sub/c.png"
+    )
+    found = files_by_stem("GT", tmp_path, LABEL_SUFFIXES)
+    assert {stem: path.name for stem, path in found.items()} == {
+        "a.b.c": "a.b.c.PNG",
+        "a.jpg": "a.jpg.png",
+        "b": "b.png",
+        "scan (2)": "scan (2).png",
+    }
+    assert list(found) == sorted(found)
+
+
+def test_accents_are_one_name_in_both_forms(tmp_path: Path) -> None:
+    mac, other = make(tmp_path / "mac", f"{NFD}.png"), make(tmp_path / "other", f"{NFC}.png")
+    assert list(files_by_stem("GT", mac, LABEL_SUFFIXES)) == list(files_by_stem("PRED", other, LABEL_SUFFIXES)) == [NFC]
+    make(mac, f"{NFC}.png")
+    if len(list(mac.iterdir())) == 2:  # some file systems know one form only
+        with pytest.raises(ValueError, match="GT must hold one file for each image"):
+            files_by_stem("GT", mac, LABEL_SUFFIXES)
+
+
+def test_links_that_lead_nowhere_are_files(tmp_path: Path) -> None:
+    make(tmp_path, "a.png")
+    try:
+        (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
+    except OSError:
+        pytest.skip("no links here")
+    assert list(files_by_stem("GT", tmp_path, LABEL_SUFFIXES)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("names", "suffixes", "message"),
+    [
+        ([], LABEL_SUFFIXES, "GT must be a folder of files .png, got no file at all in {}"),
+        (["a.txt"], LABEL_SUFFIXES, "got 1 .txt in {}"),
+        (
+            ["x/a.png", "x/b.png", "y/z/c.PNG", ".git/d.png"],
+            LABEL_SUFFIXES,
+            "not looked into (3 such files in 2); pass",
+        ),
+        (["a.tif", "b.bmp"], LABEL_SUFFIXES, ": labels are read from PNG files, so export them as PNG"),
+        (["a.jpg"], LABEL_SUFFIXES, "export them as PNG, from the labels, since JPEG alters them"),
+        (["a.png"], (".npy", ".npz"), "GT must be a folder of files .npy, .npz, got 1 .png in {}"),
+    ],
+)
+def test_nothing_found(tmp_path: Path, names: list[str], suffixes: tuple[str, ...], message: str) -> None:
+    make(tmp_path, *names)
+    with pytest.raises(ValueError) as error:
+        files_by_stem("GT", tmp_path, suffixes)
+    said = str(error.value)
+    assert message.format(tmp_path) in said
+    assert message.endswith("{}") == said.endswith(str(tmp_path))  # a cure only where there is one
+
+
+def test_what_lies_beside(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b.tif", "c.GIF", "d.json", "x/e.png", "x/y/f.png", ".hidden/g.png")
+    assert files_below(tmp_path, LABEL_SUFFIXES) == (2, 2)
+    assert files_below(tmp_path, IMAGE_SUFFIXES) == (2, 2)
+    assert files_of_other_formats(tmp_path, LABEL_SUFFIXES) == {".tif": 1, ".gif": 1}
+
+
+def test_nearest_names() -> None:
+    known = ["IMG_1", "img_10_mask", "b", "street_7"]
+    assert nearest_names("img_1", known)[:2] == ["IMG_1", "img_10_mask"]
+    assert nearest_names("img_10_ma", known)[0] == "img_10_mask"
+    assert nearest_names("stret_7", known) == ["street_7"]
+    assert nearest_names("q", known) == []
