@@ -33,7 +33,7 @@ from _harness import describe_machine, write_json, write_markdown
 from torch import Tensor
 
 from closedform_wsss.cli._eval_counts import Counts, EvalOptions, empty_histogram
-from closedform_wsss.cli._eval_report import report
+from closedform_wsss.cli._eval_report import scores_of_halves
 from closedform_wsss.cli._refiners import DEFAULT, REFINERS
 from closedform_wsss.labels import read_cam, read_image, read_label_png
 
@@ -83,8 +83,8 @@ def add(how: EvalOptions, histogram: Counts, picture: Picture, cam: Tensor) -> N
 
 def scores(how: EvalOptions, halves: list[Counts]) -> dict[str, Any]:
     """Mean IoUs: the threshold of either half on the other, of each on the other in one matrix, the best of all."""
-    both = report(how, halves, None)
-    even, odd = (report(how, [half, np.zeros_like(half)], None) for half in halves)
+    both = scores_of_halves(how, halves, None)
+    even, odd = (scores_of_halves(how, [half, np.zeros_like(half)], None) for half in halves)
     return {
         "even_to_odd": dict(odd["curve"])[even["threshold"]],
         "odd_to_even": dict(even["curve"])[odd["threshold"]],

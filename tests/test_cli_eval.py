@@ -213,7 +213,9 @@ def test_lists_and_missing_predictions(data: Path, capsys: pytest.CaptureFixture
     # Names alone, with labels behind them, and paths: all are lists that data sets come with.
     (data / "list.txt").write_text("b\n\n/JPEGImages/c.jpg /SegmentationClassAug/c.png\nd 1 4\nd\n")
     listed = run(data, "pred", "--list", str(data / "list.txt"))
-    assert {**listed, "missing": 2} == some
+    (warning,) = listed.pop("warnings")
+    assert warning == "--list names images more than once, 1 of them, such as d: each counts once"
+    assert some.pop("warnings") == [] and {**listed, "missing": 2} == some
 
 
 # --- mistakes
@@ -225,10 +227,11 @@ def test_files_that_fail_are_named_and_left_out(data: Path, capsys: pytest.Captu
     labels.write_label_png(data / "gt" / "c.png", np.full(SIZES["c"], 9, np.uint8))
     assert main(["eval", str(data / "pred"), str(data / "gt"), "--num-classes", "6"]) == 1
     out, err = capsys.readouterr()
-    first, second, third = err.splitlines()
+    first, second, third, warning = err.splitlines()
     assert first.startswith(f"{data / 'pred' / 'a.png'}: read_label_png")
     assert "b.png: the prediction must have the size of the truth (17, 24), got (24, 17)" in second
     assert "c.png: labels must be below 6, got [9] in" in third and "gt" in third
+    assert warning.startswith("closedform-wsss eval: warning: classes that never occur in GT: 2, 3, 5; ")
     assert "images          2, 3 failed" in out
     for path in (data / "pred").iterdir():
         path.write_bytes(b"")

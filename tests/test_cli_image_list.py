@@ -5,8 +5,11 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from closedform_wsss import labels
+from closedform_wsss.cli import main
 from closedform_wsss.cli._image_list import ImageList, read_image_list
 
 ACCENT = unicodedata.normalize("NFC", "café")
@@ -121,3 +124,19 @@ def test_repeated_names_and_absent_classes_are_warned_of(tmp_path: Path) -> None
 def test_files_in_another_encoding(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=f"--list must be a text file in UTF-8, got .*{message}"):
         read(tmp_path, data, "a")
+
+
+def test_the_named_image_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = np.zeros((10, 12), np.uint8)
+    truth[2:5] = 1
+    for folder in ("gt", "pred"):
+        (tmp_path / folder).mkdir()
+        labels.write_label_png(tmp_path / folder / "scan.png", truth)
+        labels.write_label_png(tmp_path / folder / "scan (2).png", truth if folder == "gt" else 1 - truth)
+    # Of 84 pixels of class 0 and 36 of class 1, all are right in one image and all are wrong in the other.
+    both = (84 / (168 + 36) + 36 / (72 + 84)) / 2
+    for text, mean_iou in (("scan (2).png\n", 0.0), ("scan.png\nscan (2).png\n", both), ("scan\n", 1.0)):
+        (tmp_path / "list.txt").write_text(text)
+        folders = [str(tmp_path / "pred"), str(tmp_path / "gt")]
+        assert main(["eval", *folders, "--list", str(tmp_path / "list.txt")]) == 0
+        assert f"mean IoU        {mean_iou:.4f} over 2 classes" in capsys.readouterr().out

@@ -6,7 +6,8 @@ exceeds: the confusion matrix at every threshold follows from it. A label map is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ _LABELS = 256
 UNLABELLED = 255
 
 Counts = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class EvalOptions:
         ignore_index: True label of pixels that do not count.
         unlabelled: What becomes of pixels that the prediction leaves at 255: "wrong", "skip", or None, an error.
         normalize: Divide each CAM by its maximum.
+        remap: New values of stored ones, in label maps, before anything else. None: values are as stored.
     """
 
     thresholds: tuple[float, ...] | None
@@ -39,6 +42,7 @@ class EvalOptions:
     ignore_index: int
     unlabelled: str | None
     normalize: bool
+    remap: Mapping[int, int] | None = None
 
     @property
     def bins(self) -> int:
@@ -55,28 +59,50 @@ class EvalJob:
     half: int
 
 
-def count_image(options: EvalOptions, job: EvalJob) -> tuple[Counts, Counts]:
-    """The occupied cells of the image's histogram, as positions in the flat histogram, and their counts.
+@dataclass(frozen=True)
+class ImageCounts:
+    """The counts of one image.
 
-    Raises:
-        OSError: A file cannot be read.
-        ValueError: A file is damaged, sizes differ, or labels are out of range.
+    Attributes:
+        cells: Positions of the occupied cells in its flat histogram.
+        counts: Theirs.
+        ignored: Pixels of GT that do not count.
+        void: Whether no pixel counts.
     """
-    truth = read_label_png(job.truth)
-    counted = truth != options.ignore_index
-    read = _labels if options.thresholds is None else _strongest
-    winner, exceeded = read(options, job, truth)
-    unlabelled = (winner == UNLABELLED) & counted
-    if options.unlabelled is None and unlabelled.any():
-        raise ValueError(
-            f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not "
-            "count"
-        )
-    _check_labels(options, truth[counted], job.truth)
-    _check_labels(options, winner[counted & ~unlabelled], job.prediction)
-    cell = (truth.astype(np.int64) * _LABELS + winner) * options.bins + exceeded
-    cells, counts = np.unique(cell[counted], return_counts=True)
-    return cells, counts
+
+    cells: Counts
+    counts: Counts
+    ignored: int
+    void: bool
+
+
+@dataclass
+class Total:
+    """The counts of all images.
+
+    Attributes:
+        halves: Histograms of the two halves of the images.
+        ignored: Pixels of GT that do not count.
+        void: Files of GT of images in which no pixel counts.
+        failed: Images that could not be counted.
+    """
+
+    halves: tuple[Counts, Counts]
+    ignored: int = 0
+    void: list[Path] = field(default_factory=list)
+    failed: int = 0
+
+    @property
+    def counted(self) -> int:
+        """Pixels of GT that count."""
+        return int(self.halves[0].sum() + self.halves[1].sum())
+
+    def add(self, job: EvalJob, image: ImageCounts) -> None:
+        """One more image."""
+        self.halves[job.half].reshape(-1)[image.cells] += image.counts
+        self.ignored += image.ignored
+        if image.void:
+            self.void.append(job.truth)
 
 
 def empty_histogram(options: EvalOptions) -> Counts:
@@ -84,9 +110,49 @@ def empty_histogram(options: EvalOptions) -> Counts:
     return np.zeros((_LABELS, _LABELS, options.bins), np.int64)
 
 
-def _labels(options: EvalOptions, job: EvalJob, truth: npt.NDArray[np.uint8]) -> tuple[Counts, Counts]:
+def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
+    """The counts of one image.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file is damaged, sizes differ, or labels are out of range.
+    """
+    truth = _read_labels(options, job.truth)
+    counted = truth != options.ignore_index
+    read = _labels if options.thresholds is None else _strongest
+    winner, exceeded = read(options, job, truth)
+    unlabelled = (winner == UNLABELLED) & counted
+    if options.unlabelled is None and unlabelled.any():
+        cure = ""
+        if options.remap is None and not ((winner != 0) & (winner != UNLABELLED)).any():
+            cure = "; if this is a mask of 0 and 255, --remap 255:1 makes 255 a class"
+        elif options.remap is not None and UNLABELLED in options.remap.values():
+            cure = "; --remap, which is for PRED as for GT, may have made them so"
+        raise ValueError(
+            f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not "
+            f"count{cure}"
+        )
+    _check_labels(options, truth[counted], job.truth)
+    _check_labels(options, winner[counted & ~unlabelled], job.prediction)
+    cell = (truth.astype(np.int64) * _LABELS + winner) * options.bins + exceeded
+    cells, counts = np.unique(cell[counted], return_counts=True)
+    scored = counted & ~unlabelled if options.unlabelled == "skip" else counted
+    return ImageCounts(cells, counts, int(truth.size - counts.sum()), not scored.any())
+
+
+def _read_labels(options: EvalOptions, path: Path) -> Labels:
+    """A label map with its values as they are to be understood."""
+    stored = read_label_png(path)
+    if options.remap is None:
+        return stored
+    table = np.arange(_LABELS, dtype=np.uint8)
+    table[list(options.remap)] = list(options.remap.values())
+    return np.asarray(table[stored])
+
+
+def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
     """The labels, as winners without thresholds."""
-    prediction = read_label_png(job.prediction)
+    prediction = _read_labels(options, job.prediction)
     if prediction.shape != truth.shape:
         raise ValueError(
             f"the prediction must have the size of the truth {truth.shape}, got {prediction.shape} in {job.prediction}"
@@ -94,7 +160,7 @@ def _labels(options: EvalOptions, job: EvalJob, truth: npt.NDArray[np.uint8]) ->
     return prediction.astype(np.int64), np.zeros(truth.shape, np.int64)
 
 
-def _strongest(options: EvalOptions, job: EvalJob, truth: npt.NDArray[np.uint8]) -> tuple[Counts, Counts]:
+def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
     """Of each pixel, at the truth's size: the class of the largest CAM, and how many thresholds this exceeds."""
     classes, maps = read_cam(job.prediction)
     if len(classes) == 0:
@@ -113,6 +179,11 @@ def _strongest(options: EvalOptions, job: EvalJob, truth: npt.NDArray[np.uint8])
 
 def _check_labels(options: EvalOptions, found: npt.NDArray[np.integer], path: Path) -> None:
     limit = UNLABELLED if options.num_classes is None else options.num_classes
-    wrong = found[found >= limit]
+    wrong = np.unique(found[found >= limit])
     if wrong.size:
-        raise ValueError(f"labels must be below {limit}, got {np.unique(wrong)[:5].tolist()} in {path}")
+        cure = ""
+        if options.remap is None and UNLABELLED in wrong:
+            cure = ": --remap 255:1 makes 255 a class"
+        elif options.num_classes is not None and wrong.tolist() == [limit]:
+            cure = ": the background is a class too; if 0 means unlabelled, --remap reduce_zero"
+        raise ValueError(f"labels must be below {limit}, got {wrong[:5].tolist()} in {path}{cure}")

@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from closedform_wsss.cli._eval_counts import UNLABELLED, Counts, EvalOptions
-from closedform_wsss.metrics import ConfusionMatrix
+from closedform_wsss.cli._eval_counts import UNLABELLED, Counts, EvalOptions, Total
+from closedform_wsss.cli._eval_warnings import check_class_numbers, doubts
+from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
 _PRINTED_STEP = 0.05  # of the curve
 
 
-def report(options: EvalOptions, halves: list[Counts], names: list[str] | None) -> dict[str, Any]:
-    """All scores, ready for JSON.
+def report(options: EvalOptions, total: Total, names: list[str] | None) -> dict[str, Any]:
+    """All scores, ready for JSON, and what makes them say less than they seem to.
 
     Args:
         options: Those of the counts.
-        halves: The histograms of the two halves of the images.
+        total: The counts.
         names: Of the classes; None: numbers only.
 
     Raises:
-        ValueError: No pixel counts.
+        ValueError: No pixel counts, or GT holds grey levels in place of class numbers.
     """
-    if not any(half.any() for half in halves):
-        raise ValueError("GT must have pixels other than --ignore-index, got none")
-    classes = options.num_classes or max(map(_classes_seen, halves))
+    if not total.counted:
+        cure = ": if 255 is a class, --remap 255:1 numbers it" if options.ignore_index == 255 else ""
+        raise ValueError(f"GT must have pixels other than --ignore-index {options.ignore_index}, got none{cure}")
+    check_class_numbers(options, total)
+    return {
+        **scores_of_halves(options, total.halves, names),
+        "ignored": total.ignored / (total.ignored + total.counted),
+        "warnings": doubts(options, total, names),
+    }
+
+
+def scores_of_halves(options: EvalOptions, halves: Sequence[Counts], names: list[str] | None) -> dict[str, Any]:
+    """The scores alone, of histograms that are not both empty.
+
+    Raises:
+        ValueError: All pixels are unlabelled and left out.
+    """
     # From here on matrices are (C + 1, C + 1): the last class stands for unlabelled predictions.
-    kept = [*range(classes), UNLABELLED]
+    kept = [*range(options.num_classes or max(map(_classes_seen, halves))), UNLABELLED]
     halves = [half[np.ix_(kept, kept)] for half in halves]
     if options.thresholds is None:
-        matrix = (halves[0] + halves[1])[:, :, 0]
-        unlabelled = float(matrix[:, -1].sum() / matrix.sum())
-        if options.unlabelled == "skip":
-            matrix[:, -1] = 0
-        return {**_scores(matrix, names), "unlabelled": unlabelled}
-    matrices = [[_matrix_at(half, n) for n in range(options.bins - 1)] for half in halves]
+        return _of_labels(options, halves, names)
+    return _of_cams(options.thresholds, halves, names)
+
+
+def _of_labels(options: EvalOptions, halves: list[Counts], names: list[str] | None) -> dict[str, Any]:
+    matrix = (halves[0] + halves[1])[:, :, 0]
+    unlabelled = float(matrix[:, -1].sum() / matrix.sum())
+    if options.unlabelled == "skip":
+        matrix[:, -1] = 0
+        if not matrix.any():
+            raise ValueError("PRED must label a pixel that counts, got none that --unlabelled skip does not leave out")
+    return {**_scores(matrix, names), "unlabelled": unlabelled}
+
+
+def _of_cams(thresholds: tuple[float, ...], halves: list[Counts], names: list[str] | None) -> dict[str, Any]:
+    matrices = [[_matrix_at(half, n) for n in range(len(thresholds))] for half in halves]
     both = [one + other for one, other in zip(*matrices, strict=True)]
     curve = [_mean_iou(matrix) for matrix in both]
     best = int(np.argmax(curve))
-    result = {"threshold": options.thresholds[best], **_scores(both[best], names)}
+    result = {"threshold": thresholds[best], **_scores(both[best], names)}
     if len(curve) > 1:
-        result["curve"] = list(zip(options.thresholds, curve, strict=True))
+        result["curve"] = list(zip(thresholds, curve, strict=True))
         if all(half.any() for half in halves):
             chosen = [int(np.argmax([_mean_iou(matrix) for matrix in half])) for half in matrices]
             result["mean_iou_of_other_half"] = _mean_iou(matrices[0][chosen[1]] + matrices[1][chosen[0]])
@@ -67,6 +93,7 @@ def table(result: dict[str, Any]) -> str:
     lines.append(f"mean IoU        {result['mean_iou']:.4f} over {len(result['classes'])} classes that occur")
     lines.append(f"pixel accuracy  {result['pixel_accuracy']:.4f}")
     lines.append(f"mean accuracy   {result['mean_accuracy']:.4f}")
+    lines.append(f"ignored         {result['ignored']:.4f} of the pixels of GT")
     if result.get("unlabelled"):
         lines.append(f"unlabelled      {result['unlabelled']:.4f} of the pixels")
     if "threshold" in result:
@@ -98,19 +125,17 @@ def _matrix_at(histogram: Counts, threshold: int) -> Counts:
     return matrix
 
 
-def _confusion(matrix: Counts) -> ConfusionMatrix:
-    confusion = ConfusionMatrix(len(matrix))
-    confusion.matrix.copy_(torch.from_numpy(matrix))
-    return confusion
+def _scores_of(matrix: Counts) -> SegmentationScores:
+    return scores_of(torch.from_numpy(matrix), 0)
 
 
 def _mean_iou(matrix: Counts) -> float:
     """Over the classes that occur, "unlabelled" not among them."""
-    return float(_confusion(matrix).compute().iou[:-1].nanmean())
+    return float(_scores_of(matrix).iou[:-1].nanmean())
 
 
 def _scores(matrix: Counts, names: list[str] | None) -> dict[str, Any]:
-    found = _confusion(matrix).compute()
+    found = _scores_of(matrix)
     truth, guess, hits = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
     rows = [
         {

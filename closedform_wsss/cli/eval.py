@@ -11,20 +11,31 @@ from pathlib import Path
 
 from closedform_wsss.cli._arguments import positive_int
 from closedform_wsss.cli._cam_values import share
-from closedform_wsss.cli._eval_counts import Counts, EvalJob, EvalOptions, count_image, empty_histogram
+from closedform_wsss.cli._eval_counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
+from closedform_wsss.cli._eval_images import check_pairs, chosen_images, find_predictions
+from closedform_wsss.cli._eval_remap import remap
 from closedform_wsss.cli._eval_report import report, table
-from closedform_wsss.cli._folders import CAM_SUFFIXES, LABEL_SUFFIXES, files_by_stem
+from closedform_wsss.cli._folders import LABEL_SUFFIXES, files_by_stem
 from closedform_wsss.cli._image_progress import ImageProgress
+from closedform_wsss.cli._text_file import read_text
 from closedform_wsss.cli._workers import Failure, run_jobs
 from closedform_wsss.labels import VOC_CLASSES
 from closedform_wsss.labels._save import atomic
 
 _FAILED = 1
 _STEPS = 100
+_MOST_CLASSES = 255  # the last label means unlabelled
 
 _EPILOG = """\
 The pixels of all images go into one confusion matrix; the mean IoU is over the classes that occur in it, background
-included. Pixels with the ignore index in GT do not count.
+included. Pixels with the ignore index in GT do not count; their share is printed. What makes the scores say less than
+they seem to is a warning on stderr.
+
+A line of --list is a name with or without its suffix, a path of one, or columns between tabs, semicolons, commas or
+spaces of which one names an image; other columns are not read. Empty lines and lines that start with # are left out.
+
+Masks of 0 and 255, which many label tools write, need --remap 255:1. --remap reduce_zero is for data sets such as
+ADE20K: 0 becomes 255, and every other class one less.
 
 CAMs are resized to GT bilinearly, and a pixel is background where none exceeds the threshold. Without --threshold all
 of 0, 0.01, ..., 1 are tried and the best is reported. It was chosen on the images that it is measured on; for a
@@ -47,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num-classes", metavar="N", type=positive_int, help="background included (default: highest label + 1)")
     add("--names", metavar="FILE", help="class names, one a line, background first; or voc")
     add("--ignore-index", metavar="I", type=int, default=255, help="label in GT that does not count (%(default)s)")
+    add(
+        "--remap",
+        metavar="A:B,...",
+        type=remap,
+        help="stored value A means label B, in GT and in predicted label maps, before anything else; or reduce_zero",
+    )
     add("--unlabelled", choices=("wrong", "skip"), help="what 255 in a predicted label map is; default: an error")
     add("--allow-missing", action="store_true", help="leave out images of GT without a prediction")
     add("--json", metavar="FILE", type=Path, help="write the results there, too")
@@ -57,90 +74,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Counts, prints, and returns the exit status."""
     truths = files_by_stem("GT", args.truths, LABEL_SUFFIXES)
-    predictions, are_cams = _predictions(args.predictions)
-    names = _names(args.names, args.num_classes)
+    predictions, are_cams = find_predictions(args.predictions)
+    names, classes = _classes(args.names, args.num_classes)
     if args.threshold is not None and not are_cams:
         raise ValueError(f"--threshold is for CAMs, got label maps in {args.predictions}")
-    stems = _listed(args.list, truths)
-    missing = [stem for stem in stems if stem not in predictions]
-    if len(missing) == len(stems) or (missing and not args.allow_missing):
-        raise ValueError(
-            f"PRED must hold a file for every image, got none for {len(missing)} of {len(stems)}, such as "
-            f"{missing[0]}; --list names the images to measure, --allow-missing leaves these out"
-        )
-    stems = [stem for stem in stems if stem in predictions]
+    listed = chosen_images(args.truths, truths, predictions, args.list)
+    missing = check_pairs(listed.stems, predictions, truths, folder=args.predictions, allow_missing=args.allow_missing)
+    stems = [stem for stem in listed.stems if stem in predictions]
     thresholds = (args.threshold,) if args.threshold is not None else tuple(n / _STEPS for n in range(_STEPS + 1))
     options = EvalOptions(
         thresholds if are_cams else None,
-        args.num_classes if names is None else len(names),
+        classes,
         args.ignore_index,
         args.unlabelled,
         args.normalize,
+        args.remap,
     )
     jobs = [EvalJob(predictions[stem], truths[stem], n % 2) for n, stem in enumerate(stems)]
-    histograms, failed = _count(options, jobs, args)
-    if failed == len(jobs):
+    total = _count(options, jobs, args)
+    if total.failed == len(jobs):
         return _FAILED
-    counted = {"images": len(jobs) - failed, "missing": len(missing), "failed": failed}
-    result = {**counted, **report(options, histograms, names)}
+    counted = {"images": len(jobs) - total.failed, "missing": len(missing), "failed": total.failed}
+    result = {**counted, **report(options, total, names)}
+    result["warnings"] = [*listed.warnings, *result["warnings"]]
     print(table(result))
+    for warning in result["warnings"]:
+        print(f"closedform-wsss eval: warning: {warning}", file=sys.stderr)
     if args.json is not None:
         with atomic(args.json) as file:
             file.write((json.dumps(result, indent=2) + "\n").encode())
-    return _FAILED if failed else 0
+    return _FAILED if total.failed else 0
 
 
-def _predictions(folder: Path) -> tuple[dict[str, Path], bool]:
-    """The files, and whether they are CAMs."""
-    found = files_by_stem("PRED", folder, (*LABEL_SUFFIXES, *CAM_SUFFIXES))
-    kinds = {path.suffix.lower() in CAM_SUFFIXES for path in found.values()}
-    if len(kinds) > 1:
-        raise ValueError(f"PRED must hold label maps or CAMs, got both in {folder}")
-    return found, kinds.pop()
+def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | None, int | None]:
+    """The names of the classes and their number, if known."""
+    names = None
+    if source is not None:
+        names = list(VOC_CLASSES) if source == "voc" else read_text("--names", Path(source)).splitlines()
+        names = [name.strip() for name in names if name.strip()]
+        if num_classes is not None and num_classes != len(names):
+            raise ValueError(f"--names must name --num-classes {num_classes} classes, got {len(names)} in {source}")
+    classes = num_classes if names is None else len(names)
+    if classes is not None and not 2 <= classes <= _MOST_CLASSES:
+        option = "--num-classes" if names is None else "--names"
+        raise ValueError(f"{option} must be of 2 to {_MOST_CLASSES} classes, background included, got {classes}")
+    return names, classes
 
 
-def _names(source: str | None, num_classes: int | None) -> list[str] | None:
-    if source is None:
-        return None
-    names = list(VOC_CLASSES) if source == "voc" else _text("--names", Path(source)).split("\n")
-    names = [name.strip() for name in names if name.strip()]
-    if num_classes is not None and num_classes != len(names):
-        raise ValueError(f"--names must name --num-classes {num_classes} classes, got {len(names)} in {source}")
-    return names
-
-
-def _text(option: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{option} must be a text file in UTF-8, got {path} ({error})") from error
-
-
-def _listed(path: Path | None, truths: dict[str, Path]) -> list[str]:
-    if path is None:
-        return list(truths)
-    # Lists often hold a path, with a suffix, or labels after the name.
-    words = [Path(line.split()[0]).name for line in _text("--list", path).splitlines() if line.strip()]
-    stems = [word if word in truths else Path(word).stem for word in words]
-    unknown = [stem for stem in stems if stem not in truths]
-    if unknown or not stems:
-        raise ValueError(f"--list must name images in GT, got {unknown[0] if unknown else 'no name'} in {path}")
-    return sorted(set(stems))
-
-
-def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) -> tuple[list[Counts], int]:
-    """The histograms of both halves, and how many images failed."""
-    histograms = [empty_histogram(options), empty_histogram(options)]
-    failed = 0
+def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) -> Total:
+    total = Total((empty_histogram(options), empty_histogram(options)))
     shown = args.progress or sys.stderr.isatty()
     results = run_jobs(partial(count_image, options), jobs, workers=args.workers)
     with closing(results), ImageProgress(len(jobs), shown=shown) as progress:
         for job, result in results:
             if isinstance(result, Failure):
-                failed += 1
+                total.failed += 1
                 progress.note(f"{job.prediction}: {result.reason}")
             else:
-                cells, counts = result
-                histograms[job.half].reshape(-1)[cells] += counts
+                total.add(job, result)
             progress.advance()
-    return histograms, failed
+    return total
