@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import two_processes
@@ -73,6 +74,17 @@ def test_any_default_dtype(dtype: torch.dtype) -> None:
     assert scores.iou.tolist() == [5999 / 9000, 0] and scores.iou.dtype == torch.float64
     assert (scores.mean_iou, scores.pixel_accuracy) == (5999 / 18000, 5999 / 9000)
     assert (scores.mean_accuracy, scores.ignored) == (0.5, 1 / 9001)
+
+
+def test_a_number_of_classes_from_numpy_and_another_default_device() -> None:
+    torch.set_default_device("meta")
+    try:
+        matrix = ConfusionMatrix(np.int64(3), np.uint8(2))
+    finally:
+        torch.set_default_device(None)
+    matrix.update(torch.tensor([[[0, 1]]]), torch.tensor([[[0, 2]]]))
+    assert matrix.matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert matrix.num_classes == 3 and type(matrix.num_classes) is int
 
 
 def test_float8_scores() -> None:

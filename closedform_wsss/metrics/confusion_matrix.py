@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -52,6 +53,8 @@ class ConfusionMatrix:
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
         where = "ConfusionMatrix"
+        given: Any = num_classes
+        num_classes = int(given) if isinstance(given, np.integer) else given
         if type(num_classes) is int and num_classes == 1:
             raise ValueError(
                 f"{where}: num_classes must be an integer >= 2, got 1, with which every score is 1: a binary network "
@@ -69,7 +72,7 @@ class ConfusionMatrix:
         self.num_classes = num_classes
         self.ignore_index = int(ignore_index)
         # One buffer, so that an update is one scatter: the matrix row by row, ignored pixels, invalid pixels.
-        self._counts = torch.zeros(num_classes * num_classes + 2, dtype=torch.int64)
+        self._counts = torch.zeros(num_classes * num_classes + 2, dtype=torch.int64, device="cpu")
 
     @property
     def matrix(self) -> Tensor:
@@ -196,9 +199,7 @@ class ConfusionMatrix:
         if target.is_floating_point() or target.is_complex():
             raise TypeError(f"{where}: target must be of an integer type, got {target.dtype}: target.long()")
         if target.ndim != 3:
-            cure = ""
-            if target.ndim == 4:
-                cure = ": target.squeeze(1)" if target.shape[1] == 1 else ": target.argmax(1) if it is one-hot"
+            cure = self._to_labels(tuple(target.shape))
             raise ValueError(f"{where}: target must be (N, H, W), got shape {tuple(target.shape)}{cure}")
         batch, height, width = target.shape
         one_channel = tuple(pred.shape) == (batch, 1, height, width)
@@ -218,12 +219,24 @@ class ConfusionMatrix:
             )
         if tuple(pred.shape) not in ((batch, height, width), (batch, self.num_classes, height, width)):
             scores = (batch, self.num_classes, height, width)
+            last = tuple(pred.shape) == (batch, height, width, self.num_classes)
             raise ValueError(
                 f"{where}: pred must be {(batch, height, width)} or {scores} "
-                f"to go with target, got shape {tuple(pred.shape)}"
+                f"to go with target, got shape {tuple(pred.shape)}{': pred.permute(0, 3, 1, 2)' if last else ''}"
             )
         if pred.device != target.device:
             raise ValueError(f"{where}: target must be on the device of pred, {pred.device}, got {target.device}")
+
+    def _to_labels(self, shape: tuple[int, ...]) -> str:
+        """The cure for a target of this shape."""
+        if len(shape) == 2:
+            return ": target[None]"
+        if len(shape) != 4:
+            return ""
+        if shape[1] == 1:
+            return ": target.squeeze(1)"
+        one_hot = [axis for axis in (1, 3) if shape[axis] == self.num_classes]
+        return f": target.argmax({one_hot[0]}), if it is one-hot" if one_hot else ""
 
     def _count(self, cell: Tensor) -> Tensor:
         bins = len(self._counts)
