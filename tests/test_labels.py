@@ -48,14 +48,6 @@ def test_read_image_lays_transparent_pixels_over_white(tmp_path: Path) -> None:
     assert labels.read_image(save(tmp_path / "a.png", rgba)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
-def test_read_image_applies_exif_orientation(tmp_path: Path) -> None:
-    image = photo(16, 32)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate by 90 degrees clockwise to view
-    Image.fromarray(image).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(labels.read_image(tmp_path / "turned.png"), np.rot90(image, -1))
-
-
 def test_read_image_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         labels.read_image(tmp_path / "missing.png")

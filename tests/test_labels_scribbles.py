@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,47 @@ def test_a_stroke_is_unmarked_where_it_has_the_image_s_color() -> None:
     np.testing.assert_array_equal(marks, np.where(drawn == 255, 255, 1 - drawn))
 
 
-def test_given_colors_set_the_order_and_ignore_others() -> None:
+def test_given_colors_set_the_order() -> None:
     image = photo()
-    scribbled, drawn = bars(image, [RED, BLUE, GREEN])
+    scribbled, drawn = bars(image, [RED, BLUE])
     marks, colors = labels.from_scribbles(image, scribbled, colors=[WHITE, BLUE, RED])
     assert colors.tolist() == [list(WHITE), list(BLUE), list(RED)]
-    np.testing.assert_array_equal(marks, np.array([2, 1, 255] + [255] * 253, np.uint8)[drawn])
+    np.testing.assert_array_equal(marks, np.array([2, 1] + [255] * 254, np.uint8)[drawn])
+
+
+@pytest.mark.parametrize("quality", [None, 90, 70])
+def test_given_colors_lose_no_stroke_in_silence(quality: int | None) -> None:
+    image = photo(96, 128)
+    scribbled, _ = bars(image, [RED, BLUE, GREEN], 8)
+    copy = scribbled if quality is None else jpeg(scribbled, quality)
+    with pytest.raises(
+        ValueError, match=r"colors must name every colour that is drawn, got none for \d+ .*pixels\)"
+    ) as e:
+        labels.from_scribbles(image, copy, colors=[WHITE, BLUE, RED])
+    color, count = re.findall(r"#([0-9a-f]{6}) \((\d+) pixels\)", str(e.value))[0]
+    assert np.abs(np.array([*bytes.fromhex(color)]) - GREEN).max() < 40
+    assert 0.5 < int(count) / (scribbled == GREEN).all(-1).sum() <= 1
+    # A few pixels of another colour are no stroke.
+    few = copy.copy()
+    few[(scribbled == GREEN).all(-1)] = image[(scribbled == GREEN).all(-1)]
+    few[60:62, 60:63] = GREEN
+    marks, _ = labels.from_scribbles(image, few, colors=[WHITE, BLUE, RED])
+    assert set(np.unique(marks)) == {1, 2, 255}
+
+
+def test_what_cannot_be_read_is_not_told_to_do_what_was_done() -> None:
+    """Half-transparent strokes on a copy: their colour is mixed with the image's."""
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    scribbled = image.copy()
+    for rows, color in ((slice(10, 18), RED), (slice(70, 78), BLUE)):
+        scribbled[rows, 10:110] = np.rint(0.6 * np.array(color) + 0.4 * image[rows, 10:110])
+    with pytest.raises(
+        ValueError, match=r"opaque strokes.*name the colors, or save the strokes as a transparent layer"
+    ):
+        labels.from_scribbles(image, scribbled)
+    with pytest.raises(ValueError, match="or save the strokes as a transparent layer") as caught:
+        labels.from_scribbles(image, scribbled, colors=[RED, BLUE])
+    assert "name the colors" not in str(caught.value)
 
 
 def test_scribble_errors() -> None:
@@ -95,7 +131,7 @@ def test_scribble_errors() -> None:
     with pytest.raises(ValueError, match="pure colours"):
         labels.from_scribbles(image, photo(seed=1))
     scribbled, _ = bars(image, [RED])
-    with pytest.raises(ValueError, match="pure colours"):
+    with pytest.raises(ValueError, match=r"colors must name every colour .*#ff0000 \(320 pixels\)"):
         labels.from_scribbles(image, scribbled, colors=[BLUE])
     for colors in ([], [RED, RED], [[0, 0]], [[0, 0, 256]], [[0.5, 0, 0]]):
         with pytest.raises(ValueError, match="colors must"):
@@ -121,16 +157,6 @@ def test_one_pixel_wide_image() -> None:
     scribbled[:8], scribbled[30:] = 0, 255
     marks, _ = labels.from_scribbles(image, scribbled)
     assert marks[:, 0].tolist() == [0] * 8 + [255] * 22 + [1] * 10
-
-
-def test_transparent_layer_of_strokes(tmp_path: Path) -> None:
-    image = photo()
-    layer = np.zeros((60, 80, 4), np.uint8)
-    layer[5:9, 5:40] = (*RED, 255)
-    layer[40:44, 5:40] = (*BLUE, 255)
-    marks, colors = labels.read_scribbles(save(tmp_path / "layer.png", layer), image)
-    assert colors.tolist() == [list(BLUE), list(RED)]
-    assert (marks == 1).sum() == (marks == 0).sum() == 4 * 35
 
 
 def test_read_marks_numbers_classes_alike_over_files_with_given_colors(tmp_path: Path) -> None:

@@ -6,17 +6,25 @@ is in :mod:`closedform_wsss.functional`, once they are a tensor with a batch dim
 
 from closedform_wsss.labels._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.labels._image import read_image
+from closedform_wsss.labels._layer import from_layer
+from closedform_wsss.labels._palette import PALETTES, voc_palette
 from closedform_wsss.labels._points import from_points
 from closedform_wsss.labels._read_marks import KINDS, guess_kind, read_marks
+from closedform_wsss.labels._remap import remap_labels
 from closedform_wsss.labels._scribbles import from_scribbles, read_scribbles
 from closedform_wsss.labels._scribblesup import read_scribblesup_xml
 from closedform_wsss.labels._trimap import from_trimap
-from closedform_wsss.labels._voc import VOC_CLASSES, read_label_png, voc_palette, write_label_png
+from closedform_wsss.labels._voc import VOC_CLASSES, read_label_png, write_label_png
+from closedform_wsss.labels._warnings import OrientationWarning, ValueRangeWarning
 
 __all__ = [
     "CAM_FORMATS",
     "KINDS",
+    "PALETTES",
     "VOC_CLASSES",
+    "OrientationWarning",
+    "ValueRangeWarning",
+    "from_layer",
     "from_points",
     "from_scribbles",
     "from_trimap",
@@ -27,6 +35,7 @@ __all__ = [
     "read_marks",
     "read_scribbles",
     "read_scribblesup_xml",
+    "remap_labels",
     "voc_palette",
     "write_cam",
     "write_label_png",

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from closedform_wsss.labels._image import UInt8Array
-from closedform_wsss.labels._scribbles import UNMARKED
+from closedform_wsss.labels._open import UInt8Array
+from closedform_wsss.labels._remap import UNMARKED
 
 
 def from_points(

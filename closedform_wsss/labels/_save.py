@@ -11,7 +11,7 @@ from typing import IO
 
 from PIL import Image
 
-from closedform_wsss.labels._image import PathLike
+from closedform_wsss.labels._open import PathLike
 
 
 @contextlib.contextmanager

@@ -8,14 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from closedform_wsss.labels._image import PathLike, UInt8Array, color_distance, open_image, to_rgb
-from closedform_wsss.labels._stroke_colors import HALO, BoolArray, find_stroke_colors, is_blend
-
-UNMARKED = 255
-DEFAULT_TOLERANCE = 24
-
-_LEVELS = 3  # compression moves no channel of a pure colour to another of three levels
-_MAX_UNEXPLAINED = 0.02
+from closedform_wsss.labels._image import color_distance, has_transparency, to_rgb
+from closedform_wsss.labels._layer import from_layer, is_layer
+from closedform_wsss.labels._open import Opened, PathLike, UInt8Array, check_lossless, open_image
+from closedform_wsss.labels._remap import UNMARKED
+from closedform_wsss.labels._stroke_colors import HALO, BoolArray, find_stroke_colors, is_blend, is_close
+from closedform_wsss.labels._stroke_options import (
+    DEFAULT_TOLERANCE,
+    MAX_UNEXPLAINED,
+    check_tolerance,
+    checked_colors,
+    class_order,
+    describe_colors,
+    none_fits,
+)
 
 
 def from_scribbles(
@@ -44,7 +50,8 @@ def from_scribbles(
         scribbled: The copy with strokes, uint8 ``(H, W, 3)``.
         tolerance: How far noise may move a channel, 0 to 127. Raise it for strongly compressed copies; lower
             it if strokes cross parts of the image that have nearly their own colour.
-        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: found as described.
+        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: found as described. Strokes of
+            any other colour are an error, so that none is lost in silence.
 
     Returns:
         The marks, uint8 ``(H, W)``, the class of every marked pixel and 255 elsewhere; and the colours in
@@ -52,8 +59,8 @@ def from_scribbles(
 
     Raises:
         TypeError: ``image`` or ``scribbled`` is not uint8.
-        ValueError: Their shapes are wrong or differ, an option is out of range, nothing was drawn, or what
-            was drawn is not in pure colours.
+        ValueError: Their shapes are wrong or differ, an option is out of range, nothing was drawn, or more than 2 %
+            of what was drawn is not in pure colours, or in none of ``colors``.
 
     Example:
         >>> import numpy as np
@@ -77,20 +84,22 @@ def from_scribbles(
         )
     if colors is None:
         found = find_stroke_colors(image, scribbled, changed, tolerance)
-        palette = np.array(sorted(found, key=_class_order), np.uint8).reshape(-1, 3)
+        palette = np.array(sorted(found, key=class_order), np.uint8).reshape(-1, 3)
     else:
-        palette = _checked_colors(colors)
+        palette = checked_colors("from_scribbles", colors)
+        _check_all_named(image, scribbled, changed, palette, tolerance)
     marks = _assign(image, scribbled, changed, palette, tolerance)
     marked = marks != UNMARKED
     # Noise seldom goes three times as far as it should; soft edges lie beside what was marked.
     drawn = distance > min(3 * tolerance, 254)
-    lost = int(np.count_nonzero(drawn & ~ndimage.maximum_filter(marked, 2 * HALO + 1))) if colors is None else 0
-    if not marked.any() or lost > _MAX_UNEXPLAINED * np.count_nonzero(drawn):
+    lost = int(np.count_nonzero(drawn & ~ndimage.maximum_filter(marked, 2 * HALO + 1)))
+    if not marked.any() or lost > MAX_UNEXPLAINED * np.count_nonzero(drawn):
         unexplained = lost if marked.any() else int(np.count_nonzero(changed))
         raise ValueError(
-            "from_scribbles: scribbled must be a copy of image with strokes of pure colours, 3 or more "
+            "from_scribbles: scribbled must be a copy of image with opaque strokes of pure colours, 3 or more "
             f"pixels wide, got {len(palette)} such colours, which leave {unexplained} changed pixels "
-            f"unexplained; raise tolerance={tolerance} for a compressed copy, or pass colors"
+            f"unexplained: raise tolerance={tolerance} for a compressed copy"
+            f"{', name the colors' if colors is None else ''}, or save the strokes as a transparent layer"
         )
     return marks, palette
 
@@ -101,31 +110,75 @@ def read_scribbles(
     *,
     tolerance: int = DEFAULT_TOLERANCE,
     colors: Sequence[Sequence[int]] | None = None,
+    orientation: str | None = None,
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Reads a scribbled copy of an image, or a transparent layer of strokes, and applies ``from_scribbles``.
+    """Reads strokes: on a copy of an image (``from_scribbles``), or on a transparent layer (``from_layer``).
+
+    A file with transparent pixels is a copy if at least half of its pixels are opaque and at least half of these agree
+    with the image; then transparent pixels are unmarked. Otherwise it is a layer.
 
     Args:
-        path: The copy, or a layer of the same size whose transparent pixels are unmarked.
+        path: The copy, or a layer of the same size.
         image: The original, uint8 ``(H, W, 3)``, as from ``read_image``.
-        tolerance: See ``from_scribbles``.
-        colors: Stroke colours in class order; see ``from_scribbles``.
+        tolerance: See ``from_scribbles`` and ``from_layer``.
+        colors: Stroke colours in class order; see ``from_scribbles`` and ``from_layer``.
+        orientation: What to do where EXIF data says that the file is turned: see :func:`read_image`.
 
     Returns:
         Marks uint8 ``(H, W)`` and colours uint8 ``(C, 3)``; see ``from_scribbles``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        TypeError, ValueError: The file is no image, or see ``from_scribbles``.
+        TypeError, ValueError: The file is no image, or see ``from_scribbles`` and ``from_layer``.
     """
-    layer = open_image(path, "read_scribbles")
-    same_size = layer.size == (image.shape[1], image.shape[0])
-    scribbled = to_rgb(layer, "read_scribbles", path, image if same_size else None)
+    opened = open_image(path, "read_scribbles", orientation=orientation)
+    return strokes(opened, image, tolerance=tolerance, colors=colors)
+
+
+def strokes(
+    opened: Opened, image: UInt8Array, *, tolerance: int, colors: Sequence[Sequence[int]] | None
+) -> tuple[UInt8Array, UInt8Array]:
+    """``read_scribbles`` of a decoded file."""
+    check_size(opened.caller, opened.path, opened.image.size[::-1], image)
     try:
+        if has_transparency(opened.image):
+            rgba = np.array(opened.image.convert("RGBA"))
+            if is_layer(rgba, image):
+                if colors is None:
+                    check_lossless(opened)
+                return from_layer(rgba, tolerance=tolerance, colors=colors)
+            _check_copy(rgba)
+        scribbled = to_rgb(opened, image)
         return from_scribbles(image, scribbled, tolerance=tolerance, colors=colors)
     except ValueError as error:
+        if str(error).startswith(f"{opened.caller}: "):
+            raise
         raise ValueError(
-            f"read_scribbles: path must hold strokes drawn on image, got {os.fspath(path)!r} ({error})"
+            f"{opened.caller}: path must hold strokes drawn on image, got {opened.path!r} ({error})"
         ) from error
+
+
+def _check_copy(rgba: UInt8Array) -> None:
+    """Refuses what looks like a copy of a dark image, say, but is painted in few colours, as layers are."""
+    colors = np.unique(rgba[rgba[..., 3] > 0][:, :3].astype(np.int32) @ np.array([65536, 256, 1]))
+    if len(colors) <= UNMARKED:
+        raise ValueError(
+            "scribbled must be a copy of image or a layer of strokes, got transparent pixels, "
+            f"{len(colors)} colours and much that is as in image, which may be either: remove the transparency of a "
+            "copy, and draw strokes of a layer over less than half of it"
+        )
+
+
+def check_size(where: str, path: PathLike, shape: tuple[int, ...], image: UInt8Array) -> None:
+    """Refuses marks of another size than that of the image."""
+    if shape == image.shape[:2]:
+        return
+    turned = shape[::-1] == image.shape[:2]
+    cure = ": one of them was turned as its EXIF data says, see orientation (--orientation on the command line)"
+    raise ValueError(
+        f"{where}: marks must have the size of image (H, W) = {image.shape[:2]}, got {shape} in "
+        f"{os.fspath(path)!r}{cure if turned else ''}"
+    )
 
 
 def _check(image: UInt8Array, scribbled: UInt8Array, tolerance: int) -> None:
@@ -140,23 +193,27 @@ def _check(image: UInt8Array, scribbled: UInt8Array, tolerance: int) -> None:
             "from_scribbles: scribbled must have the size of image (H, W) = "
             f"{image.shape[:2]}, got {scribbled.shape[:2]}"
         )
-    if not 0 <= tolerance <= 127:
-        raise ValueError(f"from_scribbles: tolerance must be in 0..127, got {tolerance}")
+    check_tolerance("from_scribbles", tolerance)
 
 
-def _checked_colors(colors: Sequence[Sequence[int]]) -> UInt8Array:
-    array = np.asarray(colors)
-    if array.ndim != 2 or array.shape[1] != 3 or not 1 <= len(array) <= UNMARKED:
-        raise ValueError(f"from_scribbles: colors must be (C, 3) with C in 1..{UNMARKED}, got shape {array.shape}")
-    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
-        raise ValueError(f"from_scribbles: colors must be integers in 0..255, got {array.tolist()}")
-    if len(np.unique(array, axis=0)) < len(array):
-        raise ValueError(f"from_scribbles: colors must differ from each other, got {array.tolist()}")
-    return array.astype(np.uint8)
-
-
-def _class_order(color: tuple[int, int, int]) -> tuple[list[int], tuple[int, int, int]]:
-    return [round(channel * (_LEVELS - 1) / 255) for channel in color], color
+def _check_all_named(
+    image: UInt8Array, scribbled: UInt8Array, changed: BoolArray, palette: UInt8Array, tolerance: int
+) -> None:
+    """Refuses strokes of a colour that is none of the palette's."""
+    found = find_stroke_colors(image, scribbled, changed, tolerance)
+    others = [color for color in found if none_fits(color, palette, tolerance)]
+    values = scribbled[changed].astype(np.int16)
+    unnamed, named = (
+        np.logical_or.reduce([np.zeros(len(values), bool), *(is_close(values, color, tolerance) for color in colors)])
+        for colors in (others, [(red, green, blue) for red, green, blue in palette.tolist()])
+    )
+    unnamed &= ~named
+    lost, total = int(np.count_nonzero(unnamed)), int(np.count_nonzero(unnamed | named))
+    if lost > MAX_UNEXPLAINED * total:
+        raise ValueError(
+            f"from_scribbles: colors must name every colour that is drawn, got none for {lost} of {total} pixels, "
+            f"{describe_colors(scribbled[changed][unnamed], tolerance)}"
+        )
 
 
 def _assign(

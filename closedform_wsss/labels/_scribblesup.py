@@ -10,8 +10,8 @@ from xml.parsers import expat
 import numpy as np
 from PIL import Image, ImageDraw
 
-from closedform_wsss.labels._image import PathLike, UInt8Array
-from closedform_wsss.labels._scribbles import UNMARKED
+from closedform_wsss.labels._open import PathLike, UInt8Array
+from closedform_wsss.labels._remap import UNMARKED
 from closedform_wsss.labels._voc import VOC_CLASSES
 
 _MAX_PIXELS = 1 << 28  # a size beyond this is a damaged or hostile file

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from closedform_wsss.labels._image import UInt8Array
+from closedform_wsss.labels._open import UInt8Array
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Color: TypeAlias = tuple[int, int, int]
@@ -23,7 +23,7 @@ def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolAr
     """Finds the colours of the strokes, most frequent first.
 
     Peaks of the changed pixels' colour histogram are visited from the highest down. A peak is a stroke colour
-    if its pixels are solid (see ``_is_solid``) and most of them are not a blend of a stroke found before,
+    if its pixels are solid (see ``is_solid``) and most of them are not a blend of a stroke found before,
     close by, with the image or with another such stroke.
 
     Args:
@@ -48,7 +48,7 @@ def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolAr
         left &= ~members
         where = np.zeros_like(changed)
         where[changed] = members
-        if not _is_solid(where, values[members], color, tolerance, lossy):
+        if not is_solid(where, values[members], color, tolerance, lossy):
             continue
         own, behind = values[members], before[members]
         blend = np.zeros(len(own), bool)
@@ -94,15 +94,19 @@ def _peak(values: npt.NDArray[np.int16], tolerance: int) -> tuple[Color, int]:
     key = (values // _BIN) @ np.array([per_axis * per_axis, per_axis, 1], np.int16)
     counts = np.bincount(key)
     fullest = int(counts.argmax())
-    unique, repeats = _unique_colors(values[key == fullest])
-    color = unique[repeats.argmax()]
+    unique, repeats = unique_colors(values[key == fullest])
+    most = color = unique[repeats.argmax()]
     for _ in range(2):
-        color = np.median(values[is_close(values, color, tolerance)], axis=0).astype(np.int16)
+        near = values[is_close(values, color, tolerance)]
+        # The middle of a scattered cluster can lie away from all of it.
+        color = np.median(near, axis=0).astype(np.int16) if len(near) else most
+    if not is_close(values, color, tolerance).any():
+        color = most
     red, green, blue = color.tolist()
     return (red, green, blue), int(counts[fullest])
 
 
-def _is_solid(where: BoolArray, values: npt.NDArray[np.int16], color: Color, tolerance: int, lossy: bool) -> bool:
+def is_solid(where: BoolArray, values: npt.NDArray[np.int16], color: Color, tolerance: int, lossy: bool) -> bool:
     """Whether pixels of about one colour look drawn and not photographed.
 
     Drawn pixels lie in blocks of 2 x 2. In a lossless copy enough of them are also very near their middle
@@ -110,7 +114,7 @@ def _is_solid(where: BoolArray, values: npt.NDArray[np.int16], color: Color, tol
     equal.
     """
     if not lossy:
-        if int(_unique_colors(values)[1].max()) >= 0.8 * len(values):
+        if int(unique_colors(values)[1].max()) >= 0.8 * len(values):
             return True
         if int(np.count_nonzero(is_close(values, color, tolerance // 6))) < 0.25 * len(values):
             return False
@@ -122,7 +126,8 @@ def _is_solid(where: BoolArray, values: npt.NDArray[np.int16], color: Color, tol
     return 2 * int(np.count_nonzero(in_block)) >= len(values)
 
 
-def _unique_colors(values: npt.NDArray[np.int16]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.intp]]:
+def unique_colors(values: npt.NDArray[np.int16]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.intp]]:
+    """The different colours among ``(N, 3)``, and how often each occurs."""
     packed = values.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     unique, repeats = np.unique(packed, return_counts=True)
     return np.stack([unique >> 16, (unique >> 8) & 255, unique & 255], axis=-1).astype(np.int16), repeats

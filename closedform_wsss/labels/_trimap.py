@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from closedform_wsss.labels._image import UInt8Array
-from closedform_wsss.labels._scribbles import UNMARKED
+from closedform_wsss.labels._open import UInt8Array
+from closedform_wsss.labels._remap import UNMARKED
 
 _NOISE = 16  # compression moves 0 and 255 by less
 
@@ -40,10 +40,14 @@ def from_trimap(trimap: UInt8Array) -> UInt8Array:
     values = np.unique(trimap)
     noisy = values[((values > 0) & (values < _NOISE)) | ((values > 255 - _NOISE) & (values < 255))]
     if len(noisy):
+        cure = (
+            "traces of lossy compression or resizing? Save it as PNG, or round these values"
+            if values[-1] > 2
+            else "if 1 is unknown and 2 foreground, remap {1: 128, 2: 255} (--remap 1:128,2:255 on the command line)"
+        )
         raise ValueError(
             "from_trimap: trimap must be 0, 255 or clearly between them, "
-            f"got {', '.join(map(str, noisy[:5]))}{', ...' if len(noisy) > 5 else ''}: "
-            "traces of lossy compression or resizing? Save it as PNG, or round these values"
+            f"got {', '.join(map(str, noisy[:5]))}{', ...' if len(noisy) > 5 else ''}: {cure}"
         )
     marks = np.full(trimap.shape, UNMARKED, np.uint8)
     marks[trimap == 0] = 0

@@ -1,13 +1,17 @@
-"""Label maps as PNG files with the PASCAL VOC palette."""
+"""Label maps as image files, those with the PASCAL VOC palette above all."""
 
 from __future__ import annotations
 
-import os
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from closedform_wsss.labels._image import PathLike, UInt8Array, has_transparency, open_image
+from closedform_wsss._checks import check_option
+from closedform_wsss.labels._image import has_transparency
+from closedform_wsss.labels._open import Opened, PathLike, UInt8Array, check_lossless, open_image
+from closedform_wsss.labels._palette import PALETTES, check_indices, look_up, voc_palette
 from closedform_wsss.labels._save import save_png
 
 VOC_CLASSES: tuple[str, ...] = (
@@ -17,42 +21,31 @@ VOC_CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def voc_palette() -> UInt8Array:
-    """The 256 colours of PASCAL VOC label maps.
-
-    The bits of a label are dealt out to red, green, blue, red, ... from the highest bit of each channel down,
-    so that small labels get colours far apart.
-
-    Returns:
-        uint8 ``(256, 3)``; label 255, void, is (224, 224, 192).
-
-    Example:
-        >>> voc_palette()[[0, 1, 15, 255]].tolist()
-        [[0, 0, 0], [128, 0, 0], [192, 128, 128], [224, 224, 192]]
-    """
-    labels = np.arange(256)
-    palette = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        palette[:, bit % 3] |= (((labels >> bit) & 1) << (7 - bit // 3)).astype(np.uint8)
-    return palette
-
-
-def read_label_png(path: PathLike) -> UInt8Array:
+def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | None = None) -> UInt8Array:
     """Reads a label map.
 
-    A palette file gives its indices, whatever its palette; a grey or bilevel file its values; a colour file
-    is looked up in the VOC palette.
+    The labels are the stored samples of a grey or bilevel file, whatever its depth, and the indices of a palette file;
+    the colours of a colour file are looked up in the VOC palette.
+
+    Programs that reduce the colours of a picture, or write it as GIF, number the colours anew. A palette file whose
+    colours are all of the VOC palette, but at other indices, is therefore refused unless ``palette`` says which of the
+    two the labels are.
 
     Args:
         path: A PNG, or a file in another lossless format.
+        palette: ``"auto"`` (the default) as described; ``"index"``, the indices of a palette file whatever its colours,
+            and the grey values of a colour file that has no other colours; ``"voc"``, the colours of every file, looked
+            up in the VOC palette.
+        orientation: What to do where EXIF data says that the file is turned: see :func:`read_image`.
 
     Returns:
         uint8 ``(H, W)``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no image or lossy, has labels above 255 or transparent pixels, or a colour that is
-            not in the VOC palette.
+        ValueError: It is no image or lossy, has labels above 255 or transparent pixels, a colour that is not in the VOC
+            palette, or a palette whose indices and colours are different labels; the stored samples cannot be told
+            (grey and alpha of 16 bits, a TIFF in which white is zero); an option is none of those.
 
     Example:
         >>> import tempfile, pathlib
@@ -62,25 +55,11 @@ def read_label_png(path: PathLike) -> UInt8Array:
         ...     read_label_png(path).tolist()
         [[0, 15, 255]]
     """
-    image = open_image(path, "read_label_png", lossless=True)
-    if image.mode == "P":
-        return np.array(image)
-    if image.mode == "1":
-        return np.array(image).astype(np.uint8)
-    if image.mode == "L" or image.mode == "I" or image.mode.startswith("I;16"):
-        return _as_labels(np.asarray(image), "read_label_png", f"in {os.fspath(path)!r}")
-    if image.mode not in ("LA", "RGB", "RGBA"):
-        raise ValueError(
-            f"read_label_png: path must hold a palette, grey or RGB image, got mode {image.mode} in {os.fspath(path)!r}"
-        )
-    if has_transparency(image):
-        raise ValueError(f"read_label_png: path must hold opaque pixels, got transparent ones in {os.fspath(path)!r}")
-    if image.mode == "LA":
-        return np.array(image.getchannel("L"))
-    return _look_up(np.asarray(image.convert("RGB")), os.fspath(path))
+    opened = open_image(path, "read_label_png", orientation=orientation)
+    return as_labels(label_codes(opened, palette), "read_label_png", f"in {opened.path!r}")
 
 
-def write_label_png(path: PathLike, labels: np.typing.ArrayLike) -> None:
+def write_label_png(path: PathLike, labels: npt.ArrayLike) -> None:
     """Writes a label map as a PNG file with the VOC palette.
 
     The file appears whole or not at all: it is written under another name first.
@@ -99,40 +78,70 @@ def write_label_png(path: PathLike, labels: np.typing.ArrayLike) -> None:
         raise TypeError(f"write_label_png: labels must be integers, got {array.dtype}")
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"write_label_png: labels must be (H, W) and not empty, got shape {array.shape}")
-    image = Image.fromarray(_as_labels(array, "write_label_png", "in labels"))
+    image = Image.fromarray(as_labels(array, "write_label_png", "in labels"))
     image.putpalette(voc_palette().tobytes())
     save_png(image, path)
 
 
-def in_voc_palette(image: Image.Image) -> bool:
-    """Whether every pixel has a colour of the VOC palette."""
-    known = set(map(tuple, voc_palette().tolist()))
-    colors = image.convert("RGB").getcolors(len(known))  # None if there are more
-    return colors is not None and all(color in known for _, color in colors)
+def label_codes(opened: Opened, palette: str) -> npt.NDArray[Any]:
+    """The labels ``(H, W)`` of a decoded file, of any integer type and range.
+
+    Raises:
+        ValueError: As ``read_label_png``, but for the range.
+    """
+    check_option(opened.caller, "palette", palette, PALETTES)
+    check_lossless(opened)
+    image, where = opened.image, f"in {opened.path!r}"
+    if opened.white_is_zero:
+        raise ValueError(
+            f"{opened.caller}: path must hold labels that all programs read alike, got a TIFF in which white is zero, "
+            f"whose values some programs invert, {where}: store it with black as zero, or as PNG"
+        )
+    if image.mode == "P" and palette != "voc":
+        indices = np.array(image)
+        if palette == "auto":
+            check_indices(opened, indices)
+        return indices
+    grey = image.mode in ("1", "L", "I") or image.mode.startswith("I;16")
+    if grey and palette != "voc":
+        if opened.wide_color:
+            raise _too_deep(opened)
+        return opened.samples()
+    if image.mode not in ("1", "L", "P", "LA", "RGB", "RGBA"):
+        kinds = "colours of 8 bits for palette='voc'" if grey else "a palette, grey or RGB image"
+        raise ValueError(f"{opened.caller}: path must hold {kinds}, got mode {image.mode} {where}")
+    if image.mode != "P" and has_transparency(image):
+        raise ValueError(f"{opened.caller}: path must hold opaque pixels, got transparent ones {where}")
+    return _from_colors(opened, palette)
 
 
-def _as_labels(values: np.typing.NDArray[np.generic], caller: str, where: str) -> UInt8Array:
+def as_labels(values: npt.NDArray[Any], caller: str, where: str) -> UInt8Array:
+    """Integers as uint8, if they are in 0..255."""
     if values.size and (values.min() < 0 or values.max() > 255):
         raise ValueError(f"{caller}: labels must be in 0..255, got {values.min()} to {values.max()} {where}")
     return values.astype(np.uint8)
 
 
-def _packed(colors: UInt8Array) -> np.typing.NDArray[np.int32]:
-    return np.asarray(colors.astype(np.int32) @ np.array([65536, 256, 1], np.int32))
-
-
-def _palette_index() -> np.typing.NDArray[np.int16]:
-    index = np.full(1 << 24, -1, np.int16)
-    index[_packed(voc_palette())] = np.arange(256)
-    return index
-
-
-def _look_up(colors: UInt8Array, path: str) -> UInt8Array:
-    labels = _palette_index()[_packed(colors)]
-    if (labels < 0).any():
-        row, column = np.argwhere(labels < 0)[0].tolist()
+def _from_colors(opened: Opened, palette: str) -> UInt8Array:
+    colors = np.asarray(opened.image.convert("RGB"))
+    is_grey = bool((colors == colors[..., :1]).all())
+    # Of 16 bits a channel Pillow gives the upper 8: whether the lower ones are labels cannot be told then.
+    if opened.wide_color and (is_grey or palette == "index"):
+        raise _too_deep(opened)
+    if opened.image.mode == "LA" and palette != "voc":
+        return colors[..., 0].copy()
+    if palette != "index":
+        return look_up(opened, colors)
+    if not is_grey:
         raise ValueError(
-            "read_label_png: path must hold labels or colours of the VOC palette, "
-            f"got the colour {tuple(colors[row, column].tolist())} at x={column}, y={row} in {path!r}"
+            f"{opened.caller}: palette must be 'auto' or 'voc' for a file in colours without a palette, got 'index' "
+            f"for {opened.path!r}"
         )
-    return labels.astype(np.uint8)
+    return colors[..., 0].copy()
+
+
+def _too_deep(opened: Opened) -> ValueError:
+    return ValueError(
+        f"{opened.caller}: path must hold labels of 8 bits, or of 16 in a plain grey PNG, PGM or TIFF, got 16 bits a "
+        f"channel, of which the lower ones cannot be read, in {opened.path!r}"
+    )
