@@ -174,6 +174,10 @@ def cam_dictionaries() -> list[dict[Any, Any]]:
         {"keys": torch.tensor([14, 0]), "cam": torch.from_numpy(maps), "high_res": torch.from_numpy(maps).half()},
         {"keys": [14, 0], "cam": maps.tolist()},
         {},
+        {"keys": np.array([14, 0]), "attn_highres": maps.astype(np.float16)},
+        {"keys": np.array([0, 1, 15]), "cam": torch.from_numpy(maps), "hr_cam": maps},
+        {"keys": np.array([0, 15]), "IS_CAM": maps},
+        {"keys": [14, 0], "cam": torch.nn.Parameter(torch.from_numpy(maps))},
     ]
 
 

@@ -84,6 +84,10 @@ def is_cam(result: Any) -> bool:
 READERS: dict[str, tuple[Callable[[Path], Any], list[bytes], Forge, str, Callable[[Any], bool], tuple[str, ...], int]]
 READERS = {
     "read_image": (labels.read_image, formats.pictures(), forged_image, ".png", is_picture, ("read_image",), 2000),
+    "read_image, window": (
+        *(lambda path: labels.read_image(path, window=(10, 1000)), formats.pictures(), forged_image),
+        *(".png", is_picture, ("read_image",), 500),
+    ),
     "read_label_png": (
         *(labels.read_label_png, [*formats.label_files(), *formats.pictures()]),
         *(forged_image, ".png", are_marks, ("read_label_png",), 1200),
@@ -91,6 +95,10 @@ READERS = {
     "marks": (
         *(labels.read_marks, [*formats.label_files(), *SCRIBBLES], forged_image),
         *(".png", are_marks, ("read_marks", "read_label_png"), 1500),
+    ),
+    "remapped marks": (
+        *(lambda path: labels.read_marks(path, remap={0: 255}), formats.label_files(), forged_image),
+        *(".png", are_marks, ("read_marks",), 500),
     ),
     "marks on an image": (
         *(lambda path: labels.read_marks(path, IMAGE), SCRIBBLES, forged_image),
