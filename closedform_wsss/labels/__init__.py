@@ -14,6 +14,7 @@ from closedform_wsss.labels._remap import remap_labels
 from closedform_wsss.labels._scribbles import from_scribbles, read_scribbles
 from closedform_wsss.labels._scribblesup import read_scribblesup_xml
 from closedform_wsss.labels._trimap import from_trimap
+from closedform_wsss.labels._unit_range import to_unit_range
 from closedform_wsss.labels._voc import VOC_CLASSES, read_label_png, write_label_png
 from closedform_wsss.labels._warnings import OrientationWarning, ValueRangeWarning
 
@@ -36,6 +37,7 @@ __all__ = [
     "read_scribbles",
     "read_scribblesup_xml",
     "remap_labels",
+    "to_unit_range",
     "voc_palette",
     "write_cam",
     "write_label_png",
