@@ -116,6 +116,8 @@ def test_images_without_classes(tmp_path: Path) -> None:
         ({}, (0, 0, 0)),
         ({"keys": empty}, (0, 0, 0)),
         ({"keys": np.array([]), "cam": [], "high_res": []}, (0, 0, 0)),
+        ({"keys": empty, "cam": torch.zeros(3, 4), "high_res": np.zeros((9, 14), np.float32)}, (0, 9, 14)),
+        ({"keys": np.array([0]), "cam": torch.zeros(0, 3, 4), "hr_cam": np.zeros((0, 9, 14))}, (0, 9, 14)),
         ({"keys": empty, "cam": torch.zeros(0, 3, 4), "high_res": np.zeros((0, 9, 14))}, (0, 9, 14)),
     ]
     for item, shape in cases:
@@ -188,8 +190,19 @@ def test_errors_say_what_the_file_holds(tmp_path: Path) -> None:
         ([1, 2], "a plain array"),
         (boxed("text"), "a pickled str"),
         ({"cams": MAPS, "other": 1}, "a dictionary of 'cams', 'other'"),
-        ({"keys": [0, 1]}, "'keys' without 'high_res' or 'cam'"),
-        ({"keys": [0, 1, 2], "cam": MAPS}, r"classes of shape \(3,\) and maps of shape \(2, 9, 14\)"),
+        ({"cam": MAPS, "hr_cam": MAPS}, "a dictionary of 'cam', 'hr_cam', without 'keys' that name classes"),
+        ({0: MAPS[0], "threshold": 0.3}, "a dictionary of 'threshold', 0"),
+        ({"keys": [0, 2, 0], "hr_cam": MAPS}, "a class below the first, 0"),
+        ({"keys": [3, 2, 1], "hr_cam": MAPS}, r"classes of shape \(3,\)"),
+        ({"keys": [0], "hr_cam": MAPS}, r"classes of shape \(1,\)"),
+        (
+            {"keys": [0, 15, 1], "IS_CAM": MAPS},
+            r"'IS_CAM' without a background, 0, first: .* 2 maps",
+        ),
+        ({"keys": [14, 0], "IS_CAM": MAPS}, "'IS_CAM' without a background"),
+        ({"keys": np.zeros(0, int), "cam": MAPS[0]}, r"classes of shape \(0,\)"),
+        ({"keys": [0, 1]}, "'keys' without 'high_res' or .* or 'cam' or 'strided_cam'"),
+        ({"keys": [1, 2, 3], "cam": MAPS}, r"classes of shape \(3,\) and maps of shape \(2, 9, 14\)"),
         ({"keys": [0.5, 1], "cam": MAPS}, "classes of type float64"),
         ({"keys": [0, 0], "cam": MAPS}, r"a class twice, \[1, 1\]"),
         ({"keys": [-1, 0], "cam": MAPS}, "a class below the first, 0"),
@@ -263,6 +276,13 @@ def test_the_projects_can_read_what_is_written(tmp_path: Path) -> None:
     assert abs(item["cam"].mean() - MAPS.mean()) < 0.05
     scores = np.pad(item["high_res"], ((1, 0), (0, 0), (0, 0)), mode="constant", constant_values=0.3)
     np.testing.assert_array_equal(scores[1:], MAPS)
+    write_cam(tmp_path / "clip.npy", CLASSES, MAPS, format="clip_es")
+    clip = np.load(tmp_path / "clip.npy", allow_pickle=True).item()
+    assert (clip["keys"] + 1).tolist() == CLASSES and np.array_equal(clip["attn_highres"], MAPS)
+    write_cam(tmp_path / "puzzle.npy", CLASSES, MAPS, format="puzzle_cam")
+    puzzle = np.load(tmp_path / "puzzle.npy", allow_pickle=True).item()
+    assert puzzle["keys"].tolist() == [0, *CLASSES] and np.array_equal(puzzle["hr_cam"], MAPS)
+    np.testing.assert_array_equal(puzzle["cam"], item["cam"])
     item["high_res"][:] = 0  # arrays can be written to, as those of numpy.load
     write_cam(tmp_path / "eps.npy", CLASSES, MAPS, format="eps")
     item = np.load(tmp_path / "eps.npy", allow_pickle=True).item()
@@ -298,7 +318,13 @@ def test_write_errors_come_before_any_file(tmp_path: Path) -> None:
     nan = MAPS.copy()
     nan[0, 0, 0] = np.nan
     cases: list[tuple[Any, Any, str, type[Exception], str]] = [
-        ([1, 2], MAPS, "numpy", ValueError, "format must be one of 'irn', 'recam', 'eps', 'l2g', 'npz', got 'numpy'"),
+        (
+            [1, 2],
+            MAPS,
+            "numpy",
+            ValueError,
+            f"format must be one of {', '.join(map(repr, CAM_FORMATS))}, got 'numpy'",
+        ),
         ([1.0, 2.0], MAPS, "irn", TypeError, "classes must be integers, got float64"),
         ([1, 2], MAPS.astype(int), "irn", TypeError, "maps must be floating point, got int64"),
         ([1], MAPS, "irn", ValueError, r"classes of shape \(1,\) and maps of shape \(2, 9, 14\)"),

@@ -135,6 +135,13 @@ def _rebuild_tensor(*arguments: Any) -> Any:
     return torch._utils._rebuild_tensor_v2(*arguments)
 
 
+def _rebuild_parameter(data: Any, *_: Any) -> Any:
+    """``torch.nn.Parameter``: its tensor alone, without what it may carry besides."""
+    if not isinstance(data, Tensor):
+        raise _Refused(f"a pickled parameter of type {type(data).__name__}")
+    return data
+
+
 _NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
 # Nothing that a pickle names is called itself, but what stands here.
 _REPLACED: dict[tuple[str, str], Callable[..., Any]] = {
@@ -152,6 +159,8 @@ _REPLACED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _array_pickle.ndarray,
     ("torch", "Tensor"): torch.from_numpy,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
     ("torch.storage", "_load_from_bytes"): _load_storage,
     ("_codecs", "encode"): _latin1,
     # Named __builtin__ in the protocols that Python 2 could read.

@@ -14,13 +14,18 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_option
 from closedform_wsss.labels._cam_pickle import load_pickled_item, read_header, save_pickled_item
-from closedform_wsss.labels._image import PathLike
+from closedform_wsss.labels._open import PathLike
 from closedform_wsss.labels._save import atomic
 
 Classes: TypeAlias = npt.NDArray[np.int64]
 Maps: TypeAlias = npt.NDArray[np.float32]
 
-CAM_FORMATS = ("irn", "recam", "eps", "l2g", "npz")
+CAM_FORMATS = ("irn", "recam", "eps", "l2g", "clip_es", "puzzle_cam", "npz")
+
+_SIPE = "IS_CAM"
+# Where dictionaries with keys have their maps, the best first: at full size, refined before not.
+_MAPS = ("high_res", "attn_highres", "hr_cam", "rw", _SIPE, "highres", "cam", "strided_cam")
+_FORMAT_OF_MAPS = {"attn_highres": "clip_es", "highres": "clip_es", "hr_cam": "puzzle_cam"}
 
 _MAX_BYTES = 1 << 31  # of one array; a file of a few bytes can name any size
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
@@ -31,11 +36,21 @@ def read_cam(path: PathLike) -> tuple[Classes, Maps]:
 
     The format is found out from the content:
 
-    * IRN and ReCAM: a ``.npy`` dictionary ``{"keys": (K,), "cam": (K, h, w), "high_res": (K, H, W)}``, the keys 0-based
-      without background, arrays or torch tensors. ``high_res`` is read, or ``cam`` if there is none.
-    * EPS and L2G: a ``.npy`` dictionary ``{class: map (H, W)}``, the classes 0-based without background. (EPS's files
-      *after* a CRF hold the background under 0 and look the same: do not pass those.)
+    * IRN and what follows it (ReCAM, AdvCAM, AMN, LPCAM): a ``.npy`` dictionary ``{"keys": (K,), "cam": (K, h, w),
+      "high_res": (K, H, W)}``, the keys 0-based without background, arrays or torch tensors. ``high_res`` is read, or
+      ``cam`` if there is none.
+    * CLIP-ES: ``{"keys": (K,), "attn_highres": (K, H, W)}``, the keys as IRN's.
+    * Puzzle-CAM: ``{"keys": (1 + K,), "cam": (K, h, w), "hr_cam": (K, H, W)}`` or, after its random walk, ``"rw"``
+      in place of both. The keys start with 0, the background, which has no map; the others are the ids of a label map,
+      1-based. This is how keys are understood in every dictionary with one map less than keys, of which the first is 0.
+    * SIPE: ``{"keys": (1 + K,), "IS_CAM": (1 + K, H, W)}``, with a map of the background too, which is left out.
+    * EPS, L2G and others that go back to PSA (SEAM, MCTformer, S2C): a ``.npy`` dictionary
+      ``{class: map (H, W)}``, the classes 0-based without background. (Files *after* a CRF hold the background under 0
+      and look the same: do not pass those.)
     * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with the ids of a label map, 1-based; 1 to K if left out.
+
+    With as many maps as keys, the keys are IRN's but for SIPE: 0 is then the first foreground class, even if a project
+    meant the background.
 
     Pickled code is never run: of the pickles in ``.npy`` files only arrays, tensors, numbers and containers are taken.
     A file that claims an array of more than 2 GiB, or than it holds, is refused before there is memory for it.
@@ -56,7 +71,9 @@ def read_cam(path: PathLike) -> tuple[Classes, Maps]:
     Reference:
         Ahn, Cho, Kwak: Weakly supervised learning of instance segmentation with inter-pixel relations (IRN). CVPR 2019.
         -- Chen et al.: Class re-activation maps for WSSS (ReCAM). CVPR 2022. -- Lee et al.: Railroad is not a train:
-        saliency as pseudo-pixel supervision for WSSS (EPS). CVPR 2021. -- Jiang et al.: L2G. CVPR 2022.
+        saliency as pseudo-pixel supervision for WSSS (EPS). CVPR 2021. -- Jiang et al.: L2G. CVPR 2022. -- Lin et al.:
+        CLIP is also an efficient segmenter (CLIP-ES). CVPR 2023. -- Jo, Yu: Puzzle-CAM. ICIP 2021. -- Chen et al.:
+        Self-supervised image-specific prototype exploration for WSSS (SIPE). CVPR 2022.
 
     Example:
         >>> import pathlib, tempfile
@@ -72,7 +89,7 @@ def read_cam(path: PathLike) -> tuple[Classes, Maps]:
 
 
 def load_cam(path: PathLike) -> tuple[str, Classes, Maps]:
-    """``read_cam`` with the format, "irn", "eps" or "npz", before its results."""
+    """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz"."""
     with open(path, "rb") as file:
         start = file.read(6)
         file.seek(0)
@@ -85,8 +102,8 @@ def load_cam(path: PathLike) -> tuple[str, Classes, Maps]:
         except Exception as error:  # a damaged zip can fail in any way
             got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
             raise ValueError(
-                "read_cam: path must be a .npy dictionary of EPS, L2G, IRN or ReCAM or a .npz with cams and classes, "
-                f"got {got} in {os.fspath(path)!r}"
+                "read_cam: path must be a .npy dictionary of maps, as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
+                f"with cams and classes, got {got} in {os.fspath(path)!r}"
             ) from error
 
 
@@ -98,10 +115,10 @@ def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tens
     Args:
         path: The file to make or replace; its name is taken as it is.
         classes: ``(K,)`` integers, the ids in a label map, >= 1, each once.
-        maps: ``(K, h, w)`` floating point, stored as float32. For "irn" and "recam" at the image's size: they become
-            ``high_res``, and, averaged to a quarter of the size, ``cam``.
-        format: "irn" (default) or "recam", which are the same, "eps" or "l2g", which are the same, or "npz"; see
-            :func:`read_cam`.
+        maps: ``(K, h, w)`` floating point, stored as float32. For "irn", "recam" and "puzzle_cam" at the image's size:
+            they become ``high_res`` or ``hr_cam``, and, averaged to a quarter of the size, ``cam``.
+        format: "irn" (default) or "recam", which are the same, "eps" or "l2g", which are the same, "clip_es",
+            "puzzle_cam", or "npz"; see :func:`read_cam`.
 
     Raises:
         OSError: The file cannot be written.
@@ -133,6 +150,10 @@ def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tens
             np.savez_compressed(file, classes=ids, cams=values)
         elif format in ("eps", "l2g"):
             save_pickled_item(file, dict(zip((ids - 1).tolist(), values, strict=True)))
+        elif format == "clip_es":
+            save_pickled_item(file, {"keys": ids - 1, "attn_highres": values})
+        elif format == "puzzle_cam":
+            save_pickled_item(file, {"keys": np.pad(ids, (1, 0)), "cam": _quarter(values), "hr_cam": values})
         else:
             # IRN moves `cam` to the GPU as it is, so that is a tensor; `keys` may be an array.
             save_pickled_item(file, {"keys": ids - 1, "cam": _quarter(values), "high_res": values})
@@ -143,19 +164,33 @@ def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
         raise ValueError(f"a pickled {type(item).__name__}")
     if "keys" in item:
         ids = _loaded(item["keys"]).reshape(-1)
-        found = next((item[name] for name in ("high_res", "cam") if item.get(name) is not None), None)
-        if found is None and ids.size:
-            raise ValueError("'keys' without 'high_res' or 'cam'")
+        name = next((name for name in _MAPS if item.get(name) is not None), None)
+        if name is None and ids.size:
+            raise ValueError(f"'keys' without {' or '.join(map(repr, _MAPS))}")
         # An image without classes has empty maps of any shape, or none.
-        maps = _loaded(found) if found is not None else np.zeros((0, 0, 0), np.float32)
-        return "irn", *_zero_based(ids, maps)
+        maps = _loaded(item[name]) if name is not None else np.zeros((0, 0, 0), np.float32)
+        return _FORMAT_OF_MAPS.get(name or "", "irn"), *_with_keys(ids, maps, name)
     if any(isinstance(key, str) for key in item):
-        raise ValueError(f"a dictionary of {', '.join(sorted(map(repr, item)))}")
+        unnamed = ", without 'keys' that name classes" if any(name in item for name in _MAPS) else ""
+        raise ValueError(f"a dictionary of {', '.join(sorted(map(repr, item)))}{unnamed}")
     planes = [_loaded(plane) for plane in item.values()]
     if len({plane.shape for plane in planes}) > 1 or any(plane.ndim != 2 for plane in planes):
         raise ValueError(f"maps of shapes {', '.join(str(plane.shape) for plane in planes)}, not all (H, W)")
     stack = np.stack(planes) if planes else np.zeros((0, 0, 0), np.float32)
     return "eps", *_zero_based(np.array([_array(key)[()] for key in item]), stack)
+
+
+def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) -> tuple[Classes, Maps]:
+    padded = ids.size > 0 and ids.dtype.kind in "iu" and int(ids[0]) == 0
+    if name == _SIPE and maps.ndim == 3:
+        if not padded or len(ids) != len(maps):
+            raise ValueError(f"{_SIPE!r} without a background, 0, first: classes {ids.tolist()}, {len(maps)} maps")
+        return _checked(ids[1:], maps[1:])
+    if padded and maps.ndim == 3 and len(ids) == len(maps) + 1:
+        return _checked(ids[1:], maps)
+    if ids.size == 0 and maps.ndim == 2 and not maps.any():  # one plane of zeros in place of no plane
+        return _checked(ids, np.zeros((0, *maps.shape), np.float32))
+    return _zero_based(ids, maps)
 
 
 def _from_npz(file: Any) -> tuple[Classes, Maps]:
