@@ -58,7 +58,8 @@ def check_upright(maps: Maps, height: int, width: int) -> None:
     if maps.size and _alike(h, w, width, height) and not _alike(h, w, height, width):
         raise ValueError(
             f"the CAM of {h} x {w} lies on its side beside the image of {height} x {width}: it was made without "
-            "obeying the orientation in the image's EXIF data; turn and save the image, or make the CAM again"
+            "obeying the orientation in the image's EXIF data; --orientation ignore (of refine-cams) leaves the image "
+            "as it is stored, too"
         )
 
 

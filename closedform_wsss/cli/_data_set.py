@@ -70,7 +70,13 @@ class Outcome:
 
 
 def work(
-    function: Callable[[Job], list[str]], jobs: Sequence[Job], args: argparse.Namespace, *, rank: int, done: str
+    function: Callable[[Job], Sequence[str]],
+    jobs: Sequence[Job],
+    args: argparse.Namespace,
+    *,
+    rank: int,
+    done: str,
+    counted: type[str] = str,
 ) -> Outcome:
     """Does the jobs in ``args.workers`` processes.
 
@@ -80,9 +86,10 @@ def work(
         args: With the arguments of ``add_data_set_arguments``.
         rank: Rank 0 shows progress.
         done: What the images then are, such as "refined", for messages.
+        counted: Which of the warnings are counted.
 
     Returns:
-        How many were done, failed, or were done with warnings, and the time.
+        How many were done, failed, or were done with warnings of that type, and the time.
     """
     started = time.perf_counter()
     shown = rank == 0 and not args.quiet and (args.progress or sys.stderr.isatty())
@@ -96,7 +103,7 @@ def work(
                     progress.note(f"{job.image}: {result.reason}")
                 else:
                     finished += 1
-                    warned += bool(result)
+                    warned += any(isinstance(warning, counted) for warning in result)
                     for warning in result:
                         progress.note(f"{job.image}: warning: {warning}")
                 progress.advance()

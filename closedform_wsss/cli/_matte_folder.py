@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 from dataclasses import asdict, dataclass
@@ -10,9 +11,17 @@ from functools import partial
 from pathlib import Path
 
 import closedform_wsss
+from closedform_wsss.cli._caught import caught_warnings
 from closedform_wsss.cli._data_set import rank_and_world, report, work
 from closedform_wsss.cli._folders import IMAGE_SUFFIXES, files_by_stem
-from closedform_wsss.cli._matte_image import MatteOptions, not_converged, read_problem, solve, write
+from closedform_wsss.cli._matte_image import (
+    MatteOptions,
+    NotConverged,
+    not_converged,
+    read_problem,
+    solve,
+    write,
+)
 from closedform_wsss.cli._record import claim, remove_leftovers
 
 _RECORD = "matte.json"
@@ -45,15 +54,14 @@ def run_folder(args: argparse.Namespace, options: MatteOptions) -> int:
         "images": str(args.image.resolve()),
         "marks": str(args.marks.resolve()),
         # As they are in a JSON file, to compare with one.
-        **asdict(options),
-        "colors": None if options.colors is None else [list(color) for color in options.colors],
+        **json.loads(json.dumps(asdict(options))),
     }
     claim(args.output / _RECORD, {_KIND: record}, overwrite=args.overwrite)
     mine = stems[rank::world]
     remove_leftovers(folder, mine)
     present = {path.name for path in folder.iterdir()}
     jobs = [_MatteJob(images[stem], marks[stem], folder / stem) for stem in mine if stem not in present]
-    outcome = work(partial(_matte, options), jobs, args, rank=rank, done="solved")
+    outcome = work(partial(_matte, options), jobs, args, rank=rank, done="solved", counted=NotConverged)
     if not args.quiet:
         line = report(outcome, rank, world, done="solved", before=len(mine) - len(jobs))
         print(f"{line}, {outcome.warned} not converged")
@@ -66,7 +74,8 @@ def run_folder(args: argparse.Namespace, options: MatteOptions) -> int:
 
 
 def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:
-    problem = read_problem(job.image, job.marks, options)
+    with caught_warnings() as warned:
+        problem = read_problem(job.image, job.marks, options)
     if options.colors is None and problem.about.startswith("scribbles"):
         raise ValueError(
             "--colors must be given for a folder of scribbles, since a class that is missing in one image would "
@@ -81,4 +90,4 @@ def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:
         whole.mkdir()
         write(whole, problem, alpha, options)
         os.replace(whole, job.output)
-    return [] if info.converged else [not_converged(info, options)]
+    return warned if info.converged else [*warned, not_converged(info, options)]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from closedform_wsss import functional, labels
 from closedform_wsss.cli._matte_files import write_matte
+from closedform_wsss.cli._matte_unmarked import check_unmarked_pixels
 from closedform_wsss.functional._resize import resize_marks
 
 _UNMARKED = 255
@@ -25,6 +26,11 @@ class MatteOptions:
     """The options that decide what is in the files."""
 
     kind: str
+    palette: str
+    unmarked: int | None
+    remap: tuple[tuple[int, int], ...] | Literal["reduce_zero"] | None
+    orientation: str | None
+    window: tuple[float, float] | None
     colors: tuple[tuple[int, int, int], ...] | None
     laplacian: Literal["closed_form", "learning_based"]
     eps: float
@@ -52,10 +58,11 @@ def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> P
 
     Raises:
         OSError: A file cannot be read.
-        ValueError: A file is damaged, or holds marks of fewer than two classes.
+        ValueError: A file is damaged, or holds marks of fewer than two classes or of every pixel.
     """
-    image = labels.read_image(image_path)
+    image = labels.read_image(image_path, orientation=options.orientation, window=options.window)
     marks, about = _read_marks(marks_path, image, options)
+    check_unmarked_pixels(marks, marks_path)
     if options.resize is not None:
         image, marks = _shrink(image, marks, options.resize)
     return Problem(image, marks, _marked_classes(marks, options.classes), about)
@@ -98,19 +105,36 @@ def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating],
     return write_matte(folder, problem.image, problem.marks, alpha, every_class, options.bits)
 
 
-def not_converged(info: functional.SolveInfo, options: MatteOptions) -> str:
+class NotConverged(str):
+    """A warning of a solve that stopped early."""
+
+
+def not_converged(info: functional.SolveInfo, options: MatteOptions) -> NotConverged:
     """What to say of a solve that stopped early."""
-    return (
+    return NotConverged(
         f"not converged after {info.iterations} iterations, estimated error {info.error:.1e} above "
         f"--tol {options.tol:g}; raise --max-iter"
     )
 
 
 def _read_marks(path: Path, image: _UInt8Array, options: MatteOptions) -> tuple[_UInt8Array, str]:
-    kind = labels.guess_kind(path, image) if options.kind == "auto" else options.kind
-    if kind != "scribbles":
-        return labels.read_marks(path, image, kind=kind, colors=options.colors), kind
-    marks, colors = labels.read_scribbles(path, image, colors=options.colors)
+    remap = dict(options.remap) if isinstance(options.remap, tuple) else options.remap
+    kind, stored = options.kind, remap is not None or options.unmarked is not None
+    if kind == "auto" and not stored:
+        kind = labels.guess_kind(path, image, orientation=options.orientation)
+    if kind != "scribbles" or stored:
+        marks = labels.read_marks(
+            path,
+            image,
+            kind=kind,
+            colors=options.colors,
+            palette=options.palette,
+            unmarked=options.unmarked,
+            remap=remap,
+            orientation=options.orientation,
+        )
+        return marks, "remapped labels" if kind == "auto" else kind
+    marks, colors = labels.read_scribbles(path, image, colors=options.colors, orientation=options.orientation)
     names = (f"#{red:02x}{green:02x}{blue:02x} is {index}" for index, (red, green, blue) in enumerate(colors.tolist()))
     return marks, f"scribbles ({', '.join(names)})"
 
@@ -134,7 +158,7 @@ def _shrink(image: _UInt8Array, marks: _UInt8Array, longest: int) -> tuple[_UInt
 def _marked_classes(marks: _UInt8Array, num_classes: int | None) -> list[int]:
     present: list[int] = [label for label in np.unique(marks).tolist() if label != _UNMARKED]
     if len(present) < 2:
-        got = f"only class {present[0]}" if present else "none"
+        got = f"only class {present[0]} and unmarked pixels, {_UNMARKED}" if present else "none"
         raise ValueError(f"MARKS must hold marks of at least two classes, got {got}")
     if num_classes is not None and (num_classes > _UNMARKED or present[-1] >= num_classes):
         raise ValueError(

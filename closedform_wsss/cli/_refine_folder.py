@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from closedform_wsss import labels
 from closedform_wsss.cli._cam_values import check_upright, unit_range
+from closedform_wsss.cli._caught import caught_warnings
 from closedform_wsss.cli._refiners import REFINERS
 from closedform_wsss.functional import pseudo_labels
 from closedform_wsss.labels._cams import load_cam, write_cam
@@ -29,6 +29,8 @@ class RefineOptions:
     threshold: float | None
     power: float | None
     margin: float
+    orientation: str | None
+    window: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,15 @@ def refine_image(options: RefineOptions, job: RefineJob) -> list[str]:
         OSError: A file cannot be read or written.
         ValueError: A file is damaged, or image and CAM do not go together.
     """
-    image = labels.read_image(job.image)
+    with caught_warnings() as warned:
+        image = labels.read_image(job.image, orientation=options.orientation, window=options.window)
     height, width = image.shape[:2]
     format, classes, maps = load_cam(job.cam)
     check_upright(maps, height, width)
     if job.label_output is not None and classes.max(initial=0) > _LARGEST_LABEL:
         raise ValueError(f"classes must be up to {_LARGEST_LABEL} in a label map, got {classes.max()}")
     maps = unit_range(maps, normalize=options.normalize)
-    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
-        warnings.simplefilter("always")
+    with caught_warnings() as warned_of_method, torch.no_grad():
         refined = _refine(options.method, image, maps)
     if job.cam_output is not None:
         write_cam(job.cam_output, classes, refined[0], format=options.format or format)
@@ -76,7 +78,7 @@ def refine_image(options: RefineOptions, job: RefineJob) -> list[str]:
             refined, threshold=options.threshold, power=options.power, margin=options.margin, classes=classes.tolist()
         )
         labels.write_label_png(job.label_output, winner[0].numpy())
-    return [" ".join(str(warning.message).split()) for warning in caught]
+    return [*warned, *warned_of_method]
 
 
 def _refine(method: str, image: np.typing.NDArray[np.uint8], maps: np.typing.NDArray[np.float32]) -> Tensor:

@@ -12,10 +12,18 @@ from pathlib import Path
 import torch
 
 from closedform_wsss import labels
-from closedform_wsss.cli._arguments import positive_float, positive_int, stroke_colors
+from closedform_wsss.cli._arguments import (
+    add_picture_arguments,
+    positive_float,
+    positive_int,
+    remap,
+    stored_value,
+    stroke_colors,
+)
+from closedform_wsss.cli._caught import caught_warnings
 from closedform_wsss.cli._data_set import add_data_set_arguments
 from closedform_wsss.cli._matte_folder import run_folder
-from closedform_wsss.cli._matte_image import MatteOptions, not_converged, read_problem, solve, write
+from closedform_wsss.cli._matte_image import MatteOptions, Problem, not_converged, read_problem, solve, write
 from closedform_wsss.cli._progress import Progress
 from closedform_wsss.laplacian import KINDS
 
@@ -66,6 +74,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the strokes in class order, as in 000000,ffffff (default: those found, by value); needed for folders",
     )
     add(
+        "--palette",
+        choices=labels.PALETTES,
+        default="auto",
+        help="of label maps: the palette's index is the label, or its colour is, of the VOC palette; "
+        "default: the index, an error if the two are different labels",
+    )
+    add(
+        "--unmarked",
+        metavar="V",
+        type=stored_value,
+        help="value of unmarked pixels in a label map (255)",
+    )
+    add(
+        "--remap",
+        metavar="A:B,...",
+        type=remap,
+        help="of a label map or trimap, the stored value A means label B, as in 0:0,1:255,2:1; or reduce_zero: "
+        "0 is unmarked, and every other label one less",
+    )
+    add_picture_arguments(parser, of="images and marks")
+    add(
         "--laplacian",
         choices=KINDS,
         default="closed_form",
@@ -114,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
-    problem = read_problem(args.image, args.marks, options)
+    problem = _read(args, options)
     # Before the long part, so that a folder that cannot be written to is known at once.
     args.output.mkdir(parents=True, exist_ok=True)
 
@@ -135,9 +164,24 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
         for file in files:
             print(f"wrote {file}")
     if not info.converged:
-        print(f"closedform-wsss matte: warning: {not_converged(info, options)}", file=sys.stderr)
+        _warn(not_converged(info, options))
         return _NOT_CONVERGED
     return 0
+
+
+def _read(args: argparse.Namespace, options: MatteOptions) -> Problem:
+    """The files, with what the readers warn of on stderr, even if they fail."""
+    warned: list[str] = []
+    try:
+        with caught_warnings() as warned:
+            return read_problem(args.image, args.marks, options)
+    finally:
+        for text in warned:
+            _warn(text)
+
+
+def _warn(text: str) -> None:
+    print(f"closedform-wsss matte: warning: {text}", file=sys.stderr)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import closedform_wsss
 from closedform_wsss import labels
-from closedform_wsss.cli._arguments import positive_float
+from closedform_wsss.cli._arguments import add_picture_arguments, positive_float
 from closedform_wsss.cli._cam_values import share
 from closedform_wsss.cli._data_set import add_data_set_arguments, rank_and_world, report, work
 from closedform_wsss.cli._folders import CAM_SUFFIXES, IMAGE_SUFFIXES, files_by_stem
@@ -26,8 +26,8 @@ DIR gets cams/ with the CAMs at the images' size, values in 0..1, in the format 
 pseudo-labels as PNG files (VOC palette, 0 background, 255 doubtful), and refine-cams.json, which records how they
 were made. A run that was stopped goes on where it ended when the same command is given again.
 
-CAM files are the .npy dictionaries of EPS, L2G, IRN and ReCAM or .npz files with cams and classes; see
-closedform_wsss.labels.read_cam. Images and CAMs belong together by name: a.jpg and a.npy.
+CAM files are the .npy dictionaries that IRN, ReCAM, EPS, L2G, CLIP-ES, Puzzle-CAM and others write, or .npz files with
+cams and classes; see closedform_wsss.labels.read_cam. Images and CAMs belong together by name: a.jpg and a.npy.
 
 Under torchrun every process does its share of the images.
 
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="label pixels 255 whose best score leads the second best by less than M (%(default)s)",
     )
+    add_picture_arguments(parser, of="images")
     add_data_set_arguments(parser)
 
 
@@ -100,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> RefineOptions:
     threshold = _DEFAULT_THRESHOLD if args.threshold is None and args.power is None else args.threshold
-    return RefineOptions(args.method, args.normalize, args.format, threshold, args.power, args.margin)
+    return RefineOptions(
+        args.method, args.normalize, args.format, threshold, args.power, args.margin, args.orientation, args.window
+    )
 
 
 def _record(kind: str, options: RefineOptions, args: argparse.Namespace) -> dict[str, object]:
@@ -111,6 +114,8 @@ def _record(kind: str, options: RefineOptions, args: argparse.Namespace) -> dict
         "cams": str(args.cams.resolve()),
         "method": options.method,
         "normalize": options.normalize,
+        "orientation": options.orientation,
+        "window": None if options.window is None else list(options.window),
     }
     if kind == "cams":
         return {**record, "format": options.format}
