@@ -6,6 +6,7 @@ import struct
 import warnings
 from pathlib import Path
 
+import fuzz_formats as formats
 import numpy as np
 import pytest
 from pictures import photo, save
@@ -216,17 +217,17 @@ def test_windows_that_do_not_fit(tmp_path: Path) -> None:
             labels.read_image(save(tmp_path / "a.png", array), window=(0, 255))
     with pytest.raises(ValueError, match="must hold numbers, got NaN values"):
         shown(grey(tmp_path / "nan.tif", [0, np.nan], np.float32), window=(0, 1))
-    (tmp_path / "a.pfm").write_bytes(b"Pf\n2 1\n-1.0\n" + np.array([0, 0.5], "<f4").tobytes())
+    path = grey(tmp_path / "float.tif", [0, 0.5], np.float32)
     with pytest.raises(ValueError, match=r"floating point values from 0 to 0\.5 in .*: pass window=\(low, high\)"):
-        shown(tmp_path / "a.pfm")
-    assert shown(tmp_path / "a.pfm", window=(0, 1)) == [0, 128]
+        shown(path)
     # Marks have no window, and are not told to take one.
     with pytest.raises(ValueError, match=r"read_marks: path must hold 8 or 16 bits .* to 70000 in '.*b\.tif'$"):
         labels.read_marks(grey(tmp_path / "b.tif", [0, 70_000], np.int32), kind="trimap")
 
 
 def test_sixteen_bits_with_a_transparent_value(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[0, 1000, 40000]], np.uint16)).save(tmp_path / "a.png", transparency=1000)
+    chunks = formats.png_chunks(grey(tmp_path / "a.png", [0, 1000, 40000], np.uint16).read_bytes())
+    (tmp_path / "a.png").write_bytes(formats.png([chunks[0], (b"tRNS", struct.pack(">H", 1000)), *chunks[1:]]))
     assert shown(tmp_path / "a.png") == [0, 255, 156]
 
 
