@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from closedform_wsss import labels
 from closedform_wsss.cli import main
@@ -167,12 +168,19 @@ def test_remap_before_anything_else(data: Data) -> None:
     assert scores["ignored"] == 1 / 4
 
 
-@pytest.mark.parametrize("wrong", ["", "255", "1:2:3", "a:1", "256:1", "1:256", "-1:0", "0:0,0:1", "1:\u00b2", "1:1.0"])
+@pytest.mark.parametrize("wrong", ["", "255", "1:2:3", "a:1", "1:256", "0:0,0:1", "1:\u00b2", "1:1.0"])
 def test_wrong_tables(data: Data, wrong: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["eval", "pred", "gt", f"--remap={wrong}"])
     assert stop.value.code == 2
     assert "argument --remap: must " in (err := data.capsys.readouterr().err) and repr(wrong) in err
+
+
+def test_codes_of_16_bits(data: Data) -> None:
+    """Stored values beyond 255 are labels once they are named."""
+    data.fill([TWO], [TWO])
+    Image.fromarray(np.where(TWO, 24000, 300).astype(np.uint16)).save(data.folder / "gt" / "a.png")
+    assert data.run("--remap", "300:0,24000:1")[0]["mean_iou"] == 1
 
 
 # --- warnings

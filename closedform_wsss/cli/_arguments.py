@@ -1,4 +1,4 @@
-"""Argument types that say what a value must be."""
+"""Arguments that several commands have, and types that say what a value must be."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import math
 import re
 from typing import Literal
+
+from closedform_wsss.labels import PALETTES
 
 _INTEGER = re.compile(r"-?[0-9]+")
 
@@ -63,7 +65,9 @@ def remap(text: str) -> tuple[tuple[int, int], ...] | Literal["reduce_zero"]:
         if not 0 <= label <= 255:
             raise argparse.ArgumentTypeError(f"must give labels from 0 to 255, got {label} in {text!r}")
         if pairs.setdefault(stored, label) != label:
-            raise argparse.ArgumentTypeError(f"must give {stored} one label, got {pairs[stored]} and {label}")
+            raise argparse.ArgumentTypeError(
+                f"must give {stored} one label, got {pairs[stored]} and {label} in {text!r}"
+            )
     return tuple(pairs.items())
 
 
@@ -78,15 +82,30 @@ def window(text: str) -> tuple[float, float]:
     return low, high
 
 
-def add_picture_arguments(parser: argparse.ArgumentParser, *, of: str) -> None:
-    """``--orientation`` and ``--window``, which say how pictures are read."""
-    add = parser.add_argument
-    add(
+def add_palette_argument(parser: argparse.ArgumentParser) -> None:
+    """``--palette``, which says what the labels of a palette file are."""
+    parser.add_argument(
+        "--palette",
+        choices=PALETTES,
+        default="auto",
+        help="of label maps: the palette's index is the label, or its colour is, of the VOC palette; "
+        "default: the index, an error if the two are different labels",
+    )
+
+
+def add_orientation_argument(parser: argparse.ArgumentParser, *, of: str) -> None:
+    """``--orientation``, which says what becomes of EXIF data."""
+    parser.add_argument(
         "--orientation",
         choices=("apply", "ignore"),
         help=f"whether {of} are turned as their EXIF data says; default: they are, with a warning",
     )
-    add(
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser, *, of: str) -> None:
+    """``--orientation`` and ``--window``, which say how pictures are read."""
+    add_orientation_argument(parser, of=of)
+    parser.add_argument(
         "--window",
         metavar="LOW,HIGH",
         type=window,

@@ -6,7 +6,6 @@ exceeds: the confusion matrix at every threshold follows from it. A label map is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import numpy.typing as npt
 import torch
 
 from closedform_wsss.cli._cam_values import check_upright, unit_range
-from closedform_wsss.labels import read_cam, read_label_png
+from closedform_wsss.labels import read_cam, read_label_png, read_marks
+from closedform_wsss.labels._remap import Remap
 
 _LABELS = 256
 UNLABELLED = 255
@@ -35,6 +35,7 @@ class EvalOptions:
         unlabelled: What becomes of pixels that the prediction leaves at 255: "wrong", "skip", or None, an error.
         normalize: Divide each CAM by its maximum.
         remap: New values of stored ones, in label maps, before anything else. None: values are as stored.
+        palette, orientation: How label maps are read, see ``read_label_png``.
     """
 
     thresholds: tuple[float, ...] | None
@@ -42,7 +43,9 @@ class EvalOptions:
     ignore_index: int
     unlabelled: str | None
     normalize: bool
-    remap: Mapping[int, int] | None = None
+    remap: Remap | None = None
+    palette: str = "auto"
+    orientation: str | None = None
 
     @property
     def bins(self) -> int:
@@ -126,7 +129,7 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
         cure = ""
         if options.remap is None and not ((winner != 0) & (winner != UNLABELLED)).any():
             cure = "; if this is a mask of 0 and 255, --remap 255:1 makes 255 a class"
-        elif options.remap is not None and UNLABELLED in options.remap.values():
+        elif options.remap == "reduce_zero" or UNLABELLED in dict(options.remap or {}).values():
             cure = "; --remap, which is for PRED as for GT, may have made them so"
         raise ValueError(
             f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not "
@@ -142,12 +145,10 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
 
 def _read_labels(options: EvalOptions, path: Path) -> Labels:
     """A label map with its values as they are to be understood."""
-    stored = read_label_png(path)
+    palette, orientation = options.palette, options.orientation
     if options.remap is None:
-        return stored
-    table = np.arange(_LABELS, dtype=np.uint8)
-    table[list(options.remap)] = list(options.remap.values())
-    return np.asarray(table[stored])
+        return read_label_png(path, palette=palette, orientation=orientation)
+    return read_marks(path, kind="labels", remap=options.remap, palette=palette, orientation=orientation)
 
 
 def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:

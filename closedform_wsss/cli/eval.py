@@ -9,11 +9,10 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from closedform_wsss.cli._arguments import positive_int
+from closedform_wsss.cli._arguments import add_orientation_argument, add_palette_argument, positive_int, remap
 from closedform_wsss.cli._cam_values import share
 from closedform_wsss.cli._eval_counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
 from closedform_wsss.cli._eval_images import check_pairs, chosen_images, find_predictions
-from closedform_wsss.cli._eval_remap import remap
 from closedform_wsss.cli._eval_report import report, table
 from closedform_wsss.cli._folders import LABEL_SUFFIXES, files_by_stem
 from closedform_wsss.cli._image_progress import ImageProgress
@@ -64,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=remap,
         help="stored value A means label B, in GT and in predicted label maps, before anything else; or reduce_zero",
     )
+    add_palette_argument(parser)
+    add_orientation_argument(parser, of="label maps")
     add("--unlabelled", choices=("wrong", "skip"), help="what 255 in a predicted label map is; default: an error")
     add("--allow-missing", action="store_true", help="leave out images of GT without a prediction")
     add("--json", metavar="FILE", type=Path, help="write the results there, too")
@@ -88,7 +89,9 @@ def run(args: argparse.Namespace) -> int:
         args.ignore_index,
         args.unlabelled,
         args.normalize,
-        args.remap,
+        dict(args.remap) if isinstance(args.remap, tuple) else args.remap,
+        args.palette,
+        args.orientation,
     )
     jobs = [EvalJob(predictions[stem], truths[stem], n % 2) for n, stem in enumerate(stems)]
     total = _count(options, jobs, args)

@@ -13,6 +13,7 @@ import torch
 
 from closedform_wsss import labels
 from closedform_wsss.cli._arguments import (
+    add_palette_argument,
     add_picture_arguments,
     positive_float,
     positive_int,
@@ -73,13 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=stroke_colors,
         help="of the strokes in class order, as in 000000,ffffff (default: those found, by value); needed for folders",
     )
-    add(
-        "--palette",
-        choices=labels.PALETTES,
-        default="auto",
-        help="of label maps: the palette's index is the label, or its colour is, of the VOC palette; "
-        "default: the index, an error if the two are different labels",
-    )
+    add_palette_argument(parser)
     add(
         "--unmarked",
         metavar="V",

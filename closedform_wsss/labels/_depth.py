@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from closedform_wsss._warn import warn_user
 from closedform_wsss.labels._open import Opened, UInt8Array
-from closedform_wsss.labels._warnings import ValueRangeWarning, warn
+from closedform_wsss.labels._warnings import ValueRangeWarning
 
 Window: TypeAlias = tuple[float, float]
 
@@ -70,7 +71,7 @@ def check_wide_color(opened: Opened, colors: UInt8Array) -> None:
             f"{opened.caller}: path must hold colours that use 16 bits if it has so many, got {what}, "
             f"in {opened.path!r}: store 8 bits a channel, or spread the values over all 16"
         )
-    warn(
+    warn_user(
         f"{opened.caller}: of {opened.path!r} only {what}, were read, so that grey levels are lost: store 8 bits a "
         "channel, or spread the values over all 16",
         ValueRangeWarning,
@@ -92,7 +93,7 @@ def _assumed_white(opened: Opened, values: npt.NDArray[Any], warns: bool) -> int
         )
     bits = max(high.bit_length(), 8)
     if bits < 16 and high and warns:
-        warn(
+        warn_user(
             f"{opened.caller}: {opened.path!r} holds 16 bits a pixel, but values of {values.min()} to {high}; "
             f"{bits} bits were assumed, {(1 << bits) - 1} white{cure}",
             ValueRangeWarning,

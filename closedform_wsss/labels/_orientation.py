@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-from closedform_wsss.labels._warnings import OrientationWarning, warn
+from closedform_wsss._warn import warn_user
+from closedform_wsss.labels._warnings import OrientationWarning
 
 _TAG = 0x0112
 _TRANSPOSE = Image.Transpose
@@ -49,7 +50,7 @@ def oriented(image: Image.Image, orientation: int, *, ignore: bool) -> Image.Ima
 
 def warn_of_orientation(caller: str, path: str, orientation: int) -> None:
     """Says what was done to an image, and who may have to know."""
-    warn(
+    warn_user(
         f"{caller}: {path!r} was {_MEANING[orientation]}, as its EXIF orientation {orientation} says. Marks and CAMs "
         "that were made from the stored pixels, as torchvision and Image.open give them, do not fit: pass "
         "orientation='ignore' for those, orientation='apply' if this is right (--orientation on the command line)",

@@ -1,11 +1,4 @@
-"""What readers warn of, and on whose line."""
-
-from __future__ import annotations
-
-import sys
-import warnings
-
-_PACKAGE = __name__.split(".")[0]
+"""What readers warn of."""
 
 
 class OrientationWarning(UserWarning):
@@ -49,11 +42,3 @@ class ValueRangeWarning(UserWarning):
         >>> caught[0].category.__name__, grey
         ('ValueRangeWarning', [0, 128, 255])
     """
-
-
-def warn(message: str, category: type[Warning]) -> None:
-    """Warns on the line outside of this package from which it was called."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
