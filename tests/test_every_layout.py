@@ -1,6 +1,6 @@
 """Every public function and module on every memory layout and under every default dtype: the same bits.
 
-A new function has to be in the table, or to be named among those that take no tensors.
+A new function has to be in the table, or to be named among those that take no tensors or arrays.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from arguments import CELL, C, calls
 from layouts import LAYOUTS, expanded
 from torch import Tensor
 
-from closedform_wsss import functional, metrics, nn
+from closedform_wsss import functional, labels, metrics, nn
 from closedform_wsss.laplacian import KINDS
 
 # More than a tile of the solver and a cell of every grid, less than the smallest window, and none at all in some sense.
 SIZES = ((2, 37, 50), (1, 5, 6), (3, 1, 7), (1, 1, 1))
 DEFAULTS = (torch.float64, torch.float16, torch.bfloat16)
 CLASSES = ("ConvergenceWarning", "SolveInfo", "SegmentationScores")
+FILES = (
+    *("read_image", "read_label_png", "read_marks", "read_scribbles", "read_scribblesup_xml", "guess_kind", "read_cam"),
+    *("write_cam", "write_label_png", "from_points", "voc_palette"),
+    *("CAM_FORMATS", "KINDS", "PALETTES", "VOC_CLASSES", "OrientationWarning", "ValueRangeWarning"),
+)
 
 
 def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
@@ -51,17 +56,33 @@ def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[
     }
 
 
+def arrays(h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """By its name each function of arrays in :mod:`closedform_wsss.labels`."""
+    image = np.random.default_rng(0).integers(60, 200, (h, w, 3)).astype(np.uint8)
+    scribbled, layer = image.copy(), np.zeros((h, w, 4), np.uint8)
+    scribbled[: h // 2 + 1], layer[: h // 2 + 1] = (255, 0, 0), (255, 0, 0, 255)
+    trimap = np.array([0, 128, 255], np.uint8)[np.arange(h * w).reshape(h, w) % 3]
+    return {
+        "from_scribbles": (labels.from_scribbles, {"image": image, "scribbled": scribbled, "colors": [(255, 0, 0)]}),
+        "from_layer": (labels.from_layer, {"layer": layer}),
+        "from_trimap": (labels.from_trimap, {"trimap": trimap}),
+        "remap_labels": (labels.remap_labels, {"labels": trimap, "mapping": {128: 1}}),
+        "to_unit_range": (labels.to_unit_range, {"x": torch.rand(2, h, w) * 900, "percentiles": (10, 90)}),
+        "to_unit_range-array": (labels.to_unit_range, {"x": image.astype(np.float32), "window": (80.0, 150.0)}),
+    }
+
+
 def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     torch.manual_seed(0)
-    entries = calls(n, h, w) | modules(n, h, w)
-    labels = (torch.arange(h * w).view(1, h, w) // 10).repeat(n, 1, 1)
+    entries = calls(n, h, w) | modules(n, h, w) | arrays(h, w)
+    regions = (torch.arange(h * w).view(1, h, w) // 10).repeat(n, 1, 1)
     tight = {"tol": 1e-3, "max_iter": 2000}  # as a user solves, so that iterations count
     for name, more in (
         ("solve_matting", tight),
         ("matting_filter", tight),
-        ("superpixel_pool", {"q_or_labels": labels, "num_superpixels": h * w}),
-        ("superpixel_unpool", {"s": torch.rand(n, C, h * w), "q_or_labels": labels}),
-        ("superpixel_consistency_loss", {"superpixels": labels}),
+        ("superpixel_pool", {"q_or_labels": regions, "num_superpixels": h * w}),
+        ("superpixel_unpool", {"s": torch.rand(n, C, h * w), "q_or_labels": regions}),
+        ("superpixel_consistency_loss", {"superpixels": regions}),
         ("superpixel_reconstruction_loss", {"target": torch.rand(n, 2, h, w), "num_classes": None}),
         ("closed_form_loss", {"form": "residual", "activation": "sigmoid"}),
         ("MattingLaplacian", {"kind": "learning_based"}),
@@ -115,6 +136,8 @@ def outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> list[Ten
         for name, x in arguments.items()
     }
     result = function(**leaves)
+    if isinstance(result, (tuple, np.ndarray)):
+        return [torch.from_numpy(part) for part in (result if isinstance(result, tuple) else (result,))]
     if not isinstance(result, Tensor):  # a metric
         return [torch.tensor(result, dtype=torch.float64)]
     if not result.requires_grad:
@@ -130,7 +153,7 @@ def same(found: list[Tensor], expected: list[Tensor]) -> bool:
 
 
 def test_every_public_function_is_in_the_table() -> None:
-    public = {*functional.__all__, *metrics.__all__, *nn.__all__} - set(CLASSES)
+    public = {*functional.__all__, *metrics.__all__, *nn.__all__, *labels.__all__} - {*CLASSES, *FILES}
     assert public <= set(table(1, 5, 6))
 
 
@@ -147,7 +170,7 @@ def test_expanded_tensors_are_their_copies(name: str, size: tuple[int, int, int]
     """What lies beyond the memory of an expanded tensor is not its."""
     function, arguments = table(*size)[name]
     for key in [key for key, value in arguments.items() if isinstance(value, Tensor)]:
-        if key in ("q", "superpixels", "q_or_labels", "target"):  # which may then be wrong in themselves
+        if key in ("q", "superpixels", "q_or_labels", "target"):  # which would be wrong in themselves
             continue
         laid = {**arguments, key: expanded(arguments[key])}
         assert same(outcome(function, laid), outcome(function, changed(laid, Tensor.contiguous))), key

@@ -17,6 +17,7 @@ from closedform_wsss._checks.options import (
     check_radius,
 )
 from closedform_wsss._checks.tensors import (
+    as_int64,
     check_class_present,
     check_class_weight,
     check_classes,
@@ -32,6 +33,7 @@ from closedform_wsss._checks.tensors import (
 from closedform_wsss._checks.values import reads_values, set_value_checks
 
 __all__ = [
+    "as_int64",
     "check_cell_size",
     "check_class_present",
     "check_class_weight",

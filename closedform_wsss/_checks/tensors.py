@@ -113,8 +113,7 @@ def check_target(
             f"{where}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes "
             f"(0 to {num_classes - 1})"
         )
-    # In a narrow type -1 is 255, and a comparison with 300 an error or a surprise.
-    target = target.to(torch.int64).contiguous()
+    target = as_int64(target)
     if reads_values(target):
         beyond = target < 0 if num_classes is None else (target < 0) | (target >= num_classes)
         wrong = target[(target != ignore_index) & beyond]
@@ -127,6 +126,14 @@ def check_target(
                 f"got {found[:_MOST_LABELS_SHOWN]}{cures.labels(found, num_classes, ignore_index, present)}"
             )
     return target
+
+
+def as_int64(labels: Tensor) -> Tensor:
+    """Labels of any integer type, contiguous. In a narrow type -1 is 255, and a comparison with 300 a surprise."""
+    wide = labels.to(torch.int64).contiguous()
+    if labels.dtype == torch.uint64:  # what is beyond int64 would wrap to negative labels
+        wide = torch.where(wide < 0, torch.iinfo(torch.int64).max, wide)
+    return wide
 
 
 def check_finite(where: str, name: str, value: Tensor) -> None:

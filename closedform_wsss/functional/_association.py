@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_device, check_tensor, reads_values
+from closedform_wsss._checks import as_int64, check_device, check_tensor, reads_values
 from closedform_wsss._reference import grid_size
 
 # How far from 1 the nine weights of a pixel may add up: half precision leaves a few thousandths.
@@ -68,7 +68,7 @@ def check_superpixels(where: str, name: str, value: Tensor, n: int, device: torc
     check_device(where, name, value, device)
     if soft:
         return value
-    value = value.to(torch.int64).contiguous()
+    value = as_int64(value)
     if reads_values(value) and int(value.min()) < 0:
         raise ValueError(f"{where}: {name} must hold labels >= 0, got {int(value.min())}")
     return value

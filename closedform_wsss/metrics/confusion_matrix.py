@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_integer, check_tensor
+from closedform_wsss._checks import as_int64, check_count, check_integer, check_tensor
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class ConfusionMatrix:
         """
         self._check(pred, target)
         classes = self.num_classes
-        truth = _wide(target)
+        truth = as_int64(target).reshape(-1)
         counted = truth != self.ignore_index
         if pred.ndim == 4:
             # NaN is the maximum where it occurs, so looking at the maximum is enough. torch compares no float8.
@@ -106,7 +106,7 @@ class ConfusionMatrix:
             guess = index.reshape(-1)
             valid = ~best.isnan().reshape(-1)
         else:
-            guess = _wide(pred)
+            guess = as_int64(pred).reshape(-1)
             valid = (guess >= 0) & (guess < classes)
         valid = valid & (truth >= 0) & (truth < classes)
         ignored_bin, invalid_bin = len(self._counts) - 2, len(self._counts) - 1
@@ -276,14 +276,6 @@ class ConfusionMatrix:
         if ignored and self.ignore_index == 255 and present in ([], [0]):
             said += "; if target is a mask of 0 and 255, pass (target == 255).long()"
         return said
-
-
-def _wide(labels: Tensor) -> Tensor:
-    """Labels in int64, flat, so that none is compared in a type that cannot hold ``ignore_index``."""
-    wide = labels.reshape(-1).long()
-    if labels.dtype == torch.uint64:  # beyond int64 they would wrap to negative labels
-        wide = torch.where(wide < 0, _INT64.max, wide)
-    return wide
 
 
 def _outside(name: str, labels: Tensor, classes: int) -> list[str]:
