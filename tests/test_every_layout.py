@@ -186,6 +186,24 @@ def test_every_default_dtype_gives_the_same_bits(name: str, size: tuple[int, int
         assert same(found, expected), dtype
 
 
+@each_case
+def test_another_default_device_does_not_matter(name: str, size: tuple[int, int, int]) -> None:
+    """Where a user has told torch to make tensors on a GPU; the meta device stands in for one."""
+    function, arguments = table(*size)[name]
+
+    def result() -> list[Tensor]:
+        found = function(**arguments)
+        return [torch.as_tensor(part, device="cpu") for part in (found if isinstance(found, tuple) else (found,))]
+
+    expected = result()
+    try:
+        torch.set_default_device("meta")
+        found = result()
+    finally:
+        torch.set_default_device(None)
+    assert same(found, expected)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_solve_takes_as_many_iterations_on_every_layout(kind: Any) -> None:
     """On an image of several tiles, where a preconditioner made from other values than the image's shows."""

@@ -86,7 +86,7 @@ class AffineCoarseSpace:
         """
         n, k = basis.shape[:2]
         rows, columns = self.cells
-        row, column = torch.arange(rows)[:, None], torch.arange(columns)
+        row, column = torch.arange(rows, device="cpu")[:, None], torch.arange(columns, device="cpu")
         number = (row * columns + column).numpy()
         entries: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in range(n)]
         for parity in ((0, 0), (0, 1), (1, 0), (1, 1)):

@@ -39,7 +39,7 @@ def check_weights(where: str, name: str, q: Tensor, cell_size: int) -> None:
     """
     if not reads_values(q):
         return
-    rows = torch.arange(0, q.shape[2], max(1, cell_size // 2))
+    rows = torch.arange(0, q.shape[2], max(1, cell_size // 2), device=q.device)
     rows = torch.cat([rows, rows.new_tensor([q.shape[2] - 1])])
     inside = neighbours_inside(q.shape[2], q.shape[3], cell_size, q.device)[:, rows]
     total = torch.where(inside, q.detach()[:, :, rows].float(), 0).sum(1)

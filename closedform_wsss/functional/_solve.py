@@ -134,7 +134,7 @@ def _solve_on(
             f"alpha, above tol {tol:g}: raise max_iter, or eps, or mark more",
             ConvergenceWarning,
         )
-    return alpha, torch.tensor([result.iterations, error, converged, residual], dtype=torch.float64)
+    return alpha, torch.tensor([result.iterations, error, converged, residual], dtype=torch.float64, device="cpu")
 
 
 # The same as an operator, so that torch.compile takes a solve as one step and does not trace its iterations.
@@ -160,7 +160,7 @@ def _solve_fake(
     image: Tensor, target: Tensor, trusted: Tensor, initial: Tensor | None, num_classes: int, *_: Any
 ) -> tuple[Tensor, Tensor]:
     n, _channels, h, w = image.shape
-    return image.new_empty(n, num_classes, h, w), torch.empty(4, dtype=torch.float64)
+    return image.new_empty(n, num_classes, h, w), torch.empty(4, dtype=torch.float64, device="cpu")
 
 
 _solve = define(

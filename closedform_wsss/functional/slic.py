@@ -70,7 +70,7 @@ def _slic_run(image: Tensor, cell_size: float, compactness: float, num_iters: in
         image = image.expand(n, 3, height, width)
     lab = image.shape[1] == 3
     segments = max(1, round(height * width / cell_size**2))
-    labels = torch.empty(n, height, width, dtype=torch.int64)
+    labels = torch.empty(n, height, width, dtype=torch.int64, device="cpu")
     for k, pixels in enumerate(image.permute(0, 2, 3, 1).contiguous().numpy()):
         found = segmentation.slic(
             pixels,

@@ -275,6 +275,6 @@ def _quarter(maps: Maps) -> Tensor:
     """``(K, H, W)`` -> ``(K, ceil(H / 4), ceil(W / 4))``."""
     size = tuple(-(-side // _IRN_STRIDE) for side in maps.shape[1:])
     if maps.size == 0:
-        return torch.zeros(len(maps), *size)
+        return torch.zeros(len(maps), *size, dtype=torch.float32, device="cpu")
     values = torch.from_numpy(maps)[None]
     return torch.nn.functional.interpolate(values, size, mode="bilinear", antialias=True)[0]

@@ -100,7 +100,7 @@ def _percentiles(values: Tensor, percentiles: tuple[float, float]) -> tuple[floa
         raise ValueError(f"{_WHERE}: x must hold values to take percentiles of, got shape {tuple(values.shape)}")
     # NumPy's, because torch.quantile takes no more than 16 million values.
     with np.errstate(invalid="ignore"):  # between infinite values
-        low, high = np.percentile(values.detach().cpu().numpy(), percentiles)
+        low, high = np.percentile(values.detach().cpu().resolve_neg().numpy(), percentiles)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"{_WHERE}: percentiles must be those of finite values, got {low} and {high}: pass a window")
     return float(low), float(high)
