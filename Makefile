@@ -46,8 +46,10 @@ demo: $(VENV)/examples
 picture: demo
 	$(BIN)/python -c "from PIL import Image; Image.open('demo/demo.png').save('docs/_static/demo.jpg', quality=88)"
 
+# A process for each core with one thread each: threads of several processes wait for each other. Tests of threads ask for
+# them.
 test: $(VENV)/test
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
 integrations: $(VENV)/test+integrations
 	$(BIN)/pytest tests/test_integrations.py
