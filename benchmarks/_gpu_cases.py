@@ -15,6 +15,7 @@ from spl import CELL, STEPS, plain_asam
 from torch import Tensor
 
 from closedform_wsss import _ops, _reference, functional
+from closedform_wsss._common.stencil_layout import stencil_planes
 
 CONFIDENCE, EPS = 100.0, 1e-7
 FLOAT, MARK = 4, 8  # bytes
@@ -68,8 +69,8 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
         Case(
             "set-up of the Laplacian",
             # The planes: the columns that pad their rows need not agree.
-            lambda: _reference.stencil_planes(_ops.matting_stencil(images, EPS, False)[0], size),
-            lambda: _reference.stencil_planes(_reference.matting_stencil(images, EPS, False)[0], size),
+            lambda: stencil_planes(_ops.matting_stencil(images, EPS, False)[0], size),
+            lambda: stencil_planes(_reference.matting_stencil(images, EPS, False)[0], size),
             picture + planes,
         ),
         Case(

@@ -1,4 +1,4 @@
-"""Exact mattes by a sparse direct solver in float64: the judge between two iterative solvers."""
+"""Exact mattes by a sparse direct solver in float64: the criterion between two iterative solvers."""
 
 from __future__ import annotations
 

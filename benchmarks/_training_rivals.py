@@ -55,7 +55,7 @@ def pairwise_affinity(p: Tensor, image: Tensor, *, dilation: int = 2, threshold:
 
     Neighbours are the eight at distance ``dilation``; alike is exp(-|I_i - I_j| / 2) >= threshold, in CIELAB.
     """
-    from closedform_wsss.functional._lab import rgb_to_lab
+    from closedform_wsss.superpixels.lab import rgb_to_lab
 
     lab = rgb_to_lab(image)
     total, count = p.new_zeros(()), p.new_zeros(())

@@ -32,10 +32,10 @@ from _cams_table import markdown
 from _harness import describe_machine, write_json, write_markdown
 from torch import Tensor
 
-from closedform_wsss.cli._eval_counts import Counts, EvalOptions, empty_histogram
-from closedform_wsss.cli._eval_report import scores_of_halves
-from closedform_wsss.cli._refiners import DEFAULT, REFINERS
-from closedform_wsss.labels import read_cam, read_image, read_label_png
+from closedform_wsss.cli.eval.counts import Counts, EvalOptions, empty_histogram
+from closedform_wsss.cli.eval.report import scores_of_halves
+from closedform_wsss.cli.refine_cams.methods import DEFAULT, REFINERS
+from closedform_wsss.io import read_cam, read_image, read_label_png
 
 NUM_CLASSES = {"voc_mini": 21, "ecssd": 2}
 SCALES = (0.5, 1.0, 2.0)

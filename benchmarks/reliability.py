@@ -29,7 +29,7 @@ import numpy as np
 from _harness import describe_machine, table, write_json, write_markdown
 from PIL import Image, ImageDraw
 
-from closedform_wsss.labels import write_cam
+from closedform_wsss.io import write_cam
 
 SIZE = (96, 72)  # width, height
 DAMAGED = 100  # one in so many

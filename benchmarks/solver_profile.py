@@ -23,20 +23,22 @@ from _harness import describe_machine, table, write_json, write_markdown
 from _solver_inputs import PHOTOS, scribbles
 
 from closedform_wsss import _ops
-from closedform_wsss.functional import _coarse_levels, _tile_solver, solve_matting
+from closedform_wsss.functional import solve_matting
+from closedform_wsss.solver import tile_solver
+from closedform_wsss.solver.multigrid import coarse_levels
 
 SIZES = (((321, 321), 2), ((321, 321), 21), ((612, 816), 2), ((612, 816), 21), ((1224, 1632), 2), ((3000, 4000), 2))
 ROUNDS = 3  # of solves that take less than 10 seconds
 COPIED = 2**28  # bytes
 # What is timed, and as which part.
 PARTS = {
-    "local functions": (_tile_solver, "local_basis"),
-    "coarse levels, set-up": (_tile_solver, "CoarseLevels"),
+    "local functions": (tile_solver, "local_basis"),
+    "coarse levels, set-up": (tile_solver, "CoarseLevels"),
     "product": (_ops, "tile_product"),
     "relaxation": (_ops, "tile_relax"),
     "to the functions": (_ops, "tile_restrict"),
     "from the functions": (_ops, "tile_prolong"),
-    "coarse levels": (_coarse_levels.CoarseLevels, "correct"),
+    "coarse levels": (coarse_levels.CoarseLevels, "correct"),
 }
 PIXELS = ("product", "relaxation")
 

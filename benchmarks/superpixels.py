@@ -98,7 +98,7 @@ def matched_slic(image: Tensor, count: int, compactness: float) -> Labels:
     return tried[min(tried, key=lambda found: abs(found - count))]
 
 
-def judge(labels: Labels, segments: np.ndarray[Any, Any]) -> dict[str, float]:
+def criterion(labels: Labels, segments: np.ndarray[Any, Any]) -> dict[str, float]:
     """All measures, and the number of superpixels that are not empty."""
     row = {name: function(labels, segments) for name, function in MEASURES.items()}
     return {"superpixels": float(len(np.unique(labels)))} | row
@@ -113,7 +113,7 @@ def one(image: Tensor, segments: np.ndarray[Any, Any], cell_size: int, net: Spix
         started = time.perf_counter()
         labels = run()
         seconds = time.perf_counter() - started
-        found[name] = judge(labels, segments) | {"seconds": seconds}
+        found[name] = criterion(labels, segments) | {"seconds": seconds}
         return labels
 
     def add_soft(name: str, run: Callable[[], Labels]) -> None:
@@ -121,7 +121,7 @@ def one(image: Tensor, segments: np.ndarray[Any, Any], cell_size: int, net: Spix
         joined = add(f"{name}, connected", lambda: connected(hard, SMALLEST * cell_size**2))
         for compactness in COMPACTNESS:
             rival = matched_slic(image, int(joined.max()) + 1, compactness)
-            found[f"SLIC at the number of {name}, compactness {compactness:g}"] = judge(rival, segments)
+            found[f"SLIC at the number of {name}, compactness {compactness:g}"] = criterion(rival, segments)
 
     add("SLIC", lambda: slic(image, cell_size=cell_size)[0].numpy())
     add_soft("soft_slic", lambda: hard_labels(soft_slic(image, cell_size=cell_size), cell_size))

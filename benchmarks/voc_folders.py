@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from closedform_wsss.functional import pseudo_labels, refine_cam
-from closedform_wsss.labels import from_points, read_cam, read_image, write_label_png
+from closedform_wsss.io import from_points, read_cam, read_image, write_label_png
 
 RADIUS, THRESHOLD, MARGIN = 4, 0.4, 0.1
 

@@ -15,11 +15,11 @@ except ImportError as error:
         "`pip install .` and start Python in another folder, or `pip install -e .`"
     ) from error
 
-from closedform_wsss import functional, labels, metrics, nn
+from closedform_wsss import functional, io, metrics, nn
 from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks
 from closedform_wsss.laplacian import MattingLaplacian
 
 __version__: str = _C.version
 
-__all__ = ["MattingLaplacian", "build_info", "functional", "labels", "metrics", "nn", "set_value_checks"]
+__all__ = ["MattingLaplacian", "build_info", "functional", "io", "metrics", "nn", "set_value_checks"]

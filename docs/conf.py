@@ -74,7 +74,7 @@ import numpy as np
 import torch
 import closedform_wsss
 from closedform_wsss.functional import *
-from closedform_wsss.labels import *
+from closedform_wsss.io import *
 from closedform_wsss.metrics import *
 from closedform_wsss.nn import *
 torch.manual_seed(0)

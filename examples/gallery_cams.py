@@ -21,7 +21,7 @@ from skimage.segmentation import mark_boundaries
 from torch import Tensor
 
 from closedform_wsss.functional import asam, pseudo_labels, refine_cam, soft_slic, solve_matting
-from closedform_wsss.labels import read_cam
+from closedform_wsss.io import read_cam
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

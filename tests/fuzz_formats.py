@@ -1,16 +1,16 @@
-"""Valid files of every format that ``closedform_wsss.labels`` reads, and damages that only its format explains.
+"""Valid files of every format that ``closedform_wsss.io`` reads, and damages that only its format explains.
 
 A damaged PNG gets its checksums anew, a damaged zip member its length, so the damage reaches the code behind.
 """
 
 from __future__ import annotations
 
-import io
 import pickle
 import random
 import struct
 import zipfile
 import zlib
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
+    file = BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
@@ -182,14 +182,14 @@ def cam_dictionaries() -> list[dict[Any, Any]]:
 
 
 def npz(*, compressed: bool = False, **arrays: np.ndarray) -> bytes:
-    file = io.BytesIO()
+    file = BytesIO()
     (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def zipped(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
     """A zip file with anything in place of arrays."""
-    file = io.BytesIO()
+    file = BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(f"{name}.npy", content)
@@ -197,7 +197,7 @@ def zipped(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
 
 
 def plain_npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
+    file = BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
 
@@ -253,7 +253,7 @@ def forged_npy(rng: random.Random, data: bytes) -> bytes:
 
 def forged_npz(rng: random.Random, data: bytes) -> bytes:
     """A zip whose members are damaged inside, so that lengths and checksums fit."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    with zipfile.ZipFile(BytesIO(data)) as archive:
         members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
     name = rng.choice(list(members))
     members[name] = forged_npy(rng, members[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ def bars(image: np.ndarray, colors: list, width: int = 5) -> tuple[np.ndarray, n
 
 
 def jpeg(array: np.ndarray, quality: int) -> np.ndarray:
-    buffer = io.BytesIO()
+    buffer = BytesIO()
     Image.fromarray(array).save(buffer, "JPEG", quality=quality)
     return np.array(Image.open(buffer))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from closedform_wsss.functional._association import neighbours_inside
+from closedform_wsss.superpixels.association import neighbours_inside
 
 # (height, width, cell size): cells cut at the border, one cell, 1-pixel-wide images, cells of one pixel and larger than
 # a strip.

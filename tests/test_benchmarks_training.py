@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from closedform_wsss.functional._lab import rgb_to_lab
+from closedform_wsss.superpixels.lab import rgb_to_lab
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 GENERATOR = torch.Generator().manual_seed(0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import pickle
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from closedform_wsss.labels import CAM_FORMATS, read_cam, write_cam
-from closedform_wsss.labels._cams import load_cam
+from closedform_wsss.io import CAM_FORMATS, read_cam, write_cam
+from closedform_wsss.io._cams import load_cam
 
 MAPS = np.random.default_rng(0).random((2, 9, 14)).astype(np.float32)
 CLASSES = [15, 1]
@@ -25,7 +25,7 @@ def save(path: Path, item: Any) -> Path:
 
 def save_pickle(path: Path, pickled: bytes, shape: tuple[int, ...] = ()) -> Path:
     """A .npy file of dtype object with any pickle in it."""
-    file = io.BytesIO()
+    file = BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": shape})
     path.write_bytes(file.getvalue() + pickled)
     return path
@@ -163,7 +163,7 @@ class Encoded:
 
 def test_pickles_run_no_code(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    inner = io.BytesIO()
+    inner = BytesIO()
     torch.save(Evil(trace), inner)
     cases = [(Evil(trace), "touch"), (Builtin(), "eval"), (Encoded(), "rot13"), (InStorage(inner.getvalue()), "tensor")]
     for evil, name in cases:

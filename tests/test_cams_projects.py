@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from closedform_wsss.labels import read_cam
-from closedform_wsss.labels._cams import load_cam
+from closedform_wsss.io import read_cam
+from closedform_wsss.io._cams import load_cam
 
 MAPS = np.random.default_rng(0).random((2, 9, 14)).astype(np.float32)
 CLASSES = [15, 1]

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 import closedform_wsss
-from closedform_wsss import functional, labels
-from closedform_wsss.cli import _matte_files, main
-from closedform_wsss.cli._progress import Progress
+from closedform_wsss import functional, io
+from closedform_wsss.cli import main
+from closedform_wsss.cli.common.progress import Progress
+from closedform_wsss.cli.matte import files as matte_files
 
 HEIGHT, WIDTH = 24, 32
 
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     Image.fromarray(trimap).save(tmp_path / "trimap.png")
     label_map = np.full((HEIGHT, WIDTH), 255, np.uint8)
     label_map[8:14, 3:7], label_map[8:14, 24:28] = 2, 4
-    labels.write_label_png(tmp_path / "labels.png", label_map)
+    io.write_label_png(tmp_path / "labels.png", label_map)
     return tmp_path
 
 
@@ -58,14 +59,14 @@ def test_matte_writes_what_the_solver_gives(folder: Path, marks: str, capsys: py
     names = {"alpha_0.png", "alpha_1.png", "alpha.png", "labels.png", "overlay.png"}
     assert {path.name for path in (folder / "out").iterdir()} == names
     image = torch.from_numpy(read(folder / "image.png")).permute(2, 0, 1)[None]
-    target = torch.from_numpy(labels.from_trimap(read(folder / "trimap.png"))).long()[None]
+    target = torch.from_numpy(io.from_trimap(read(folder / "trimap.png"))).long()[None]
     alpha = functional.solve_matting(image, target, num_classes=2, tol=1e-3)[0].numpy()
     for label in (0, 1):
         got = read(folder / "out" / f"alpha_{label}.png")
         assert got.dtype == np.uint8
         np.testing.assert_allclose(got / 255, alpha[label].clip(0, 1), atol=0.6 / 255)
     np.testing.assert_array_equal(read(folder / "out" / "alpha.png"), read(folder / "out" / "alpha_1.png"))
-    found = labels.read_label_png(folder / "out" / "labels.png")
+    found = io.read_label_png(folder / "out" / "labels.png")
     np.testing.assert_array_equal(found, alpha.argmax(0))
     np.testing.assert_array_equal(found, np.broadcast_to(np.arange(WIDTH) >= 18, found.shape))
     out, err = capsys.readouterr()
@@ -78,9 +79,9 @@ def test_overlay_shows_image_classes_and_marks(folder: Path) -> None:
     assert run(folder) == 0
     overlay = read(folder / "out" / "overlay.png").astype(int)
     image = read(folder / "image.png").astype(int)
-    assert (overlay[8:14, 3:7] == labels.voc_palette()[0]).all()
-    assert (overlay[8:14, 24:28] == labels.voc_palette()[1]).all()
-    assert np.abs(overlay[0, 31] - (image[0, 31] + labels.voc_palette()[1]) / 2).max() < 4
+    assert (overlay[8:14, 3:7] == io.voc_palette()[0]).all()
+    assert (overlay[8:14, 24:28] == io.voc_palette()[1]).all()
+    assert np.abs(overlay[0, 31] - (image[0, 31] + io.voc_palette()[1]) / 2).max() < 4
 
 
 def test_sixteen_bits_and_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,23 +97,23 @@ def test_only_marked_classes_are_solved_unless_classes_is_given(folder: Path) ->
     names = {path.name for path in (folder / "out").iterdir()}
     assert names == {"alpha_2.png", "alpha_4.png", "labels.png", "overlay.png"}
     two = read(folder / "out" / "alpha_2.png")
-    found = labels.read_label_png(folder / "out" / "labels.png")
+    found = io.read_label_png(folder / "out" / "labels.png")
     assert (found[:, :18] == 2).all() and (found[:, 18:] == 4).all()
     assert run(folder, "labels.png", "--classes", "6") == 0
     for label in (0, 1, 3, 5):
         assert not read(folder / "out" / f"alpha_{label}.png").any()
     np.testing.assert_array_equal(read(folder / "out" / "alpha_2.png"), two)
-    np.testing.assert_array_equal(labels.read_label_png(folder / "out" / "labels.png"), found)
+    np.testing.assert_array_equal(io.read_label_png(folder / "out" / "labels.png"), found)
 
 
 def test_resize_keeps_thin_marks_and_never_enlarges(folder: Path) -> None:
     thin = np.full((HEIGHT, WIDTH), 255, np.uint8)
     thin[3:20, 5], thin[3:20, 26] = 0, 1
-    labels.write_label_png(folder / "thin.png", thin)
+    io.write_label_png(folder / "thin.png", thin)
     assert run(folder, "thin.png", "--resize", "16") == 0
     assert read(folder / "out" / "alpha.png").shape == (12, 16)
     overlay = read(folder / "out" / "overlay.png")
-    assert (overlay[2:9, 2] == labels.voc_palette()[0]).all() and (overlay[2:9, 13] == labels.voc_palette()[1]).all()
+    assert (overlay[2:9, 2] == io.voc_palette()[0]).all() and (overlay[2:9, 13] == io.voc_palette()[1]).all()
     assert run(folder, "labels.png", "--resize", "16") == 0
     assert (folder / "out" / "alpha_4.png").exists()
     assert run(folder, "thin.png", "--resize", "1000") == 0
@@ -156,10 +157,10 @@ def test_files_are_the_same_on_any_number_of_threads(
     image, marks, alpha = some_matte(classes)
     written = []
     for threads in (1, 2, 16):
-        monkeypatch.setattr(_matte_files, "num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(matte_files, "num_threads", lambda threads=threads: threads)
         folder = tmp_path / str(threads)
         folder.mkdir()
-        files = _matte_files.write_matte(folder, image, marks, alpha, classes, 16)
+        files = matte_files.write_matte(folder, image, marks, alpha, classes, 16)
         names = [*(f"alpha_{label}.png" for label in classes), *["alpha.png"] * (classes == [0, 1])]
         assert [file.name for file in files] == [*names, "labels.png", "overlay.png"]
         written.append({file.name: file.read_bytes() for file in folder.iterdir()})
@@ -167,18 +168,18 @@ def test_files_are_the_same_on_any_number_of_threads(
     for index, label in enumerate(classes):
         want = np.rint(alpha[index].clip(0, 1).astype(np.float64) * 65535)
         np.testing.assert_array_equal(read(folder / f"alpha_{label}.png"), want)
-    found = labels.read_label_png(folder / "labels.png")
+    found = io.read_label_png(folder / "labels.png")
     np.testing.assert_array_equal(found, np.array(classes)[alpha.argmax(axis=0)])
 
 
 def test_overlay_is_the_mean_of_image_and_colors() -> None:
     classes = [0, 3, 6]
     image, marks, alpha = some_matte(classes)
-    palette = labels.voc_palette().astype(np.float64)
+    palette = io.voc_palette().astype(np.float64)
     share = alpha.clip(0, 1) / np.maximum(alpha.clip(0, 1).sum(axis=0), 1e-6)
     colors = sum(share[index][..., None] * palette[label] for index, label in enumerate(classes))
     want = np.where(marks[..., None] == 255, (image + colors) / 2, palette[marks])
-    got = _matte_files.overlay(image, marks, alpha, classes)
+    got = matte_files.overlay(image, marks, alpha, classes)
     assert got.dtype == np.uint8 and np.abs(got - want).max() < 0.5001
 
 
@@ -186,12 +187,12 @@ def test_overlay_is_the_mean_of_image_and_colors() -> None:
 def test_the_first_file_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    monkeypatch.setattr(_matte_files, "num_threads", lambda: threads)
+    monkeypatch.setattr(matte_files, "num_threads", lambda: threads)
     with pytest.raises(FileNotFoundError, match=r"\.alpha_0\.png\..*\.tmp"):
-        _matte_files.write_matte(tmp_path / "missing", *some_matte([0, 1]), [0, 1], 8)
+        matte_files.write_matte(tmp_path / "missing", *some_matte([0, 1]), [0, 1], 8)
     (tmp_path / "alpha_1.png").mkdir()
     with pytest.raises(OSError, match="alpha_1"):
-        _matte_files.write_matte(tmp_path, *some_matte([0, 1]), [0, 1], 8)
+        matte_files.write_matte(tmp_path, *some_matte([0, 1]), [0, 1], 8)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -215,10 +216,10 @@ def test_not_converged_writes_files_and_returns_3(folder: Path, capsys: pytest.C
 
 def test_mistakes_end_with_one_line_and_status_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    labels.write_label_png(folder / "none.png", one)
+    io.write_label_png(folder / "none.png", one)
     one[3] = 7
-    labels.write_label_png(folder / "one.png", one)
-    labels.write_label_png(folder / "small.png", one[1:])
+    io.write_label_png(folder / "one.png", one)
+    io.write_label_png(folder / "small.png", one[1:])
     Image.fromarray(np.eye(5, dtype=np.uint8) * 255).save(folder / "ambiguous.png")
     (folder / "text.png").write_text("no image")
     (folder / "file").write_text("not a folder")
@@ -295,7 +296,7 @@ def test_progress_without_tqdm_prints_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    monkeypatch.setattr("closedform_wsss.cli._progress._PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr("closedform_wsss.cli.common.progress._PLAIN_INTERVAL", 0.0)
     with Progress(1e-4, shown=True) as progress:
         progress(10, 1.0)
         progress(20, 1e-2)
@@ -340,7 +341,7 @@ def test_commands_are_imported_only_when_called(tmp_path: Path) -> None:
         "import sys\n"
         "from closedform_wsss.cli import main\n"
         "assert main(['info']) == 0\n"
-        "assert 'closedform_wsss.cli.matte' not in sys.modules\n"
+        "assert 'closedform_wsss.cli.matte.command' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
 
@@ -349,4 +350,4 @@ def test_commands_are_imported_only_when_called(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [1, 100, 100_000])
 def test_bands_hold_every_row_once(height: int, width: int) -> None:
     rows = np.arange(height)
-    assert np.concatenate([rows[band] for band in _matte_files._bands(height, width)]).tolist() == rows.tolist()
+    assert np.concatenate([rows[band] for band in matte_files._bands(height, width)]).tolist() == rows.tolist()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from pictures import photo, save
 
-from closedform_wsss import labels
+from closedform_wsss import io
 from closedform_wsss.cli import main
 from closedform_wsss.functional import pseudo_labels
 from closedform_wsss.metrics import ConfusionMatrix
@@ -30,10 +30,10 @@ def data(tmp_path: Path, threads: None) -> Path:
         (tmp_path / name).mkdir()
     for stem, (h, w) in SIZES.items():
         truth = rng.choice([0, 0, 1, 4, 255], (h, w)).astype(np.uint8)
-        labels.write_label_png(tmp_path / "gt" / f"{stem}.png", truth)
+        io.write_label_png(tmp_path / "gt" / f"{stem}.png", truth)
         wrong = rng.integers(0, 6, (h, w), np.uint8)
         right = (rng.random((h, w)) < 0.7) & (truth != 255)
-        labels.write_label_png(tmp_path / "pred" / f"{stem}.png", np.where(right, truth, wrong))
+        io.write_label_png(tmp_path / "pred" / f"{stem}.png", np.where(right, truth, wrong))
         classes = [4, 1] if stem != "e" else []
         small = (len(classes), max(h // 3, 1), w // 3)
         maps = np.linspace(0, 1, math.prod(small), dtype=np.float32).reshape(small)
@@ -42,7 +42,7 @@ def data(tmp_path: Path, threads: None) -> Path:
         for maps_of, label in zip(maps, classes, strict=True):
             maps_of *= 0.5
             maps_of[guide[: small[1], : small[2]] == label] += 0.45
-        labels.write_cam(tmp_path / "cams" / f"{stem}.npy", classes, maps, format="irn")
+        io.write_cam(tmp_path / "cams" / f"{stem}.npy", classes, maps, format="irn")
     return tmp_path
 
 
@@ -54,14 +54,14 @@ def run(data: Path, pred: str, *options: str) -> dict[str, Any]:
 
 
 def truth(data: Path, stem: str) -> torch.Tensor:
-    return torch.from_numpy(labels.read_label_png(data / "gt" / f"{stem}.png"))[None].long()
+    return torch.from_numpy(io.read_label_png(data / "gt" / f"{stem}.png"))[None].long()
 
 
 def cam_matrices(data: Path, stems: Any = SIZES, thresholds: Any = STEPS) -> list[ConfusionMatrix]:
     """By the public functions, one image and threshold at a time."""
     matrices = [ConfusionMatrix(6) for _ in thresholds]
     for stem in stems:
-        classes, maps = labels.read_cam(data / "cams" / f"{stem}.npy")
+        classes, maps = io.read_cam(data / "cams" / f"{stem}.npy")
         target = truth(data, stem)
         cam = torch.zeros(1, 0, *target.shape[1:])
         if len(classes):
@@ -81,7 +81,7 @@ def best_of(matrices: list[ConfusionMatrix]) -> int:
 def test_label_maps(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     matrix = ConfusionMatrix(6)
     for stem in SIZES:
-        pred = torch.from_numpy(labels.read_label_png(data / "pred" / f"{stem}.png"))[None].long()
+        pred = torch.from_numpy(io.read_label_png(data / "pred" / f"{stem}.png"))[None].long()
         matrix.update(pred, truth(data, stem))
     want = matrix.compute()
     got = run(data, "pred")
@@ -141,8 +141,8 @@ def test_one_image_has_no_other_half(data: Path) -> None:
 def test_normalize(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = run(data, "cams", "--normalize")
     for path in (data / "cams").iterdir():
-        classes, maps = labels.read_cam(path)
-        labels.write_cam(path, classes, 32 * maps)
+        classes, maps = io.read_cam(path)
+        io.write_cam(path, classes, 32 * maps)
     assert main(["eval", str(data / "cams"), str(data / "gt")]) == 1
     assert capsys.readouterr().err.count("--normalize divides each map") == 4
     assert run(data, "cams", "--normalize") == plain
@@ -150,15 +150,15 @@ def test_normalize(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unlabelled_predictions(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = data / "pred" / "a.png"
-    pred = labels.read_label_png(path)
+    pred = io.read_label_png(path)
     pred[:5] = 255
-    labels.write_label_png(path, pred)
+    io.write_label_png(path, pred)
     assert main(["eval", str(data / "pred"), str(data / "gt")]) == 1
     assert "a.png: " in (err := capsys.readouterr().err) and "--unlabelled" in err
     # As a class of its own that is never right, or as pixels that do not count.
     wrong, skip = ConfusionMatrix(7), ConfusionMatrix(6)
     for stem in SIZES:
-        pred = torch.from_numpy(labels.read_label_png(data / "pred" / f"{stem}.png"))[None].long()
+        pred = torch.from_numpy(io.read_label_png(data / "pred" / f"{stem}.png"))[None].long()
         target = truth(data, stem)
         wrong.update(torch.where(pred == 255, 6, pred), target)
         skip.update(pred.clamp(max=5), torch.where(pred == 255, 255, target))
@@ -195,8 +195,8 @@ def test_ignore_index(data: Path) -> None:
 def _without_void(data: Path) -> Path:
     """A list of the images, whose void pixels become class 4."""
     for path in (data / "gt").iterdir():
-        values = labels.read_label_png(path)
-        labels.write_label_png(path, np.where(values == 255, 4, values))
+        values = io.read_label_png(path)
+        io.write_label_png(path, np.where(values == 255, 4, values))
     list_file = data / "all.txt"
     list_file.write_text("".join(f"{stem}\n" for stem in SIZES))
     return list_file
@@ -223,8 +223,8 @@ def test_lists_and_missing_predictions(data: Path, capsys: pytest.CaptureFixture
 
 def test_files_that_fail_are_named_and_left_out(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data / "pred" / "a.png").write_bytes((data / "pred" / "a.png").read_bytes()[:60])
-    labels.write_label_png(data / "pred" / "b.png", np.zeros((24, 17), np.uint8))
-    labels.write_label_png(data / "gt" / "c.png", np.full(SIZES["c"], 9, np.uint8))
+    io.write_label_png(data / "pred" / "b.png", np.zeros((24, 17), np.uint8))
+    io.write_label_png(data / "gt" / "c.png", np.full(SIZES["c"], 9, np.uint8))
     assert main(["eval", str(data / "pred"), str(data / "gt"), "--num-classes", "6"]) == 1
     out, err = capsys.readouterr()
     first, second, third, warning = err.splitlines()
@@ -250,7 +250,7 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
     (data / "names.txt").write_text("one\n")
     (data / "binary.txt").write_bytes(b"a\n\xff\xfe")
     (data / "void").mkdir()
-    labels.write_label_png(data / "void" / "a.png", np.full((20, 31), 255, np.uint8))
+    io.write_label_png(data / "void" / "a.png", np.full((20, 31), 255, np.uint8))
     cases: list[tuple[list[str], str]] = [
         (["gt", "cams"], "GT must be a folder of files .png, got 5 .npy"),
         (["jpg", "gt"], "PRED must be a folder of files .png, .npy, .npz, got 1 .jpg"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from closedform_wsss import labels
+from closedform_wsss import io
 from closedform_wsss.cli import main
 
 MASK = np.zeros((40, 50), np.uint8)
@@ -31,7 +31,7 @@ class Data:
         for name, maps in (("gt", truths), ("pred", predictions)):
             (self.folder / name).mkdir(exist_ok=True)
             for stem, values in zip("abcdefgh", maps, strict=False):
-                labels.write_label_png(self.folder / name / f"{stem}.png", values)
+                io.write_label_png(self.folder / name / f"{stem}.png", values)
         return self
 
     def run(self, *options: str, pred: str = "pred", status: int = 0) -> tuple[dict[str, Any], str]:
@@ -59,7 +59,7 @@ def test_masks_of_0_and_255_are_refused(data: Data) -> None:
     (data.folder / "names.txt").write_text("background\nlesion\n")
     (data.folder / "cams").mkdir()
     for stem in "ab":
-        labels.write_cam(data.folder / "cams" / f"{stem}.npy", [1], PRED[None] / np.float32(255), format="eps")
+        io.write_cam(data.folder / "cams" / f"{stem}.npy", [1], PRED[None] / np.float32(255), format="eps")
     for pred, *options in (
         ("pred",),
         ("pred", "--names", str(data.folder / "names.txt")),
@@ -85,7 +85,7 @@ def test_remap_gives_masks_their_classes(data: Data) -> None:
     assert data.run("--remap", "255:1")[0]["mean_iou"] == pytest.approx(REMAPPED)
     # CAMs have class numbers, and no stored values.
     (data.folder / "cams").mkdir()
-    labels.write_cam(data.folder / "cams" / "a.npy", [1], PRED[None] / np.float32(255), format="eps")
+    io.write_cam(data.folder / "cams" / "a.npy", [1], PRED[None] / np.float32(255), format="eps")
     scores, _ = data.run("--remap", "255:1", "--threshold", "0.5", pred="cams")
     assert scores["mean_iou"] == pytest.approx(REMAPPED)
     # With 255 ignored on purpose, the result is what it was, with a warning.
@@ -259,7 +259,7 @@ def test_a_folder_against_itself(data: Data) -> None:
 def test_files_that_are_not_measured(data: Data) -> None:
     data.fill([TWO, TWO], [TWO, TWO])
     (data.folder / "gt" / "more").mkdir()
-    labels.write_label_png(data.folder / "gt" / "more" / "c.png", TWO)
+    io.write_label_png(data.folder / "gt" / "more" / "c.png", TWO)
     (data.folder / "gt" / "d.tif").write_bytes(b"")
     (data.folder / "list.txt").write_text("a\nb\n")
     scores, err = data.run()

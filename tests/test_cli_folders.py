@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from closedform_wsss.cli._folders import (
+from closedform_wsss.cli.common.folders import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     files_below,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closedform_wsss import labels
+from closedform_wsss import io
 from closedform_wsss.cli import main
-from closedform_wsss.cli._image_list import ImageList, read_image_list
+from closedform_wsss.cli.eval.image_list import ImageList, read_image_list
 
 ACCENT = unicodedata.normalize("NFC", "café")
 
@@ -131,8 +131,8 @@ def test_the_named_image_is_measured(tmp_path: Path, capsys: pytest.CaptureFixtu
     truth[2:5] = 1
     for folder in ("gt", "pred"):
         (tmp_path / folder).mkdir()
-        labels.write_label_png(tmp_path / folder / "scan.png", truth)
-        labels.write_label_png(tmp_path / folder / "scan (2).png", truth if folder == "gt" else 1 - truth)
+        io.write_label_png(tmp_path / folder / "scan.png", truth)
+        io.write_label_png(tmp_path / folder / "scan (2).png", truth if folder == "gt" else 1 - truth)
     # Of 84 pixels of class 0 and 36 of class 1, all are right in one image and all are wrong in the other.
     both = (84 / (168 + 36) + 36 / (72 + 84)) / 2
     for text, mean_iou in (("scan (2).png\n", 0.0), ("scan.png\nscan (2).png\n", both), ("scan\n", 1.0)):

@@ -130,14 +130,15 @@ def test_ranks_of_torchrun_share_the_images(data: Path) -> None:
 # Writing the third image never ends; the first of its files is there.
 _BLOCKS = """
 import sys, time
-from closedform_wsss.cli import _matte_files, main
-plain, seen = _matte_files.write_label_png, []
+from closedform_wsss.cli import main
+from closedform_wsss.cli.matte import files as matte_files
+plain, seen = matte_files.write_label_png, []
 def slow(*args):
     seen.append(args)
     if len(seen) > 2:
         time.sleep(600)
     plain(*args)
-_matte_files.write_label_png = slow
+matte_files.write_label_png = slow
 main(sys.argv[1:])
 """
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from closedform_wsss import labels
+from closedform_wsss import io
 from closedform_wsss.cli import main
 
 HEIGHT, WIDTH = 48, 64
@@ -41,7 +41,7 @@ def data(tmp_path: Path, threads: None) -> Path:
         (tmp_path / name).mkdir()
     for stem in ("a", "b"):
         Image.fromarray(MARKS).save(tmp_path / "marks" / f"{stem}.png")
-        labels.write_cam(tmp_path / "cams" / f"{stem}.npy", [1], CAM[None], format="eps")
+        io.write_cam(tmp_path / "cams" / f"{stem}.npy", [1], CAM[None], format="eps")
     turn(tmp_path, 3)
     Image.fromarray(PICTURE.astype(np.uint8)).save(tmp_path / "images" / "b.png")
     return tmp_path
@@ -60,7 +60,7 @@ def run(data: Path, command: str, *options: str) -> int:
 
 
 def overlap(path: Path, truth: np.ndarray) -> float:
-    found = labels.read_label_png(path) == 1
+    found = io.read_label_png(path) == 1
     return float((found & truth).sum() / (found | truth).sum())
 
 
@@ -105,7 +105,7 @@ def test_upright_images_fit_what_was_made_from_them(
 ) -> None:
     turn(data, orientation)
     Image.fromarray(np.ascontiguousarray(TURN[orientation](MARKS))).save(data / "marks" / "a.png")
-    labels.write_cam(data / "cams" / "a.npy", [1], TURN[orientation](CAM)[None].copy(), format="eps")
+    io.write_cam(data / "cams" / "a.npy", [1], TURN[orientation](CAM)[None].copy(), format="eps")
     assert run(data, command, "--orientation", "apply") == 0
     assert capsys.readouterr().err == ""
     assert overlap(results(data, command, "a"), TURN[orientation](OBJECT)) > 0.9
@@ -186,7 +186,7 @@ def test_deep_images(data: Path, command: str, capsys: pytest.CaptureFixture[str
 
 def test_warnings_name_the_caller_s_line(data: Path) -> None:
     """As Python prints them outside of the command line."""
-    code = "import sys\nfrom closedform_wsss.labels import read_image\n\nread_image(sys.argv[1])\n"
+    code = "import sys\nfrom closedform_wsss.io import read_image\n\nread_image(sys.argv[1])\n"
     (data / "script.py").write_text(code)
     command = [sys.executable, str(data / "script.py"), str(data / "images" / "a.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=data)

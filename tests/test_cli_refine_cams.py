@@ -16,8 +16,9 @@ import torch
 from pictures import photo, save
 from PIL import Image
 
-from closedform_wsss import labels
-from closedform_wsss.cli import _refiners, main
+from closedform_wsss import io
+from closedform_wsss.cli import main
+from closedform_wsss.cli.refine_cams import methods
 from closedform_wsss.functional import pseudo_labels
 
 STEMS = ("a", "b.c", "d", "e")
@@ -34,7 +35,7 @@ def data(tmp_path: Path, threads: None) -> Path:
         save(tmp_path / "images" / f"{stem}{suffix}", photo(24 + 4 * n, 33, seed=n))
         count = (2, 1, 1, 0)[n]
         maps = rng.random((count, 6 + n, 8)).astype(np.float32)
-        labels.write_cam(tmp_path / "cams" / f"{stem}.npy", [7, 3][:count], maps, format="eps")
+        io.write_cam(tmp_path / "cams" / f"{stem}.npy", [7, 3][:count], maps, format="eps")
     return tmp_path
 
 
@@ -54,27 +55,27 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def picture(data: Path, stem: str) -> torch.Tensor:
     path = next(path for path in (data / "images").iterdir() if path.stem == stem)
-    return torch.from_numpy(labels.read_image(path)).permute(2, 0, 1)[None]
+    return torch.from_numpy(io.read_image(path)).permute(2, 0, 1)[None]
 
 
 # --- what is written
 
 
-@pytest.mark.parametrize("method", list(_refiners.REFINERS))
+@pytest.mark.parametrize("method", list(methods.REFINERS))
 def test_writes_what_the_functions_give(data: Path, method: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "--method", method, "--threshold", "0.4", "--margin", "0.05") == 0
     assert set(files(data / "out")) == {f"cams/{s}.npy" for s in STEMS} | {f"labels/{s}.png" for s in STEMS}
     for stem in STEMS[:3]:
-        classes, maps = labels.read_cam(data / "cams" / f"{stem}.npy")
-        want = _refiners.REFINERS[method](picture(data, stem), torch.from_numpy(maps)[None]).clamp(0, 1)
-        found, refined = labels.read_cam(data / "out" / "cams" / f"{stem}.npy")
+        classes, maps = io.read_cam(data / "cams" / f"{stem}.npy")
+        want = methods.REFINERS[method](picture(data, stem), torch.from_numpy(maps)[None]).clamp(0, 1)
+        found, refined = io.read_cam(data / "out" / "cams" / f"{stem}.npy")
         assert found.tolist() == classes.tolist()
         np.testing.assert_allclose(refined, want[0], atol=1e-5)
-        got = labels.read_label_png(data / "out" / "labels" / f"{stem}.png")
+        got = io.read_label_png(data / "out" / "labels" / f"{stem}.png")
         label = pseudo_labels(torch.from_numpy(refined)[None], threshold=0.4, margin=0.05, classes=classes.tolist())
         np.testing.assert_array_equal(got, label[0])
         assert got.shape == picture(data, stem).shape[2:] and ((got == 255).any() or method != "none")
-    assert not labels.read_label_png(data / "out" / "labels" / "e.png").any()
+    assert not io.read_label_png(data / "out" / "labels" / "e.png").any()
     out, err = capsys.readouterr()
     assert out.startswith("4 images refined in ") and "0 done before, 0 failed" in out and err == ""
 
@@ -84,20 +85,20 @@ def test_bilinear_resize_against_pillow(data: Path) -> None:
     for stem in STEMS[:3]:
         size = picture(data, stem).shape[:1:-1]
         for before, after in zip(
-            labels.read_cam(data / "cams" / f"{stem}.npy")[1],
-            labels.read_cam(data / "out" / "cams" / f"{stem}.npy")[1],
+            io.read_cam(data / "cams" / f"{stem}.npy")[1],
+            io.read_cam(data / "out" / "cams" / f"{stem}.npy")[1],
             strict=True,
         ):
             want = Image.fromarray(before).resize(size, Image.Resampling.BILINEAR)
             np.testing.assert_allclose(after, np.array(want), atol=1e-5)
 
 
-@pytest.mark.parametrize("format", labels.CAM_FORMATS)
+@pytest.mark.parametrize("format", io.CAM_FORMATS)
 def test_formats(data: Path, format: str) -> None:
     assert run(data, "--format", format, "--write", "cams", "--quiet") == 0
     suffix = ".npz" if format == "npz" else ".npy"
     assert set(files(data / "out")) == {f"cams/{stem}{suffix}" for stem in STEMS}
-    first = labels.read_cam(data / "out" / "cams" / f"a{suffix}")
+    first = io.read_cam(data / "out" / "cams" / f"a{suffix}")
     assert first[0].tolist() == [7, 3] and first[1].shape == (2, 24, 33)
 
 
@@ -105,7 +106,7 @@ def test_formats(data: Path, format: str) -> None:
 def test_the_input_format_is_kept(data: Path, format: str) -> None:
     """With torch's own pickles, and images without class that hold keys alone."""
     for path in (data / "cams").iterdir():
-        classes, maps = labels.read_cam(path)
+        classes, maps = io.read_cam(path)
         item = {"keys": torch.from_numpy(classes) - 1, "cam": torch.from_numpy(maps)} if len(classes) else {"keys": []}
         if format == "irn":
             np.save(path, item, allow_pickle=True)
@@ -124,14 +125,14 @@ def test_the_input_format_is_kept(data: Path, format: str) -> None:
 def test_normalize_and_power(data: Path) -> None:
     maps = 17 * np.random.default_rng(0).random((2, 6, 8)).astype(np.float32) - 1
     maps[1] = 0
-    labels.write_cam(data / "cams" / "a.npy", [7, 3], maps, format="eps")
+    io.write_cam(data / "cams" / "a.npy", [7, 3], maps, format="eps")
     assert run(data, "--normalize", "--power", "2", "--method", "none", "--quiet") == 0
-    _, refined = labels.read_cam(data / "out" / "cams" / "a.npy")
+    _, refined = io.read_cam(data / "out" / "cams" / "a.npy")
     maps[0] = maps[0].clip(0) / maps[0].max()
-    want = _refiners.none(picture(data, "a"), torch.from_numpy(maps)[None])
+    want = methods.none(picture(data, "a"), torch.from_numpy(maps)[None])
     np.testing.assert_allclose(refined, want[0], atol=1e-6)
     label = pseudo_labels(torch.from_numpy(refined)[None], power=2.0, classes=[7, 3])
-    np.testing.assert_array_equal(labels.read_label_png(data / "out" / "labels" / "a.png"), label[0])
+    np.testing.assert_array_equal(io.read_label_png(data / "out" / "labels" / "a.png"), label[0])
 
 
 # --- going on
@@ -179,13 +180,14 @@ def test_labels_may_follow_the_cams_with_options_of_their_own(data: Path) -> Non
 
 _BLOCKS = """
 import sys, time
-from closedform_wsss.cli import _refiners, main
-def slow(image, cam, plain=_refiners.none, seen=[]):
+from closedform_wsss.cli import main
+from closedform_wsss.cli.refine_cams import methods
+def slow(image, cam, plain=methods.none, seen=[]):
     seen.append(image)
     if len(seen) > 2:
         time.sleep(600)
     return plain(image, cam)
-_refiners.REFINERS["none"] = slow
+methods.REFINERS["none"] = slow
 main(sys.argv[1:])
 """
 
@@ -219,7 +221,7 @@ def test_results_do_not_depend_on_workers_or_threads(data: Path) -> None:
     rng = np.random.default_rng(2)
     for stem in ("a", "b"):
         save(data / "images" / f"{stem}.png", photo(375, 500, seed=3))
-        labels.write_cam(data / "cams" / f"{stem}.npy", [1, 4], rng.random((2, 24, 32), np.float32), format="eps")
+        io.write_cam(data / "cams" / f"{stem}.npy", [1, 4], rng.random((2, 24, 32), np.float32), format="eps")
     assert run(data, out="one") == 0
     torch.set_num_threads(2)
     assert run(data, out="threads") == 0
@@ -237,7 +239,7 @@ def test_interruption(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
             raise KeyboardInterrupt
         return torch.zeros(1, cam.shape[1], *image.shape[2:])
 
-    monkeypatch.setitem(_refiners.REFINERS, "none", interrupted)
+    monkeypatch.setitem(methods.REFINERS, "none", interrupted)
     assert run(data, "--method", "none") == 130
     assert capsys.readouterr().err == (
         "stopped with 1 of 4 images refined; the same command goes on from here\n"
@@ -313,7 +315,7 @@ def test_surprises_in_a_method_fail_one_image(
         warnings.warn("not converged", UserWarning, stacklevel=1)
         return torch.full((1, 1, *image.shape[2:]), torch.nan if image.shape[2] == 28 else 0.5)
 
-    monkeypatch.setitem(_refiners.REFINERS, "none", fails)
+    monkeypatch.setitem(methods.REFINERS, "none", fails)
     assert run(data, "--method", "none", "--quiet") == 1
     out, err = capsys.readouterr()
     assert out == ""

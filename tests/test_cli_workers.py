@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from closedform_wsss.cli._image_progress import ImageProgress
-from closedform_wsss.cli._workers import Failure, run_jobs
+from closedform_wsss.cli.common.image_progress import ImageProgress
+from closedform_wsss.cli.common.workers import Failure, run_jobs
 
 
 def test_a_dying_worker_takes_only_its_own_job_along() -> None:
@@ -30,7 +30,7 @@ def test_progress_without_tqdm_prints_the_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    monkeypatch.setattr("closedform_wsss.cli._image_progress._PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr("closedform_wsss.cli.common.image_progress._PLAIN_INTERVAL", 0.0)
     clock = iter([0.0, 10.0, 10.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     with ImageProgress(725, shown=True) as progress:

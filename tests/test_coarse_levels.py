@@ -6,16 +6,16 @@ import torch
 from test_local_basis import galerkin, problem, prolongation
 
 from closedform_wsss import MattingLaplacian
-from closedform_wsss.functional import _coarse_levels
-from closedform_wsss.functional._block_energies import matrix_blocks
-from closedform_wsss.functional._block_matrix import BlockMatrix
-from closedform_wsss.functional._coarse_levels import CoarseLevels, _coarsen, _to_scipy
+from closedform_wsss.solver.multigrid import coarse_levels
+from closedform_wsss.solver.multigrid.block_energies import matrix_blocks
+from closedform_wsss.solver.multigrid.block_matrix import BlockMatrix
+from closedform_wsss.solver.multigrid.coarse_levels import CoarseLevels, _coarsen, _to_scipy
 
 
 @pytest.mark.parametrize("size", [(128, 128), (100, 75)])
 def test_energies_of_blocks_are_those_of_crops(size, monkeypatch):
     """Whatever a block of 2, 4 or 8 tiles' side costs by itself is what L of the image cut off there says."""
-    monkeypatch.setattr(_coarse_levels, "THRESHOLD", 0.5)
+    monkeypatch.setattr(coarse_levels, "THRESHOLD", 0.5)
     image, _, _, tiles, basis = problem(size)
     P, energies = prolongation(tiles, basis), basis.energies
     soft = np.zeros(size)  # inside energies count soft marks too
@@ -43,7 +43,7 @@ def test_energies_of_blocks_are_those_of_crops(size, monkeypatch):
 @pytest.mark.parametrize("most", [8000, 12])
 @pytest.mark.parametrize("kind", ["closed_form", "learning_based"])
 def test_cycle_is_symmetric_positive_and_nearly_the_inverse(kind, most, monkeypatch):
-    monkeypatch.setattr(_coarse_levels, "MOST_UNKNOWNS", most)
+    monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", most)
     _, _, _, _, basis = problem((100, 75), kind=kind)
     levels = CoarseLevels(basis.energies)
     assert bool(levels.levels) == (most == 12)  # else all is solved directly

@@ -11,7 +11,8 @@ from pathlib import Path
 import cuda_runner
 import pytest
 
-from closedform_wsss import _ops, _reference
+from closedform_wsss import _ops
+from closedform_wsss._common.stencil_layout import stencil_shape
 
 FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 EVERY_KERNEL = cuda_runner.HERE / "every_kernel.py"
@@ -68,7 +69,7 @@ def test_no_kernel_reaches_beyond_its_memory(module: Path, tmp_path: Path) -> No
 )
 def test_the_sanitizer_would_notice(module: Path, tmp_path: Path, spoil: str, size: str, message: str | None) -> None:
     # Without torch, which takes seconds under the sanitizer.
-    values = 2 * 40 * 50, math.prod(_reference.stencil_shape(1, 40, 50))
+    values = 2 * 40 * 50, math.prod(stencil_shape(1, 40, 50))
     code = (
         "import ctypes, importlib.util\n"
         f"spec = importlib.util.spec_from_file_location({cuda_runner.NAME!r}, {str(module)!r})\n"

@@ -16,7 +16,7 @@ from arguments import CELL, C, calls
 from layouts import LAYOUTS, expanded
 from torch import Tensor
 
-from closedform_wsss import functional, labels, metrics, nn
+from closedform_wsss import functional, io, metrics, nn
 from closedform_wsss.laplacian import KINDS
 
 # More than a tile of the solver and a cell of every grid, less than the smallest window, and none at all in some sense.
@@ -57,18 +57,18 @@ def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[
 
 
 def arrays(h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
-    """By its name each function of arrays in :mod:`closedform_wsss.labels`."""
+    """By its name each function of arrays in :mod:`closedform_wsss.io`."""
     image = np.random.default_rng(0).integers(60, 200, (h, w, 3)).astype(np.uint8)
     scribbled, layer = image.copy(), np.zeros((h, w, 4), np.uint8)
     scribbled[: h // 2 + 1], layer[: h // 2 + 1] = (255, 0, 0), (255, 0, 0, 255)
     trimap = np.array([0, 128, 255], np.uint8)[np.arange(h * w).reshape(h, w) % 3]
     return {
-        "from_scribbles": (labels.from_scribbles, {"image": image, "scribbled": scribbled, "colors": [(255, 0, 0)]}),
-        "from_layer": (labels.from_layer, {"layer": layer}),
-        "from_trimap": (labels.from_trimap, {"trimap": trimap}),
-        "remap_labels": (labels.remap_labels, {"labels": trimap, "mapping": {128: 1}}),
-        "to_unit_range": (labels.to_unit_range, {"x": torch.rand(2, h, w) * 900, "percentiles": (10, 90)}),
-        "to_unit_range-array": (labels.to_unit_range, {"x": image.astype(np.float32), "window": (80.0, 150.0)}),
+        "from_scribbles": (io.from_scribbles, {"image": image, "scribbled": scribbled, "colors": [(255, 0, 0)]}),
+        "from_layer": (io.from_layer, {"layer": layer}),
+        "from_trimap": (io.from_trimap, {"trimap": trimap}),
+        "remap_labels": (io.remap_labels, {"labels": trimap, "mapping": {128: 1}}),
+        "to_unit_range": (io.to_unit_range, {"x": torch.rand(2, h, w) * 900, "percentiles": (10, 90)}),
+        "to_unit_range-array": (io.to_unit_range, {"x": image.astype(np.float32), "window": (80.0, 150.0)}),
     }
 
 
@@ -153,7 +153,7 @@ def same(found: list[Tensor], expected: list[Tensor]) -> bool:
 
 
 def test_every_public_function_is_in_the_table() -> None:
-    public = {*functional.__all__, *metrics.__all__, *nn.__all__, *labels.__all__} - {*CLASSES, *FILES}
+    public = {*functional.__all__, *metrics.__all__, *nn.__all__, *io.__all__} - {*CLASSES, *FILES}
     assert public <= set(table(1, 5, 6))
 
 

@@ -5,7 +5,6 @@ All are read with little memory left, so a file that names a size which it does 
 
 from __future__ import annotations
 
-import io
 import pickle
 import resource
 import struct
@@ -13,6 +12,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
-from closedform_wsss import labels
+from closedform_wsss import io
 
 MAPS = np.ones((2, 3, 4), np.float32)
 SPARE = 1 << 30  # bytes that a reader may take
@@ -78,18 +78,18 @@ def with_chunk(at: int, kind: bytes, content: bytes) -> bytes:
     ids=["50000 x 50000", "2^31 x 2^31", "100 MB of text", "half a profile", "floating point", "32 bits"],
 )
 def test_images(tmp_path: Path, data: bytes, message: str) -> None:
-    refused(labels.read_image, tmp_path / "a.png", data, message)
+    refused(io.read_image, tmp_path / "a.png", data, message)
 
 
 def test_marks_say_which_file(tmp_path: Path) -> None:
     path, image = tmp_path / "a.png", formats.IMAGE
     grey = formats.encoded(Image.new("L", image.shape[1::-1], 3), "PNG")
-    refused(lambda p: labels.read_marks(p, kind="trimap"), path, grey, "read_marks: path must hold a trimap, .* got 3:")
+    refused(lambda p: io.read_marks(p, kind="trimap"), path, grey, "read_marks: path must hold a trimap, .* got 3:")
     same = formats.encoded(Image.fromarray(image), "PNG")
-    refused(lambda p: labels.read_scribbles(p, image), path, same, "read_scribbles: .*no pixel that differs")
+    refused(lambda p: io.read_scribbles(p, image), path, same, "read_scribbles: .*no pixel that differs")
     deep = formats.encoded(Image.new("I", (3, 3), 70_000), "TIFF")
-    refused(labels.read_marks, path, deep, "read_marks: path must hold 8 or 16 bits .* to 70000")
-    refused(lambda p: labels.read_marks(p, kind="scribbles"), path, same, "read_marks: image must be given .* got None")
+    refused(io.read_marks, path, deep, "read_marks: path must hold 8 or 16 bits .* to 70000")
+    refused(lambda p: io.read_marks(p, kind="scribbles"), path, same, "read_marks: image must be given .* got None")
 
 
 # --- XML
@@ -112,7 +112,7 @@ def test_marks_say_which_file(tmp_path: Path) -> None:
     ids=["laughs", "outside file", "encoding", "multi-byte", "nested", "nested and closed", "size"],
 )
 def test_xml(tmp_path: Path, data: bytes, message: str) -> None:
-    refused(labels.read_scribblesup_xml, tmp_path / "a.xml", data, message)
+    refused(io.read_scribblesup_xml, tmp_path / "a.xml", data, message)
 
 
 def test_lines_to_far_away_end_soon(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_lines_to_far_away_end_soon(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_bytes(formats.XML.replace(b"<point><X>48</X><Y>2</Y></point>", far))
     started = time.perf_counter()
-    assert labels.read_scribblesup_xml(path).shape == (33, 50)
+    assert io.read_scribblesup_xml(path).shape == (33, 50)
     assert time.perf_counter() - started < 10
 
 
@@ -152,7 +152,7 @@ def claimed_member(size: int, cams: bytes) -> bytes:
     ids=["100 GB", "3 GB packed", "of nothing", "overflow", "no header", "no directory", "class 2^64 - 1"],
 )
 def test_zip_files(tmp_path: Path, data: bytes, message: str) -> None:
-    refused(labels.read_cam, tmp_path / "a.npz", data, f"read_cam: path must be .*{message}")
+    refused(io.read_cam, tmp_path / "a.npz", data, f"read_cam: path must be .*{message}")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
@@ -160,7 +160,7 @@ def test_damaged_streams(tmp_path: Path, method: int) -> None:
     cams = formats.plain_npy(np.random.default_rng(0).random((2, 30, 30), np.float32))
     data = bytearray(formats.zipped(method, cams=cams))
     data[200:400] = bytes(200)
-    refused(labels.read_cam, tmp_path / "a.npz", bytes(data), "read_cam: path must be .*got a damaged file")
+    refused(io.read_cam, tmp_path / "a.npz", bytes(data), "read_cam: path must be .*got a damaged file")
 
 
 # --- CAMs: headers and pickles
@@ -174,7 +174,7 @@ def test_headers(tmp_path: Path) -> None:
         ("-" * 3000 + "1", "a damaged .npy header"),
         ("(" * 9000, "a damaged .npy header"),
     ):
-        refused(labels.read_cam, tmp_path / "a.npy", formats.npy(b"", text), f"read_cam: path must be .*{message}")
+        refused(io.read_cam, tmp_path / "a.npy", formats.npy(b"", text), f"read_cam: path must be .*{message}")
 
 
 class Calls:
@@ -225,26 +225,26 @@ def test_pickles_that_lie(tmp_path: Path, name: str, protocol: int) -> None:
     path = tmp_path / "a.npy"
     if message is None:
         path.write_bytes(data)
-        assert labels.read_cam(path)[1].tobytes() == b"1234"
+        assert io.read_cam(path)[1].tobytes() == b"1234"
     else:
-        refused(labels.read_cam, path, data, f"read_cam: path must be .*{message}")
+        refused(io.read_cam, path, data, f"read_cam: path must be .*{message}")
 
 
 def test_a_pointer_in_place_of_the_dictionary(tmp_path: Path) -> None:
     """Followed, it ends the process."""
     data = formats.npy(pickle.dumps(filled((), described("O8", 0), b"\x41" * 8)))
-    refused(labels.read_cam, tmp_path / "a.npy", data, "read_cam: path must be .*a damaged pickle")
+    refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must be .*a damaged pickle")
 
 
 def test_a_table_of_objects_larger_than_the_pickle(tmp_path: Path) -> None:
     """Eight bytes that make Python allocate 64 GB."""
     data = formats.npy(pickle.PROTO + b"\x02N" + pickle.LONG_BINPUT + b"\xff" * 4 + b".")
-    refused(labels.read_cam, tmp_path / "a.npy", data, "object number 4294967295 in 9 bytes")
+    refused(io.read_cam, tmp_path / "a.npy", data, "object number 4294967295 in 9 bytes")
 
 
 def test_tensors_that_grow(tmp_path: Path) -> None:
     """What torch would unpack by itself."""
-    archive = io.BytesIO()
+    archive = BytesIO()
     torch.save(torch.zeros(3), archive)
     size = HUGE.to_bytes(5, "little")
     legacy = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
@@ -252,13 +252,13 @@ def test_tensors_that_grow(tmp_path: Path) -> None:
     for data in (archive.getvalue(), legacy):
         item = {"keys": [0], "cam": Calls(torch.storage._load_from_bytes, data)}
         broken = formats.npy(pickle.dumps(formats.boxed(item), 2))
-        refused(labels.read_cam, tmp_path / "a.npy", broken, "read_cam: path must be .*in a form that torch does not")
+        refused(io.read_cam, tmp_path / "a.npy", broken, "read_cam: path must be .*in a form that torch does not")
 
 
 def test_bytes_larger_than_the_pickle(tmp_path: Path) -> None:
     for code in (pickle.BINBYTES8, pickle.BYTEARRAY8, pickle.BINUNICODE8):
         data = formats.npy(pickle.PROTO + b"\x05" + code + struct.pack("<Q", HUGE) + b".")
-        refused(labels.read_cam, tmp_path / "a.npy", data, "read_cam: path must be .*a damaged pickle")
+        refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must be .*a damaged pickle")
 
 
 def test_pickles_change_no_function(tmp_path: Path) -> None:
@@ -267,11 +267,11 @@ def test_pickles_change_no_function(tmp_path: Path) -> None:
     before = rebuild.__defaults__
     named = pickle.PROTO + b"\x02ctorch._utils\n_rebuild_tensor_v2\n"
     data = formats.npy(named + b"N}U\x0c__defaults__)s\x86b.")
-    refused(labels.read_cam, tmp_path / "a.npy", data, "read_cam: path must be")
+    refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must be")
     assert rebuild.__defaults__ == before
 
 
 def test_the_largest_uint8_has_a_successor(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     path.write_bytes(formats.npy(pickle.dumps(formats.boxed({"keys": np.array([255, 0], np.uint8), "cam": MAPS}))))
-    assert labels.read_cam(path)[0].tolist() == [256, 1]
+    assert io.read_cam(path)[0].tolist() == [256, 1]

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from closedform_wsss import labels
+from closedform_wsss import io
 from closedform_wsss.cli import main
 
 TIMES = int(os.environ.get("CFW_FUZZ", "1"))
@@ -83,40 +83,40 @@ def is_cam(result: Any) -> bool:
 # Reader, whole files, how to forge them, the suffix, what it must return, who may be named, and how many files.
 READERS: dict[str, tuple[Callable[[Path], Any], list[bytes], Forge, str, Callable[[Any], bool], tuple[str, ...], int]]
 READERS = {
-    "read_image": (labels.read_image, formats.pictures(), forged_image, ".png", is_picture, ("read_image",), 2000),
+    "read_image": (io.read_image, formats.pictures(), forged_image, ".png", is_picture, ("read_image",), 2000),
     "read_image, window": (
-        *(lambda path: labels.read_image(path, window=(10, 1000)), formats.pictures(), forged_image),
+        *(lambda path: io.read_image(path, window=(10, 1000)), formats.pictures(), forged_image),
         *(".png", is_picture, ("read_image",), 500),
     ),
     "read_label_png": (
-        *(labels.read_label_png, [*formats.label_files(), *formats.pictures()]),
+        *(io.read_label_png, [*formats.label_files(), *formats.pictures()]),
         *(forged_image, ".png", are_marks, ("read_label_png",), 1200),
     ),
     "marks": (
-        *(labels.read_marks, [*formats.label_files(), *SCRIBBLES], forged_image),
+        *(io.read_marks, [*formats.label_files(), *SCRIBBLES], forged_image),
         *(".png", are_marks, ("read_marks", "read_label_png"), 1500),
     ),
     "remapped marks": (
-        *(lambda path: labels.read_marks(path, remap={0: 255}), formats.label_files(), forged_image),
+        *(lambda path: io.read_marks(path, remap={0: 255}), formats.label_files(), forged_image),
         *(".png", are_marks, ("read_marks",), 500),
     ),
     "marks on an image": (
-        *(lambda path: labels.read_marks(path, IMAGE), SCRIBBLES, forged_image),
+        *(lambda path: io.read_marks(path, IMAGE), SCRIBBLES, forged_image),
         *(".png", are_marks, ("read_marks", "read_scribbles", "read_label_png"), 400),
     ),
     "trimap": (
-        *(lambda path: labels.read_marks(path, kind="trimap"), formats.label_files(), forged_image),
+        *(lambda path: io.read_marks(path, kind="trimap"), formats.label_files(), forged_image),
         *(".png", are_marks, ("read_marks",), 1500),
     ),
     "read_scribbles": (
-        *(lambda path: labels.read_scribbles(path, IMAGE), SCRIBBLES, forged_image),
+        *(lambda path: io.read_scribbles(path, IMAGE), SCRIBBLES, forged_image),
         *(".png", are_marks_and_colors, ("read_scribbles",), 600),
     ),
     "read_scribblesup_xml": (
-        *(labels.read_marks, formats.xml_files(), formats.forged_xml),
+        *(io.read_marks, formats.xml_files(), formats.forged_xml),
         *(".xml", are_marks, ("read_scribblesup_xml",), 3000),
     ),
-    "read_cam": (labels.read_cam, formats.cam_files(), forged_cam, ".npy", is_cam, ("read_cam",), 6000),
+    "read_cam": (io.read_cam, formats.cam_files(), forged_cam, ".npy", is_cam, ("read_cam",), 6000),
 }
 
 
@@ -191,7 +191,7 @@ def test_folders_of_broken_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for n, data in enumerate([*files, formats.cam_files()[0]]):
         (tmp_path / "images" / f"{n:04d}.png").write_bytes(picture)
         (tmp_path / "cams" / f"{n:04d}.npy").write_bytes(data)
-        labels.write_label_png(tmp_path / "truth" / f"{n:04d}.png", truth)
+        io.write_label_png(tmp_path / "truth" / f"{n:04d}.png", truth)
     images, cams, out = (str(tmp_path / name) for name in ("images", "cams", "out"))
     for command in (
         ["refine-cams", images, cams, "-o", out, "--normalize", "--workers", "1", "--method", "none"],

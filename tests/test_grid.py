@@ -2,7 +2,7 @@
 
 import torch
 
-from closedform_wsss.functional._grid import Grid
+from closedform_wsss.solver.grid import Grid
 
 
 def cells(grid):
@@ -20,7 +20,7 @@ def test_neighbours_owners_and_squares():
         assert around == expected
 
     expected = {(n, r - dy, c - dx) for n, r, c in place for dy in (0, 1) for dx in (0, 1)}
-    assert cells(grid.with_owners()) == sorted(cell for cell in expected if min(cell) >= 0)
+    assert cells(grid.with_upper_left_neighbours()) == sorted(cell for cell in expected if min(cell) >= 0)
 
     coarser = grid.coarser()
     assert cells(coarser) == sorted({(n, (r + 1) // 2, (c + 1) // 2) for n, r, c in place})  # 5 rows, 7 columns
@@ -31,4 +31,4 @@ def test_neighbours_owners_and_squares():
 
 def test_nothing_chosen():
     grid = Grid(torch.zeros(1, 3, 3, dtype=torch.bool))
-    assert grid.count == grid.coarser().count == grid.with_owners().count == 0
+    assert grid.count == grid.coarser().count == grid.with_upper_left_neighbours().count == 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from pictures import BLACK, BLUE, RED, bars, photo, save
 from PIL import Image
 
-from closedform_wsss import labels
+from closedform_wsss import io
 
 # --- read_image
 
@@ -20,15 +20,15 @@ from closedform_wsss import labels
 def test_read_image_modes(tmp_path: Path) -> None:
     rgb = photo(5, 7)
     grey = rgb[..., 0]
-    np.testing.assert_array_equal(labels.read_image(save(tmp_path / "rgb.png", rgb)), rgb)
+    np.testing.assert_array_equal(io.read_image(save(tmp_path / "rgb.png", rgb)), rgb)
     three = np.repeat(grey[..., None], 3, 2)
-    np.testing.assert_array_equal(labels.read_image(save(tmp_path / "grey.png", grey)), three)
+    np.testing.assert_array_equal(io.read_image(save(tmp_path / "grey.png", grey)), three)
     # Every 8-bit value times 257 is the same grey in 16 bits.
     wide = grey.astype(np.uint16) * 257
-    np.testing.assert_array_equal(labels.read_image(save(tmp_path / "wide.png", wide)), three)
-    np.testing.assert_array_equal(labels.read_image(save(tmp_path / "wide.tif", wide.astype(np.int32))), three)
+    np.testing.assert_array_equal(io.read_image(save(tmp_path / "wide.png", wide)), three)
+    np.testing.assert_array_equal(io.read_image(save(tmp_path / "wide.tif", wide.astype(np.int32))), three)
     between = np.array([[0, 128, 129, 65535 - 129, 65535 - 128, 65535]], np.uint16)
-    assert labels.read_image(save(tmp_path / "between.png", between))[0, :, 0].tolist() == [
+    assert io.read_image(save(tmp_path / "between.png", between))[0, :, 0].tolist() == [
         0,
         0,
         1,
@@ -38,32 +38,32 @@ def test_read_image_modes(tmp_path: Path) -> None:
     ]
     palette = Image.fromarray(rgb).quantize(35)
     palette.save(tmp_path / "palette.png")
-    np.testing.assert_array_equal(labels.read_image(tmp_path / "palette.png"), np.array(palette.convert("RGB")))
+    np.testing.assert_array_equal(io.read_image(tmp_path / "palette.png"), np.array(palette.convert("RGB")))
     bilevel = np.array([[True, False]])
-    assert labels.read_image(save(tmp_path / "1.png", bilevel)).tolist() == [[[255] * 3, [0] * 3]]
+    assert io.read_image(save(tmp_path / "1.png", bilevel)).tolist() == [[[255] * 3, [0] * 3]]
 
 
 def test_read_image_lays_transparent_pixels_over_white(tmp_path: Path) -> None:
     rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0]]], np.uint8)
-    assert labels.read_image(save(tmp_path / "a.png", rgba)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    assert io.read_image(save(tmp_path / "a.png", rgba)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
 def test_read_image_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        labels.read_image(tmp_path / "missing.png")
+        io.read_image(tmp_path / "missing.png")
     with pytest.raises(ValueError, match="read_image: path must be an image file, got the directory"):
-        labels.read_image(tmp_path)
+        io.read_image(tmp_path)
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match="that Pillow can read"):
-        labels.read_image(tmp_path / "text.png")
+        io.read_image(tmp_path / "text.png")
     whole = save(tmp_path / "whole.png", photo()).read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"half\.png"):
-        labels.read_image(tmp_path / "half.png")
+        io.read_image(tmp_path / "half.png")
     with pytest.raises(ValueError, match="8 or 16 bits"):
-        labels.read_image(save(tmp_path / "float.tif", np.zeros((2, 2), np.float32)))
+        io.read_image(save(tmp_path / "float.tif", np.zeros((2, 2), np.float32)))
     with pytest.raises(ValueError, match="8 or 16 bits"):
-        labels.read_image(save(tmp_path / "int.tif", np.full((2, 2), 70000, np.int32)))
+        io.read_image(save(tmp_path / "int.tif", np.full((2, 2), 70000, np.int32)))
 
 
 # --- trimaps
@@ -71,29 +71,29 @@ def test_read_image_errors(tmp_path: Path) -> None:
 
 def test_trimap() -> None:
     trimap = np.array([[0, 16, 102], [128, 239, 255]], np.uint8)
-    assert labels.from_trimap(trimap).tolist() == [[0, 255, 255], [255, 255, 1]]
-    assert labels.from_trimap(np.full((1, 3), 128, np.uint8)).tolist() == [[255] * 3]
-    assert labels.from_trimap(np.zeros((0, 3), np.uint8)).shape == (0, 3)
+    assert io.from_trimap(trimap).tolist() == [[0, 255, 255], [255, 255, 1]]
+    assert io.from_trimap(np.full((1, 3), 128, np.uint8)).tolist() == [[255] * 3]
+    assert io.from_trimap(np.zeros((0, 3), np.uint8)).shape == (0, 3)
 
 
 @pytest.mark.parametrize("value", [1, 15, 240, 254])
 def test_trimap_with_compression_noise_is_refused(value: int) -> None:
     with pytest.raises(ValueError, match=f"from_trimap: .* got {value}:"):
-        labels.from_trimap(np.array([[0, value, 255]], np.uint8))
+        io.from_trimap(np.array([[0, value, 255]], np.uint8))
 
 
 def test_trimap_errors() -> None:
     with pytest.raises(TypeError, match="got bool"):
-        labels.from_trimap(np.zeros((2, 2), bool))
+        io.from_trimap(np.zeros((2, 2), bool))
     with pytest.raises(ValueError, match="must be \\(H, W\\)"):
-        labels.from_trimap(np.zeros((2, 2, 3), np.uint8))
+        io.from_trimap(np.zeros((2, 2, 3), np.uint8))
 
 
 # --- label maps
 
 
 def test_palette_is_that_of_voc() -> None:
-    palette = labels.voc_palette()
+    palette = io.voc_palette()
     first = [BLACK, (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128)]
     assert [tuple(color) for color in palette[:7].tolist()] == first
     assert palette[20].tolist() == [0, 64, 128] and palette[255].tolist() == [224, 224, 192]
@@ -102,11 +102,11 @@ def test_palette_is_that_of_voc() -> None:
 
 def test_label_png_round_trip(tmp_path: Path) -> None:
     want = np.arange(256, dtype=np.int64).reshape(16, 16)
-    labels.write_label_png(tmp_path / "labels.png", want)
+    io.write_label_png(tmp_path / "labels.png", want)
     with Image.open(tmp_path / "labels.png") as image:
         assert image.mode == "P"
-        np.testing.assert_array_equal(np.array(image.convert("RGB")), labels.voc_palette().reshape(16, 16, 3))
-    got = labels.read_label_png(tmp_path / "labels.png")
+        np.testing.assert_array_equal(np.array(image.convert("RGB")), io.voc_palette().reshape(16, 16, 3))
+    got = io.read_label_png(tmp_path / "labels.png")
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, want)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.png"]
@@ -114,10 +114,10 @@ def test_label_png_round_trip(tmp_path: Path) -> None:
 
 def test_label_png_in_other_modes(tmp_path: Path) -> None:
     want = np.array([[0, 15, 255], [20, 1, 2]], np.uint8)
-    read = labels.read_label_png
+    read = io.read_label_png
     np.testing.assert_array_equal(read(save(tmp_path / "grey.png", want)), want)
     np.testing.assert_array_equal(read(save(tmp_path / "wide.png", want.astype(np.uint16))), want)
-    colors = labels.voc_palette()[want]
+    colors = io.voc_palette()[want]
     np.testing.assert_array_equal(read(save(tmp_path / "rgb.png", colors)), want)
     np.testing.assert_array_equal(read(save(tmp_path / "rgba.png", colors, "RGBA")), want)
     np.testing.assert_array_equal(read(save(tmp_path / "la.png", want, "LA")), want)
@@ -132,35 +132,35 @@ def test_label_png_in_other_modes(tmp_path: Path) -> None:
 def test_label_png_errors(tmp_path: Path) -> None:
     grey = np.zeros((4, 5), np.uint8)
     with pytest.raises(ValueError, match=r"lossless format such as PNG.* got JPEG"):
-        labels.read_label_png(save(tmp_path / "labels.jpg", grey))
+        io.read_label_png(save(tmp_path / "labels.jpg", grey))
     colors = np.zeros((4, 5, 3), np.uint8)
     colors[2, 3] = 7
     with pytest.raises(ValueError, match=r"colour \(7, 7, 7\) at x=3, y=2"):
-        labels.read_label_png(save(tmp_path / "color.png", colors))
+        io.read_label_png(save(tmp_path / "color.png", colors))
     with pytest.raises(ValueError, match="got transparent"):
-        labels.read_label_png(save(tmp_path / "layer.png", np.zeros((2, 2, 4), np.uint8)))
+        io.read_label_png(save(tmp_path / "layer.png", np.zeros((2, 2, 4), np.uint8)))
     with pytest.raises(ValueError, match="got 0 to 256"):
-        labels.read_label_png(save(tmp_path / "wide.png", np.array([[0, 256]], np.uint16)))
+        io.read_label_png(save(tmp_path / "wide.png", np.array([[0, 256]], np.uint16)))
     for bad in ([[-1]], [[256]], [0], np.zeros((0, 3), int)):
         with pytest.raises(ValueError, match="write_label_png"):
-            labels.write_label_png(tmp_path / "bad.png", np.array(bad))
+            io.write_label_png(tmp_path / "bad.png", np.array(bad))
     with pytest.raises(TypeError, match="must be integers, got float64"):
-        labels.write_label_png(tmp_path / "bad.png", [[0.5]])
+        io.write_label_png(tmp_path / "bad.png", [[0.5]])
     assert not (tmp_path / "bad.png").exists()
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    labels.write_label_png(tmp_path / "labels.png", [[1]])
+    io.write_label_png(tmp_path / "labels.png", [[1]])
 
-    def fail(self: Image.Image, file: io.BytesIO, **_: object) -> None:
+    def fail(self: Image.Image, file: BytesIO, **_: object) -> None:
         file.write(b"half a file")
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        labels.write_label_png(tmp_path / "labels.png", [[2]])
+        io.write_label_png(tmp_path / "labels.png", [[2]])
     monkeypatch.undo()
-    assert labels.read_label_png(tmp_path / "labels.png").tolist() == [[1]]
+    assert io.read_label_png(tmp_path / "labels.png").tolist() == [[1]]
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -169,7 +169,7 @@ def test_files_written_at_once_have_the_usual_permissions(tmp_path: Path) -> Non
     before = os.umask(0o027)
     try:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda index: labels.write_label_png(tmp_path / f"{index}.png", [[1]]), range(200)))
+            list(pool.map(lambda index: io.write_label_png(tmp_path / f"{index}.png", [[1]]), range(200)))
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
@@ -180,17 +180,17 @@ def test_files_written_at_once_have_the_usual_permissions(tmp_path: Path) -> Non
 
 
 def test_points_draw_discs() -> None:
-    marks = labels.from_points([(4, 3, 1)], (7, 9), radius=2)
+    marks = io.from_points([(4, 3, 1)], (7, 9), radius=2)
     y, x = np.mgrid[:7, :9]
     np.testing.assert_array_equal(marks, np.where((x - 4) ** 2 + (y - 3) ** 2 <= 4, 1, 255))
-    assert (labels.from_points([(0, 0, 3), (8.4, 6, 0)], (7, 9), radius=0) != 255).sum() == 2
-    assert labels.from_points([(-0.4, 1.4, 1)], (2, 2), radius=0).tolist() == [[255, 255], [1, 255]]
-    assert (labels.from_points([], (2, 3)) == 255).all()
+    assert (io.from_points([(0, 0, 3), (8.4, 6, 0)], (7, 9), radius=0) != 255).sum() == 2
+    assert io.from_points([(-0.4, 1.4, 1)], (2, 2), radius=0).tolist() == [[255, 255], [1, 255]]
+    assert (io.from_points([], (2, 3)) == 255).all()
 
 
 def test_overlapping_discs_go_to_the_nearest_point() -> None:
     points = [(2, 1, 0), (6, 4, 1), (5, 0, 2), (9, 7, 3)]
-    marks = labels.from_points(points, (8, 11), radius=4)
+    marks = io.from_points(points, (8, 11), radius=4)
     for y in range(8):
         for x in range(11):
             distance = [(px - x) ** 2 + (py - y) ** 2 for px, py, _ in points]
@@ -201,14 +201,14 @@ def test_overlapping_discs_go_to_the_nearest_point() -> None:
 def test_point_errors() -> None:
     for point in ((5, 0, 1), (-0.6, 0, 1), (0, 4, 1), (float("nan"), 0, 1)):
         with pytest.raises(ValueError, match=r"points\[0\] must lie inside"):
-            labels.from_points([point], (4, 5))
+            io.from_points([point], (4, 5))
     for label in (-1, 255, 0.5):
         with pytest.raises(ValueError, match=r"class in 0\.\.254"):
-            labels.from_points([(0, 0, label)], (4, 5))
+            io.from_points([(0, 0, label)], (4, 5))
     with pytest.raises(ValueError, match="got 1 and 2 at x=1, y=1"):
-        labels.from_points([(1, 1, 1), (1, 1, 2)], (4, 5))
+        io.from_points([(1, 1, 1), (1, 1, 2)], (4, 5))
     with pytest.raises(ValueError, match="radius"):
-        labels.from_points([], (4, 5), radius=-1)
+        io.from_points([], (4, 5), radius=-1)
 
 
 # --- ScribbleSup
@@ -224,7 +224,7 @@ def annotation(*polygons: tuple[str, list], size: str = "<width>12</width><heigh
 
 def read_xml(tmp_path: Path, text: str, **options: object) -> np.ndarray:
     (tmp_path / "a.xml").write_text(text)
-    return labels.read_scribblesup_xml(tmp_path / "a.xml", **options)
+    return io.read_scribblesup_xml(tmp_path / "a.xml", **options)
 
 
 def test_scribblesup_lines(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_auto_tells_the_kinds_apart(tmp_path: Path) -> None:
     label_map, trimap = np.full(size, 255, np.uint8), np.full(size, 102, np.uint8)
     label_map[:4], label_map[-4:] = 0, 3
     trimap[:4], trimap[-4:] = 0, 255
-    labels.write_label_png(tmp_path / "palette.png", label_map)
+    io.write_label_png(tmp_path / "palette.png", label_map)
     layer = np.dstack([scribbled, np.where((scribbled != image).any(2), 255, 0).astype(np.uint8)])
     (tmp_path / "a.xml").write_text(annotation(("cat", [(1, 1)])))
     for name, array, kind in (
@@ -281,7 +281,7 @@ def test_auto_tells_the_kinds_apart(tmp_path: Path) -> None:
         ("layer", layer, "scribbles"),
         ("palette", None, "labels"),
         ("grey labels", label_map, "labels"),
-        ("colour labels", labels.voc_palette()[label_map], "labels"),
+        ("colour labels", io.voc_palette()[label_map], "labels"),
         ("trimap", trimap, "trimap"),
         ("rgb trimap", np.dstack([trimap] * 3), "trimap"),
         ("a.xml", None, "scribblesup"),
@@ -289,47 +289,47 @@ def test_auto_tells_the_kinds_apart(tmp_path: Path) -> None:
         path = tmp_path / (name if name.endswith(".xml") else f"{name}.png")
         if array is not None:
             save(path, array)
-        assert labels.guess_kind(path, image) == kind, name
+        assert io.guess_kind(path, image) == kind, name
         if kind != "scribblesup":
-            np.testing.assert_array_equal(labels.read_marks(path, image), labels.read_marks(path, image, kind=kind))
-    np.testing.assert_array_equal(labels.read_marks(tmp_path / "grey labels.png"), label_map)
-    np.testing.assert_array_equal(labels.read_marks(tmp_path / "rgb trimap.png"), labels.from_trimap(trimap))
+            np.testing.assert_array_equal(io.read_marks(path, image), io.read_marks(path, image, kind=kind))
+    np.testing.assert_array_equal(io.read_marks(tmp_path / "grey labels.png"), label_map)
+    np.testing.assert_array_equal(io.read_marks(tmp_path / "rgb trimap.png"), io.from_trimap(trimap))
 
 
 @pytest.mark.parametrize("values", [[0, 255], [0, 128], [0, 100, 150, 255], [0, 1, 128, 255], [0]])
 def test_auto_refuses_to_guess(tmp_path: Path, values: list[int]) -> None:
     path = save(tmp_path / "marks.png", np.array([values], np.uint8))
     with pytest.raises(ValueError, match="kind must be given"):
-        labels.read_marks(path)
+        io.read_marks(path)
 
 
 def test_auto_takes_colors_for_labels_if_all_are_of_the_palette(tmp_path: Path) -> None:
-    colors = labels.voc_palette().reshape(16, 16, 3)
-    assert labels.guess_kind(save(tmp_path / "all.png", colors)) == "labels"
+    colors = io.voc_palette().reshape(16, 16, 3)
+    assert io.guess_kind(save(tmp_path / "all.png", colors)) == "labels"
     # 256 colours with one that is not of the palette, and 257.
     for rows in ([0, 16], [16]):
         more = np.concatenate([colors, colors[:1]])
         more[rows, 5] = (1, 0, 0)
         with pytest.raises(ValueError, match="looks like nothing known"):
-            labels.guess_kind(save(tmp_path / "more.png", more))
+            io.guess_kind(save(tmp_path / "more.png", more))
 
 
 def test_auto_refuses_label_maps_that_look_like_the_image(tmp_path: Path) -> None:
     dark = np.full((6, 6, 3), 5, np.uint8)
-    labels.write_label_png(tmp_path / "labels.png", np.eye(6, dtype=int))
+    io.write_label_png(tmp_path / "labels.png", np.eye(6, dtype=int))
     with pytest.raises(ValueError, match="looks like scribbles or labels"):
-        labels.read_marks(tmp_path / "labels.png", dark)
-    np.testing.assert_array_equal(labels.read_marks(tmp_path / "labels.png", dark, kind="labels"), np.eye(6))
+        io.read_marks(tmp_path / "labels.png", dark)
+    np.testing.assert_array_equal(io.read_marks(tmp_path / "labels.png", dark, kind="labels"), np.eye(6))
 
 
 def test_read_marks_errors(tmp_path: Path) -> None:
     image = photo(6, 6)
     path = save(tmp_path / "trimap.png", np.array([[0, 128, 255]], np.uint8))
     with pytest.raises(ValueError, match=r"size of image \(H, W\) = \(6, 6\), got \(1, 3\)"):
-        labels.read_marks(path, image)
+        io.read_marks(path, image)
     with pytest.raises(ValueError, match="kind must be auto or one of"):
-        labels.read_marks(path, image, kind="maps")
+        io.read_marks(path, image, kind="maps")
     with pytest.raises(ValueError, match="image must be given"):
-        labels.read_marks(path, kind="scribbles")
+        io.read_marks(path, kind="scribbles")
     with pytest.raises(ValueError, match="a trimap must be grey"):
-        labels.read_marks(save(tmp_path / "color.png", image), kind="trimap")
+        io.read_marks(save(tmp_path / "color.png", image), kind="trimap")

@@ -9,7 +9,7 @@ import pytest
 from pictures import BLACK, GREEN, RED, WHITE, photo
 from PIL import Image, ImageDraw, ImageFilter
 
-from closedform_wsss import labels
+from closedform_wsss import io
 
 SIZE = 128
 LINES = {BLACK: [(45, 65), (85, 65)], RED: [(10, 10), (10, 110)], WHITE: [(118, 10), (118, 110)]}
@@ -36,7 +36,7 @@ def classes(rgba: np.ndarray) -> np.ndarray:
 
 def read(tmp_path: Path, rgba: np.ndarray, image: np.ndarray = IMAGE, **options: object) -> np.ndarray:
     Image.fromarray(rgba).save(tmp_path / "layer.png")
-    return labels.read_scribbles(tmp_path / "layer.png", image, **options)[0]
+    return io.read_scribbles(tmp_path / "layer.png", image, **options)[0]
 
 
 @pytest.mark.parametrize("opacity", [255, 153, 60, 9, {BLACK: 255, RED: 100, WHITE: 255}])
@@ -45,7 +45,7 @@ def test_every_stroke_is_marked_whatever_its_opacity(tmp_path: Path, opacity: ob
     rgba = layer(opacity, width)
     for image in (IMAGE, IMAGE * 0, IMAGE * 0 + 255):
         np.testing.assert_array_equal(read(tmp_path, rgba, image), classes(rgba))
-    marks, colors = labels.from_layer(rgba)
+    marks, colors = io.from_layer(rgba)
     np.testing.assert_array_equal(marks, classes(rgba))
     assert colors.tolist() == [list(color) for color in LINES]
     np.testing.assert_array_equal(
@@ -56,7 +56,7 @@ def test_every_stroke_is_marked_whatever_its_opacity(tmp_path: Path, opacity: ob
 def test_points_of_one_pixel() -> None:
     rgba = np.zeros((30, 40, 4), np.uint8)
     rgba[5, 5], rgba[9, 30], rgba[25, 12] = (*WHITE, 255), (*BLACK, 255), (*RED, 255)
-    marks, colors = labels.from_layer(rgba)
+    marks, colors = io.from_layer(rgba)
     assert (marks[5, 5], marks[9, 30], marks[25, 12]) == (2, 0, 1) and (marks != 255).sum() == 3 == len(colors)
 
 
@@ -67,7 +67,7 @@ def test_soft_brush() -> None:
     rgba[:, :30, 0] = 255
     rgba[:, 100:, :3] = 255
     rgba[..., 3] = np.array(Image.fromarray(hard[..., 3]).filter(ImageFilter.GaussianBlur(2)))
-    marks, colors = labels.from_layer(rgba)
+    marks, colors = io.from_layer(rgba)
     assert colors.tolist() == [list(color) for color in LINES]
     region = np.broadcast_to(np.array([1] * 30 + [0] * 70 + [2] * 28), marks.shape)
     assert (marks == region)[marks != 255].all()
@@ -78,7 +78,7 @@ def test_soft_brush() -> None:
 def test_what_an_eraser_left_is_no_stroke() -> None:
     rgba = layer()
     rgba[rgba[..., 3] == 0] = (200, 200, 0, 6)
-    marks, colors = labels.from_layer(rgba)
+    marks, colors = io.from_layer(rgba)
     np.testing.assert_array_equal(marks, classes(layer()))
     assert len(colors) == 3
 
@@ -90,7 +90,7 @@ def test_smooth_edges_of_one_stroke_over_another() -> None:
     pen.line([(80, 480), (880, 520)], fill=(*WHITE, 255), width=40)
     pen.line([(480, 80), (520, 880)], fill=(*BLACK, 255), width=40)
     pen.line([(100, 940), (940, 900)], fill=(128, 128, 128, 255), width=40)
-    marks, colors = labels.from_layer(np.array(large.resize((SIZE, SIZE), Image.Resampling.LANCZOS)))
+    marks, colors = io.from_layer(np.array(large.resize((SIZE, SIZE), Image.Resampling.LANCZOS)))
     assert colors.tolist() == [[0] * 3, [128] * 3, [255] * 3]
     assert (marks[:105] != 1).all() and (marks[112:] == 1).sum() > 300
     assert (marks == 0).sum() > 400 and (marks == 2).sum() > 400
@@ -99,7 +99,7 @@ def test_smooth_edges_of_one_stroke_over_another() -> None:
 def test_a_thin_stroke_between_two_others_is_one_of_its_own() -> None:
     rgba = np.zeros((20, 60, 4), np.uint8)
     rgba[4:8, 5:50], rgba[8:10, 5:50], rgba[10:14, 5:50] = (*BLACK, 255), (128, 128, 128, 255), (*WHITE, 255)
-    marks, colors = labels.from_layer(rgba)
+    marks, colors = io.from_layer(rgba)
     assert len(colors) == 3 and (marks[8:10, 5:50] == 1).all()
 
 
@@ -108,12 +108,12 @@ def test_given_colors_must_name_all_that_is_drawn(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"read_scribbles: .*colors must name every.*#ffffff \({count} pixels\)\)$"):
         read(tmp_path, layer(), colors=[BLACK, RED])
     with pytest.raises(ValueError, match=r"from_layer: colors must name every colour .*#ff0000 \(\d+ pixels\)$"):
-        labels.from_layer(layer(), colors=[BLACK, (225, 0, 0), WHITE])
+        io.from_layer(layer(), colors=[BLACK, (225, 0, 0), WHITE])
     few = layer()
     few[3, 3:8] = (*GREEN, 255)
-    marks, _ = labels.from_layer(few, colors=list(LINES))
+    marks, _ = io.from_layer(few, colors=list(LINES))
     np.testing.assert_array_equal(marks, classes(layer()))
-    assert len(labels.from_layer(few)[1]) == 4
+    assert len(io.from_layer(few)[1]) == 4
 
 
 def test_grey_layers_and_colors_that_mean_transparent(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_grey_layers_and_colors_that_mean_transparent(tmp_path: Path) -> None:
         ("p", grey.convert("P"), 77),
     ):
         picture.save(tmp_path / f"{name}.png", transparency=key)
-        np.testing.assert_array_equal(labels.read_scribbles(tmp_path / f"{name}.png", image)[0], want)
+        np.testing.assert_array_equal(io.read_scribbles(tmp_path / f"{name}.png", image)[0], want)
 
 
 # --- a layer, or a copy with alpha
@@ -167,16 +167,16 @@ def test_layers_that_hold_no_strokes(tmp_path: Path) -> None:
         read(tmp_path, layer()[1:])
     Image.fromarray(layer()).save(tmp_path / "layer.webp", quality=80)
     with pytest.raises(ValueError, match="in a lossless format such as PNG"):
-        labels.read_scribbles(tmp_path / "layer.webp", IMAGE)
+        io.read_scribbles(tmp_path / "layer.webp", IMAGE)
 
 
 def test_errors_of_from_layer() -> None:
     with pytest.raises(TypeError, match="layer must be a uint8 array, got float64"):
-        labels.from_layer(np.zeros((4, 4, 4)))
+        io.from_layer(np.zeros((4, 4, 4)))
     for shape in ((4, 4), (4, 4, 3), (1, 4, 4, 4)):
         with pytest.raises(ValueError, match="from_layer: layer must be"):
-            labels.from_layer(np.zeros(shape, np.uint8))
+            io.from_layer(np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match=r"from_layer: tolerance must be in 0\.\.127"):
-        labels.from_layer(layer(), tolerance=128)
+        io.from_layer(layer(), tolerance=128)
     with pytest.raises(ValueError, match=r"from_layer: colors must be \(C, 3\)"):
-        labels.from_layer(layer(), colors=[])
+        io.from_layer(layer(), colors=[])

@@ -10,9 +10,9 @@ import pytest
 from pictures import save
 from PIL import Image
 
-from closedform_wsss import labels
+from closedform_wsss import io
 
-VOC = labels.voc_palette()
+VOC = io.voc_palette()
 LABELS = np.zeros((6, 8), np.uint8)
 LABELS[1:3], LABELS[4], LABELS[5] = 1, 15, 255
 GREYS = np.repeat(np.arange(256)[:, None], 3, axis=1)
@@ -28,8 +28,8 @@ def stored(path: Path, indices: np.ndarray, colors: object, **options: object) -
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "pcx", "tga"])
 def test_the_voc_palette_in_any_format(tmp_path: Path, suffix: str) -> None:
     path = stored(tmp_path / f"a.{suffix}", LABELS, VOC)
-    for palette in labels.PALETTES:
-        np.testing.assert_array_equal(labels.read_label_png(path, palette=palette), LABELS)
+    for palette in io.PALETTES:
+        np.testing.assert_array_equal(io.read_label_png(path, palette=palette), LABELS)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_indices_where_the_colors_do_not_contradict(
     tmp_path: Path, indices: np.ndarray, colors: object, options: dict[str, object]
 ) -> None:
     path = stored(tmp_path / "a.png", indices, np.array(colors, int) % 256, **options)
-    np.testing.assert_array_equal(labels.read_label_png(path), indices)
+    np.testing.assert_array_equal(io.read_label_png(path), indices)
 
 
 @pytest.mark.parametrize(
@@ -75,40 +75,40 @@ def test_contradictions(
     path = stored(tmp_path / f"a.{suffix}", indices, colors)
     said = rf"index {index} with the colour \({color[0]}, {color[1]}, {color[2]}\), which is label {label} "
     with pytest.raises(ValueError, match=rf"read_label_png: palette must be index.*a\.{suffix}'.*{said}.*'index'"):
-        labels.read_label_png(path)
-    np.testing.assert_array_equal(labels.read_label_png(path, palette="index"), indices)
+        io.read_label_png(path)
+    np.testing.assert_array_equal(io.read_label_png(path, palette="index"), indices)
     colors = np.array(colors)
     if color[0] < 255:
         index_of = {tuple(c): n for n, c in enumerate(VOC.tolist())}
         want = np.array([index_of.get(tuple(c), 999) for c in colors.tolist()])[indices]
-        np.testing.assert_array_equal(labels.read_label_png(path, palette="voc"), want)
+        np.testing.assert_array_equal(io.read_label_png(path, palette="voc"), want)
     else:
         with pytest.raises(ValueError, match=r"VOC palette, got the colour \((255, 255, 255|1, 1, 1)\)"):
-            labels.read_label_png(path, palette="voc")
+            io.read_label_png(path, palette="voc")
 
 
 def test_a_grey_file_stored_as_gif(tmp_path: Path) -> None:
     """Pillow numbers its greys anew; where it has no reason to, they are the labels."""
     Image.fromarray(LABELS).save(tmp_path / "a.gif")
     with pytest.raises(ValueError, match=r"which is label 15 as a grey value: .*convert it to a grey file"):
-        labels.read_label_png(tmp_path / "a.gif")
+        io.read_label_png(tmp_path / "a.gif")
     Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "b.gif")
-    assert labels.read_label_png(tmp_path / "b.gif").ravel().tolist() == list(range(256))
+    assert io.read_label_png(tmp_path / "b.gif").ravel().tolist() == list(range(256))
 
 
 def test_options_for_files_in_colors(tmp_path: Path) -> None:
     path = save(tmp_path / "rgb.png", VOC[LABELS])
     for palette in ("auto", "voc"):
-        np.testing.assert_array_equal(labels.read_label_png(path, palette=palette), LABELS)
+        np.testing.assert_array_equal(io.read_label_png(path, palette=palette), LABELS)
     with pytest.raises(ValueError, match=r"palette must be 'auto' or 'voc' for a file in colours without a palette"):
-        labels.read_label_png(path, palette="index")
+        io.read_label_png(path, palette="index")
     with pytest.raises(ValueError, match=r"palette must be one of 'auto', 'index', 'voc', got 'VOC'"):
-        labels.read_label_png(path, palette="VOC")
+        io.read_label_png(path, palette="VOC")
     with pytest.raises(ValueError, match="read_marks: palette must be one of"):
-        labels.read_marks(path, palette="VOC")
+        io.read_marks(path, palette="VOC")
     grey = save(tmp_path / "grey16.png", LABELS.astype(np.uint16))
     with pytest.raises(ValueError, match="colours of 8 bits for palette='voc', got mode I"):
-        labels.read_label_png(grey, palette="voc")
+        io.read_label_png(grey, palette="voc")
 
 
 def bmp(bits: int, colors: list[int], rows: list[list[int]]) -> bytes:
@@ -127,31 +127,31 @@ def test_bmp_files_that_pillow_misreads(tmp_path: Path, bits: int, colors: list[
     """It takes 4 bits for 8 where a palette is 0, 1, 2, and 8 for 1 where it is black and white: noise."""
     rows = [[n % len(colors) for n in range(8)]] * 4
     (tmp_path / "a.bmp").write_bytes(bmp(bits, colors, rows))
-    for read in (labels.read_image, labels.read_label_png):
+    for read in (io.read_image, io.read_label_png):
         with pytest.raises(
             ValueError, match=rf"a\.bmp' \(BMP of a grey palette with {bits} bits a pixel: save it as PNG"
         ):
             read(tmp_path / "a.bmp")
     (tmp_path / "b.bmp").write_bytes(bmp(8, [0, 1, 2], [[0, 1, 2, 0, 1, 2, 0, 1]]))
-    assert labels.read_label_png(tmp_path / "b.bmp").tolist() == [[0, 1, 2, 0, 1, 2, 0, 1]]
+    assert io.read_label_png(tmp_path / "b.bmp").tolist() == [[0, 1, 2, 0, 1, 2, 0, 1]]
 
 
 def test_lossless_webp(tmp_path: Path) -> None:
     Image.fromarray(VOC[LABELS]).save(tmp_path / "a.webp", lossless=True)
-    np.testing.assert_array_equal(labels.read_label_png(tmp_path / "a.webp"), LABELS)
+    np.testing.assert_array_equal(io.read_label_png(tmp_path / "a.webp"), LABELS)
     Image.fromarray(VOC[LABELS]).save(tmp_path / "b.webp", quality=90)
     with pytest.raises(ValueError, match=r"in a lossless format .* got WEBP"):
-        labels.read_label_png(tmp_path / "b.webp")
+        io.read_label_png(tmp_path / "b.webp")
 
 
 def test_a_deep_file_without_its_lower_bits(tmp_path: Path) -> None:
     Image.fromarray(LABELS).save(tmp_path / "a.sgi", bpc=2)
     with pytest.raises(ValueError, match="got 16 bits a channel, of which the lower ones cannot be read"):
-        labels.read_label_png(tmp_path / "a.sgi")
+        io.read_label_png(tmp_path / "a.sgi")
 
 
 def test_palette_trimaps_are_not_taken_for_label_maps(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.png", np.minimum(LABELS, 2), [[0] * 3, [128] * 3, [255] * 3])
     with pytest.raises(ValueError, match="looks like labels or trimap"):
-        labels.read_marks(path)
-    np.testing.assert_array_equal(labels.read_marks(path, kind="trimap"), np.array([0, 255, 1])[np.minimum(LABELS, 2)])
+        io.read_marks(path)
+    np.testing.assert_array_equal(io.read_marks(path, kind="trimap"), np.array([0, 255, 1])[np.minimum(LABELS, 2)])

@@ -12,7 +12,7 @@ import pytest
 from pictures import photo, save
 from PIL import Image, PngImagePlugin
 
-from closedform_wsss import labels
+from closedform_wsss import io
 
 UPRIGHT = np.zeros((6, 10, 3), np.uint8)
 UPRIGHT[:2, :3], UPRIGHT[4:, 7:] = (200, 0, 0), (0, 0, 200)
@@ -55,16 +55,14 @@ def test_orientation_in_every_format(tmp_path: Path, name: str, orientation: int
         options["compression"] = "tiff_lzw"
     path = write(tmp_path / name, array, orientation, **options)
     want = UPRIGHT if kind == "RGB" else np.repeat(array[..., None], 3, 2) // (257 if kind == "I;16" else 1)
-    with pytest.warns(
-        labels.OrientationWarning, match=rf"{name}' was .* EXIF orientation {orientation} says"
-    ) as caught:
-        found = labels.read_image(path)
+    with pytest.warns(io.OrientationWarning, match=rf"{name}' was .* EXIF orientation {orientation} says") as caught:
+        found = io.read_image(path)
     assert len(caught) == 1 and caught[0].filename == __file__
     assert all(word in str(caught[0].message) for word in ("torchvision", "'ignore'", "'apply'", "--orientation"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        np.testing.assert_array_equal(labels.read_image(path, orientation="apply"), found)
-        np.testing.assert_array_equal(labels.read_image(path, orientation="ignore"), want)
+        np.testing.assert_array_equal(io.read_image(path, orientation="apply"), found)
+        np.testing.assert_array_equal(io.read_image(path, orientation="ignore"), want)
     np.testing.assert_array_equal(found, TURNED[orientation](want))
 
 
@@ -72,38 +70,38 @@ def test_orientation_of_labels_and_marks(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", LABELS, 3)
     image = photo(6, 10)
     for read in (
-        labels.read_label_png,
-        lambda path, **options: labels.read_marks(path, image, **options),
-        lambda path, **options: labels.read_marks(path, kind="labels", **options),
+        io.read_label_png,
+        lambda path, **options: io.read_marks(path, image, **options),
+        lambda path, **options: io.read_marks(path, kind="labels", **options),
     ):
-        with pytest.warns(labels.OrientationWarning, match="turned by 180 degrees"):
+        with pytest.warns(io.OrientationWarning, match="turned by 180 degrees"):
             np.testing.assert_array_equal(read(path), LABELS[::-1, ::-1])
         np.testing.assert_array_equal(read(path, orientation="ignore"), LABELS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert labels.guess_kind(path) == "labels"
+        assert io.guess_kind(path) == "labels"
     scribbled = np.full((30, 40, 3), 90, np.uint8)
     scribbled[2:6, 3:30], scribbled[20:26, 20:26] = (255, 0, 0), 0
     path = write(tmp_path / "b.png", scribbled, 8)
-    with pytest.warns(labels.OrientationWarning, match="read_scribbles: .*90 degrees to the left"):
-        marks, _ = labels.read_scribbles(path, np.full((40, 30, 3), 90, np.uint8))
-    stored, _ = labels.read_scribbles(path, np.full((30, 40, 3), 90, np.uint8), orientation="ignore")
+    with pytest.warns(io.OrientationWarning, match="read_scribbles: .*90 degrees to the left"):
+        marks, _ = io.read_scribbles(path, np.full((40, 30, 3), 90, np.uint8))
+    stored, _ = io.read_scribbles(path, np.full((30, 40, 3), 90, np.uint8), orientation="ignore")
     np.testing.assert_array_equal(marks, np.rot90(stored))
     with (
-        pytest.warns(labels.OrientationWarning),
+        pytest.warns(io.OrientationWarning),
         pytest.raises(
             ValueError, match=r"size of image .* \(30, 40\), got \(40, 30\) .*one of them was turned as its EXIF"
         ),
     ):
-        labels.read_marks(path, scribbled, kind="scribbles")
+        io.read_marks(path, scribbled, kind="scribbles")
 
 
 def test_orientation_from_xmp(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>')
     Image.fromarray(UPRIGHT).save(tmp_path / "a.png", pnginfo=info)
-    with pytest.warns(labels.OrientationWarning, match="orientation 6"):
-        np.testing.assert_array_equal(labels.read_image(tmp_path / "a.png"), np.rot90(UPRIGHT, -1))
+    with pytest.warns(io.OrientationWarning, match="orientation 6"):
+        np.testing.assert_array_equal(io.read_image(tmp_path / "a.png"), np.rot90(UPRIGHT, -1))
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 9, 60000])
@@ -112,7 +110,7 @@ def test_orientations_that_mean_nothing(tmp_path: Path, orientation: int) -> Non
         warnings.simplefilter("error")
         for name in ("a.png", "a.tif"):
             path = write(tmp_path / name, UPRIGHT, orientation)
-            np.testing.assert_array_equal(labels.read_image(path), UPRIGHT)
+            np.testing.assert_array_equal(io.read_image(path), UPRIGHT)
 
 
 ONE_ENTRY = b"II*\0\x08\0\0\0\x01\0\x12\x01"  # of the orientation, its type to come
@@ -135,18 +133,18 @@ ONE_ENTRY = b"II*\0\x08\0\0\0\x01\0\x12\x01"  # of the orientation, its type to 
 def test_broken_exif_is_none(tmp_path: Path, data: bytes) -> None:
     for name in ("a.jpg", "a.png"):
         Image.fromarray(UPRIGHT).save(tmp_path / name, exif=b"Exif\0\0" + data, **({"quality": 95}))
-        found = labels.read_image(tmp_path / name)
+        found = io.read_image(tmp_path / name)
         assert found.shape == UPRIGHT.shape and (name == "a.jpg" or np.array_equal(found, UPRIGHT))
 
 
 def test_options_that_are_none(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", LABELS)
-    for read in (labels.read_image, labels.read_label_png, labels.read_marks, labels.guess_kind):
+    for read in (io.read_image, io.read_label_png, io.read_marks, io.guess_kind):
         with pytest.raises(ValueError, match="orientation must be None, 'apply' or 'ignore', got 'upright'"):
             read(path, orientation="upright")
     for window in ((5, 5), (5, 1), (0, np.nan), (0, np.inf), "ab", (1,), (1, 2, 3), 5):
         with pytest.raises(ValueError, match=r"read_image: window must be \(low, high\), finite, low below high, got"):
-            labels.read_image(path, window=window)
+            io.read_image(path, window=window)
 
 
 # --- depth
@@ -158,7 +156,7 @@ def grey(path: Path, values: list[float], dtype: type | str) -> Path:
 
 
 def shown(path: Path, **options: object) -> list[int]:
-    found = labels.read_image(path, **options)
+    found = io.read_image(path, **options)
     assert (found == found[..., :1]).all()
     return found[0, :, 0].tolist()
 
@@ -170,9 +168,7 @@ def test_the_bits_in_use(tmp_path: Path, bits: int, name: str) -> None:
     path = grey(tmp_path / name, [0, top // 3, top], np.uint16)
     white = 2 ** max(bits, 8) - 1
     if bits < 16:
-        with pytest.warns(
-            labels.ValueRangeWarning, match=rf"values of 0 to {top}; {max(bits, 8)} bits .* {white} white"
-        ):
+        with pytest.warns(io.ValueRangeWarning, match=rf"values of 0 to {top}; {max(bits, 8)} bits .* {white} white"):
             found = shown(path)
     else:
         found = shown(path)
@@ -191,7 +187,7 @@ def test_nothing_is_said_where_nothing_is_assumed(tmp_path: Path) -> None:
             (tmp_path / "a.pgm").write_bytes(b"P5 3 1 %d\n" % maximum + values.tobytes())
             want = [round(value / maximum * 255) for value in values.tolist()]
             assert np.abs(np.array(shown(tmp_path / "a.pgm")) - want).max() <= 1
-            assert labels.read_label_png(tmp_path / "a.pgm").tolist() == [values.tolist()] if maximum < 900 else True
+            assert io.read_label_png(tmp_path / "a.pgm").tolist() == [values.tolist()] if maximum < 900 else True
 
 
 @pytest.mark.parametrize(
@@ -214,7 +210,7 @@ def test_windows(tmp_path: Path, name: str, dtype: type, values: list[float], wi
 def test_windows_that_do_not_fit(tmp_path: Path) -> None:
     for array, mode in ((UPRIGHT, "RGB"), (np.zeros((2, 2, 2), np.uint8), "LA")):
         with pytest.raises(ValueError, match=rf"window must be None for a file with colours .* for mode {mode}"):
-            labels.read_image(save(tmp_path / "a.png", array), window=(0, 255))
+            io.read_image(save(tmp_path / "a.png", array), window=(0, 255))
     with pytest.raises(ValueError, match="must hold numbers, got NaN values"):
         shown(grey(tmp_path / "nan.tif", [0, np.nan], np.float32), window=(0, 1))
     path = grey(tmp_path / "float.tif", [0, 0.5], np.float32)
@@ -222,7 +218,7 @@ def test_windows_that_do_not_fit(tmp_path: Path) -> None:
         shown(path)
     # Marks have no window, and are not told to take one.
     with pytest.raises(ValueError, match=r"read_marks: path must hold 8 or 16 bits .* to 70000 in '.*b\.tif'$"):
-        labels.read_marks(grey(tmp_path / "b.tif", [0, 70_000], np.int32), kind="trimap")
+        io.read_marks(grey(tmp_path / "b.tif", [0, 70_000], np.int32), kind="trimap")
 
 
 def test_sixteen_bits_with_a_transparent_value(tmp_path: Path) -> None:
@@ -234,7 +230,7 @@ def test_sixteen_bits_with_a_transparent_value(tmp_path: Path) -> None:
 def test_ppm_of_sixteen_bits(tmp_path: Path) -> None:
     values = np.array([0, 0, 0, 4095, 2048, 0], ">u2").tobytes()
     (tmp_path / "a.ppm").write_bytes(b"P6 2 1 4095\n" + values)
-    assert labels.read_image(tmp_path / "a.ppm").tolist() == [[[0, 0, 0], [255, 128, 0]]]
+    assert io.read_image(tmp_path / "a.ppm").tolist() == [[[0, 0, 0], [255, 128, 0]]]
     (tmp_path / "b.ppm").write_bytes(b"P6 2 1 65535\n" + values)
-    with pytest.warns(labels.ValueRangeWarning, match="of 16 bits a channel, which are 0 to 16 of 255"):
-        labels.read_image(tmp_path / "b.ppm")
+    with pytest.warns(io.ValueRangeWarning, match="of 16 bits a channel, which are 0 to 16 of 255"):
+        io.read_image(tmp_path / "b.ppm")

@@ -10,7 +10,7 @@ import pytest
 from pictures import photo, save
 from PIL import Image
 
-from closedform_wsss import labels
+from closedform_wsss import io
 from closedform_wsss.cli import main
 
 IMAGE = np.full((30, 40, 3), 60, np.uint8)
@@ -24,7 +24,7 @@ MASK = np.where(TRIMAP == 2, 255, 0).astype(np.uint8)
 
 def marks(tmp_path: Path, array: np.ndarray, **options: Any) -> np.ndarray:
     path = tmp_path / ("a.tif" if array.dtype.kind in "if" else "a.png")
-    return labels.read_marks(save(path, array), IMAGE, **options)
+    return io.read_marks(save(path, array), IMAGE, **options)
 
 
 # --- remap_labels
@@ -33,16 +33,16 @@ def marks(tmp_path: Path, array: np.ndarray, **options: Any) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.int64, np.uint64])
 def test_remap_labels(dtype: type) -> None:
     array = np.array([[0, 1, 2], [3, 0, 100]], dtype)
-    found = labels.remap_labels(array, {0: 255, 1: 0, 2: 1, 77: 5})
+    found = io.remap_labels(array, {0: 255, 1: 0, 2: 1, 77: 5})
     assert found.dtype == np.uint8 and found.tolist() == [[255, 0, 1], [3, 255, 100]]
-    assert labels.remap_labels(array, {}).tolist() == array.tolist()
-    assert labels.remap_labels(array, {np.int64(3): np.uint8(7)}).tolist() == [[0, 1, 2], [7, 0, 100]]
-    assert labels.remap_labels(array[:, :0], {0: 1}).shape == (2, 0)
+    assert io.remap_labels(array, {}).tolist() == array.tolist()
+    assert io.remap_labels(array, {np.int64(3): np.uint8(7)}).tolist() == [[0, 1, 2], [7, 0, 100]]
+    assert io.remap_labels(array[:, :0], {0: 1}).shape == (2, 0)
 
 
 def test_remap_labels_exchanges_at_once() -> None:
-    assert labels.remap_labels(np.array([0, 1, 255]), {0: 1, 1: 0, 255: 0}).tolist() == [1, 0, 0]
-    assert labels.remap_labels(np.array([-1, 24000, 2**40, True]), {-1: 255, 24000: 0, 2**40: 7}).tolist() == [
+    assert io.remap_labels(np.array([0, 1, 255]), {0: 1, 1: 0, 255: 0}).tolist() == [1, 0, 0]
+    assert io.remap_labels(np.array([-1, 24000, 2**40, True]), {-1: 255, 24000: 0, 2**40: 7}).tolist() == [
         255,
         0,
         7,
@@ -52,7 +52,7 @@ def test_remap_labels_exchanges_at_once() -> None:
 
 def test_reduce_zero() -> None:
     array = np.arange(256, dtype=np.uint8)
-    found = labels.remap_labels(array, "reduce_zero")
+    found = io.remap_labels(array, "reduce_zero")
     assert found[0] == 255 and found[255] == 255 and (found[1:255] == np.arange(254)).all()
 
 
@@ -77,7 +77,7 @@ def test_reduce_zero() -> None:
 )
 def test_errors_of_remap_labels(array: Any, mapping: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=f"remap_labels: {message}"):
-        labels.remap_labels(array, mapping)
+        io.remap_labels(array, mapping)
 
 
 # --- read_marks
@@ -88,13 +88,13 @@ def test_the_unmarked_value(tmp_path: Path) -> None:
     np.testing.assert_array_equal(marks(tmp_path, SCRIBBLES, unmarked=0), want)
     np.testing.assert_array_equal(marks(tmp_path, SCRIBBLES, remap={0: 255}), want)
     np.testing.assert_array_equal(marks(tmp_path, want.astype(np.uint8), unmarked=255), want)
-    np.testing.assert_array_equal(marks(tmp_path, labels.voc_palette()[SCRIBBLES], unmarked=0), want)
+    np.testing.assert_array_equal(marks(tmp_path, io.voc_palette()[SCRIBBLES], unmarked=0), want)
     far = np.where(SCRIBBLES == 0, 65535, SCRIBBLES.astype(np.uint16)).astype(np.uint16)
     np.testing.assert_array_equal(marks(tmp_path, far, unmarked=65535), want)
     negative = np.where(SCRIBBLES == 0, -1, SCRIBBLES.astype(np.int32)).astype(np.int32)
     np.testing.assert_array_equal(marks(tmp_path, negative, unmarked=-1), want)
-    labels.write_label_png(tmp_path / "p.png", SCRIBBLES)
-    np.testing.assert_array_equal(labels.read_marks(tmp_path / "p.png", photo(30, 40), unmarked=0), want)
+    io.write_label_png(tmp_path / "p.png", SCRIBBLES)
+    np.testing.assert_array_equal(io.read_marks(tmp_path / "p.png", photo(30, 40), unmarked=0), want)
 
 
 def test_one_value_is_unmarked(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_options_for_files_without_stored_values(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text("<a><size><width>40</width><height>30</height></size></a>")
     for options in ({"unmarked": 0}, {"remap": {0: 255}}):
         with pytest.raises(ValueError, match="must be None for kind='scribblesup'"):
-            labels.read_marks(tmp_path / "a.xml", IMAGE, **options)
+            io.read_marks(tmp_path / "a.xml", IMAGE, **options)
     with pytest.raises(ValueError, match=r"labels that fit remap, got '.*a\.png' \(remap_labels: .* got 24000\)"):
         marks(tmp_path, SCRIBBLES.astype(np.uint16) * 24000, remap={0: 255, 48000: 1}, kind="labels")
     with pytest.raises(ValueError, match=r"labels must be in 0\.\.255, got 0 to 48000 in .*: remap gives others"):
@@ -212,14 +212,14 @@ def test_matte_refuses_marks_of_every_pixel(
         (TRIMAP, ["--remap", "0:0,1:255,2:1"], 0, 1),
         (TRIMAP, ["--unmarked", "1"], 0, 2),
         (TRIMAP, ["--kind", "trimap", "--remap", "1:128,2:255"], 0, 1),
-        (labels.voc_palette()[SCRIBBLES * 7], ["--palette", "voc", "--unmarked", "0"], 14, 7),
+        (io.voc_palette()[SCRIBBLES * 7], ["--palette", "voc", "--unmarked", "0"], 14, 7),
     ],
 )
 def test_matte_with_other_codes(
     tmp_path: Path, array: np.ndarray, options: list[str], left: int, right: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert matte(tmp_path, array, "--quiet", *options) == 0
-    found = labels.read_label_png(tmp_path / "o" / "labels.png")
+    found = io.read_label_png(tmp_path / "o" / "labels.png")
     assert (found[:, :20] == left).all() and (found[:, 20:] == right).all()
     assert capsys.readouterr() == ("", "")
 
@@ -253,9 +253,9 @@ def test_values_that_the_parser_refuses(
 def test_matte_says_how_indices_and_colors_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path / "image.png", IMAGE)
     drawn = np.where(SCRIBBLES == 0, 255, SCRIBBLES * 7)
-    Image.fromarray(labels.voc_palette()[drawn]).quantize(dither=Image.Dither.NONE).save(tmp_path / "marks.png")
+    Image.fromarray(io.voc_palette()[drawn]).quantize(dither=Image.Dither.NONE).save(tmp_path / "marks.png")
     pair = [str(tmp_path / f"{name}.png") for name in ("image", "marks")]
     assert main(["matte", *pair, "-o", str(tmp_path / "o")]) == 2
     assert "(--palette on the command line)" in capsys.readouterr().err
     assert main(["matte", *pair, "-o", str(tmp_path / "o"), "--palette", "voc", "--quiet"]) == 0
-    assert np.unique(labels.read_label_png(tmp_path / "o" / "labels.png")).tolist() == [7, 14]
+    assert np.unique(io.read_label_png(tmp_path / "o" / "labels.png")).tolist() == [7, 14]

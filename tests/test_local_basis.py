@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from closedform_wsss import MattingLaplacian
-from closedform_wsss.functional._block_energies import matrix_blocks
-from closedform_wsss.functional._coarse_levels import _to_scipy
-from closedform_wsss.functional._local_basis import (
+from closedform_wsss.laplacian import KINDS
+from closedform_wsss.solver.multigrid.block_energies import matrix_blocks
+from closedform_wsss.solver.multigrid.coarse_levels import _to_scipy
+from closedform_wsss.solver.multigrid.local_basis import (
     CELL,
-    MOST_FUNCTIONS,
+    MAX_FUNCTIONS,
     THRESHOLD,
     cell_basis,
     local_basis,
     lowest,
 )
-from closedform_wsss.functional._tiles import MOST_WINDOWS, SIDE, Tiles
-from closedform_wsss.laplacian import KINDS
+from closedform_wsss.solver.tiles import MAX_WINDOWS, SIDE, Tiles
 
 
 def problem(size=(37, 52), channels=3, kind="closed_form", chosen=None, n=1):
@@ -27,16 +27,16 @@ def problem(size=(37, 52), channels=3, kind="closed_form", chosen=None, n=1):
     image = (0.7 * ramp + 0.02 * torch.rand(n, channels, h, w)).double()
     image[..., h // 2 :, w // 3 :] = 0.9 - 0.5 * image[..., h // 2 :, w // 3 :]
     image[..., : h // 3, : w // 4] = 0.25
-    trusted = torch.zeros(n, h, w, dtype=torch.float64)
-    trusted[:, 5:9, 5:30] = 100.0
-    trusted[:, 20:, 40:] = 0.01
+    data_weight = torch.zeros(n, h, w, dtype=torch.float64)
+    data_weight[:, 5:9, 5:30] = 100.0
+    data_weight[:, 20:, 40:] = 0.01
     rows, columns = -(-h // SIDE), -(-w // SIDE)
     tiles = Tiles(torch.ones(n, rows, columns, dtype=torch.bool) if chosen is None else chosen, h, w)
     laplacian = MattingLaplacian(image, kind=kind, eps=1e-5)
-    of_tiles = tiles.gather(trusted[:, None])[:, 0]
+    of_tiles = tiles.gather(data_weight[:, None])[:, 0]
     inside = tiles.gather(torch.ones(n, 1, h, w).double())[:, 0] > 0
     basis = local_basis(image, tiles, (of_tiles < 5) & inside, of_tiles, 1e-5, kind == "learning_based")
-    return image, laplacian, trusted, tiles, basis
+    return image, laplacian, data_weight, tiles, basis
 
 
 def prolongation(tiles, basis, image=0):
@@ -61,9 +61,9 @@ def galerkin(basis):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 8])
 def test_matrix_is_galerkin(kind, channels):
-    _, laplacian, trusted, tiles, basis = problem(channels=channels, kind=kind)
+    _, laplacian, data_weight, tiles, basis = problem(channels=channels, kind=kind)
     P = prolongation(tiles, basis)
-    D = np.where(trusted[0] < 5, trusted[0], 0).ravel()  # functions are zero where marks are firm
+    D = np.where(data_weight[0] < 5, data_weight[0], 0).ravel()  # functions are zero where marks are firm
     expected = P.T @ (laplacian.to_scipy(0) @ P + D[:, None] * P)
     matrix = galerkin(basis).toarray()
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
@@ -72,20 +72,20 @@ def test_matrix_is_galerkin(kind, channels):
 def test_tiles_that_are_not_in_the_list():
     """Functions end at the list's border, windows do not."""
     chosen = torch.tensor([[[True, False, True, True], [False, True, False, True], [True, True, False, False]]])
-    _, laplacian, trusted, tiles, basis = problem(chosen=chosen, size=(48, 60))
+    _, laplacian, data_weight, tiles, basis = problem(chosen=chosen, size=(48, 60))
     P = prolongation(tiles, basis)
-    expected = P.T @ (laplacian.to_scipy(0) @ P + trusted[0].numpy().ravel()[:, None] * P)
+    expected = P.T @ (laplacian.to_scipy(0) @ P + data_weight[0].numpy().ravel()[:, None] * P)
     matrix = galerkin(basis).toarray()
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
 
 
 def test_batches_do_not_mix():
-    _, laplacian, trusted, tiles, basis = problem(n=2)
+    _, laplacian, data_weight, tiles, basis = problem(n=2)
     matrix = galerkin(basis).toarray()
     expected = 0
     for n in range(2):
         P = prolongation(tiles, basis, n)
-        D = np.where(trusted[n] < 5, trusted[n], 0).ravel()
+        D = np.where(data_weight[n] < 5, data_weight[n], 0).ravel()
         expected = expected + P.T @ (laplacian.to_scipy(n) @ P + D[:, None] * P)
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
 
@@ -93,17 +93,17 @@ def test_batches_do_not_mix():
 def test_what_is_affine_in_colour_is_among_the_functions():
     """A colour costs each of the 14 x 14 windows inside a tile at most eps, a constant nothing. What the functions
     miss of it costs at least the threshold, relative to 9."""
-    image, _, trusted, tiles, basis = problem()
+    image, _, data_weight, tiles, basis = problem()
     colours = tiles.gather(image)
-    unmarked = tiles.gather(trusted[:, None]).flatten(1).amax(1) == 0
-    assert unmarked.sum() > 3 and basis.starts.diff().max() < MOST_FUNCTIONS
+    unmarked = tiles.gather(data_weight[:, None]).flatten(1).amax(1) == 0
+    assert unmarked.sum() > 3 and basis.starts.diff().max() < MAX_FUNCTIONS
     for t in unmarked.nonzero().flatten().tolist():
         functions = basis.functions[basis.starts[t] : basis.starts[t + 1]].flatten(1)
         inside = (functions != 0).any(0)
         for cost, fields in ((0.0, torch.ones(1, 256).double()), (14 * 14 * 1e-5, colours[t].flatten(1))):
             for values in fields * inside:
                 left = values - torch.linalg.lstsq(functions.mT, values[:, None]).solution[:, 0] @ functions
-                assert left.square().sum() < cost / (MOST_WINDOWS * THRESHOLD) + 1e-4
+                assert left.square().sum() < cost / (MAX_WINDOWS * THRESHOLD) + 1e-4
 
 
 def test_cell_basis():

@@ -8,6 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
 from closedform_wsss import _ops, _reference
+from closedform_wsss._common.stencil_layout import stencil_shape
 
 SIZES = [
     (3, 3),
@@ -58,7 +59,7 @@ def test_half_precision_is_read_and_calculated_in_float32(level, dtype):
 def test_every_half_precision_number(level):
     """Through a stencil of zeros and the diagonal 1 a kernel gives back what it read."""
     bits = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(1, 1, 256, 256)
-    stencil = torch.zeros(_reference.stencil_shape(1, 256, 256))
+    stencil = torch.zeros(stencil_shape(1, 256, 256))
     for dtype in (torch.float16, torch.bfloat16):
         x = bits.view(dtype)
         x = torch.where(x.isfinite(), x, 0)  # 0 times infinity is no number

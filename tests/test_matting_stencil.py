@@ -5,7 +5,7 @@ import torch
 from torch.library import opcheck
 
 from closedform_wsss import _C, _ops, _reference
-from closedform_wsss._reference import stencil_layout
+from closedform_wsss._common import stencil_layout
 
 SIZES = [(3, 3), (3, 40), (40, 3), (4, 5), (17, 31), (64, 16), (65, 129), (130, 33)]
 

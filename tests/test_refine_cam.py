@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pictures import photo
 
 from closedform_wsss import functional
-from closedform_wsss.cli._refiners import REFINERS
+from closedform_wsss.cli.refine_cams.methods import REFINERS
 from closedform_wsss.functional import asam, average_views, level_cam, refine_cam, soft_slic
 from closedform_wsss.functional.level_cam import best_level
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from closedform_wsss import functional
-from closedform_wsss.functional._resize import resize_marks
+from closedform_wsss._resize import resize_marks
 
 
 def vote(target, size, classes, ignore_index):

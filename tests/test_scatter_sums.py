@@ -2,7 +2,7 @@
 
 import torch
 
-from closedform_wsss.functional._scatter_sums import scatter_sums, sums_of_integers
+from closedform_wsss._scatter_sums import scatter_sums, sums_of_integers
 
 
 def test_integers_give_the_sums_whatever_the_order():

@@ -9,8 +9,8 @@ from skimage.color import rgb2lab
 from torch.autograd import gradcheck
 
 from closedform_wsss.functional import soft_slic
-from closedform_wsss.functional._association import neighbours_inside
-from closedform_wsss.functional._lab import rgb_to_lab
+from closedform_wsss.superpixels.association import neighbours_inside
+from closedform_wsss.superpixels.lab import rgb_to_lab
 
 
 def test_lab_is_that_of_scikit_image():

@@ -10,8 +10,8 @@ from oracle import dense_laplacian, hard_images
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import ConvergenceWarning, solve_matting
-from closedform_wsss.functional._solve import _System
 from closedform_wsss.laplacian import KINDS
+from closedform_wsss.solver.solve import _System
 
 HARD = hard_images((12, 14))
 
@@ -66,7 +66,7 @@ def test_the_error_is_below_tol(tol):
     D = (target != 255).double().numpy().ravel() * 100
     right = np.stack([D * (target == c).numpy().ravel() for c in range(3)], 1)
     expected = scipy.sparse.linalg.spsolve((laplacian.to_scipy(0) + scipy.sparse.diags_array(D)).tocsc(), right)
-    alpha, info = laplacian.solve(target, tol=tol, return_info=True)
+    alpha, info = solve_matting(laplacian, target, tol=tol, return_info=True)
     assert info.converged
     assert np.abs(alpha[0].reshape(3, -1).T.numpy() - expected).max() < tol
 
@@ -179,19 +179,19 @@ def test_larger_windows():
 
 def test_soft_targets():
     image, values = torch.rand(1, 3, 9, 10, dtype=torch.float64), torch.rand(1, 2, 9, 10, dtype=torch.float64)
-    trusted = torch.rand(1, 9, 10, dtype=torch.float64)
+    data_weight = torch.rand(1, 9, 10, dtype=torch.float64)
     L = dense_laplacian(image[0].numpy(), 1e-5)
-    D = np.diag(trusted.numpy().ravel())
+    D = np.diag(data_weight.numpy().ravel())
     expected = np.linalg.solve(L + D, D @ values[0].reshape(2, -1).T.numpy()).T.reshape(2, 9, 10)
-    alpha = solve_matting(image, values, confidence=trusted, eps=1e-5, tol=1e-6)
+    alpha = solve_matting(image, values, confidence=data_weight, eps=1e-5, tol=1e-6)
     np.testing.assert_allclose(alpha[0].numpy(), expected, rtol=0, atol=1e-5)
 
 
 def test_confidence_map_of_marks():
     image, target = torch.rand(1, 3, 9, 10, dtype=torch.float64), marks((9, 10), 2)
-    trusted = torch.rand(1, 9, 10, dtype=torch.float64) + 0.5
-    alpha = solve_matting(image, target, confidence=trusted, eps=1e-5, tol=1e-6)
-    expected = direct(image[0], target[0], 2, confidence=trusted.numpy().ravel(), eps=1e-5)
+    data_weight = torch.rand(1, 9, 10, dtype=torch.float64) + 0.5
+    alpha = solve_matting(image, target, confidence=data_weight, eps=1e-5, tol=1e-6)
+    expected = direct(image[0], target[0], 2, confidence=data_weight.numpy().ravel(), eps=1e-5)
     torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-5)
 
 
@@ -224,7 +224,7 @@ def test_an_odd_pixel_does_not_upset_the_solver():
 
 def test_a_broken_operator_is_reported(monkeypatch):
     """Divergence gives a warning and finite values, never NaN."""
-    monkeypatch.setattr("closedform_wsss.functional._tile_solver.STEPS", (-50.0, -50.0))
+    monkeypatch.setattr("closedform_wsss.solver.tile_solver.STEPS", (-50.0, -50.0))
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
     with pytest.warns(ConvergenceWarning):
         alpha, info = solve_matting(image, target, return_info=True, max_iter=300)

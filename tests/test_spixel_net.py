@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss.functional._association import neighbours_inside
 from closedform_wsss.nn import SpixelNet
+from closedform_wsss.superpixels.association import neighbours_inside
 
 CHANNELS = [16, 32, 64, 128, 256]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss.functional import superpixel_reconstruction_loss as loss
-from closedform_wsss.functional._association import neighbours_inside
+from closedform_wsss.superpixels.association import neighbours_inside
 
 
 def association(n: int, height: int, width: int, cell_size: int, sharpness: float = 1.0) -> Tensor:

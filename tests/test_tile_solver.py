@@ -7,9 +7,10 @@ import scipy.sparse.linalg
 import torch
 
 from closedform_wsss import MattingLaplacian
-from closedform_wsss.functional import _coarse_levels, solve_matting
-from closedform_wsss.functional._pcg import PCGResult, by_classes
+from closedform_wsss.functional import solve_matting
 from closedform_wsss.laplacian import KINDS
+from closedform_wsss.solver.cg import PCGResult, by_classes
+from closedform_wsss.solver.multigrid import coarse_levels
 
 
 def photograph(size):
@@ -40,7 +41,7 @@ def direct(image, target, classes, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_photograph(kind, dtype, most, monkeypatch):
     """Few marks on many pixels; also with levels below the tiles."""
-    monkeypatch.setattr(_coarse_levels, "MOST_UNKNOWNS", most)
+    monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", most)
     size = (90, 131)
     image, target = photograph(size), strokes(size, 5)
     alpha, info = solve_matting(image.to(dtype), target, laplacian=kind, return_info=True)
@@ -51,7 +52,7 @@ def test_photograph(kind, dtype, most, monkeypatch):
 @pytest.mark.parametrize("size", [(160, 321), (322, 160), (321, 322)])
 def test_last_tiles_too_narrow_for_a_window(size, monkeypatch):
     """By themselves they cannot say what their functions cost, whatever the blocks that they end in."""
-    monkeypatch.setattr(_coarse_levels, "MOST_UNKNOWNS", 60)
+    monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", 60)
     _, info = solve_matting(photograph(size).float(), strokes(size, 3), return_info=True)
     assert info.converged and info.iterations <= 44  # as many as 320 x 160 takes, and some; 60 to 170 would be wrong
 

@@ -8,7 +8,7 @@ from oracle import dense_laplacian
 from scipy.sparse.linalg import spsolve
 
 from closedform_wsss.functional import solve_matting
-from closedform_wsss.functional._tiles import SIDE, Tiles, unsettled
+from closedform_wsss.solver.tiles import SIDE, Tiles, active_tiles
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def problem():
 @pytest.mark.parametrize(("confidence", "fewest"), [(1e4, 18), (100.0, 12), (25.0, 1), (1.0, 0)])
 def test_tiles_left_out_do_not_matter(confidence, fewest, problem):
     image, L, marks = problem
-    chosen = unsettled(marks, confidence, 1e-4)
+    chosen = active_tiles(marks, confidence, 1e-4)
     assert chosen[:, 1:3, 3:5].all() and chosen.any(1).any(1).all()
     assert int((~chosen).sum()) >= fewest
     assert largest_error(image, L, marks, confidence, 1e-3) < 1e-3
@@ -105,8 +105,8 @@ def test_the_margin_follows_the_tolerance():
 
 
 def test_everything_is_settled():
-    """One class, marked everywhere: no tile at all."""
-    assert not unsettled(torch.ones(1, 40, 40, dtype=torch.long), 100.0, 1e-4).any()
+    """One class, marked covers_all: no tile at all."""
+    assert not active_tiles(torch.ones(1, 40, 40, dtype=torch.long), 100.0, 1e-4).any()
 
 
 def test_marks_without_confidence_are_no_marks():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from closedform_wsss.labels import to_unit_range
+from closedform_wsss.io import to_unit_range
 
 NUMPY = ["bool", "uint8", "int8", "uint16", "int16", "<i4", ">i4", ">u2", "int64", "uint64", "f2", "f4", ">f4", "f8"]
 

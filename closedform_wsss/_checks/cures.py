@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_UNIT_RANGE = "closedform_wsss.labels.to_unit_range"
+_UNIT_RANGE = "closedform_wsss.io.to_unit_range"
 _SLICES = "pass the slices of a volume as a batch, "
 
 
@@ -86,7 +86,7 @@ def labels(found: Sequence[int], classes: int | None, ignore_index: int, present
         present: All labels that occur, at most 257 of them.
     """
     if looks_like_trimap(present):
-        return ": 0, 128 and 255 are those of a trimap, see closedform_wsss.labels.from_trimap"
+        return ": 0, 128 and 255 are those of a trimap, see closedform_wsss.io.from_trimap"
     if len(found) == 1 and found[0] in (255, -1, -100):
         return f": if that means unmarked, pass ignore_index={found[0]}"
     if classes is not None and list(found) == [classes] and 0 not in present:
@@ -102,7 +102,7 @@ def unmarked(present: Sequence[int]) -> str:
             "torch.tensor([0, 255, 1])[target]"
         )
     if looks_like_trimap(present):
-        return "for a trimap see closedform_wsss.labels.from_trimap"
+        return "for a trimap see closedform_wsss.io.from_trimap"
     return f"if {present[0]} means unmarked, pass target.masked_fill(target == {present[0]}, 255)"
 
 

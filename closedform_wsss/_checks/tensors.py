@@ -13,7 +13,7 @@ from closedform_wsss._checks.values import reads_values
 
 # What the rounding of a resize or a solve may add to [0, 1]; more is another range.
 _ROUNDING = 0.02
-_MOST_LABELS_SHOWN = 5
+_MAX_LABELS_SHOWN = 5
 
 
 def check_tensor(where: str, name: str, value: object) -> None:
@@ -123,7 +123,7 @@ def check_target(
             present = torch.unique(target)[:257].tolist()
             raise ValueError(
                 f"{where}: target must hold {allowed} or ignore_index {ignore_index}, "
-                f"got {found[:_MOST_LABELS_SHOWN]}{cures.labels(found, num_classes, ignore_index, present)}"
+                f"got {found[:_MAX_LABELS_SHOWN]}{cures.labels(found, num_classes, ignore_index, present)}"
             )
     return target
 

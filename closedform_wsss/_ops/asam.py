@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss import _reference
+from closedform_wsss._common.superpixel_grid import NEIGHBOURS, exists, grid_size, neighbour_of
 from closedform_wsss._ops._define import define, define_gradient, launch
-from closedform_wsss._reference.superpixel_grid import NEIGHBOURS, exists, neighbour_of
 
 # --- asam_affinity: B[k, i] = sum_p q(p -> i) q(p -> j), j the k-th of the 5 x 5 superpixels around i -----------------
 
@@ -26,7 +26,7 @@ def _affinity(q: Tensor, cell_size: int) -> Tensor:
 
 
 def _affinity_fake(q: Tensor, cell_size: int) -> Tensor:
-    return q.new_empty(q.shape[0], 25, *_reference.grid_size(q.shape[2], q.shape[3], cell_size))
+    return q.new_empty(q.shape[0], 25, *grid_size(q.shape[2], q.shape[3], cell_size))
 
 
 asam_affinity = define(

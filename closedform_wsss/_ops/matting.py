@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _C, _reference
+from closedform_wsss._common.stencil_layout import stencil_shape
 from closedform_wsss._ops._define import define, define_gradient, launch, readable
 
 # --- matting_stencil: image (N, D, H, W) -> stencil (N, H + 2, 12, P), see csrc/common/stencil_layout.h ---------------
@@ -30,7 +31,7 @@ def _matting_stencil(image: Tensor, eps: float, learning_based: bool) -> tuple[T
 
 def _matting_stencil_fake(image: Tensor, eps: float, learning_based: bool) -> tuple[Tensor, Tensor]:
     n, _, h, w = image.shape
-    return image.new_empty(_reference.stencil_shape(n, h, w)), image.new_empty((n, h, w) if learning_based else 0)
+    return image.new_empty(stencil_shape(n, h, w)), image.new_empty((n, h, w) if learning_based else 0)
 
 
 matting_stencil = define(

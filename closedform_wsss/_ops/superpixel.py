@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _reference
+from closedform_wsss._common.superpixel_grid import EMPTY, grid_size
 from closedform_wsss._ops._define import define, define_gradient, launch, readable
-from closedform_wsss._reference.superpixel_grid import EMPTY
 
 
 def _cells(x: Tensor, channels: int, cell_size: int) -> Tensor:
-    return x.new_empty(x.shape[0], channels, *_reference.grid_size(x.shape[2], x.shape[3], cell_size))
+    return x.new_empty(x.shape[0], channels, *grid_size(x.shape[2], x.shape[3], cell_size))
 
 
 def _pixels(x: Tensor, channels: int) -> Tensor:

@@ -7,10 +7,8 @@ from closedform_wsss._reference.block_relax import block_relax
 from closedform_wsss._reference.matting_loss import matting_loss
 from closedform_wsss._reference.matting_product import matting_product
 from closedform_wsss._reference.matting_stencil import matting_stencil
-from closedform_wsss._reference.stencil_layout import TAPS, stencil_planes, stencil_shape
 from closedform_wsss._reference.superpixel_assign import superpixel_assign
 from closedform_wsss._reference.superpixel_dot import superpixel_dot
-from closedform_wsss._reference.superpixel_grid import grid_size
 from closedform_wsss._reference.superpixel_pool import superpixel_pool
 from closedform_wsss._reference.superpixel_unpool import superpixel_unpool
 from closedform_wsss._reference.superpixel_update import superpixel_update
@@ -21,17 +19,13 @@ from closedform_wsss._reference.tile_relax import tile_relax
 from closedform_wsss._reference.tile_restrict import tile_restrict
 
 __all__ = [
-    "TAPS",
     "asam_affinity",
     "asam_step",
     "block_product",
     "block_relax",
-    "grid_size",
     "matting_loss",
     "matting_product",
     "matting_stencil",
-    "stencil_planes",
-    "stencil_shape",
     "superpixel_assign",
     "superpixel_dot",
     "superpixel_pool",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from closedform_wsss._reference.block_layout import assemble
+from closedform_wsss._common.block_layout import assemble
 
 
 def block_product(matrix: Tensor, offsets: Tensor, starts: Tensor, neighbours: Tensor, x: Tensor, y: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._reference.block_layout import INVERSE, assemble, entries
+from closedform_wsss._common.block_layout import INVERSE, assemble, entries
 
 
 def block_relax(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._reference.stencil_layout import TAPS, stencil_planes
+from closedform_wsss._common.stencil_layout import TAPS, stencil_planes
 
 
 def matting_product(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:

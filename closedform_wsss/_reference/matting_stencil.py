@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._reference.matting_window import WINDOW, dot, window_factors
-from closedform_wsss._reference.stencil_layout import TAPS, stencil_planes, stencil_shape
+from closedform_wsss._common.matting_window import WINDOW, dot, window_factors
+from closedform_wsss._common.stencil_layout import TAPS, stencil_planes, stencil_shape
 
 
 def matting_stencil(image: Tensor, eps: float, learning_based: bool) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from closedform_wsss._reference.superpixel_grid import NEIGHBOURS, cell_sums, grid_size, neighbour_of
+from closedform_wsss._common.superpixel_grid import NEIGHBOURS, cell_sums, grid_size, neighbour_of
 
 
 def superpixel_pool(x: Tensor, q: Tensor, cell_size: int) -> Tensor:

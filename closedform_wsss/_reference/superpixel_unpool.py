@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._reference.superpixel_grid import NEIGHBOURS, cell_repeat, neighbour_of
+from closedform_wsss._common.superpixel_grid import NEIGHBOURS, cell_repeat, neighbour_of
 
 
 def superpixel_unpool(s: Tensor, q: Tensor, cell_size: int) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from closedform_wsss._common.superpixel_grid import EMPTY
 from closedform_wsss._reference.superpixel_assign import superpixel_assign
-from closedform_wsss._reference.superpixel_grid import EMPTY
 from closedform_wsss._reference.superpixel_pool import superpixel_pool
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._reference.matting_window import window_block
-from closedform_wsss._reference.stencil_layout import TAPS
-from closedform_wsss._reference.tile_layout import SIDE, or_zero
+from closedform_wsss._common.matting_window import window_block
+from closedform_wsss._common.stencil_layout import TAPS
+from closedform_wsss._common.tile_layout import SIDE, gather_padded
 
 CELL = 4
 SEAM = SIDE - CELL  # the first row or column of the last cells of a tile
@@ -52,7 +52,7 @@ def _energies(
         return _energy(colours[pixels], exists[windows], values, top % CELL, left % CELL, eps, learning_based)
 
     def tile(member: int) -> Tensor:
-        return or_zero(basis, members[:, member]).double()
+        return gather_padded(basis, members[:, member]).double()
 
     own = tile(0)
     if not seams:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from closedform_wsss._reference.stencil_layout import TAPS
-from closedform_wsss._reference.tile_layout import REACH, SIDE, coefficients, surrounded
+from closedform_wsss._common.stencil_layout import TAPS
+from closedform_wsss._common.tile_layout import REACH, SIDE, coefficients, surrounded
 
 
 def tile_product(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from closedform_wsss._reference.tile_layout import tile_of_functions
+from closedform_wsss._common.tile_layout import tile_of_functions
 
 
 def tile_prolong(basis: Tensor, starts: Tensor, z: Tensor, x: Tensor, y: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._reference.tile_layout import tile_of_functions
+from closedform_wsss._common.tile_layout import tile_of_functions
 
 
 def tile_restrict(basis: Tensor, starts: Tensor, x: Tensor, z: Tensor) -> None:

@@ -13,15 +13,18 @@ from collections.abc import Sequence
 
 _PROGRAM = "closedform-wsss"
 _COMMANDS = {
-    "demo": ("closedform_wsss.cli.demo", "train and solve on a photograph with scribbles; write one picture"),
-    "eval": ("closedform_wsss.cli.eval", "measure label maps or CAMs against ground truth: mean IoU over a folder"),
+    "demo": ("closedform_wsss.cli.demo.command", "train and solve on a photograph with scribbles; write one picture"),
+    "eval": (
+        "closedform_wsss.cli.eval.command",
+        "measure label maps or CAMs against ground truth: mean IoU over a folder",
+    ),
     "info": ("closedform_wsss.cli.info", "print versions, build options and threads"),
     "matte": (
-        "closedform_wsss.cli.matte",
+        "closedform_wsss.cli.matte.command",
         "turn an image and marks on it into an alpha matte for each class",
     ),
     "refine-cams": (
-        "closedform_wsss.cli.refine_cams",
+        "closedform_wsss.cli.refine_cams.command",
         "turn a folder of class activation maps into refined ones and pseudo-labels",
     ),
 }

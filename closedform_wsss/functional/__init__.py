@@ -1,12 +1,12 @@
 """Losses and post-processors as functions. Modules with the same options are in :mod:`closedform_wsss.nn`."""
 
-from closedform_wsss.functional._solve import ConvergenceWarning, SolveInfo
 from closedform_wsss.functional.asam import asam, asam_affinity
 from closedform_wsss.functional.average_views import average_views
+from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
 from closedform_wsss.functional.level_cam import level_cam
 from closedform_wsss.functional.matting_filter import matting_filter
-from closedform_wsss.functional.multi_label import classes_present, multi_label_loss
+from closedform_wsss.functional.multi_label_loss import multi_label_loss
 from closedform_wsss.functional.pseudo_labels import background_score, pseudo_labels
 from closedform_wsss.functional.refine_cam import refine_cam
 from closedform_wsss.functional.resize_marks import resize_marks
@@ -17,6 +17,7 @@ from closedform_wsss.functional.superpixel_consistency_loss import superpixel_co
 from closedform_wsss.functional.superpixel_pool import superpixel_pool
 from closedform_wsss.functional.superpixel_reconstruction_loss import superpixel_reconstruction_loss
 from closedform_wsss.functional.superpixel_unpool import superpixel_unpool
+from closedform_wsss.solver import ConvergenceWarning, SolveInfo
 
 __all__ = [
     "ConvergenceWarning",

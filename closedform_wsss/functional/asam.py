@@ -17,9 +17,9 @@ from closedform_wsss._checks import (
     check_positive,
     check_probability,
 )
-from closedform_wsss._reference.superpixel_grid import EMPTY
-from closedform_wsss.functional._association import check_association, check_weights
+from closedform_wsss._common.superpixel_grid import EMPTY
 from closedform_wsss.functional.superpixel_pool import mean_of
+from closedform_wsss.superpixels.association import check_association, check_weights
 
 _CENTER = 12  # of the 5 x 5
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import check_finite, check_image, check_maps, check_pixels, check_positive
-from closedform_wsss.functional._resize import resize_image
+from closedform_wsss._resize import resize_image
 
 WHERE = "average_views"
 

@@ -21,10 +21,10 @@ from closedform_wsss._checks import (
     check_target,
     reads_values,
 )
-from closedform_wsss._stencil import StencilOperator
-from closedform_wsss._windows import WindowOperator
-from closedform_wsss.functional._resize import resize_image, resize_marks
+from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.laplacian import KINDS, Kind
+from closedform_wsss.laplacian.stencil import StencilOperator
+from closedform_wsss.laplacian.windows import WindowOperator
 
 WHERE = "closed_form_loss"
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_maps, check_unit_range
-from closedform_wsss.functional._resize import resize_image
-from closedform_wsss.functional._scatter_sums import scatter_sums
+from closedform_wsss._resize import resize_image
+from closedform_wsss._scatter_sums import scatter_sums
 
 WHERE = "level_cam"
 # Levels that are tried; CAMs are divided by their maximum, so objects' borders lie in between.
 LOWEST, HIGHEST, STEPS = 0.2, 0.7, 41
 # Pairs that every contour is given for free, so that a few sharp ones do not win.
-LEAST_PAIRS = 10
+MIN_PAIRS = 10
 BORDER_WEIGHT = 0.5
 SHARPNESS = 2.0
 
@@ -124,7 +124,7 @@ def _contrast(below: Tensor, image: Tensor, classes: int) -> Tensor:
         for table, amount in zip(steps, (colour.flatten(1), torch.ones_like(colour).flatten(1)), strict=True):
             table += scatter_sums(torch.cat([amount, -amount], 1), ends, STEPS + 1, largest)
     sums, pairs = steps.cumsum(2)[..., :STEPS]
-    return sums / (pairs + LEAST_PAIRS)
+    return sums / (pairs + MIN_PAIRS)
 
 
 def _between(values: Tensor, below: Tensor) -> Tensor:

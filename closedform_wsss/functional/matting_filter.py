@@ -20,11 +20,11 @@ from closedform_wsss._checks import (
     check_target,
 )
 from closedform_wsss._ops._define import define
+from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
-from closedform_wsss.functional._pcg import by_classes, pcg
-from closedform_wsss.functional._resize import resize_image, resize_marks
-from closedform_wsss.functional._solve import ConvergenceWarning, looks, preconditioner
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
+from closedform_wsss.solver.cg import by_classes, pcg
+from closedform_wsss.solver.solve import ConvergenceWarning, check_schedule, preconditioner
 
 WHERE = "matting_filter"
 
@@ -117,14 +117,14 @@ def matting_filter(
     if x.numel() == 0:
         return x
     image = resize_image(image.to(x.dtype), (h, w))
-    trusted = torch.full((n, h, w), strength, dtype=x.dtype, device=x.device)
+    data_weight = torch.full((n, h, w), strength, dtype=x.dtype, device=x.device)
     right = strength * x
     if target is not None:
         target = resize_marks(target, (h, w), classes, ignore_index)
         held = (target != ignore_index).to(x.dtype) * confidence
         marks = torch.arange(classes, device=x.device)[:, None, None] == target[:, None]
-        trusted, right = trusted + held, right + held[:, None] * marks
-    return _Filter.apply(right, image, trusted, laplacian, eps, radius, tol, max_iter)
+        data_weight, right = data_weight + held, right + held[:, None] * marks
+    return _Filter.apply(right, image, data_weight, laplacian, eps, radius, tol, max_iter)
 
 
 # An operator, so that torch.compile takes the filter as one step and does not trace its iterations.
@@ -132,20 +132,21 @@ def matting_filter(
 
 @without_autocast
 def _filter_run(
-    b: Tensor, image: Tensor, trusted: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
+    b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
 ) -> Tensor:
-    """(L + D)^-1 b for D = ``trusted`` ``(N, H, W)``."""
+    """(L + D)^-1 b for D = ``data_weight`` ``(N, H, W)``."""
     operator = MattingLaplacian(image, kind=kind, eps=eps, radius=radius)
     # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
-    values = b / trusted[:, None]
+    values = b / data_weight[:, None]
     low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
     if kind != "closed_form":
         low, high = torch.zeros_like(low), torch.maximum(high, -low)
     span = torch.where(high > low, high - low, 1)
     values = (values - low) / span
-    product, inverse = partial(operator.product, confidence=trusted), preconditioner(operator, trusted)
-    solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, looks=looks(trusted))
-    result = by_classes(solve, trusted[:, None] * values, values)
+    product, inverse = partial(operator.product, confidence=data_weight), preconditioner(operator, data_weight)
+    schedule = check_schedule(data_weight)
+    solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, schedule=schedule)
+    result = by_classes(solve, data_weight[:, None] * values, values)
     if not bool(result.converged.all()):
         warn_user(
             f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
@@ -155,13 +156,13 @@ def _filter_run(
     return low + span * result.x
 
 
-def _filter_fake(b: Tensor, image: Tensor, trusted: Tensor, *_: Any) -> Tensor:
+def _filter_fake(b: Tensor, image: Tensor, data_weight: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(b, memory_format=torch.contiguous_format)
 
 
 _filter = define(
     "matting_filter",
-    "(Tensor b, Tensor image, Tensor trusted, str kind, float eps, int radius, float tol, int max_iter) -> Tensor",
+    "(Tensor b, Tensor image, Tensor data_weight, str kind, float eps, int radius, float tol, int max_iter) -> Tensor",
     _filter_run,
     _filter_run,
     _filter_fake,
@@ -173,15 +174,15 @@ class _Filter(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        b: Tensor, image: Tensor, trusted: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
+        b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
     ) -> Tensor:
-        y: Tensor = _filter(b, image, trusted, kind, eps, radius, tol, max_iter)
+        y: Tensor = _filter(b, image, data_weight, kind, eps, radius, tol, max_iter)
         return y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, image, trusted, *ctx.options = inputs
-        ctx.save_for_backward(image, trusted)
+        _, image, data_weight, *ctx.options = inputs
+        ctx.save_for_backward(image, data_weight)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

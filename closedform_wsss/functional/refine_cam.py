@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_image, check_maps, check_positive, check_unit_range
-from closedform_wsss.functional._resize import resize_image
+from closedform_wsss._resize import resize_image
 from closedform_wsss.functional.asam import asam
 from closedform_wsss.functional.level_cam import check_level, level_cam
 from closedform_wsss.functional.matting_filter import matting_filter

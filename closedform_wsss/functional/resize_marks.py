@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from closedform_wsss import _resize
 from closedform_wsss._checks import check_count, check_target
-from closedform_wsss.functional import _resize
 
 WHERE = "resize_marks"
 

@@ -17,8 +17,8 @@ from closedform_wsss._checks import (
     check_positive,
     check_tensor,
 )
-from closedform_wsss._reference.superpixel_grid import cell_sums
-from closedform_wsss.functional._lab import rgb_to_lab
+from closedform_wsss._common.superpixel_grid import cell_sums
+from closedform_wsss.superpixels.lab import rgb_to_lab
 
 WHERE = "soft_slic"
 

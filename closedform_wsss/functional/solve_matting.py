@@ -7,14 +7,14 @@ from typing import Literal, overload
 from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_option, check_positive, check_radius
-from closedform_wsss.functional._problem import WHERE
-from closedform_wsss.functional._solve import Callback, SolveInfo
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
+from closedform_wsss.solver.problem import WHERE
+from closedform_wsss.solver.solve import Callback, SolveInfo, solve
 
 
 @overload
 def solve_matting(
-    image: Tensor,
+    image: Tensor | MattingLaplacian,
     target: Tensor,
     *,
     num_classes: int | None = None,
@@ -33,7 +33,7 @@ def solve_matting(
 
 @overload
 def solve_matting(
-    image: Tensor,
+    image: Tensor | MattingLaplacian,
     target: Tensor,
     *,
     num_classes: int | None = None,
@@ -51,7 +51,7 @@ def solve_matting(
 
 
 def solve_matting(
-    image: Tensor,
+    image: Tensor | MattingLaplacian,
     target: Tensor,
     *,
     num_classes: int | None = None,
@@ -79,7 +79,8 @@ def solve_matting(
 
     Args:
         image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
-            errors of about 1e-4 (the learning-based Laplacian is always solved in float64).
+            errors of about 1e-4 (the learning-based Laplacian is always solved in float64). Or a
+            :class:`~closedform_wsss.MattingLaplacian` of it, which has its own kind, eps and radius.
         target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
             ``(N, C, H, W)``, floating point, that hold as much as ``confidence`` says.
         num_classes: The number of classes, C. Default the largest mark + 1, or the channels of a soft target.
@@ -121,12 +122,15 @@ def solve_matting(
         >>> alpha[0, 1, 0].round().int().tolist()
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
     """
-    check_option(WHERE, "laplacian", laplacian, KINDS)
-    # As MattingLaplacian does, but in this function's name.
-    image = check_image(WHERE, image)
-    eps = check_positive(WHERE, "eps", eps)
-    radius = check_radius(WHERE, radius, *image.shape[2:])
-    return MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius).solve(
+    if not isinstance(image, MattingLaplacian):
+        check_option(WHERE, "laplacian", laplacian, KINDS)
+        # As MattingLaplacian does, but in this function's name.
+        image = check_image(WHERE, image)
+        eps = check_positive(WHERE, "eps", eps)
+        radius = check_radius(WHERE, radius, *image.shape[2:])
+        image = MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius)
+    return solve(
+        image,
         target,
         num_classes=num_classes,
         confidence=confidence,

@@ -20,9 +20,9 @@ from closedform_wsss._checks import (
     check_target,
     reads_values,
 )
-from closedform_wsss.functional._association import check_superpixels, check_weights
-from closedform_wsss.functional._label_shares import label_shares
-from closedform_wsss.functional._resize import resize_marks
+from closedform_wsss._resize import resize_marks
+from closedform_wsss.superpixels.association import check_superpixels, check_weights
+from closedform_wsss.superpixels.label_agreement import label_agreement
 
 WHERE = "superpixel_consistency_loss"
 Weighting = Literal["agreement", "majority", "purity"]
@@ -115,7 +115,7 @@ def superpixel_consistency_loss(
     if n and logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     target = resize_marks(target, size, classes, ignore_index)
-    weight = label_shares(target, superpixels.detach(), classes, cell_size, weighting, ignore_index)
+    weight = label_agreement(target, superpixels.detach(), classes, cell_size, weighting, ignore_index)
     weight = weight.to(logits.dtype) ** gamma
     labelled = target != ignore_index
     if class_weight is not None:

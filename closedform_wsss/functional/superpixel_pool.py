@@ -16,8 +16,8 @@ from closedform_wsss._checks import (
     check_option,
     reads_values,
 )
-from closedform_wsss._reference.superpixel_grid import EMPTY
-from closedform_wsss.functional._association import check_superpixels
+from closedform_wsss._common.superpixel_grid import EMPTY
+from closedform_wsss.superpixels.association import check_superpixels
 
 WHERE = "superpixel_pool"
 

@@ -19,7 +19,7 @@ from closedform_wsss._checks import (
     check_target,
     check_tensor,
 )
-from closedform_wsss.functional._association import check_association, check_weights
+from closedform_wsss.superpixels.association import check_association, check_weights
 
 WHERE = "superpixel_reconstruction_loss"
 # The paper's for labels; that of SLIC with compactness 10 for colours whose lightness goes to 1 instead of 100.

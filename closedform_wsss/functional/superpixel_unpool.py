@@ -7,8 +7,8 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import check_cell_size, check_finite, check_tensor, reads_values
-from closedform_wsss._reference import grid_size
-from closedform_wsss.functional._association import check_superpixels, check_weights
+from closedform_wsss._common.superpixel_grid import grid_size
+from closedform_wsss.superpixels.association import check_superpixels, check_weights
 
 WHERE = "superpixel_unpool"
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closedform_wsss._checks import check_cell_size, check_image
-from closedform_wsss.functional._association import neighbours_inside
+from closedform_wsss.superpixels.association import neighbours_inside
 
 CHANNELS = (16, 32, 64, 128, 256)
 # Four halvings: sizes are padded to a multiple of this inside.

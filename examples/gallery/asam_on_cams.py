@@ -19,7 +19,7 @@ from skimage import data
 from torch.nn.functional import interpolate
 
 from closedform_wsss.functional import asam, level_cam, matting_filter, pseudo_labels, refine_cam, soft_slic
-from closedform_wsss.labels import read_cam
+from closedform_wsss.io import read_cam
 
 FOLDER = Path("../cams")  # from examples/gallery
 

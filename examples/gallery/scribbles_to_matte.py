@@ -8,7 +8,7 @@ much of every pixel belongs to it, down to the fur.
 
 # %%
 # Marks are a label map: a class where a stroke is, 255 elsewhere. Here they are drawn; from files,
-# :func:`~closedform_wsss.labels.read_marks` takes scribbled copies, trimaps, label maps and XML.
+# :func:`~closedform_wsss.io.read_marks` takes scribbled copies, trimaps, label maps and XML.
 
 import matplotlib.pyplot as plt
 import numpy as np

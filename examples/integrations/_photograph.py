@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from closedform_wsss.cli._demo_scribbles import CLASSES, COLORS, photograph, scribbles
+from closedform_wsss.cli.demo.scribbles import CLASSES, COLORS, photograph, scribbles
 
 NUM_CLASSES = len(CLASSES)
 MEAN, STD = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]

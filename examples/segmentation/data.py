@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from closedform_wsss.functional import resize_marks
-from closedform_wsss.labels import read_image, read_label_png
+from closedform_wsss.io import read_image, read_label_png
 
 IGNORE = 255
 SUFFIXES = (".jpg", ".jpeg", ".png")

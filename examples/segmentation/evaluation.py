@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from closedform_wsss.labels import voc_palette
+from closedform_wsss.io import voc_palette
 from closedform_wsss.metrics import ConfusionMatrix
 from segmentation.data import IGNORE
 

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _C, _ops, _reference
+from closedform_wsss._common.stencil_layout import stencil_planes
+from closedform_wsss._common.superpixel_grid import grid_size
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import blocks
@@ -37,7 +39,7 @@ def _q(n: int, size: tuple[int, int], **options: Any) -> Tensor:
 
 
 def _grid(size: tuple[int, int]) -> tuple[int, int]:
-    return _reference.grid_size(*size, CELL)
+    return grid_size(*size, CELL)
 
 
 def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any) -> Iterator[Arguments]:
@@ -106,7 +108,7 @@ def error(name: str, arguments: Arguments) -> float:
     for own, twin in pairs:
         if name == "matting_stencil" and own.ndim == 4:  # the columns that pad a row hold anything
             width = arguments[0].shape[-1]
-            own, twin = _reference.stencil_planes(own, width), _reference.stencil_planes(twin, width)
+            own, twin = stencil_planes(own, width), stencil_planes(twin, width)
         if twin.numel():
             # The sums of a row of L are what is left of numbers of about 1.
             scale = 1.0 if name == "matting_stencil" else twin.abs().max()

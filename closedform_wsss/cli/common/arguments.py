@@ -1,0 +1,113 @@
+"""Arguments that several commands have, and types that say what a value must be."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from typing import Literal
+
+from closedform_wsss.io import PALETTES
+
+_INTEGER = re.compile(r"-?[0-9]+")
+
+
+def positive_int(text: str) -> int:
+    """A whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+def stroke_colors(text: str) -> tuple[tuple[int, int, int], ...]:
+    """Colours as six hexadecimal digits each, with or without a # before them, and commas between them."""
+    try:
+        colors = [bytes.fromhex(color.removeprefix("#")) for color in text.split(",")]
+    except ValueError:
+        colors = []
+    if not colors or any(len(color) != 3 for color in colors):
+        raise argparse.ArgumentTypeError(f"must be colours such as 000000,ff0000, got {text!r}")
+    return tuple((color[0], color[1], color[2]) for color in colors)
+
+
+def stored_value(text: str) -> int:
+    """A whole number, as a label file stores it."""
+    if not _INTEGER.fullmatch(text.strip()):
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+    return int(text)
+
+
+def remap(text: str) -> tuple[tuple[int, int], ...] | Literal["reduce_zero"]:
+    """Pairs such as ``0:255,1:0``, a stored value and its new label from 0 to 255; or ``reduce_zero``."""
+    if text == "reduce_zero":
+        return "reduce_zero"
+    pairs: dict[int, int] = {}
+    for part in text.split(","):
+        numbers = [number.strip() for number in part.split(":")]
+        if len(numbers) != 2 or not all(map(_INTEGER.fullmatch, numbers)):
+            raise argparse.ArgumentTypeError(f"must be pairs such as 0:255,1:0, or reduce_zero, got {text!r}")
+        stored, label = map(int, numbers)
+        if not 0 <= label <= 255:
+            raise argparse.ArgumentTypeError(f"must give labels from 0 to 255, got {label} in {text!r}")
+        if pairs.setdefault(stored, label) != label:
+            raise argparse.ArgumentTypeError(
+                f"must give {stored} one label, got {pairs[stored]} and {label} in {text!r}"
+            )
+    return tuple(pairs.items())
+
+
+def window(text: str) -> tuple[float, float]:
+    """Two numbers, the values of black and white."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise argparse.ArgumentTypeError(f"must be LOW,HIGH with LOW below HIGH, got {text!r}")
+    return low, high
+
+
+def add_palette_argument(parser: argparse.ArgumentParser) -> None:
+    """``--palette``, which says what the labels of a palette file are."""
+    parser.add_argument(
+        "--palette",
+        choices=PALETTES,
+        default="auto",
+        help="of label maps: the palette's index is the label, or its colour is, of the VOC palette; "
+        "default: the index, an error if the two are different labels",
+    )
+
+
+def add_orientation_argument(parser: argparse.ArgumentParser, *, of: str) -> None:
+    """``--orientation``, which says what becomes of EXIF data."""
+    parser.add_argument(
+        "--orientation",
+        choices=("apply", "ignore"),
+        help=f"whether {of} are turned as their EXIF data says; default: they are, with a warning",
+    )
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser, *, of: str) -> None:
+    """``--orientation`` and ``--window``, which say how pictures are read."""
+    add_orientation_argument(parser, of=of)
+    parser.add_argument(
+        "--window",
+        metavar="LOW,HIGH",
+        type=window,
+        help="of grey images, the stored values of black and white, as in --window=-160,240 (default: the bits in use)",
+    )

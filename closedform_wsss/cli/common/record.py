@@ -1,0 +1,94 @@
+"""A file such as ``refine-cams.json``: how the results beside it were made, so that none made otherwise join them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from closedform_wsss.io._save import atomic
+
+_SUFFIXES = (".npy", ".npz", ".png")
+
+Options = Mapping[str, Any]
+
+
+def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool) -> None:
+    """Makes the folders for results and records their options, or finds them made with the same ones.
+
+    Several processes with the same options may do this at once.
+
+    Args:
+        record: The file, named after the command, in the folder of all results.
+        wanted: The options of each kind of result, whose folder is beside the record.
+        overwrite: Delete results there that were made with other options, or with the same.
+
+    Raises:
+        OSError: A folder or file cannot be made.
+        ValueError: A folder holds files of unknown origin, or made with other options.
+    """
+    output = record.parent
+    for kind in wanted:
+        (output / kind).mkdir(parents=True, exist_ok=True)
+    # In this order: another process may record its options and then write results meanwhile.
+    filled = [kind for kind in wanted if _results(output / kind)]
+    recorded = _read(record)
+    for kind in filled:
+        if kind not in recorded:
+            raise ValueError(
+                f"-o must be an empty folder or one of {record.stem}, got files in {output / kind} without an entry in "
+                f"{record.name}: choose another folder"
+            )
+    for kind, options in wanted.items():
+        if overwrite:
+            for path in _results(output / kind):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        elif kind in recorded and recorded[kind] != options:
+            raise ValueError(
+                f"the {kind} in {output} were made with other options ({_difference(recorded[kind], options)}): "
+                "choose another folder, or --overwrite them"
+            )
+    if any(recorded.get(kind) != options for kind, options in wanted.items()):
+        with atomic(record) as file:
+            file.write((json.dumps({**recorded, **wanted}, indent=2) + "\n").encode())
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Deletes the temporary files and folders that a killed run left of the results with these names."""
+    for path in folder.iterdir():
+        if path.name.startswith(".") and path.suffix == ".tmp" and path.name[1:].rsplit(".", 2)[0] in names:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _results(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.iterdir()
+        if (path.suffix in _SUFFIXES or path.is_dir()) and not path.name.startswith(".")
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is damaged: choose another folder")
+    return record
+
+
+def _difference(before: Any, now: Options) -> str:
+    old = before if isinstance(before, dict) else {}
+    changed = [name for name in {**old, **now} if old.get(name) != now.get(name)]
+    return ", ".join(f"{name} {old.get(name)}, now {now.get(name)}" for name in changed)

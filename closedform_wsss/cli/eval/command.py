@@ -1,0 +1,139 @@
+"""``closedform-wsss eval``: label maps or CAMs against ground truth."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from closedform_wsss.cli.common.arguments import add_orientation_argument, add_palette_argument, positive_int, remap
+from closedform_wsss.cli.common.cam_values import share
+from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
+from closedform_wsss.cli.common.image_progress import ImageProgress
+from closedform_wsss.cli.common.text_file import read_text
+from closedform_wsss.cli.common.workers import Failure, run_jobs
+from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
+from closedform_wsss.cli.eval.images import check_pairs, chosen_images, find_predictions
+from closedform_wsss.cli.eval.report import report, table
+from closedform_wsss.io import VOC_CLASSES
+from closedform_wsss.io._save import atomic
+
+_FAILED = 1
+_STEPS = 100
+_MOST_CLASSES = 255  # the last label means unlabelled
+
+_EPILOG = """\
+The pixels of all images go into one confusion matrix; the mean IoU is over the classes that occur in it, background
+included. Pixels with the ignore index in GT do not count; their share is printed. What makes the scores say less than
+they seem to is a warning on stderr.
+
+A line of --list is a name with or without its suffix, a path of one, or columns between tabs, semicolons, commas or
+spaces of which one names an image; other columns are not read. Empty lines and lines that start with # are left out.
+
+Masks of 0 and 255, which many label tools write, need --remap 255:1. --remap reduce_zero is for data sets such as
+ADE20K: 0 becomes 255, and every other class one less.
+
+CAMs are resized to GT bilinearly, and a pixel is background where none exceeds the threshold. Without --threshold all
+of 0, 0.01, ..., 1 are tried and the best is reported. It was chosen on the images that it is measured on; for a
+figure without that advantage, it is also chosen on either half of the images and measured on the other.
+
+exit status: 0 done; 1 some images failed (each has a line on stderr) and are left out; 2 a mistake in the arguments.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz)")
+    add("truths", metavar="GT", type=Path, help="folder of label maps (PNG) with the same names")
+    add("--list", metavar="FILE", type=Path, help="measure only the images named in FILE, one a line")
+    add("--threshold", metavar="T", type=share, help="of CAMs, in place of the best one")
+    add("--normalize", action="store_true", help="divide each CAM by its maximum first")
+    add("--num-classes", metavar="N", type=positive_int, help="background included (default: highest label + 1)")
+    add("--names", metavar="FILE", help="class names, one a line, background first; or voc")
+    add("--ignore-index", metavar="I", type=int, default=255, help="label in GT that does not count (%(default)s)")
+    add(
+        "--remap",
+        metavar="A:B,...",
+        type=remap,
+        help="stored value A means label B, in GT and in predicted label maps, before anything else; or reduce_zero",
+    )
+    add_palette_argument(parser)
+    add_orientation_argument(parser, of="label maps")
+    add("--unlabelled", choices=("wrong", "skip"), help="what 255 in a predicted label map is; default: an error")
+    add("--allow-missing", action="store_true", help="leave out images of GT without a prediction")
+    add("--json", metavar="FILE", type=Path, help="write the results there, too")
+    add("--workers", metavar="N", type=positive_int, default=1, help="processes (%(default)s)")
+    add("--progress", action="store_true", help="show progress even if stderr is no terminal")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Counts, prints, and returns the exit status."""
+    truths = files_by_stem("GT", args.truths, LABEL_SUFFIXES)
+    predictions, are_cams = find_predictions(args.predictions)
+    names, classes = _classes(args.names, args.num_classes)
+    if args.threshold is not None and not are_cams:
+        raise ValueError(f"--threshold is for CAMs, got label maps in {args.predictions}")
+    listed = chosen_images(args.truths, truths, predictions, args.list)
+    missing = check_pairs(listed.stems, predictions, truths, folder=args.predictions, allow_missing=args.allow_missing)
+    stems = [stem for stem in listed.stems if stem in predictions]
+    thresholds = (args.threshold,) if args.threshold is not None else tuple(n / _STEPS for n in range(_STEPS + 1))
+    options = EvalOptions(
+        thresholds if are_cams else None,
+        classes,
+        args.ignore_index,
+        args.unlabelled,
+        args.normalize,
+        dict(args.remap) if isinstance(args.remap, tuple) else args.remap,
+        args.palette,
+        args.orientation,
+    )
+    jobs = [EvalJob(predictions[stem], truths[stem], n % 2) for n, stem in enumerate(stems)]
+    total = _count(options, jobs, args)
+    if total.failed == len(jobs):
+        return _FAILED
+    counted = {"images": len(jobs) - total.failed, "missing": len(missing), "failed": total.failed}
+    result = {**counted, **report(options, total, names)}
+    result["warnings"] = [*listed.warnings, *result["warnings"]]
+    print(table(result))
+    for warning in result["warnings"]:
+        print(f"closedform-wsss eval: warning: {warning}", file=sys.stderr)
+    if args.json is not None:
+        with atomic(args.json) as file:
+            file.write((json.dumps(result, indent=2) + "\n").encode())
+    return _FAILED if total.failed else 0
+
+
+def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | None, int | None]:
+    """The names of the classes and their number, if known."""
+    names = None
+    if source is not None:
+        names = list(VOC_CLASSES) if source == "voc" else read_text("--names", Path(source)).splitlines()
+        names = [name.strip() for name in names if name.strip()]
+        if num_classes is not None and num_classes != len(names):
+            raise ValueError(f"--names must name --num-classes {num_classes} classes, got {len(names)} in {source}")
+    classes = num_classes if names is None else len(names)
+    if classes is not None and not 2 <= classes <= _MOST_CLASSES:
+        option = "--num-classes" if names is None else "--names"
+        raise ValueError(f"{option} must be of 2 to {_MOST_CLASSES} classes, background included, got {classes}")
+    return names, classes
+
+
+def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) -> Total:
+    total = Total((empty_histogram(options), empty_histogram(options)))
+    shown = args.progress or sys.stderr.isatty()
+    results = run_jobs(partial(count_image, options), jobs, workers=args.workers)
+    with closing(results), ImageProgress(len(jobs), shown=shown) as progress:
+        for job, result in results:
+            if isinstance(result, Failure):
+                total.failed += 1
+                progress.note(f"{job.prediction}: {result.reason}")
+            else:
+                total.add(job, result)
+            progress.advance()
+    return total

@@ -1,0 +1,87 @@
+"""What makes the scores of ``eval`` say less than they seem to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from closedform_wsss.cli.eval.counts import UNLABELLED, EvalOptions, Total
+
+_MANY = 0.5  # share of the pixels
+_MOST_LEVELS = 9  # more grey levels than that are a step of fewer than 32 apart
+_SHOWN = 5
+
+
+def check_class_numbers(options: EvalOptions, total: Total) -> None:
+    """Refuses GT that holds grey levels, spread evenly from 0 to 255, in place of class numbers.
+
+    The 255 of such masks would be ignored, and a mask of 0 and 255 be right whatever is predicted.
+
+    Raises:
+        ValueError: It does, and ``--remap`` does not say that this is meant.
+    """
+    labels, _ = _labels(options, total, skipped=True)
+    levels = sorted([*labels, *[options.ignore_index] * (total.ignored > 0)])
+    if options.remap is not None or not 2 <= len(levels) <= _MOST_LEVELS or (levels[0], levels[-1]) != (0, 255):
+        return
+    if np.abs(np.linspace(0, 255, len(levels)) - levels).max() > 1:
+        return
+    pairs = ",".join(f"{level}:{number}" for number, level in enumerate(levels) if number)
+    raise ValueError(
+        f"GT must hold class numbers, got the grey levels {', '.join(map(str, levels))}, of which 255 is ignored: "
+        f"--remap {pairs} makes them classes; if 255 is to be ignored, say so by --remap 255:255"
+    )
+
+
+def doubts(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
+    """Warnings, a line each."""
+    return [*_of_ignored(options, total), *_of_classes(options, total, names), *_of_masks(options, total)]
+
+
+def _of_ignored(options: EvalOptions, total: Total) -> list[str]:
+    found = []
+    share = total.ignored / (total.ignored + total.counted)
+    if share > _MANY:
+        cure = "; if 255 is a class there, --remap 255:1" if options.ignore_index == 255 and not options.remap else ""
+        found.append(f"{share:.1%} of the pixels of GT are ignored (--ignore-index {options.ignore_index}){cure}")
+    if total.void:
+        files = ", ".join(path.name for path in total.void[:_SHOWN])
+        found.append(f"images in which no pixel counts: {files}{_more(total.void)}")
+    return found
+
+
+def _of_classes(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
+    def called(label: int) -> str:
+        return str(label) if names is None else f"{label} {names[label]}"
+
+    labels, _ = _labels(options, total)
+    if len(labels) == 1:
+        return [f"class {called(labels[0])} alone occurs in GT: no score says how well other classes are found"]
+    absent = [label for label in range(options.num_classes or 0) if label not in labels]
+    if not absent:
+        return []
+    return [
+        f"classes that never occur in GT: {', '.join(map(called, absent[:_SHOWN]))}{_more(absent)}; one that PRED has "
+        "counts as 0 in the mean IoU, others are left out"
+    ]
+
+
+def _of_masks(options: EvalOptions, total: Total) -> list[str]:
+    _, guessed = _labels(options, total, skipped=True)
+    if options.thresholds is not None or options.remap is not None or guessed != [0, UNLABELLED]:
+        return []
+    return ["PRED holds 0 and 255 only, and 255 is taken as unlabelled: if it is a class, --remap 255:1"]
+
+
+def _labels(options: EvalOptions, total: Total, *, skipped: bool = False) -> tuple[list[int], list[int]]:
+    """Which labels count in GT, and which do in PRED; those of unlabelled pixels too only if ``skipped``."""
+    pairs: npt.NDArray[np.bool_] = np.any([half.any(axis=2) for half in total.halves], axis=0)
+    if options.unlabelled == "skip" and not skipped:
+        pairs[:, UNLABELLED] = False
+    return np.flatnonzero(pairs.any(axis=1)).tolist(), np.flatnonzero(pairs.any(axis=0)).tolist()
+
+
+def _more(found: list[int] | list[Path]) -> str:
+    return f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

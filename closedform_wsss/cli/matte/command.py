@@ -1,0 +1,191 @@
+"""``closedform-wsss matte``: from an image and marks to alpha mattes, in files, or from folders of both."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from closedform_wsss import io
+from closedform_wsss.cli.common.arguments import (
+    add_palette_argument,
+    add_picture_arguments,
+    positive_float,
+    positive_int,
+    remap,
+    stored_value,
+    stroke_colors,
+)
+from closedform_wsss.cli.common.caught_warnings import caught_warnings
+from closedform_wsss.cli.common.data_set import add_data_set_arguments
+from closedform_wsss.cli.common.progress import Progress
+from closedform_wsss.cli.matte.folder import run_folder
+from closedform_wsss.cli.matte.image import MatteOptions, Problem, not_converged, read_problem, solve, write
+from closedform_wsss.laplacian import KINDS
+
+_NOT_CONVERGED = 3
+
+_EPILOG = """\
+DIR gets alpha_<class>.png for each class, labels.png (the class with the largest alpha, VOC palette) and
+overlay.png (the image under the classes' colours, the marks on top). If the classes are 0 and 1, background
+and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. Files of the same names are
+replaced.
+
+If IMAGE and MARKS are folders, images and marks belong together by name, a.jpg and a.png. DIR then gets
+mattes/a/ with these files, whole or not at all, and matte.json, which records how they were made. A run that was
+stopped goes on where it ended when the same command is given again. Under torchrun every process does its share.
+
+exit status: 0 done; 1 some images of a folder failed (each has a line on stderr); 2 a mistake in the arguments or
+files; 3 files written, but not converged. Under torchrun, which would stop the other processes, 0 in place of 1 and 3.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add("image", metavar="IMAGE", type=Path, help="the image, or a folder of images")
+    add("marks", metavar="MARKS", type=Path, help="marks of the same size, or a folder of them: see --kind")
+    add(
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder for the results, made if missing",
+    )
+    add(
+        "--kind",
+        choices=("auto", *io.KINDS),
+        default="auto",
+        help="MARKS is a copy of the image with colour strokes (scribbles; black is 0, white the last), "
+        "a map of class numbers with 255 unmarked (labels), a grey picture with 0 background and "
+        "255 foreground (trimap), or an XML file (scribblesup); default: found out, an error if in doubt",
+    )
+    add(
+        "--colors",
+        metavar="C",
+        type=stroke_colors,
+        help="of the strokes in class order, as in 000000,ffffff (default: those found, by value); needed for folders",
+    )
+    add_palette_argument(parser)
+    add(
+        "--unmarked",
+        metavar="V",
+        type=stored_value,
+        help="value of unmarked pixels in a label map (255)",
+    )
+    add(
+        "--remap",
+        metavar="A:B,...",
+        type=remap,
+        help="of a label map or trimap, the stored value A means label B, as in 0:0,1:255,2:1; or reduce_zero: "
+        "0 is unmarked, and every other label one less",
+    )
+    add_picture_arguments(parser, of="images and marks")
+    add(
+        "--laplacian",
+        choices=KINDS,
+        default="closed_form",
+        help="kind of matting Laplacian (%(default)s)",
+    )
+    add(
+        "--eps",
+        type=positive_float,
+        default=1e-7,
+        help="regularisation of the matting Laplacian (%(default)s)",
+    )
+    add("--radius", type=positive_int, default=1, help="window radius in pixels (%(default)s)")
+    add("--confidence", type=positive_float, default=100.0, help="weight of the marks (%(default)s)")
+    add("--tol", type=positive_float, default=1e-3, help="largest error of alpha to stop at (%(default)s)")
+    add("--max-iter", metavar="N", type=positive_int, help="stop after N iterations in any case")
+    add(
+        "--classes",
+        metavar="N",
+        type=positive_int,
+        help="classes are 0..N-1; those without marks get alpha 0 everywhere (default: the classes marked)",
+    )
+    add(
+        "--resize",
+        metavar="LONGEST_SIDE",
+        type=positive_int,
+        help="shrink larger images to this many pixels first; the results have that size",
+    )
+    add("--bits", type=int, choices=(8, 16), default=8, help="of the alpha files (%(default)s)")
+    add("--threads", metavar="N", type=positive_int, help="CPU threads, of one image (default: torch's choice)")
+    add_data_set_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reads, solves, writes, reports, and returns the exit status."""
+    options = MatteOptions(
+        **{name: getattr(args, name) for name in MatteOptions.__dataclass_fields__},
+    )
+    if args.image.is_dir() and args.marks.is_dir():
+        if args.threads is not None:
+            raise ValueError(f"--threads must be left out with folders, got {args.threads}: see --workers")
+        return run_folder(args, options)
+    for name in ("workers", "overwrite"):
+        if getattr(args, name):
+            raise ValueError(f"--{name} goes with folders of images and marks, got {args.image} and {args.marks}")
+    return _run_image(args, options)
+
+
+def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
+    problem = _read(args, options)
+    # Before the long part, so that a folder that cannot be written to is known at once.
+    args.output.mkdir(parents=True, exist_ok=True)
+
+    started = time.perf_counter()
+    shown = not args.quiet and (args.progress or sys.stderr.isatty())
+    with _threads(args.threads):
+        with Progress(args.tol, shown=shown) as progress:
+            alpha, info = solve(problem, options, progress)
+        seconds = time.perf_counter() - started
+        files = write(args.output, problem, alpha, options)
+    if not args.quiet:
+        height, width = problem.image.shape[:2]
+        print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}")
+        print(
+            f"solved {width} x {height} pixels in {info.iterations} iterations, "
+            f"{seconds:.2f} seconds; estimated error of alpha {info.error:.1e}"
+        )
+        for file in files:
+            print(f"wrote {file}")
+    if not info.converged:
+        _warn(not_converged(info, options))
+        return _NOT_CONVERGED
+    return 0
+
+
+def _read(args: argparse.Namespace, options: MatteOptions) -> Problem:
+    """The files, with what the readers warn of on stderr, even if they fail."""
+    warned: list[str] = []
+    try:
+        with caught_warnings() as warned:
+            return read_problem(args.image, args.marks, options)
+    finally:
+        for text in warned:
+            _warn(text)
+
+
+def _warn(text: str) -> None:
+    print(f"closedform-wsss matte: warning: {text}", file=sys.stderr)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Sets torch's thread count, which the kernels follow, and sets it back."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,168 @@
+"""What ``matte`` does for one image: read, solve, write."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from closedform_wsss import functional, io
+from closedform_wsss._resize import resize_marks
+from closedform_wsss.cli.matte.files import write_matte
+from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
+
+_UNMARKED = 255
+_UInt8Array = np.typing.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MatteOptions:
+    """The options that decide what is in the files."""
+
+    kind: str
+    palette: str
+    unmarked: int | None
+    remap: tuple[tuple[int, int], ...] | Literal["reduce_zero"] | None
+    orientation: str | None
+    window: tuple[float, float] | None
+    colors: tuple[tuple[int, int, int], ...] | None
+    laplacian: Literal["closed_form", "learning_based"]
+    eps: float
+    radius: int
+    confidence: float
+    tol: float
+    max_iter: int | None
+    classes: int | None
+    resize: int | None
+    bits: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An image, its marks, the classes that they hold, and in words what they were read from."""
+
+    image: _UInt8Array
+    marks: _UInt8Array
+    classes: list[int]
+    about: str
+
+
+def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> Problem:
+    """Reads both files and shrinks what they hold.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file is damaged, or holds marks of fewer than two classes or of every pixel.
+    """
+    image = io.read_image(image_path, orientation=options.orientation, window=options.window)
+    marks, about = _read_marks(marks_path, image, options)
+    check_unmarked_pixels(marks, marks_path)
+    if options.resize is not None:
+        image, marks = _shrink(image, marks, options.resize)
+    return Problem(image, marks, _marked_classes(marks, options.classes), about)
+
+
+def solve(
+    problem: Problem, options: MatteOptions, callback: Callable[[int, float], None] | None = None
+) -> tuple[np.typing.NDArray[np.floating], functional.SolveInfo]:
+    """The mattes of the marked classes, ``(C, H, W)``, and how the solve went."""
+    # A class without marks has alpha 0 everywhere, so only the marked ones are solved for.
+    number = np.full(256, _UNMARKED, np.int64)
+    number[problem.classes] = np.arange(len(problem.classes))
+    more: dict[str, Any] = {} if options.max_iter is None else {"max_iter": options.max_iter}
+    with warnings.catch_warnings():
+        # Told by the command in terms of its own options.
+        warnings.simplefilter("ignore", functional.ConvergenceWarning)
+        alpha, info = functional.solve_matting(
+            torch.from_numpy(problem.image).permute(2, 0, 1)[None].contiguous(),
+            torch.from_numpy(number[problem.marks])[None],
+            num_classes=len(problem.classes),
+            laplacian=options.laplacian,
+            confidence=options.confidence,
+            eps=options.eps,
+            radius=options.radius,
+            tol=options.tol,
+            callback=callback,
+            return_info=True,
+            **more,
+        )
+    return alpha[0].numpy(), info
+
+
+def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating], options: MatteOptions) -> list[Path]:
+    """Writes the mattes of all classes, those without marks too if their number was given."""
+    every_class = problem.classes if options.classes is None else list(range(options.classes))
+    if every_class != problem.classes:
+        full = np.zeros((len(every_class), *alpha.shape[1:]), alpha.dtype)
+        full[problem.classes] = alpha
+        alpha = full
+    return write_matte(folder, problem.image, problem.marks, alpha, every_class, options.bits)
+
+
+class NotConverged(str):
+    """A warning of a solve that stopped early."""
+
+
+def not_converged(info: functional.SolveInfo, options: MatteOptions) -> NotConverged:
+    """What to say of a solve that stopped early."""
+    return NotConverged(
+        f"not converged after {info.iterations} iterations, estimated error {info.error:.1e} above "
+        f"--tol {options.tol:g}; raise --max-iter"
+    )
+
+
+def _read_marks(path: Path, image: _UInt8Array, options: MatteOptions) -> tuple[_UInt8Array, str]:
+    remap = dict(options.remap) if isinstance(options.remap, tuple) else options.remap
+    kind, stored = options.kind, remap is not None or options.unmarked is not None
+    if kind == "auto" and not stored:
+        kind = io.guess_kind(path, image, orientation=options.orientation)
+    if kind != "scribbles" or stored:
+        marks = io.read_marks(
+            path,
+            image,
+            kind=kind,
+            colors=options.colors,
+            palette=options.palette,
+            unmarked=options.unmarked,
+            remap=remap,
+            orientation=options.orientation,
+        )
+        return marks, "remapped labels" if kind == "auto" else kind
+    marks, colors = io.read_scribbles(path, image, colors=options.colors, orientation=options.orientation)
+    names = (f"#{red:02x}{green:02x}{blue:02x} is {index}" for index, (red, green, blue) in enumerate(colors.tolist()))
+    return marks, f"scribbles ({', '.join(names)})"
+
+
+def _shrink(image: _UInt8Array, marks: _UInt8Array, longest: int) -> tuple[_UInt8Array, _UInt8Array]:
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image, marks
+    size = max(round(height * scale), 1), max(round(width * scale), 1)
+    # Averages over areas: they keep a pixel of mixed colour the same mixture of its two layers.
+    small = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BOX)
+    # Numbers without gaps, because the votes of all classes are held at once.
+    values, number = np.unique(marks, return_inverse=True)
+    target = torch.from_numpy(np.where(marks == _UNMARKED, _UNMARKED, number.reshape(marks.shape)))
+    winner = resize_marks(target[None], size, len(values), _UNMARKED)[0].numpy()
+    # If something is unmarked, 255 is the last of the values too.
+    return np.array(small), values[winner.clip(max=len(values) - 1)]
+
+
+def _marked_classes(marks: _UInt8Array, num_classes: int | None) -> list[int]:
+    present: list[int] = [label for label in np.unique(marks).tolist() if label != _UNMARKED]
+    if len(present) < 2:
+        got = f"only class {present[0]} and unmarked pixels, {_UNMARKED}" if present else "none"
+        raise ValueError(f"MARKS must hold marks of at least two classes, got {got}")
+    if num_classes is not None and (num_classes > _UNMARKED or present[-1] >= num_classes):
+        raise ValueError(
+            f"--classes must be above every class in MARKS and at most {_UNMARKED}, "
+            f"got {num_classes} with class {present[-1]} marked"
+        )
+    return present

@@ -1,0 +1,69 @@
+"""The methods of ``refine-cams``.
+
+A method takes the image, uint8 ``(1, 3, H, W)``, and its CAMs, float32 ``(1, C, h, w)`` in [0, 1], and returns CAMs
+``(1, C, H, W)`` in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._resize import resize_image
+from closedform_wsss.functional import asam, level_cam, pseudo_labels, refine_cam, soft_slic, solve_matting
+
+_UNMARKED = 255
+
+
+def none(image: Tensor, cam: Tensor) -> Tensor:
+    """The CAM at the image's size."""
+    size = image.shape[-2:]
+    return torch.nn.functional.interpolate(cam, size, mode="bilinear", align_corners=False).clamp(0, 1)
+
+
+def superpixels(image: Tensor, cam: Tensor, *, level: float | None) -> Tensor:
+    """ASAM alone, on cells of 8 pixels at half the image's size."""
+    half = _half(image)
+    out = asam(cam, soft_slic(half, cell_size=8), cell_size=8, num_iters=80)
+    if level is not None:
+        out = level_cam(out, half, level=level)
+    return none(image, out)
+
+
+def closed_form(image: Tensor, cam: Tensor) -> Tensor:
+    """Confident pixels, above 0.6 or all below 0.1, as marks, spread by the closed-form solution at half the size."""
+    half = _half(image)
+    small = torch.nn.functional.interpolate(cam, half.shape[-2:], mode="bilinear", align_corners=False).clamp(0, 1)
+    marks = pseudo_labels(small, threshold=0.35, margin=0.25)
+    if bool((marks == _UNMARKED).all()):
+        return none(image, cam)
+    if not bool((marks == _UNMARKED).any()):
+        classes = torch.arange(1, cam.shape[1] + 1)[:, None, None]
+        return none(image, (marks[:, None] == classes).to(cam.dtype))
+    alpha = solve_matting(half, marks, num_classes=cam.shape[1] + 1, tol=1e-2, ignore_index=_UNMARKED)
+    return none(image, alpha[:, 1:])
+
+
+def _half(image: Tensor) -> Tensor:
+    size = (max(round(image.shape[2] / 2), 1), max(round(image.shape[3] / 2), 1))
+    return resize_image(image.float() / 255, size).clamp(0, 1)
+
+
+def refined(image: Tensor, cam: Tensor, *, num_iters: int, level: float | None) -> Tensor:
+    return refine_cam(cam, image, num_iters=num_iters, level=level)
+
+
+REFINERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "full": partial(refined, num_iters=40, level=0.4),
+    "matting": partial(refined, num_iters=0, level=None),
+    "matting+level": partial(refined, num_iters=0, level=0.4),
+    "asam": partial(superpixels, level=None),
+    "asam+level": partial(superpixels, level=0.4),
+    "asam+matting": partial(refined, num_iters=40, level=None),
+    "closed-form": closed_form,
+    "none": none,
+}
+DEFAULT = "full"

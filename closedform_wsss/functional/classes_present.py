@@ -1,0 +1,35 @@
+"""Image tags from marks: which classes an image holds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._checks import check_count, check_target
+
+
+def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255) -> Tensor:
+    """The classes that occur in each image's marks: the tags that a scribbled image has for free.
+
+    Args:
+        target: ``(N, H, W)`` integer labels; ``ignore_index`` where unmarked.
+        num_classes: The number of classes, C.
+        ignore_index: Label that counts for no class, outside [0, C). Default 255.
+
+    Returns:
+        ``(N, C)`` bool: ``class_present`` of :func:`closed_form_loss`, and the truth for :func:`multi_label_loss`.
+
+    Raises:
+        TypeError: target is not an integer tensor.
+        ValueError: Its shape is not (N, H, W), a label is outside [0, C), or ignore_index is a class.
+
+    Example:
+        >>> classes_present(torch.tensor([[[0, 255], [2, 2]]]), 3)
+        tensor([[ True, False,  True]])
+    """
+    num_classes = check_count("classes_present", "num_classes", num_classes, 1)
+    target = check_target("classes_present", target, None, None, num_classes, ignore_index)
+    # One column more takes the unmarked pixels; scattering a constant is deterministic.
+    present = torch.zeros(target.shape[0], num_classes + 1, dtype=torch.bool, device=target.device)
+    label = torch.where(target == ignore_index, num_classes, target)
+    return present.scatter_(1, label.flatten(1), True)[:, :num_classes]

@@ -1,0 +1,50 @@
+"""What a multi-label head learns from image tags."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss._checks import check_device, check_finite, check_option, check_tensor, reads_values
+
+
+def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: str = "mean") -> Tensor:
+    r"""Binary cross-entropy of image tags, :math:`L_{mlc}` in :math:`L = L_{cfm} + \beta L_{mlc}`.
+
+    Args:
+        logits: ``(N, C)`` of :class:`closedform_wsss.nn.MultiLabelHead`.
+        present: ``(N, C)`` bool, or probabilities in [0, 1].
+        reduction: "mean" (default), "sum" or "none" (``(N, C)``).
+
+    Returns:
+        A scalar, or ``(N, C)``; zero for an empty batch.
+
+    Raises:
+        TypeError: logits or present is no tensor, or logits are not floating point.
+        ValueError: The shapes or devices differ; logits hold NaN or infinity, or present values outside [0, 1];
+            reduction is unknown.
+
+    Example:
+        >>> multi_label_loss(torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool))
+        tensor(0.6931)
+    """
+    where = "multi_label_loss"
+    check_option(where, "reduction", reduction, ("mean", "sum", "none"))
+    check_tensor(where, "logits", logits)
+    check_tensor(where, "present", present)
+    if logits.ndim != 2 or logits.shape != present.shape:
+        raise ValueError(
+            f"{where}: logits and present must both be (N, C), "
+            f"got shapes {tuple(logits.shape)} and {tuple(present.shape)}"
+        )
+    if not logits.is_floating_point():
+        raise TypeError(f"{where}: logits must be floating point, got {logits.dtype}")
+    check_device(where, "present", present, logits.device)
+    check_finite(where, "logits", logits)
+    if reads_values(present) and not bool(((present >= 0) & (present <= 1)).all()):
+        raise ValueError(f"{where}: present must be bool or in [0, 1], got values outside")
+    if logits.numel() == 0:
+        return logits if reduction == "none" else logits.sum()
+    logits = (logits.float() if logits.dtype != torch.float64 else logits).contiguous()
+    return F.binary_cross_entropy_with_logits(logits, present.to(logits.dtype).contiguous(), reduction=reduction)

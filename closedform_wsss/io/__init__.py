@@ -1,0 +1,44 @@
+"""Reading and writing marks (colour scribbles, points, trimaps, label maps, ScribbleSup XML) and class activation maps.
+
+Marks are uint8 arrays ``(H, W)`` that hold the class of every marked pixel and 255 elsewhere: what ``target``
+is in :mod:`closedform_wsss.functional`, once they are a tensor with a batch dimension.
+"""
+
+from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
+from closedform_wsss.io._image import read_image
+from closedform_wsss.io._layer import from_layer
+from closedform_wsss.io._palette import PALETTES, voc_palette
+from closedform_wsss.io._points import from_points
+from closedform_wsss.io._read_marks import KINDS, guess_kind, read_marks
+from closedform_wsss.io._remap import remap_labels
+from closedform_wsss.io._scribbles import from_scribbles, read_scribbles
+from closedform_wsss.io._scribblesup import read_scribblesup_xml
+from closedform_wsss.io._trimap import from_trimap
+from closedform_wsss.io._unit_range import to_unit_range
+from closedform_wsss.io._voc import VOC_CLASSES, read_label_png, write_label_png
+from closedform_wsss.io._warnings import OrientationWarning, ValueRangeWarning
+
+__all__ = [
+    "CAM_FORMATS",
+    "KINDS",
+    "PALETTES",
+    "VOC_CLASSES",
+    "OrientationWarning",
+    "ValueRangeWarning",
+    "from_layer",
+    "from_points",
+    "from_scribbles",
+    "from_trimap",
+    "guess_kind",
+    "read_cam",
+    "read_image",
+    "read_label_png",
+    "read_marks",
+    "read_scribbles",
+    "read_scribblesup_xml",
+    "remap_labels",
+    "to_unit_range",
+    "voc_palette",
+    "write_cam",
+    "write_label_png",
+]

@@ -1,0 +1,280 @@
+"""Class activation maps in the files that weakly-supervised projects exchange."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from closedform_wsss._checks import check_option
+from closedform_wsss.io._cam_pickle import load_pickled_item, read_header, save_pickled_item
+from closedform_wsss.io._open import PathLike
+from closedform_wsss.io._save import atomic
+
+Classes: TypeAlias = npt.NDArray[np.int64]
+Maps: TypeAlias = npt.NDArray[np.float32]
+
+CAM_FORMATS = ("irn", "recam", "eps", "l2g", "clip_es", "puzzle_cam", "npz")
+
+_SIPE = "IS_CAM"
+# Where dictionaries with keys have their maps, the best first: at full size, refined before not.
+_MAPS = ("high_res", "attn_highres", "hr_cam", "rw", _SIPE, "highres", "cam", "strided_cam")
+_FORMAT_OF_MAPS = {"attn_highres": "clip_es", "highres": "clip_es", "hr_cam": "puzzle_cam"}
+
+_MAX_BYTES = 1 << 31  # of one array; a file of a few bytes can name any size
+_IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
+
+
+def read_cam(path: PathLike) -> tuple[Classes, Maps]:
+    """Reads the class activation maps of one image.
+
+    The format is found out from the content:
+
+    * IRN and what follows it (ReCAM, AdvCAM, AMN, LPCAM): a ``.npy`` dictionary ``{"keys": (K,), "cam": (K, h, w),
+      "high_res": (K, H, W)}``, the keys 0-based without background, arrays or torch tensors. ``high_res`` is read, or
+      ``cam`` if there is none.
+    * CLIP-ES: ``{"keys": (K,), "attn_highres": (K, H, W)}``, the keys as IRN's.
+    * Puzzle-CAM: ``{"keys": (1 + K,), "cam": (K, h, w), "hr_cam": (K, H, W)}`` or, after its random walk, ``"rw"``
+      in place of both. The keys start with 0, the background, which has no map; the others are the ids of a label map,
+      1-based. This is how keys are understood in every dictionary with one map less than keys, of which the first is 0.
+    * SIPE: ``{"keys": (1 + K,), "IS_CAM": (1 + K, H, W)}``, with a map of the background too, which is left out.
+    * EPS, L2G and others that go back to PSA (SEAM, MCTformer, S2C): a ``.npy`` dictionary
+      ``{class: map (H, W)}``, the classes 0-based without background. (Files *after* a CRF hold the background under 0
+      and look the same: do not pass those.)
+    * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with the ids of a label map, 1-based; 1 to K if left out.
+
+    With as many maps as keys, the keys are IRN's but for SIPE: 0 is then the first foreground class, even if a project
+    meant the background.
+
+    Pickled code is never run: of the pickles in ``.npy`` files only arrays, tensors, numbers and containers are taken.
+    A file that claims an array of more than 2 GiB, or than it holds, is refused before there is memory for it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        ``(classes, maps)``: int64 ``(K,)``, the ids in a label map (1 for the first foreground class, 0 would be the
+        background), in the file's order; float32 ``(K, h, w)``, as stored: a range is not enforced. An image without
+        any class has K = 0, and a size of 0 where the file states none.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is none of these formats, is damaged, holds NaN or infinite values, classes twice or below the
+            first, or a pickle that asks for anything but data.
+
+    Reference:
+        Ahn, Cho, Kwak: Weakly supervised learning of instance segmentation with inter-pixel relations (IRN). CVPR 2019.
+        -- Chen et al.: Class re-activation maps for WSSS (ReCAM). CVPR 2022. -- Lee et al.: Railroad is not a train:
+        saliency as pseudo-pixel supervision for WSSS (EPS). CVPR 2021. -- Jiang et al.: L2G. CVPR 2022. -- Lin et al.:
+        CLIP is also an efficient segmenter (CLIP-ES). CVPR 2023. -- Jo, Yu: Puzzle-CAM. ICIP 2021. -- Chen et al.:
+        Self-supervised image-specific prototype exploration for WSSS (SIPE). CVPR 2022.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "2007_000032.npy"
+        ...     np.save(path, {0: np.ones((2, 3)), 14: np.zeros((2, 3))})  # aeroplane and person, as EPS writes them
+        ...     classes, maps = read_cam(path)
+        >>> classes, maps.shape
+        (array([ 1, 15]), (2, 2, 3))
+    """
+    _, classes, maps = load_cam(path)
+    return classes, maps
+
+
+def load_cam(path: PathLike) -> tuple[str, Classes, Maps]:
+    """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz"."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+        file.seek(0)
+        try:
+            if start == b"\x93NUMPY":
+                return _from_dictionary(load_pickled_item(file))
+            if start[:2] == b"PK":
+                return "npz", *_from_npz(file)
+            raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
+        except Exception as error:  # a damaged zip can fail in any way
+            got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
+            raise ValueError(
+                "read_cam: path must be a .npy dictionary of maps, as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
+                f"with cams and classes, got {got} in {os.fspath(path)!r}"
+            ) from error
+
+
+def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tensor, *, format: str = "irn") -> None:
+    """Writes the class activation maps of one image so that the projects themselves can read them.
+
+    The file appears whole or not at all: it is written under another name first.
+
+    Args:
+        path: The file to make or replace; its name is taken as it is.
+        classes: ``(K,)`` integers, the ids in a label map, >= 1, each once.
+        maps: ``(K, h, w)`` floating point, stored as float32. For "irn", "recam" and "puzzle_cam" at the image's size:
+            they become ``high_res`` or ``hr_cam``, and, averaged to a quarter of the size, ``cam``.
+        format: "irn" (default) or "recam", which are the same, "eps" or "l2g", which are the same, "clip_es",
+            "puzzle_cam", or "npz"; see :func:`read_cam`.
+
+    Raises:
+        OSError: The file cannot be written.
+        TypeError: Classes are not integers, or maps not floating point.
+        ValueError: Shapes do not agree, a class is below 1 or occurs twice, or maps hold NaN or infinite values.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "2007_000032.npy"
+        ...     write_cam(path, [1, 15], np.zeros((2, 375, 500), np.float32))
+        ...     stored = np.load(path, allow_pickle=True).item()
+        >>> stored["keys"], tuple(stored["cam"].shape), stored["high_res"].shape
+        (array([ 0, 14]), (2, 94, 125), (2, 375, 500))
+    """
+    where = "write_cam"
+    check_option(where, "format", format, CAM_FORMATS)
+    ids, values = _array(classes), _array(maps)
+    if ids.size and ids.dtype.kind not in "iu":
+        raise TypeError(f"{where}: classes must be integers, got {ids.dtype}")
+    if values.dtype.kind != "f":
+        raise TypeError(f"{where}: maps must be floating point, got {values.dtype}")
+    try:
+        ids, values = _checked(ids, values)
+    except ValueError as error:
+        raise ValueError(f"{where}: classes and maps must be (K,) and (K, h, w), finite, got {error}") from error
+    with atomic(path) as file:
+        if format == "npz":
+            np.savez_compressed(file, classes=ids, cams=values)
+        elif format in ("eps", "l2g"):
+            save_pickled_item(file, dict(zip((ids - 1).tolist(), values, strict=True)))
+        elif format == "clip_es":
+            save_pickled_item(file, {"keys": ids - 1, "attn_highres": values})
+        elif format == "puzzle_cam":
+            save_pickled_item(file, {"keys": np.pad(ids, (1, 0)), "cam": _quarter(values), "hr_cam": values})
+        else:
+            # IRN moves `cam` to the GPU as it is, so that is a tensor; `keys` may be an array.
+            save_pickled_item(file, {"keys": ids - 1, "cam": _quarter(values), "high_res": values})
+
+
+def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
+    if not isinstance(item, dict):
+        raise ValueError(f"a pickled {type(item).__name__}")
+    if "keys" in item:
+        ids = _loaded(item["keys"]).reshape(-1)
+        name = next((name for name in _MAPS if item.get(name) is not None), None)
+        if name is None and ids.size:
+            raise ValueError(f"'keys' without {' or '.join(map(repr, _MAPS))}")
+        # An image without classes has empty maps of any shape, or none.
+        maps = _loaded(item[name]) if name is not None else np.zeros((0, 0, 0), np.float32)
+        return _FORMAT_OF_MAPS.get(name or "", "irn"), *_with_keys(ids, maps, name)
+    if any(isinstance(key, str) for key in item):
+        unnamed = ", without 'keys' that name classes" if any(name in item for name in _MAPS) else ""
+        raise ValueError(f"a dictionary of {', '.join(sorted(map(repr, item)))}{unnamed}")
+    planes = [_loaded(plane) for plane in item.values()]
+    if len({plane.shape for plane in planes}) > 1 or any(plane.ndim != 2 for plane in planes):
+        raise ValueError(f"maps of shapes {', '.join(str(plane.shape) for plane in planes)}, not all (H, W)")
+    stack = np.stack(planes) if planes else np.zeros((0, 0, 0), np.float32)
+    return "eps", *_zero_based(np.array([_array(key)[()] for key in item]), stack)
+
+
+def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) -> tuple[Classes, Maps]:
+    padded = ids.size > 0 and ids.dtype.kind in "iu" and int(ids[0]) == 0
+    if name == _SIPE and maps.ndim == 3:
+        if not padded or len(ids) != len(maps):
+            raise ValueError(f"{_SIPE!r} without a background, 0, first: classes {ids.tolist()}, {len(maps)} maps")
+        return _checked(ids[1:], maps[1:])
+    if padded and maps.ndim == 3 and len(ids) == len(maps) + 1:
+        return _checked(ids[1:], maps)
+    if ids.size == 0 and maps.ndim == 2 and not maps.any():  # one plane of zeros in place of no plane
+        return _checked(ids, np.zeros((0, *maps.shape), np.float32))
+    return _zero_based(ids, maps)
+
+
+def _from_npz(file: Any) -> tuple[Classes, Maps]:
+    with zipfile.ZipFile(file) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if "cams" not in names:
+            raise ValueError(f"no 'cams' among {', '.join(map(repr, names)) or 'no arrays'}")
+        maps = _member(archive, "cams")
+        classes = _member(archive, "classes") if "classes" in names else np.arange(1, 1 + len(np.atleast_1d(maps)))
+    return _checked(classes, maps)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    """An array of an archive, if it can be as large as its header says."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        shape, dtype = read_header(member)
+    size = math.prod(shape) * max(dtype.itemsize, 1)
+    if size > min(info.file_size, _MAX_BYTES):
+        raise ValueError(f"{name} of shape {shape} and type {dtype} in {info.file_size} bytes")
+    with archive.open(info) as member:
+        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def _zero_based(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Maps]:
+    # In int64, where the largest uint8 has a successor.
+    return _checked(ids.astype(np.int64) + 1 if ids.dtype.kind in "iu" else ids, maps)
+
+
+def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Maps]:
+    """Classes >= 1 and their maps; a message says what is wrong."""
+    if ids.size == 0 and maps.size == 0:
+        height, width = maps.shape[-2:] if maps.ndim == 3 else (0, 0)
+        return np.zeros(0, np.int64), np.zeros((0, height, width), np.float32)
+    if ids.dtype.kind not in "iu":
+        raise ValueError(f"classes of type {ids.dtype}")
+    if maps.dtype.kind != "f":
+        raise ValueError(f"maps of type {maps.dtype}, not floating point")
+    if ids.ndim != 1 or maps.ndim != 3 or len(ids) != len(maps) or 0 in maps.shape:
+        raise ValueError(f"classes of shape {ids.shape} and maps of shape {maps.shape}")
+    ids = ids.astype(np.int64)  # an unsigned number beyond becomes negative
+    if ids.min() < 1:
+        raise ValueError(f"a class below the first, {ids.min()} (the first is 1 in a label map, 0 in a dictionary)")
+    if len(np.unique(ids)) < len(ids):
+        raise ValueError(f"a class twice, {ids.tolist()}")
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused
+        values = np.ascontiguousarray(maps, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{'NaN' if np.isnan(values).any() else 'infinite'} values")
+    return ids, values
+
+
+def _loaded(value: Any) -> npt.NDArray[Any]:
+    """What a pickle holds as an array, if that has a size which it may have."""
+    size = _nbytes(value, {})
+    if size > _MAX_BYTES:
+        raise ValueError(f"an array of {size} bytes")
+    return _array(value)
+
+
+def _nbytes(value: Any, known: dict[int, int]) -> int:
+    """The size that lists and what is in them have as an array.
+
+    A pickle can hold one list many times, in another such list, so each is looked at once, and is ``known`` then.
+    """
+    if not isinstance(value, (list, tuple)):
+        return int(getattr(value, "nbytes", 8))
+    if id(value) not in known:
+        known[id(value)] = sum(_nbytes(part, known) for part in value)
+    return known[id(value)]
+
+
+def _array(value: Any) -> npt.NDArray[Any]:
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        value = value.float() if value.dtype == torch.bfloat16 else value
+    return np.asarray(value)
+
+
+def _quarter(maps: Maps) -> Tensor:
+    """``(K, H, W)`` -> ``(K, ceil(H / 4), ceil(W / 4))``."""
+    size = tuple(-(-side // _IRN_STRIDE) for side in maps.shape[1:])
+    if maps.size == 0:
+        return torch.zeros(len(maps), *size, dtype=torch.float32, device="cpu")
+    values = torch.from_numpy(maps)[None]
+    return torch.nn.functional.interpolate(values, size, mode="bilinear", antialias=True)[0]

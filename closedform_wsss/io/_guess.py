@@ -1,0 +1,99 @@
+"""What kind of marks a decoded picture holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from closedform_wsss.io._depth import grey_as_bytes
+from closedform_wsss.io._image import color_distance, has_transparency, to_rgb
+from closedform_wsss.io._open import Opened, UInt8Array
+from closedform_wsss.io._palette import in_voc_palette
+from closedform_wsss.io._remap import Remap, remap_marks
+from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE
+
+
+def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) -> str:
+    """``guess_kind`` of a decoded file whose stored samples are exchanged by ``remap``.
+
+    Raises:
+        ValueError: None or more than one of the descriptions fit.
+    """
+    fitting = [
+        kind
+        for kind, fits in (
+            ("scribbles", remap is None and _could_be_scribbles(opened, image)),
+            ("labels", _could_be_labels(opened, remap)),
+            ("trimap", _could_be_trimap(opened, remap)),
+        )
+        if fits
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    what = " or ".join(fitting) if fitting else "nothing known"
+    hint = " or the image that was drawn on" if image is None else ""
+    raise ValueError(
+        f"{opened.caller}: kind must be given (scribbles, labels or trimap; --kind on the command line){hint}, "
+        f"because {opened.path!r} looks like {what}"
+    )
+
+
+def grey_values(opened: Opened, remap: Remap | None = None) -> UInt8Array:
+    """The values of a grey picture, uint8 ``(H, W)``: as a viewer shows them, or what ``remap`` makes of those stored.
+
+    Raises:
+        ValueError: It has colours.
+    """
+    # A palette of greys is an ordinary way to store a trimap; here its colours count, not its indices.
+    grey = _shown(opened) if remap is None else _stored(opened)
+    if grey is None:
+        raise ValueError(f"{opened.caller}: a trimap must be grey, got colours in {opened.path!r}")
+    return grey if remap is None else remap_marks(opened.caller, grey, remap, None, opened.path)
+
+
+def _shown(opened: Opened) -> UInt8Array | None:
+    """The values of a picture that is grey, though perhaps stored in colours; None of any other."""
+    if opened.is_deep:
+        return grey_as_bytes(opened, None, warns=False)
+    red, green, blue = np.moveaxis(to_rgb(opened), 2, 0)
+    return red if np.array_equal(red, green) and np.array_equal(red, blue) else None
+
+
+def _stored(opened: Opened) -> npt.NDArray[Any] | None:
+    """The samples of a grey file, as stored; the values of any other that shows nothing but grey."""
+    if opened.image.mode == "F":
+        return None
+    return opened.samples() if opened.is_deep or opened.image.mode in ("1", "L") else _shown(opened)
+
+
+def _could_be_scribbles(opened: Opened, image: UInt8Array | None) -> bool:
+    if has_transparency(opened.image):
+        return True
+    if image is None or opened.image.mode == "F" or opened.image.size != (image.shape[1], image.shape[0]):
+        return False
+    grey = _shown(opened)
+    colors = to_rgb(opened) if grey is None else np.repeat(grey[..., None], 3, axis=2)
+    same = int(np.count_nonzero(color_distance(colors, image) <= DEFAULT_TOLERANCE))
+    return 2 * same >= image.shape[0] * image.shape[1]
+
+
+def _could_be_labels(opened: Opened, remap: Remap | None) -> bool:
+    mode = opened.image.mode
+    if mode in ("P", "1"):
+        return mode == "P"
+    samples = _stored(opened)
+    if samples is None:
+        return mode in ("RGB", "RGBA") and in_voc_palette(opened.image)
+    if remap is not None:
+        samples = remap_marks(opened.caller, samples, remap, None, opened.path)
+    values = np.unique(samples)
+    return bool(((values >= 0) & ((values < 64) | (values == 255))).all() and ((values > 0) & (values < 64)).any())
+
+
+def _could_be_trimap(opened: Opened, remap: Remap | None) -> bool:
+    if opened.image.mode == "F" or (grey := _shown(opened)) is None:
+        return False
+    values: list[int] = np.unique(grey if remap is None else grey_values(opened, remap)).tolist()
+    return len(values) == 3 and [values[0], values[2]] == [0, 255] and 64 <= values[1] < 192

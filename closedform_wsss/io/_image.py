@@ -1,0 +1,105 @@
+"""Images from files: every mode Pillow can decode becomes 8-bit RGB, the way up that a viewer shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from closedform_wsss.io._depth import Window, check_wide_color, check_window, grey_as_bytes
+from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
+
+
+def read_image(path: PathLike, *, orientation: str | None = None, window: Window | None = None) -> UInt8Array:
+    """Reads an image file as 8-bit RGB.
+
+    Grey, palette, CMYK and bilevel images become RGB. Transparent pixels are laid over white. Of an animation the first
+    frame is read.
+
+    **Orientation.** That of the EXIF data is applied, so the array is the way up that a viewer shows. Since other
+    loaders do not turn, and what was made with them does not fit then, an :class:`OrientationWarning` says so for
+    every file that is turned, unless ``orientation`` is given.
+
+    **Depth.** Grey of 16 bits becomes 8 bits by the bits in use: b, that of the largest value, 8 to 16, and
+    2^b - 1 is white. If b is below 16, a :class:`ValueRangeWarning` says so. A format that states what white is (PGM,
+    12-bit TIFF) is believed. ``window`` sets black and white for grey files of every kind: 8, 16 and 32 bits, signed,
+    and floating point; the last three cannot be read without.
+
+    Args:
+        path: A file in any format that Pillow can read.
+        orientation: None (the default) applies that of the EXIF data and warns, ``"apply"`` applies it, ``"ignore"``
+            gives the pixels as stored.
+        window: ``(low, high)``, the stored values that become 0 and 255; what is beyond is cut off. For grey files.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is no image, is damaged, has values that need a ``window`` and none is given, NaN values, or
+            colours and a ``window``; an option is none of those.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "grey.png"
+        ...     Image.new("L", (3, 2), 200).save(path)
+        ...     image = read_image(path)
+        ...     slice = pathlib.Path(folder) / "slice.tif"  # in Hounsfield units
+        ...     Image.fromarray(np.array([[-1000, -160, 40, 240]], np.float32)).save(slice)
+        ...     soft_tissue = read_image(slice, window=(-160, 240))
+        >>> image.shape, image[0, 0].tolist()
+        ((2, 3, 3), [200, 200, 200])
+        >>> soft_tissue[0, :, 0].tolist()
+        [0, 0, 128, 255]
+    """
+    check_window("read_image", window)
+    return to_rgb(open_image(path, "read_image", orientation=orientation), window=window)
+
+
+def to_rgb(opened: Opened, backdrop: UInt8Array | None = None, *, window: Window | None = None) -> UInt8Array:
+    """The colours of a decoded file as uint8 ``(H, W, 3)``, transparent pixels over ``backdrop`` or white.
+
+    Raises:
+        ValueError: It has values that need a window, colours that do not take one, or too little of 16 bits a channel.
+    """
+    image = opened.image
+    if window is not None and not (opened.is_deep or image.mode in ("1", "L")):
+        raise ValueError(
+            f"{opened.caller}: window must be None for a file with colours or transparency, got {window} for mode "
+            f"{image.mode} in {opened.path!r}"
+        )
+    if window is not None or opened.is_deep:
+        colors = np.repeat(grey_as_bytes(opened, window)[..., None], 3, axis=2)
+        key = image.info.get("transparency")
+        if isinstance(key, int):
+            empty = opened.samples() == key
+            colors[empty] = 255 if backdrop is None else backdrop[empty]
+        return colors
+    if not has_transparency(image):
+        colors = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        check_wide_color(opened, colors)
+        return colors
+    layer = image.convert("RGBA")
+    check_wide_color(opened, np.asarray(layer)[np.asarray(layer)[..., 3] > 0])
+    behind = Image.new("RGB", image.size, "white") if backdrop is None else Image.fromarray(backdrop)
+    # Paste rather than alpha_composite: it keeps opaque and empty pixels exact.
+    behind.paste(layer, mask=layer)
+    return np.array(behind)
+
+
+def has_transparency(image: Image.Image) -> bool:
+    """Whether some pixel of the image lets what is behind it through."""
+    if image.mode[0] in "IF" or ("A" not in image.getbands() and "transparency" not in image.info):
+        return False
+    return int(np.asarray(image.convert("RGBA"))[..., 3].min(initial=255)) < 255
+
+
+def color_distance(one: UInt8Array, other: UInt8Array) -> UInt8Array:
+    """The largest difference of a channel between two images ``(H, W, 3)``, uint8 ``(H, W)``."""
+    distance = np.zeros(one.shape[:2], np.uint8)
+    # A channel at a time: NumPy is slow over an axis of 3, and a photograph's three channels are much to copy.
+    for a, b in zip(np.moveaxis(one, 2, 0), np.moveaxis(other, 2, 0), strict=True):
+        distance = np.maximum(distance, np.maximum(a, b) - np.minimum(a, b))
+    return distance

@@ -1,0 +1,109 @@
+"""Marks from colour strokes on a transparent layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from closedform_wsss.io._image import color_distance
+from closedform_wsss.io._layer_colors import class_of_pixels, find_layer_colors
+from closedform_wsss.io._open import UInt8Array
+from closedform_wsss.io._remap import UNMARKED
+from closedform_wsss.io._stroke_colors import HALO, BoolArray
+from closedform_wsss.io._stroke_options import (
+    DEFAULT_TOLERANCE,
+    MAX_UNEXPLAINED,
+    check_tolerance,
+    checked_colors,
+    class_order,
+    describe_colors,
+)
+
+_FAINT = 8  # less than this part of the strongest stroke is what an eraser leaves
+
+
+def from_layer(
+    layer: UInt8Array, *, tolerance: int = DEFAULT_TOLERANCE, colors: Sequence[Sequence[int]] | None = None
+) -> tuple[UInt8Array, UInt8Array]:
+    """Turns a transparent layer of strokes into marks, one class for each stroke colour.
+
+    Alpha says what is a stroke, and the image below does not matter: a pixel is drawn if its alpha is at least half of
+    the largest one around it, up to 8 pixels away, and an eighth of the largest one of the layer. Strokes may therefore
+    be half transparent, as those of label tools, and have soft edges. A drawn pixel's own colour, not blended with
+    anything, is its class.
+
+    Args:
+        layer: uint8 ``(H, W, 4)``, red, green, blue and alpha.
+        tolerance: Colours are one if no channel differs by more, 0 to 127.
+        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: those that are found, in the
+            order of :func:`from_scribbles`, black first and white last.
+
+    Returns:
+        The marks, uint8 ``(H, W)``, the class of every drawn pixel and 255 elsewhere; and the colours in class order,
+        uint8 ``(C, 3)``. Where two strokes blend into each other, at a soft edge, pixels are unmarked.
+
+    Raises:
+        TypeError: ``layer`` is not uint8.
+        ValueError: It is not ``(H, W, 4)``, nothing is drawn, an option is out of range, or more than 2 % of what is
+            drawn is of no pure colour, or of none of ``colors``.
+
+    Example:
+        >>> layer = np.zeros((20, 20, 4), np.uint8)
+        >>> layer[2:5, 2:12] = 0, 0, 0, 255        # a black stroke
+        >>> layer[12:15, 2:12] = 255, 0, 0, 150    # a red one, 60 % opaque
+        >>> marks, colors = from_layer(layer)
+        >>> colors.tolist(), marks[[3, 13, 0], 3].tolist()
+        ([[0, 0, 0], [255, 0, 0]], [0, 1, 255])
+    """
+    where = "from_layer"
+    if not isinstance(layer, np.ndarray) or layer.dtype != np.uint8:
+        kind = layer.dtype if isinstance(layer, np.ndarray) else type(layer).__name__
+        raise TypeError(f"{where}: layer must be a uint8 array, got {kind}")
+    if layer.ndim != 3 or layer.shape[2] != 4:
+        raise ValueError(f"{where}: layer must be (H, W, 4), got shape {layer.shape}")
+    check_tolerance(where, tolerance)
+    given = None if colors is None else checked_colors(where, colors)
+    drawn = _drawn(layer[..., 3])
+    if not drawn.any():
+        raise ValueError(f"{where}: layer must hold strokes, got alpha 0 everywhere")
+    if given is None:
+        found = find_layer_colors(layer[..., :3], drawn, tolerance)
+        palette = np.array(sorted(found, key=class_order), np.uint8).reshape(-1, 3)
+    else:
+        palette = given
+    marks, unexplained = class_of_pixels(layer[..., :3], drawn, palette, tolerance)
+    lost, total = int(np.count_nonzero(unexplained)), int(np.count_nonzero(drawn))
+    if lost > MAX_UNEXPLAINED * total:
+        what = describe_colors(layer[..., :3][unexplained], tolerance)
+        if given is not None:
+            raise ValueError(
+                f"{where}: colors must name every colour that is drawn, got none for {lost} of {total} pixels, {what}"
+            )
+        raise ValueError(
+            f"{where}: layer must hold strokes of up to {UNMARKED} pure colours, got {len(palette)} and {lost} of "
+            f"{total} drawn pixels of other colours, {what}: name the colors, or raise tolerance={tolerance}"
+        )
+    return marks, palette
+
+
+def is_layer(rgba: UInt8Array, image: UInt8Array) -> bool:
+    """Whether a picture with transparent pixels is a layer of strokes, and not a copy of the image with alpha.
+
+    Of a copy at least half of the pixels are opaque, and at least half of these agree with the image.
+
+    Args:
+        rgba: uint8 ``(H, W, 4)``.
+        image: uint8 ``(H, W, 3)``.
+    """
+    opaque = rgba[..., 3] == 255
+    same = opaque & (color_distance(rgba[..., :3], image) <= DEFAULT_TOLERANCE)
+    count = int(np.count_nonzero(opaque))
+    return 2 * count < opaque.size or 2 * int(np.count_nonzero(same)) < count
+
+
+def _drawn(alpha: UInt8Array) -> BoolArray:
+    wide = alpha.astype(np.int32)
+    around = ndimage.maximum_filter(wide, 2 * HALO + 1)
+    return (wide > 0) & (2 * wide >= around) & (_FAINT * wide >= wide.max(initial=0))

@@ -1,0 +1,191 @@
+"""Image files decoded, upright, with what is known of the samples that were stored."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from closedform_wsss.io._orientation import oriented, stored_orientation, warn_of_orientation
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+
+_LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
+_UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # tags of TIFF
+_SIGNED = 2
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A decoded file.
+
+    Attributes:
+        image: Upright unless the caller wanted the stored orientation; grey of 2 or 4 bits as Pillow spreads it over
+            0 to 255.
+        path: The file, for messages.
+        caller: The public function, for messages.
+        format: Pillow's name of the file's format.
+        lossy: Whether the format alters values; WebP is either.
+        white: The stored value of white in a grey file, as far as the format says it: 1, 3, 15, 255 or a PGM's own
+            maximum, 4095 in 12 bits. None for 16 bits and more, of which often only a part is in use, and for signed
+            samples.
+        wide_color: 16 bits per channel, of which Pillow keeps the upper 8.
+        white_is_zero: The samples count from white down (TIFF).
+        signed, unsigned: How the bytes are meant where Pillow takes them otherwise: int8 as uint8, uint32 as int32.
+    """
+
+    image: Image.Image
+    path: str
+    caller: str
+    format: str
+    lossy: bool
+    white: int | None
+    wide_color: bool
+    white_is_zero: bool
+    signed: bool
+    unsigned: bool
+
+    @property
+    def is_deep(self) -> bool:
+        """Grey whose samples are not those of an 8-bit picture."""
+        return self.signed or self.image.mode in ("I", "F") or self.image.mode.startswith("I;16")
+
+    def samples(self) -> npt.NDArray[Any]:
+        """The stored samples ``(H, W)`` of a grey file, not scaled; those of a white-is-zero TIFF up to 8 bits are
+        counted from black."""
+        values: npt.NDArray[Any] = np.asarray(self.image)
+        if self.image.mode == "1":
+            return values.astype(np.uint8)
+        if self.signed:
+            return values.view(np.int8)
+        if self.unsigned:
+            return values.view(np.uint32)
+        top = 255 if self.image.mode == "L" else 65535
+        if self.white in (None, top) or (self.format == "TIFF" and self.is_deep):
+            return values
+        # Pillow spread 0..white over 0..top, so steps are at least 1 and rounding gives each sample back.
+        return np.rint(values * (self.white / top)).astype(np.int32)
+
+
+def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -> Opened:
+    """Decodes a whole image file and turns it upright.
+
+    Decoding here, and not when the pixels are first used, lets a truncated file fail with its name.
+
+    Args:
+        path: An image file.
+        caller: The public function to name in an error.
+        orientation: "apply" or "ignore" that of the EXIF data; None: apply it, and warn.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is no image, is damaged.
+    """
+    if orientation not in (None, "apply", "ignore"):
+        raise ValueError(f"{caller}: orientation must be None, 'apply' or 'ignore', got {orientation!r}")
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            try:
+                opened, turned = _decode(file, name, caller, ignore=orientation == "ignore")
+            except Exception as error:  # Pillow's decoders fail in any way
+                raise ValueError(
+                    f"{caller}: path must be an image file that Pillow can read, got {name!r} ({error})"
+                ) from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{caller}: path must be an image file, got the directory {name!r}") from error
+    if orientation is None and turned != 1:
+        warn_of_orientation(caller, name, turned)
+    return opened
+
+
+def check_lossless(opened: Opened) -> None:
+    """Refuses the formats that alter values, for files whose values are labels."""
+    if opened.lossy:
+        raise ValueError(
+            f"{opened.caller}: path must be in a lossless format such as PNG, because its values are labels, "
+            f"got {opened.format} in {opened.path!r}"
+        )
+
+
+def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[Opened, int]:
+    """The decoded file, and the orientation that its EXIF data states."""
+    with Image.open(file) as image:
+        kind = image.format or ""
+        # All of this is gone once the pixels are there.
+        codec, rawmode, maximum = _tile(image)
+        tags = getattr(image, "tag_v2", {})
+        photometric, sample_format = tags.get(_PHOTOMETRIC, 0), tags.get(_SAMPLE_FORMAT, (1,))
+        lossy = kind in _LOSSY_FORMATS and not (kind == "WEBP" and _is_lossless_webp(file))
+        if kind == "BMP":
+            _check_bmp(file, rawmode)
+        # Pillow turns TIFF files while it decodes them. In PNG files EXIF data can follow the pixels.
+        orientation = stored_orientation(image) if kind == "TIFF" else 1
+        image.load()
+        if kind != "TIFF":
+            orientation = stored_orientation(image)
+        upright = oriented(image, orientation, ignore=ignore)
+    mode = upright.mode
+    if mode in _UNPREMULTIPLIED:
+        upright = upright.convert(_UNPREMULTIPLIED[mode])
+    is_tiff = kind == "TIFF"
+    signed = is_tiff and mode == "L" and sample_format == (_SIGNED,)
+    white = maximum if codec.startswith("ppm") and maximum else _white(mode, rawmode)
+    opened = Opened(
+        image=upright,
+        path=name,
+        caller=caller,
+        format=kind,
+        lossy=lossy,
+        white=None if signed else white,
+        wide_color=not mode.startswith("I") and (";16" in rawmode or codec == "SGI16" or maximum > 255),
+        white_is_zero=is_tiff and photometric == 0,
+        signed=signed,
+        unsigned=is_tiff and mode == "I" and sample_format == (1,) and "16" not in rawmode,
+    )
+    return opened, orientation
+
+
+def _tile(image: Image.Image) -> tuple[str, str, int]:
+    """The codec of the pixels, how Pillow calls their layout, and the largest value that a PGM or PPM file states."""
+    tile: Any = next(iter(getattr(image, "tile", ())), ("", None, None, ""))
+    arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    rawmode = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+    second = arguments[1] if len(arguments) > 1 else None
+    return tile[0], rawmode, second if tile[0].startswith("ppm") and isinstance(second, int) else 0
+
+
+def _white(mode: str, rawmode: str) -> int | None:
+    if mode == "1":
+        return 1
+    if rawmode == "I;12":
+        return 4095
+    if mode == "L":
+        return {"L;2": 3, "L;4": 15}.get(rawmode[:3], 255)
+    return None
+
+
+def _is_lossless_webp(file: IO[bytes]) -> bool:
+    """Whether the first frame is coded without loss."""
+    file.seek(12)
+    while len(head := file.read(8)) == 8 and head[:4] not in (b"VP8L", b"VP8 ", b"ANMF"):
+        size = int.from_bytes(head[4:], "little")
+        file.seek(size + size % 2, 1)
+    return head[:4] == b"VP8L"
+
+
+def _check_bmp(file: IO[bytes], rawmode: str) -> None:
+    """Refuses BMP files of a grey palette in whose pixels Pillow sees 1 or 8 bits though they have others."""
+    expected = {"1": 1, "L": 8}.get(rawmode)
+    file.seek(0)
+    head = file.read(30)
+    at = 24 if head[14:18] == b"\x0c\0\0\0" else 28
+    bits = int.from_bytes(head[at : at + 2], "little")
+    if expected is not None and bits != expected:
+        raise ValueError(f"BMP of a grey palette with {bits} bits a pixel: save it as PNG")

@@ -1,0 +1,131 @@
+"""The colours of PASCAL VOC label maps, and what is a label in a file with a palette: the index or the colour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from closedform_wsss.io._open import Opened, UInt8Array
+
+PALETTES = ("auto", "index", "voc")
+
+_VOC_CURE = (
+    "'voc' takes the colours, as after a program that reduced or sorted them, 'index' the indices, as for other "
+    "palettes (--palette on the command line)"
+)
+_GREY_CURE = (
+    "'index' takes the indices (--palette on the command line); if the greys are the labels, as after a program that "
+    "stored a grey file with a palette, convert it to a grey file"
+)
+
+
+def voc_palette() -> UInt8Array:
+    """The 256 colours of PASCAL VOC label maps.
+
+    The bits of a label are dealt out to red, green, blue, red, ... from the highest bit of each channel down,
+    so that small labels get colours far apart.
+
+    Returns:
+        uint8 ``(256, 3)``; label 255, void, is (224, 224, 192).
+
+    Example:
+        >>> voc_palette()[[0, 1, 15, 255]].tolist()
+        [[0, 0, 0], [128, 0, 0], [192, 128, 128], [224, 224, 192]]
+    """
+    labels = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        palette[:, bit % 3] |= (((labels >> bit) & 1) << (7 - bit // 3)).astype(np.uint8)
+    return palette
+
+
+def in_voc_palette(image: Image.Image) -> bool:
+    """Whether every pixel has a colour of the VOC palette."""
+    known = set(map(tuple, voc_palette().tolist()))
+    colors = image.convert("RGB").getcolors(len(known))  # None if there are more
+    return colors is not None and all(color in known for _, color in colors)
+
+
+def check_indices(opened: Opened, indices: UInt8Array) -> None:
+    """Refuses a palette file whose indices and colours are different labels.
+
+    Programs that reduce the colours of a picture number them anew. So the colours may be meant where all that occur are
+    of the VOC palette, or are greys, and some stands at another index than its label. Greys that rise evenly from black
+    to white show classes to the eye and are no labels; a grey at the index of its own value is no contradiction.
+
+    Raises:
+        ValueError: Names the file, an index, its colour, the label of that, and what to do.
+    """
+    colors = np.array(opened.image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    used = np.unique(indices)
+    used = used[used < len(colors)]  # an index beyond the palette has no colour
+    seen = colors[used]
+    greys, of_voc = seen[:, 0].astype(np.int16), label_of_color(seen)
+    are_grey = bool((seen == seen[:, :1]).all())
+    if are_grey and ((greys == used).all() or _rises_evenly(colors)):
+        return
+    if (of_voc >= 0).all():
+        _refuse_contradiction(opened, used, seen, of_voc, "index or voc", " of the VOC palette", _VOC_CURE)
+    elif are_grey:
+        _refuse_contradiction(opened, used, seen, greys, "index", " as a grey value", _GREY_CURE)
+
+
+def _refuse_contradiction(
+    opened: Opened,
+    used: UInt8Array,
+    seen: UInt8Array,
+    labels: npt.NDArray[np.int16],
+    options: str,
+    whose: str,
+    cure: str,
+) -> None:
+    wrong = np.flatnonzero(labels != used)
+    if len(wrong):
+        first = int(wrong[0])
+        raise ValueError(
+            f"{opened.caller}: palette must be {options} for {opened.path!r}, because its indices and colours are "
+            f"different labels, got auto and index {used[first]} with the colour {tuple(seen[first].tolist())}, which "
+            f"is label {labels[first]}{whose}: {cure}"
+        )
+
+
+def _rises_evenly(colors: UInt8Array) -> bool:
+    """Whether a palette is greys from black to white in even steps, followed by black if by anything."""
+    last = int(np.flatnonzero(colors.any(axis=1)).max(initial=0))
+    even = np.linspace(0, 255, last + 1)[:, None]
+    return last > 0 and bool((np.abs(colors[: last + 1] - even) <= 1).all())
+
+
+def look_up(opened: Opened, colors: UInt8Array) -> UInt8Array:
+    """VOC labels ``(H, W)`` of colours ``(H, W, 3)``.
+
+    Raises:
+        ValueError: A colour is not in the palette.
+    """
+    labels = label_of_color(colors)
+    if (labels < 0).any():
+        row, column = np.argwhere(labels < 0)[0].tolist()
+        cure = ""
+        if opened.image.mode != "P" and bool((colors == colors[..., :1]).all()):
+            cure = ": palette='index' takes the grey values as labels (--palette on the command line)"
+        raise ValueError(
+            f"{opened.caller}: path must hold labels or colours of the VOC palette, got the colour "
+            f"{tuple(colors[row, column].tolist())} at x={column}, y={row} in {opened.path!r}{cure}"
+        )
+    return labels.astype(np.uint8)
+
+
+def label_of_color(colors: UInt8Array) -> npt.NDArray[np.int16]:
+    """VOC labels of colours ``(..., 3)``; -1 of other colours."""
+    known = _packed(voc_palette())
+    order = known.argsort()
+    wanted = _packed(colors)
+    at = np.searchsorted(known[order], wanted).clip(max=len(known) - 1)
+    return np.where(known[order][at] == wanted, order[at], -1).astype(np.int16)
+
+
+def _packed(colors: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    return np.asarray(colors.astype(np.int32) @ np.array([65536, 256, 1], np.int32))

@@ -1,0 +1,69 @@
+"""Marks from clicks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from closedform_wsss.io._open import UInt8Array
+from closedform_wsss.io._remap import UNMARKED
+
+
+def from_points(
+    points: Iterable[tuple[float, float, int]], shape: tuple[int, int], *, radius: float = 2.0
+) -> UInt8Array:
+    """Draws a disc of marks round every point.
+
+    A pixel belongs to a disc if its centre is at most ``radius`` away from the point's pixel. Where discs
+    overlap, the nearest point wins, and of equally near ones the first.
+
+    Args:
+        points: ``(x, y, class)`` in pixels, x to the right and y down from the centre of the top left pixel;
+            fractions are rounded to the nearest pixel. Classes are in 0..254.
+        shape: ``(H, W)`` of the marks.
+        radius: Of the discs in pixels; 0 marks single pixels.
+
+    Returns:
+        uint8 ``(H, W)``, 255 where no disc is.
+
+    Raises:
+        ValueError: A point lies outside, a class or an option is out of range, or two points of different
+            classes share a pixel.
+
+    Example:
+        >>> from_points([(1, 0, 7), (3, 1, 2)], (2, 5), radius=1).tolist()
+        [[7, 7, 7, 2, 255], [255, 7, 2, 2, 2]]
+    """
+    height, width = shape
+    if height < 0 or width < 0:
+        raise ValueError(f"from_points: shape must be (H, W), got {shape}")
+    if not (radius >= 0 and math.isfinite(radius)):
+        raise ValueError(f"from_points: radius must be a number of at least 0, got {radius}")
+    marks = np.full(shape, UNMARKED, np.uint8)
+    nearest = np.full(shape, np.inf)
+    reach = int(radius)
+    for index, (x, y, label) in enumerate(points):
+        if not 0 <= label < UNMARKED or int(label) != label:
+            raise ValueError(f"from_points: points[{index}] must have a class in 0..{UNMARKED - 1}, got {label}")
+        # Comparing first also refuses NaN, which no comparison holds for.
+        if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+            raise ValueError(
+                f"from_points: points[{index}] must lie inside (H, W) = ({height}, {width}), got x={x}, y={y}"
+            )
+        column, row = math.floor(x + 0.5), math.floor(y + 0.5)
+        if nearest[row, column] == 0 and marks[row, column] != label:
+            raise ValueError(
+                f"from_points: points must not give one pixel two classes, got {marks[row, column]} and "
+                f"{label} at x={column}, y={row}"
+            )
+        rows = slice(max(row - reach, 0), row + reach + 1)
+        columns = slice(max(column - reach, 0), column + reach + 1)
+        dy = np.arange(height)[rows, None] - row
+        dx = np.arange(width)[columns] - column
+        distance = (dy * dy + dx * dx).astype(float)
+        wins = (distance <= radius * radius) & (distance < nearest[rows, columns])
+        marks[rows, columns][wins] = label
+        nearest[rows, columns][wins] = distance[wins]
+    return marks

@@ -1,0 +1,168 @@
+"""One reader for every kind of mark file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from closedform_wsss._checks import check_option
+from closedform_wsss.io._guess import grey_values, kind_of_file
+from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
+from closedform_wsss.io._palette import PALETTES
+from closedform_wsss.io._remap import UNMARKED, Remap, check_mapping, check_unmarked, remap_marks
+from closedform_wsss.io._scribbles import check_size, strokes
+from closedform_wsss.io._scribblesup import read_scribblesup_xml
+from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE
+from closedform_wsss.io._trimap import from_trimap
+from closedform_wsss.io._voc import as_labels, label_codes
+
+_WHERE = "read_marks"
+
+KINDS = ("scribbles", "labels", "trimap", "scribblesup")
+
+
+def read_marks(
+    path: PathLike,
+    image: UInt8Array | None = None,
+    *,
+    kind: str = "auto",
+    colors: Sequence[Sequence[int]] | None = None,
+    palette: str = "auto",
+    unmarked: int | None = None,
+    remap: Remap | None = None,
+    orientation: str | None = None,
+) -> UInt8Array:
+    """Reads marks from a file of any kind.
+
+    ``"scribbles"`` is a copy of the image with colour strokes on it or a transparent layer of strokes
+    (``read_scribbles``), ``"labels"`` a label map (``read_label_png``), ``"trimap"`` a trimap
+    (``from_trimap``) and ``"scribblesup"`` an XML file (``read_scribblesup_xml``). ``"auto"`` finds out, see
+    ``guess_kind``.
+
+    Args:
+        path: The file.
+        image: The image that the marks belong to, uint8 ``(H, W, 3)``. Needed for scribbles; given with
+            another kind, it checks the size.
+        kind: What the file is.
+        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
+            data set: by default each file's colours are numbered among themselves, and where a class is missing,
+            those after it move up.
+        palette: Whether the labels of a label map are ``"index"`` or ``"voc"`` colour, see ``read_label_png``.
+        unmarked: The label that means unmarked in a label map, where that is not 255. 255 must not occur then, unless
+            ``remap`` says what it is.
+        remap: New labels for stored ones, of a label map or a trimap, before anything else is done: see
+            ``remap_labels``. A trimap of 0, 1 and 2 is a label map with ``{1: 255, 2: 1}``.
+        orientation: What to do where EXIF data says that the file is turned: see ``read_image``.
+
+    Returns:
+        uint8 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is not of that kind, ``"auto"`` cannot tell which it is, scribbles have no image, colors
+            are given for another kind or remap or unmarked for a kind that has no labels, nothing is unknown in a
+            trimap, or the size is not that of the image.
+        TypeError: ``unmarked`` or ``remap`` is of another type.
+
+    Example:
+        >>> import numpy as np, pathlib, tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "trimap.png"
+        ...     Image.fromarray(np.array([[0, 128, 255]], np.uint8)).save(path)
+        ...     trimap = read_marks(path)
+        ...     Image.fromarray(np.array([[0, 1, 2]], np.uint8)).save(path)
+        ...     scribbles = read_marks(path, unmarked=0)
+        >>> trimap.tolist(), scribbles.tolist()
+        ([[0, 255, 1]], [[255, 1, 2]])
+    """
+    check_option(_WHERE, "palette", palette, PALETTES)
+    if kind != "auto" and kind not in KINDS:
+        raise ValueError(f"{_WHERE}: kind must be auto or one of {', '.join(KINDS)}, got {kind!r}")
+    if remap is not None:
+        check_mapping(_WHERE, "remap", remap)
+    check_unmarked(_WHERE, unmarked)
+    if kind == "auto" and _is_xml(path):
+        kind = "scribblesup"
+    opened = None if kind == "scribblesup" else open_image(path, _WHERE, orientation=orientation)
+    if kind == "auto" and opened is not None:
+        # These are for label maps, or for grey pictures of some other kind.
+        is_map = unmarked is not None or (remap is not None and opened.image.mode in ("P", "RGB", "RGBA"))
+        kind = "labels" if is_map else kind_of_file(opened, image, remap)
+    for name, got, kinds in (
+        ("colors", None if colors is None else f"{len(colors)} colours", ("scribbles",)),
+        ("unmarked", unmarked, ("labels",)),
+        ("remap", remap, ("labels", "trimap")),
+    ):
+        if got is not None and kind not in kinds:
+            raise ValueError(f"{_WHERE}: {name} must be None for kind={kind!r}, got {got}")
+    if opened is None:
+        marks = read_scribblesup_xml(path)
+    elif kind == "scribbles":
+        if image is None:
+            raise ValueError(f"{_WHERE}: image must be given for kind='scribbles', got None for {opened.path!r}")
+        marks, _ = strokes(opened, image, tolerance=DEFAULT_TOLERANCE, colors=colors)
+    else:
+        marks = _from_trimap(opened, remap) if kind == "trimap" else _from_labels(opened, palette, unmarked, remap)
+    if image is not None:
+        check_size(_WHERE, path, marks.shape, image)
+    return marks
+
+
+def guess_kind(path: PathLike, image: UInt8Array | None = None, *, orientation: str | None = None) -> str:
+    """Tells what kind of marks a file holds.
+
+    A name that ends in ``.xml`` is ScribbleSup. An image is
+
+    * scribbles if it has transparent pixels, or if ``image`` is given, has the same size and agrees with it
+      on at least half of the pixels;
+    * labels if it has a palette, or is grey with no stored samples but 255 and those below 64, some of them not 0, or
+      is coloured with colours of the VOC palette only;
+    * a trimap if it is grey, by its palette if it has one, with the values 0 and 255 and one other, in 64..191.
+
+    A file of 1 bit a pixel is none of these: its ones may be unmarked pixels, a class, or the object of a mask.
+
+    Args:
+        path: The file.
+        image: The image that the marks belong to, uint8 ``(H, W, 3)``.
+        orientation: ``"ignore"`` leaves the pixels as stored; else the EXIF data decides, and nothing is said of it.
+
+    Returns:
+        ``"scribbles"``, ``"labels"``, ``"trimap"`` or ``"scribblesup"``.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is no image, or none or more than one of the descriptions fit.
+    """
+    if _is_xml(path):
+        return "scribblesup"
+    return kind_of_file(open_image(path, _WHERE, orientation=orientation or "apply"), image, None)
+
+
+def _is_xml(path: PathLike) -> bool:
+    return Path(path).suffix.lower() == ".xml"
+
+
+def _from_labels(opened: Opened, palette: str, unmarked: int | None, remap: Remap | None) -> UInt8Array:
+    codes = label_codes(opened, palette)
+    if remap is None and unmarked is None:
+        return as_labels(codes, _WHERE, f"in {opened.path!r}: remap gives others")
+    return remap_marks(_WHERE, codes, remap, unmarked, opened.path)
+
+
+def _from_trimap(opened: Opened, remap: Remap | None) -> UInt8Array:
+    try:
+        marks = from_trimap(grey_values(opened, remap))
+    except ValueError as error:
+        if str(error).startswith(f"{_WHERE}: "):
+            raise
+        raise ValueError(f"{_WHERE}: path must hold a trimap, got {opened.path!r} ({error})") from error
+    if marks.size and not (marks == UNMARKED).any():
+        background, foreground = (int(np.count_nonzero(marks == label)) for label in (0, 1))
+        raise ValueError(
+            f"{_WHERE}: a trimap must leave something unknown, neither 0 nor 255, got a mask of {background} pixels 0 "
+            f"and {foreground} pixels 255 in {opened.path!r}: erode both sides to leave a band between them"
+        )
+    return marks

@@ -1,0 +1,40 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from closedform_wsss.io._open import PathLike
+
+
+@contextlib.contextmanager
+def atomic(path: PathLike) -> Iterator[IO[bytes]]:
+    """Opens ``.<name>.<random>.tmp`` beside ``path`` for writing, and renames it to ``path`` if all went well.
+
+    Raises:
+        OSError: The folder is missing or may not be written to.
+    """
+    target = Path(path)
+    # Not by mkstemp: its files are private, and the umask, to open them up, cannot be read while other threads run.
+    temporary = os.path.abspath(target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def save_png(image: Image.Image, path: PathLike, *, compress_level: int = 6) -> None:
+    """Writes a PNG, atomically."""
+    with atomic(path) as file:
+        image.save(file, format="PNG", compress_level=compress_level)

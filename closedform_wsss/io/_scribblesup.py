@@ -1,0 +1,128 @@
+"""Marks from the XML files of the ScribbleSup data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from closedform_wsss.io._open import PathLike, UInt8Array
+from closedform_wsss.io._remap import UNMARKED
+from closedform_wsss.io._voc import VOC_CLASSES
+
+_MAX_PIXELS = 1 << 28  # a size beyond this is a damaged or hostile file
+_OTHER_NAMES = {
+    "plane": "aeroplane",
+    "airplane": "aeroplane",
+    "bike": "bicycle",
+    "table": "diningtable",
+    "motorcycle": "motorbike",
+    "plant": "pottedplant",
+    "couch": "sofa",
+    "tv": "tvmonitor",
+    "monitor": "tvmonitor",
+}
+
+
+def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> UInt8Array:
+    """Reads a ScribbleSup annotation and draws its scribbles.
+
+    The file holds ``<size>`` with ``<width>`` and ``<height>``, and ``<polygon>`` elements, each with a
+    ``<tag>`` that names the class and ``<point>`` elements with ``<X>`` and ``<Y>``. Every polygon is drawn
+    as an open line through its points, in the order of the file: later lines cover earlier ones. Points
+    outside the image are cut off. Document type declarations and entities are refused, so a file from
+    elsewhere can neither name other files nor blow up.
+
+    Lin et al., "ScribbleSup: Scribble-Supervised Convolutional Networks for Semantic Segmentation", CVPR
+    2016.
+
+    Args:
+        path: The XML file.
+        class_names: Names in class order, background included. Common other names of VOC classes (``plant``
+            for ``pottedplant``, ``tv`` for ``tvmonitor``) are understood.
+        width: Of the lines in pixels, at least 1.
+
+    Returns:
+        uint8 ``(H, W)`` with the classes, 255 where no line is.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is not such a file, has a document type declaration, or names an unknown class.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> text = '''<annotation><size><width>5</width><height>3</height></size><polygon><tag>cat</tag>
+        ... <point><X>0</X><Y>1</Y></point><point><X>3</X><Y>1</Y></point></polygon></annotation>'''
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "cat.xml"
+        ...     _ = path.write_text(text)
+        ...     read_scribblesup_xml(path, width=1).tolist()
+        [[255, 255, 255, 255, 255], [8, 8, 8, 8, 255], [255, 255, 255, 255, 255]]
+    """
+    if width < 1:
+        raise ValueError(f"read_scribblesup_xml: width must be at least 1, got {width}")
+    if not 1 <= len(class_names) <= UNMARKED:
+        raise ValueError(f"read_scribblesup_xml: class_names must be 1 to {UNMARKED} names, got {len(class_names)}")
+    name = os.fspath(path)
+    root = _parse(path)
+    columns, rows = (round(_number(root, f"size/{side}", name)) for side in ("width", "height"))
+    if columns < 1 or rows < 1 or columns * rows > _MAX_PIXELS:
+        raise ValueError(f"read_scribblesup_xml: size must be that of an image, got {columns} x {rows} in {name!r}")
+    index = {label: number for number, label in enumerate(class_names)}
+    canvas = Image.new("L", (columns, rows), UNMARKED)
+    for polygon in root.iter("polygon"):
+        tag = (polygon.findtext("tag") or "").strip()
+        label = index.get(tag, index.get(_OTHER_NAMES.get(tag, tag)))
+        if label is None:
+            raise ValueError(
+                f"read_scribblesup_xml: tag must be one of {', '.join(class_names)}, got {tag!r} in {name!r}"
+            )
+        points = polygon.iter("point")
+        line = [(round(_number(point, "X", name)), round(_number(point, "Y", name))) for point in points]
+        _draw(canvas, line, label, width)
+    return np.array(canvas)
+
+
+def _parse(path: PathLike) -> ElementTree.Element:
+    """Parses XML without document type declarations, the only way to entities and outside files."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("a document type declaration, which is refused")
+
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    with open(path, "rb") as file:
+        try:
+            parser.ParseFile(file)
+        except (expat.ExpatError, LookupError, ValueError) as error:  # an unknown encoding; one that expat cannot read
+            raise ValueError(f"read_scribblesup_xml: path must hold XML, got {os.fspath(path)!r} ({error})") from error
+    return builder.close()
+
+
+def _number(element: ElementTree.Element, child: str, path: str) -> float:
+    text = element.findtext(child)
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e6:
+        raise ValueError(f"read_scribblesup_xml: {child} must be a number below a million, got {text!r} in {path!r}")
+    return value
+
+
+def _draw(canvas: Image.Image, line: list[tuple[int, int]], label: int, width: int) -> None:
+    pen = ImageDraw.Draw(canvas)
+    pen.line(line, fill=label, width=width, joint="curve")
+    # Round ends, and a dot where a line has one point only. An ellipse 1 pixel wide draws nothing.
+    pen.point((*line[:1], *line[-1:]), fill=label)
+    low, high = (width - 1) // 2, width // 2
+    for x, y in (*line[:1], *line[-1:]):
+        pen.ellipse((x - low, y - low, x + high, y + high), fill=label)

@@ -1,0 +1,61 @@
+"""What copies with strokes and layers of strokes have in common: options, the order of classes, messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from closedform_wsss.io._open import UInt8Array
+from closedform_wsss.io._remap import UNMARKED
+from closedform_wsss.io._stroke_colors import BoolArray, Color, is_close, unique_colors
+
+DEFAULT_TOLERANCE = 24
+MAX_UNEXPLAINED = 0.02
+
+_LEVELS = 3  # compression moves no channel of a pure colour to another of three levels
+_NAMED = 5  # colours in a message
+
+
+def check_tolerance(where: str, tolerance: int) -> None:
+    """0 to 127."""
+    if not 0 <= tolerance <= 127:
+        raise ValueError(f"{where}: tolerance must be in 0..127, got {tolerance}")
+
+
+def checked_colors(where: str, colors: Sequence[Sequence[int]]) -> UInt8Array:
+    """Stroke colours in class order as uint8 ``(C, 3)``."""
+    array = np.asarray(colors)
+    if array.ndim != 2 or array.shape[1] != 3 or not 1 <= len(array) <= UNMARKED:
+        raise ValueError(f"{where}: colors must be (C, 3) with C in 1..{UNMARKED}, got shape {array.shape}")
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
+        raise ValueError(f"{where}: colors must be integers in 0..255, got {array.tolist()}")
+    if len(np.unique(array, axis=0)) < len(array):
+        raise ValueError(f"{where}: colors must differ from each other, got {array.tolist()}")
+    return array.astype(np.uint8)
+
+
+def class_order(color: Color) -> tuple[list[int], Color]:
+    """Sorts by red, then green, then blue, each first rounded to 0, 128 or 255."""
+    return [round(channel * (_LEVELS - 1) / 255) for channel in color], color
+
+
+def none_fits(color: Color, palette: UInt8Array, tolerance: int) -> bool:
+    """Whether no colour of a palette ``(C, 3)`` is within the tolerance."""
+    return not is_close(palette.astype(np.int16), color, tolerance).any()
+
+
+def describe_colors(values: UInt8Array, tolerance: int) -> str:
+    """The most frequent of colours ``(N, 3)`` and how many pixels have each: "#ff8000 (120 pixels)"."""
+    exact, counts = unique_colors(values.astype(np.int16))
+    left: BoolArray = np.ones(len(exact), bool)
+    found: list[tuple[Color, int]] = []
+    while left.any() and len(found) < _NAMED:
+        masked: npt.NDArray[np.intp] = np.where(left, counts, 0)
+        red, green, blue = exact[masked.argmax()].tolist()
+        members = left & is_close(exact, (red, green, blue), tolerance)
+        found.append(((red, green, blue), int(counts[members].sum())))
+        left &= ~members
+    names = (f"#{red:02x}{green:02x}{blue:02x} ({count} pixels)" for (red, green, blue), count in found)
+    return ", ".join(names) + (", ..." if left.any() else "")

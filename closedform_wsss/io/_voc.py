@@ -1,0 +1,147 @@
+"""Label maps as image files, those with the PASCAL VOC palette above all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from closedform_wsss._checks import check_option
+from closedform_wsss.io._image import has_transparency
+from closedform_wsss.io._open import Opened, PathLike, UInt8Array, check_lossless, open_image
+from closedform_wsss.io._palette import PALETTES, check_indices, look_up, voc_palette
+from closedform_wsss.io._save import save_png
+
+VOC_CLASSES: tuple[str, ...] = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
+
+
+def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | None = None) -> UInt8Array:
+    """Reads a label map.
+
+    The labels are the stored samples of a grey or bilevel file, whatever its depth, and the indices of a palette file;
+    the colours of a colour file are looked up in the VOC palette.
+
+    Programs that reduce the colours of a picture, or write it as GIF, number the colours anew. A palette file whose
+    colours are all of the VOC palette, but at other indices, is therefore refused unless ``palette`` says which of the
+    two the labels are.
+
+    Args:
+        path: A PNG, or a file in another lossless format.
+        palette: ``"auto"`` (the default) as described; ``"index"``, the indices of a palette file whatever its colours,
+            and the grey values of a colour file that has no other colours; ``"voc"``, the colours of every file, looked
+            up in the VOC palette.
+        orientation: What to do where EXIF data says that the file is turned: see :func:`read_image`.
+
+    Returns:
+        uint8 ``(H, W)``.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is no image or lossy, has labels above 255 or transparent pixels, a colour that is not in the VOC
+            palette, or a palette whose indices and colours are different labels; the stored samples cannot be told
+            (grey and alpha of 16 bits, a TIFF in which white is zero); an option is none of those.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "labels.png"
+        ...     write_label_png(path, np.array([[0, 15, 255]], np.uint8))
+        ...     read_label_png(path).tolist()
+        [[0, 15, 255]]
+    """
+    opened = open_image(path, "read_label_png", orientation=orientation)
+    return as_labels(label_codes(opened, palette), "read_label_png", f"in {opened.path!r}")
+
+
+def write_label_png(path: PathLike, labels: npt.ArrayLike) -> None:
+    """Writes a label map as a PNG file with the VOC palette.
+
+    The file appears whole or not at all: it is written under another name first.
+
+    Args:
+        path: The file to make or replace.
+        labels: Integers ``(H, W)`` in 0..255.
+
+    Raises:
+        OSError: The file cannot be written.
+        TypeError: ``labels`` is not of an integer type.
+        ValueError: It is not ``(H, W)``, is empty or has values outside 0..255.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"write_label_png: labels must be integers, got {array.dtype}")
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"write_label_png: labels must be (H, W) and not empty, got shape {array.shape}")
+    image = Image.fromarray(as_labels(array, "write_label_png", "in labels"))
+    image.putpalette(voc_palette().tobytes())
+    save_png(image, path)
+
+
+def label_codes(opened: Opened, palette: str) -> npt.NDArray[Any]:
+    """The labels ``(H, W)`` of a decoded file, of any integer type and range.
+
+    Raises:
+        ValueError: As ``read_label_png``, but for the range.
+    """
+    check_option(opened.caller, "palette", palette, PALETTES)
+    check_lossless(opened)
+    image, where = opened.image, f"in {opened.path!r}"
+    if opened.white_is_zero:
+        raise ValueError(
+            f"{opened.caller}: path must hold labels that all programs read alike, got a TIFF in which white is zero, "
+            f"whose values some programs invert, {where}: store it with black as zero, or as PNG"
+        )
+    if image.mode == "P" and palette != "voc":
+        indices = np.array(image)
+        if palette == "auto":
+            check_indices(opened, indices)
+        return indices
+    grey = image.mode in ("1", "L", "I") or image.mode.startswith("I;16")
+    if grey and palette != "voc":
+        if opened.wide_color:
+            raise _too_deep(opened)
+        return opened.samples()
+    if image.mode not in ("1", "L", "P", "LA", "RGB", "RGBA"):
+        kinds = "colours of 8 bits for palette='voc'" if grey else "a palette, grey or RGB image"
+        raise ValueError(f"{opened.caller}: path must hold {kinds}, got mode {image.mode} {where}")
+    if image.mode != "P" and has_transparency(image):
+        raise ValueError(f"{opened.caller}: path must hold opaque pixels, got transparent ones {where}")
+    return _from_colors(opened, palette)
+
+
+def as_labels(values: npt.NDArray[Any], caller: str, where: str) -> UInt8Array:
+    """Integers as uint8, if they are in 0..255."""
+    if values.size and (values.min() < 0 or values.max() > 255):
+        raise ValueError(f"{caller}: labels must be in 0..255, got {values.min()} to {values.max()} {where}")
+    return values.astype(np.uint8)
+
+
+def _from_colors(opened: Opened, palette: str) -> UInt8Array:
+    colors = np.asarray(opened.image.convert("RGB"))
+    is_grey = bool((colors == colors[..., :1]).all())
+    # Of 16 bits a channel Pillow gives the upper 8: whether the lower ones are labels cannot be told then.
+    if opened.wide_color and (is_grey or palette == "index"):
+        raise _too_deep(opened)
+    if opened.image.mode == "LA" and palette != "voc":
+        return colors[..., 0].copy()
+    if palette != "index":
+        return look_up(opened, colors)
+    if not is_grey:
+        raise ValueError(
+            f"{opened.caller}: palette must be 'auto' or 'voc' for a file in colours without a palette, got 'index' "
+            f"for {opened.path!r}"
+        )
+    return colors[..., 0].copy()
+
+
+def _too_deep(opened: Opened) -> ValueError:
+    return ValueError(
+        f"{opened.caller}: path must hold labels of 8 bits, or of 16 in a plain grey PNG, PGM or TIFF, got 16 bits a "
+        f"channel, of which the lower ones cannot be read, in {opened.path!r}"
+    )

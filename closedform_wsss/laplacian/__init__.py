@@ -1,0 +1,6 @@
+"""Matting Laplacians, matrix-free: the operator and its two implementations, a stencil and box sums over windows."""
+
+from closedform_wsss.laplacian.matting_laplacian import MattingLaplacian
+from closedform_wsss.laplacian.window_operator import KINDS, Kind
+
+__all__ = ["KINDS", "Kind", "MattingLaplacian"]

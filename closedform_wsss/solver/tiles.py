@@ -1,0 +1,103 @@
+"""The part of a batch of images that a solve works on, as a list of tiles of 16 x 16 pixels
+(csrc/common/tile_layout.h).
+
+Most of a trimap is known, and so is the matte there: within a region of one mark (L + D) alpha = D s is solved by
+alpha = s. What an unknown pixel does to its surroundings fades with every step of the stencil that it must take
+through marked pixels, by L / (L + D) < 9 / (9 + lambda). So tiles deep inside a marked region are left out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss.solver.grid import Grid
+
+SIDE = 16
+# Known regions are looked at in squares of this side: four steps of the stencil, which reaches two pixels.
+SQUARE = 8
+STEPS = SQUARE // 2
+MAX_WINDOWS = 9  # that contain a pixel: a bound of L
+
+
+def active_tiles(marks: Tensor, confidence: float, error: float) -> Tensor:
+    """Where a solve has something to find: ``(N, rows, columns)`` bool, tile by tile.
+
+    Args:
+        marks: ``(N, H, W)``, the class of a marked pixel, negative where there is none.
+        confidence: The least of the marked pixels.
+        error: Of alpha, allowed for leaving tiles out.
+    """
+    n, h, w = marks.shape
+    rows, columns = -(-h // SIDE), -(-w // SIDE)
+    rings = math.ceil(math.log(error) / (STEPS * math.log(MAX_WINDOWS / (MAX_WINDOWS + confidence))))
+    if rings > 2 * SIDE // SQUARE:  # held so loosely that hardly any tile could be left out
+        return torch.ones(n, rows, columns, dtype=torch.bool, device=marks.device)
+    # Beyond the border there is nothing: the border's own marks go on.
+    padded = F.pad(marks[:, None].float(), (0, columns * SIDE - w, 0, rows * SIDE - h), mode="replicate")
+    squares = padded.unflatten(3, (-1, SQUARE)).unflatten(2, (-1, SQUARE))
+    low, high = squares.amin((3, 5)), squares.amax((3, 5))
+    side = 2 * rings + 1
+    high = F.max_pool2d(high, side, 1, rings)
+    low = -F.max_pool2d(-low, side, 1, rings)
+    open_squares = ((low != high) | (low < 0)).float()
+    return F.max_pool2d(open_squares, SIDE // SQUARE)[:, 0] > 0
+
+
+class Tiles(Grid):
+    """The tiles of a list and where they lie.
+
+    Attributes:
+        size: Images, height, width.
+        tiles: ``(M, 3)`` int32, image, row and column.
+        counts: The number of tiles of each image.
+        covers_all: Whether the list holds all tiles of all images.
+    """
+
+    def __init__(self, chosen: Tensor, height: int, width: int) -> None:
+        """``chosen``: ``(N, rows, columns)`` bool."""
+        super().__init__(chosen)
+        self.size = (chosen.shape[0], height, width)
+        self.counts: list[int] = chosen.sum((1, 2)).tolist()
+        self.covers_all = self.count == chosen.numel()
+        self.tiles = torch.stack([self.image, self.row, self.column], 1).int().contiguous()
+
+    def gather(self, maps: Tensor, beyond: float = 0.0) -> Tensor:
+        """``(N, C, H, W)`` -> ``(M, C, 16, 16)``; ``beyond`` is outside of the image."""
+        return self._cut(self._pad(maps, beyond))[self.image, self.row, self.column]
+
+    def scatter(self, values: Tensor, maps: Tensor) -> Tensor:
+        """``maps`` ``(N, C, H, W)`` with the tiles' values in their places."""
+        padded = self._pad(maps, 0.0)
+        padded = padded.clone() if padded is maps else padded
+        self._cut(padded)[self.image, self.row, self.column] = values
+        return padded[..., : self.size[1], : self.size[2]].contiguous()
+
+    def _pad(self, maps: Tensor, beyond: float) -> Tensor:
+        down, across = self.shape[1] * SIDE - self.size[1], self.shape[2] * SIDE - self.size[2]
+        return F.pad(maps, (0, across, 0, down), value=beyond) if down or across else maps
+
+    def _cut(self, padded: Tensor) -> Tensor:
+        """A view ``(N, rows, columns, C, 16, 16)``."""
+        return padded.unflatten(3, (-1, SIDE)).unflatten(2, (-1, SIDE)).permute(0, 2, 4, 1, 3, 5)
+
+    def sum_images(self, values: Tensor) -> Tensor:
+        """Sums over the tiles of each image: ``(M, C)`` -> ``(N, C)``."""
+        if self.shape[0] == 1:
+            return values.sum(0, keepdim=True)
+        total = values.new_zeros(self.shape[0], values.shape[1])
+        return total.index_add_(0, self.image, values)
+
+    def max_images(self, values: Tensor) -> Tensor:
+        """The same with maxima of values >= 0."""
+        if self.shape[0] == 1:
+            return values.amax(0, keepdim=True)
+        nothing = values.new_zeros(1, values.shape[1])
+        return torch.stack([torch.cat([part, nothing]).amax(0) for part in values.split(self.counts)])
+
+    def broadcast_to_tiles(self, values: Tensor) -> Tensor:
+        """``(N, C)`` -> a factor of maps in tiles, ``(M or 1, C, 1, 1)``."""
+        return (values if self.shape[0] == 1 else values[self.image])[:, :, None, None]

@@ -1,0 +1,62 @@
+"""How well labels agree with their superpixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._common.superpixel_grid import grid_size
+from closedform_wsss._scatter_sums import scatter_sums
+from closedform_wsss.superpixels.association import neighbours_inside
+
+
+@torch.no_grad()
+def label_agreement(
+    target: Tensor, superpixels: Tensor, classes: int, cell_size: int, weighting: str, ignore_index: int
+) -> Tensor:
+    """sum_u q(p -> u) a_u(y_p) of every pixel, ``(N, H, W)``: see :func:`superpixel_consistency_loss`.
+
+    Works on the histograms ``(N, superpixels, C)`` alone; no map of all classes is made. Ignored pixels get some value.
+    """
+    labelled = target != ignore_index
+    # Clamped: on CUDA labels are not checked, and a wrong one must not write elsewhere.
+    label = torch.where(labelled, target, 0).clamp(0, classes - 1).flatten(1)
+    if superpixels.is_floating_point():
+        count, weights, units = _soft(superpixels, cell_size)
+    else:
+        units = [superpixels.flatten(1)]
+        weights = [torch.ones_like(units[0], dtype=torch.float32)]
+        count = int(superpixels.max()) + 1 if superpixels.numel() else 0
+    n = target.shape[0]
+    histogram = torch.zeros(n, count * classes, dtype=weights[0].dtype, device=target.device)
+    for weight, unit in zip(weights, units, strict=True):
+        histogram += scatter_sums(weight * labelled.flatten(1), unit * classes + label, count * classes, 1.0)
+    histogram = histogram.unflatten(1, (count, classes))
+    total = histogram.sum(2, keepdim=True)
+    share = histogram / torch.where(total > 0, total, 1)
+    if weighting == "majority":
+        share = (share == share.amax(2, keepdim=True)).to(share.dtype)
+        share = share / share.sum(2, keepdim=True)  # equals share the vote
+    elif weighting == "purity":
+        share = share.square().sum(2, keepdim=True).expand_as(share)
+    share = share.flatten(1)
+    agreement = torch.zeros_like(weights[0])
+    for weight, unit in zip(weights, units, strict=True):
+        agreement += weight * share.gather(1, unit * classes + label)
+    return agreement.view(target.shape)
+
+
+def _soft(q: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:
+    """Number of superpixels; weights and numbers, ``(N, H W)`` each, of the nine around a pixel."""
+    n, _, height, width = q.shape
+    q = q if q.dtype == torch.float64 else q.float()
+    h, w = grid_size(height, width, cell_size)
+    row = (torch.arange(height, device=q.device) // cell_size)[:, None]
+    column = torch.arange(width, device=q.device) // cell_size
+    inside = neighbours_inside(height, width, cell_size, q.device)
+    weights, units = [], []
+    for k in range(9):
+        unit = (row + k // 3 - 1) * w + column + k % 3 - 1
+        weights.append((q[:, k] * inside[k]).flatten(1))
+        units.append(torch.where(inside[k], unit, 0).flatten().expand(n, -1))
+    return h * w, weights, units
