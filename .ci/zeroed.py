@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("functional", "metrics", "nn", "labels")
+PACKAGES = ("functional", "metrics", "nn", "io")
 VARIABLE = "CFW_ZEROED"
 
 
