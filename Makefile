@@ -72,7 +72,7 @@ docs: $(VENV)/docs
 	$(BIN)/sphinx-build -q -b doctest -D plot_gallery=0 docs docs/_build/doctest
 
 bench: $(VENV)/bench
-	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks kernels
 
 # The wheel is for the CPU unless CFW_CUDA says otherwise. The tools are no extra: they do not need the package.
 dist:

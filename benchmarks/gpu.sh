@@ -98,7 +98,7 @@ stage extras 600 extras
 stage info 120 info
 # The figures come before the sanitizers: time on such a machine may run out.
 stage kernels 600 "$PYTHON" "$root/tests/cuda_runner/every_kernel.py" --device cuda
-stage bench 1200 "$PYTHON" "$root/benchmarks/gpu.py" --output "$out"
+stage bench 1200 "$PYTHON" "$root/benchmarks" gpu --output "$out"
 stage tests 3600 tests
 sanitizer=$(PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin:/usr/local/cuda/bin command -v compute-sanitizer)
 if [ -n "$sanitizer" ]; then

@@ -21,14 +21,14 @@ _BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 def cams(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module."""
     monkeypatch.syspath_prepend(str(_BENCHMARKS))
-    import cams
+    from cams import cams
 
     return cams
 
 
 @pytest.fixture
 def pamr(cams: ModuleType):  # its imports come with those of the script
-    return sys.modules["_cam_baselines"].pamr
+    return sys.modules["cams.baselines"].pamr
 
 
 def naive_pamr(image: Tensor, cam: Tensor, num_iters: int) -> Tensor:

@@ -19,10 +19,10 @@ _BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module, with tinier sizes and shorter samples."""
     monkeypatch.syspath_prepend(str(_BENCHMARKS))
-    import _harness
-    import gpu
+    from common import harness
+    from gpu import gpu
 
-    monkeypatch.setattr(_harness, "SHORTEST_SAMPLE", 1e-9)
+    monkeypatch.setattr(harness, "SHORTEST_SAMPLE", 1e-9)
     monkeypatch.setattr(gpu, "QUICK", {"maps": [(1, 2, 24)], "solve": (2, 24, 32), "step": (2, 2, 24)})
     return gpu
 
@@ -54,7 +54,7 @@ def test_a_failure_does_not_stop_the_rest(gpu, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_wrong_kernel_is_not_timed(gpu) -> None:
     right = torch.ones(3)
-    case = sys.modules["_gpu_cases"].Case("wrong", lambda: 1.1 * right, lambda: right)
+    case = sys.modules["gpu.cases"].Case("wrong", lambda: 1.1 * right, lambda: right)
     with pytest.raises(AssertionError, match=r"wrong: plain PyTorch and ours differ by 1\.0e-01"):
         gpu.agree(case)
 

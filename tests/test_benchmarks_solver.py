@@ -21,17 +21,17 @@ _BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 def solver_cases(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module that decides what is measured."""
     monkeypatch.syspath_prepend(str(_BENCHMARKS))
-    import _solver_cases
+    from solver import cases
 
-    return _solver_cases
+    return cases
 
 
 @pytest.fixture
 def solver_table(solver_cases: ModuleType) -> ModuleType:
     """The module that writes what was measured."""
-    import _solver_table
+    from solver import table
 
-    return _solver_table
+    return table
 
 
 def make_lemur(folder: Path) -> None:
@@ -59,9 +59,10 @@ def whole_tables(text: str) -> list[list[list[str]]]:
 
 def test_quick_measures_every_solver_and_writes_whole_tables(tmp_path: Path) -> None:
     make_lemur(tmp_path / "data" / "lemur")
-    script = str(_BENCHMARKS / "solver.py")
     options = [str(tmp_path / "data"), "--quick", "--threads", "2", "--output", str(tmp_path)]
-    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, str(_BENCHMARKS), "solver", *options], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     payload = json.loads((tmp_path / "solver_quick.json").read_text())
     assert payload["threads"] == 2 and payload["large"]["status"] == 0

@@ -21,9 +21,9 @@ IMAGE = torch.rand(2, 3, 9, 11, generator=GENERATOR).double()
 @pytest.fixture
 def rivals(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import _training_rivals
+    from training import rivals
 
-    return _training_rivals
+    return rivals
 
 
 def pairs(h: int, w: int, reach: int):
@@ -99,7 +99,7 @@ def test_all_have_gradients(rivals):
 
 def test_table(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from _training_table import gap_closed, markdown
+    from training.table import gap_closed, markdown
 
     assert gap_closed(0.58, 0.5, 0.6) == pytest.approx(80)
     runs = [("masks", 0.62), ("scribbles-ce", 0.5), ("scribbles-recipe", 0.59), ("scribbles-recipe", 0.61)]
@@ -115,10 +115,10 @@ def test_table(monkeypatch):
 @pytest.mark.parametrize("name", ["none", "pamr", "mean_field"])
 def test_filters(monkeypatch, name):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import _cam_baselines
-    import _training_filters
+    from cams import baselines
+    from training import filters
 
-    if name == "mean_field" and _cam_baselines.DENSE_CRF is None:
+    if name == "mean_field" and baselines.DENSE_CRF is None:
         pytest.skip("needs pydensecrf2")
     # A square on a ground, of which the probabilities know little and the marks something.
     image = torch.zeros(2, 3, 24, 32)
@@ -126,7 +126,7 @@ def test_filters(monkeypatch, name):
     target = torch.full((2, 48, 64), 255)
     target[:, 20, 20:40], target[:, 2, 4:60] = 1, 0
     p = torch.full((2, 2, 24, 32), 0.5)
-    q = getattr(_training_filters, name)(p, image, target=target, strength=0.03, eps=1e-7, tol=0.03)
+    q = getattr(filters, name)(p, image, target=target, strength=0.03, eps=1e-7, tol=0.03)
     assert q.shape == p.shape
     torch.testing.assert_close(q.sum(1), torch.ones(2, 24, 32))
     assert (q[:, 1, 10, 10:20] > 0.5).all() and (q[:, 0, 1, 2:30] > 0.5).all()
@@ -136,7 +136,7 @@ def test_filters(monkeypatch, name):
 
 def test_only_rows_that_there_is_data_for(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from _training_rows import ROWS
+    from training.rows import ROWS
 
     assert {row.targets for row in ROWS} == {"labels", "scribbles", "points", "cams"}
     for row in ROWS:

@@ -1,0 +1,1 @@
+"""Refined class activation maps."""

@@ -1,0 +1,1 @@
+"""What several benchmarks share: timing, memory, inputs, the machine, files of results."""

@@ -1,0 +1,3 @@
+"""What all charts look like."""
+
+INK, FAINT = "#222222", "#767676"

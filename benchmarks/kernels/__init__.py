@@ -1,0 +1,1 @@
+"""The closed-form loss and its operator against pymatting, SciPy and plain PyTorch."""

@@ -1,0 +1,1 @@
+"""Mattes of photographs against pymatting."""

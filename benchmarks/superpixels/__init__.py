@@ -1,0 +1,1 @@
+"""Superpixels and ASAM: quality and speed."""

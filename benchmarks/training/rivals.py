@@ -1,0 +1,89 @@
+"""Rival losses for training from marks, in plain PyTorch, written from the papers' formulas.
+
+Each takes probabilities p ``(N, C, H, W)`` and the image ``(N, 3, H, W)`` in [0, 1], and is added to the cross-entropy
+on the marks (rows.py has the weights).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RIVALS = ("gated_crf", "dense_crf", "normalized_cut", "pairwise_affinity")
+
+
+def gated_crf(p: Tensor, image: Tensor, *, radius: int = 5, sigma_xy: float = 6.0, sigma_rgb: float = 0.1) -> Tensor:
+    """Obukhov et al., arXiv 1906.04651: a CRF's Potts energy in a window around each pixel, no image gated out.
+
+    1/P sum_i sum_{j in the window} k_ij sum_c p_i(c) (1 - p_j(c)), k_ij = exp(-|x_i - x_j|^2 / 2 sigma_xy^2 - |I_i -
+    I_j|^2 / 2 sigma_rgb^2). Each pair is visited once and counted twice.
+    """
+    total = p.new_zeros(())
+    for dy in range(radius + 1):
+        for dx in range(-radius, radius + 1):
+            if dy == 0 and dx <= 0:
+                continue
+            a, b = _pairs(image, dy, dx)
+            kernel = torch.exp(-(dy * dy + dx * dx) / (2 * sigma_xy**2) - (a - b).square().sum(1) / (2 * sigma_rgb**2))
+            a, b = _pairs(p, dy, dx)
+            total = total + 2 * (kernel * (1 - (a * b).sum(1))).sum()
+    return total / (p.shape[0] * p.shape[2] * p.shape[3])
+
+
+def dense_crf(p: Tensor, image: Tensor, *, sigma_xy: float = 100.0, sigma_rgb: float = 15 / 255) -> Tensor:
+    """Tang et al., ECCV 2018: sum_c p_c^T W (1 - p_c) with a Gaussian W of all pairs of pixels, over P rows of W.
+
+    The sigmas are for images about 500 pixels wide and follow the size. Summed exactly, which a quarter of each side
+    allows; the paper approximates it at half.
+    """
+    p, kernel = _dense(p, image, sigma_xy, sigma_rgb)
+    cut = (p * (kernel @ (1 - p))).sum((1, 2))
+    return (cut / kernel.sum((1, 2))).mean()
+
+
+def normalized_cut(p: Tensor, image: Tensor, *, sigma_xy: float = 100.0, sigma_rgb: float = 15 / 255) -> Tensor:
+    """Tang et al., CVPR 2018: sum_c p_c^T W (1 - p_c) / d^T p_c, d = W 1, with the same W as :func:`dense_crf`."""
+    p, kernel = _dense(p, image, sigma_xy, sigma_rgb)
+    degree = kernel.sum(2, keepdim=True)
+    cut = (p * (kernel @ (1 - p))).sum(1)
+    return (cut / (degree * p).sum(1).clamp_min(1e-6)).sum(1).mean()
+
+
+def pairwise_affinity(p: Tensor, image: Tensor, *, dilation: int = 2, threshold: float = 0.3) -> Tensor:
+    """Tian et al. (BoxInst), CVPR 2021: -log P(same label) of neighbours of alike colour.
+
+    Neighbours are the eight at distance ``dilation``; alike is exp(-|I_i - I_j| / 2) >= threshold, in CIELAB.
+    """
+    from closedform_wsss.superpixels.lab import rgb_to_lab
+
+    lab = rgb_to_lab(image)
+    total, count = p.new_zeros(()), p.new_zeros(())
+    for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        a, b = _pairs(lab, dy * dilation, dx * dilation)
+        alike = (torch.exp(-(a - b).norm(dim=1) / 2) >= threshold).to(p.dtype)
+        a, b = _pairs(p, dy * dilation, dx * dilation)
+        total = total - (alike * (a * b).sum(1).clamp_min(1e-6).log()).sum()
+        count = count + alike.sum()
+    return total / count.clamp_min(1)
+
+
+def _pairs(maps: Tensor, dy: int, dx: int) -> tuple[Tensor, Tensor]:
+    """Views of the pixels i and of i + (dy, dx), dy >= 0, wherever both exist."""
+    h, w = maps.shape[-2:]
+    left, right = max(0, -dx), max(0, dx)
+    return maps[..., : h - dy, left : w - right], maps[..., dy:, right : w - left]
+
+
+def _dense(p: Tensor, image: Tensor, sigma_xy: float, sigma_rgb: float) -> tuple[Tensor, Tensor]:
+    """p ``(N, P, C)`` and the kernel ``(N, P, P)`` at a quarter of each side."""
+    size = (max(p.shape[2] // 4, 1), max(p.shape[3] // 4, 1))
+    p = F.interpolate(p, size, mode="area").flatten(2).mT
+    colour = F.interpolate(image, size, mode="area").flatten(2).mT
+    row, column = torch.meshgrid(*(torch.arange(n, device=p.device) for n in size), indexing="ij")
+    place = torch.stack([row, column], 2).flatten(0, 1).to(p.dtype)
+    scale = sigma_xy * size[1] / 500
+    features = torch.cat([colour / sigma_rgb, (place / scale).expand(len(p), -1, -1)], 2)
+    square = (features * features).sum(2, keepdim=True)
+    distance = square + square.mT - 2 * features @ features.mT
+    return p, torch.exp(-distance.clamp_min(0) / 2)

@@ -1,0 +1,95 @@
+"""What a loss costs: a training step of the example's network with and without it.
+
+    python benchmarks training.step [--threads 1] [--quick]
+
+8 images of 240 x 180 and 11 classes (scikit-image's photographs, so that windows are as ill-conditioned as in life).
+The step is that of examples/train_segmentation.py: forward, cross-entropy on marks, backward, AdamW. Needs the extra
+"examples".
+
+Writes results/training_step.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+import torch
+from common.harness import (
+    Contender,
+    describe_machine,
+    milliseconds,
+    race,
+    ratio_text,
+    table,
+    write_json,
+    write_markdown,
+)
+from common.paths import ROOT
+from skimage import data
+from skimage.transform import resize
+
+from training import rivals
+from training.rivals import RIVALS
+
+CLASSES, BATCH, SIZE = 11, 8, (180, 240)
+
+
+def photographs(batch: int, size: tuple[int, int]) -> torch.Tensor:
+    """``(batch, 3, H, W)`` in [0, 1]."""
+    pictures = [torch.from_numpy(resize(image, size)) for image in (data.astronaut(), data.coffee(), data.chelsea())]
+    images = torch.stack([pictures[k % 3] for k in range(batch)]).permute(0, 3, 1, 2)
+    return images.float().contiguous(memory_format=torch.channels_last)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--quick", action="store_true", help="tiny: does it run?")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    sys.path.insert(0, str(ROOT / "examples"))
+    from segmentation.losses import LOSSES, Batch
+    from segmentation.model import LiteFPN
+
+    batch, size, repeats = (2, (48, 64), 1) if args.quick else (BATCH, SIZE, args.repeats)
+    network = LiteFPN(CLASSES, pretrained=False).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    image = photographs(batch, size)
+    target = torch.where(torch.rand(batch, *size) < 0.03, torch.randint(CLASSES, (batch, *size)), 255)
+
+    def step(name: str | None):
+        def run() -> None:
+            logits = network(image)
+            marked = Batch(logits, image, target)
+            loss = LOSSES["cross_entropy"](marked)
+            if name in RIVALS:
+                loss = loss + getattr(rivals, name)(logits.softmax(1), image)
+            elif name:
+                loss = loss + LOSSES[name](marked)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    names = ["energy", "residual", "learning_based", "superpixel", *RIVALS]
+    contenders = [Contender("cross-entropy alone", step(None))] + [Contender(name, step(name)) for name in names]
+    case = f"{batch} x {CLASSES} x {size[0]} x {size[1]}"
+    results = race("training step", case, args.threads, contenders, repeats=repeats, budget=60)
+    machine = describe_machine()
+    cells = [[r.name, milliseconds(r.median_s), ratio_text(r), str(r.rounds)] for r in results]
+    body = (
+        f"A training step of the example's network on {case} (images, classes, height, width), {args.threads} "
+        "thread(s): with the cross-entropy on the marks alone, and with one more loss. Medians; the ratios' quartiles "
+        "in brackets.\n\n" + table(["loss", "ms a step", "ratio", "rounds"], cells)
+    )
+    if args.quick:
+        print(body)
+        return
+    write_json("training_step", {"machine": machine, "results": results})
+    how = shlex.join(["python", "benchmarks", "training.step", *sys.argv[1:]])
+    write_markdown("training_step", "What a loss costs in a training step", how, machine, body)
