@@ -1,6 +1,7 @@
 # Every target works on a fresh clone with Python, a C++ compiler and make: it makes its own environment in .venv.
 #   make demo    train and solve on a photograph, write demo/demo.png
-#   make test    everything that CI runs except lint and docs
+#   make test    the tests but the slow ones
+#   make test-slow  the slow ones: benchmarks, the notebook, runs of several processes, the address sanitizer
 #   make integrations  the examples with other people's packages, which are large
 #   make sanitize  the kernels' tests with the address and undefined-behaviour sanitizers
 #   make lint    ruff, mypy and clang-format
@@ -19,7 +20,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss 
 
 NATIVE = $(shell find csrc tests/cuda_runner -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test integrations sanitize lint docs bench dist picture clean
+.PHONY: demo test test-slow integrations sanitize lint docs bench dist picture clean
 
 $(VENV)/torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,16 +49,22 @@ picture: demo
 
 # A process for each core with one thread each: threads of several processes wait for each other. Tests of threads ask for
 # them.
+PARALLEL = -n auto --maxprocesses 8 --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL)
+
 test: $(VENV)/test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/test
+	$(PYTEST) -m slow
 
 integrations: $(VENV)/test+integrations
-	$(BIN)/pytest tests/test_integrations.py
+	$(PYTEST) tests/test_integrations.py
 
 # Every function at odd sizes and from many layouts; superpixel grids wide enough for the vectors' main loops; coarse
 # blocks, which are read a few values beyond their end.
 sanitize: $(VENV)/test
-	.ci/sanitize $(BIN) tests/test_properties.py tests/test_asam.py tests/test_superpixel_pool.py \
+	.ci/sanitize $(BIN) $(PARALLEL) tests/test_properties.py tests/test_asam.py tests/test_superpixel_pool.py \
 	  tests/test_block_product.py tests/test_block_relax.py \
 	  -k "not cuda and not opcheck and not compile"
 

@@ -25,11 +25,26 @@ from pathlib import Path
 import stand_ins  # beside this file
 
 ROOT = Path(__file__).resolve().parent.parent
+# Beside the folders of sources and tests, and the pages.
+FILES = ["pyproject.toml", "CITATION.cff", "Makefile", ".pre-commit-config.yaml"]
 QUICK = [
     *("package", "distribution", "cuda_build", "training_stack", "closed_form_loss", "matting_filter", "solve_matting"),
     *("asam", "soft_slic", "superpixel_pool", "superpixel_consistency_loss", "labels", "cams", "cli", "metrics"),
 ]
-BESIDE = ["numpy", "scipy", "scikit-image", "pillow", "pytest", "hypothesis", "pymatting", "pybind11", "tqdm"]
+BESIDE = [
+    *(
+        "numpy",
+        "scipy",
+        "scikit-image",
+        "pillow",
+        "pytest",
+        "pytest-xdist",
+        "hypothesis",
+        "pymatting",
+        "pybind11",
+        "tqdm",
+    ),
+]
 
 
 class Unavailable(Exception):
@@ -95,18 +110,19 @@ def test(python: Path, variables: dict[str, str], quick: bool) -> dict[str, obje
     place = python.parent.parent / "tests"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    for name in ("tests", "examples", "benchmarks", "csrc", "docs", "pyproject.toml", "CITATION.cff"):
+    for name in ("tests", "examples", "benchmarks", "csrc", "docs", *FILES):
         source = ROOT / name
         shutil.copytree(source, place / name) if source.is_dir() else shutil.copy(source, place)
     for page in ROOT.glob("*.md"):
         shutil.copy(page, place)
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", "--maxprocesses", "8"]
+    command += ["--dist", "worksteal"]
     if quick:
         command += ["-k", "not cuda_runner", *(f"tests/test_{name}.py" for name in QUICK)]
     started = time.monotonic()
-    done = subprocess.run(
-        [str(c) for c in command], cwd=place, capture_output=True, text=True, check=False, env=os.environ | variables
-    )
+    settings = os.environ | {"OMP_NUM_THREADS": "1"} | variables  # a process for each core
+    command = [str(part) for part in command]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, env=settings)
     (place.parent / "pytest.log").write_text(done.stdout + done.stderr)
     counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout[-300:])}
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)

@@ -154,6 +154,7 @@ def test_gradients():
     assert gradcheck(lambda v, w: asam(v, w, cell_size=3, num_iters=2, restart=0.1), (cam, q))
 
 
+@pytest.mark.slow
 def test_opcheck():
     q = association(1, 5, 7, 3).requires_grad_()
     affinity = torch.rand(1, 25, 2, 3, requires_grad=True)

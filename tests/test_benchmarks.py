@@ -42,6 +42,7 @@ def test_pages_name_benchmarks_that_there_are() -> None:
     assert named == set(NAMES)
 
 
+@pytest.mark.slow
 def test_help(tmp_path: Path) -> None:
     """In one process, as each import of torch and numba takes seconds."""
     code = "import runpy, sys; sys.path.insert(0, sys.argv[1]); main = runpy.run_path(sys.argv[1])['main']\n"

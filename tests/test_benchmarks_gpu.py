@@ -27,6 +27,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return gpu
 
 
+@pytest.mark.slow
 def test_every_case_runs_and_agrees_with_plain_pytorch(gpu, tmp_path: Path) -> None:
     assert gpu.main(["--quick", "--device", "cpu", "--output", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "gpu_quick.json").read_text())
@@ -41,6 +42,7 @@ def test_every_case_runs_and_agrees_with_plain_pytorch(gpu, tmp_path: Path) -> N
     assert len([line for line in text.splitlines() if line.startswith("| ")]) == 1 + 16 + 1 + 2
 
 
+@pytest.mark.slow
 def test_a_failure_does_not_stop_the_rest(gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken(*args: object) -> list[object]:
         raise RuntimeError("no such luck")

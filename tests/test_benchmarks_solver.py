@@ -57,6 +57,7 @@ def whole_tables(text: str) -> list[list[list[str]]]:
     return found
 
 
+@pytest.mark.slow
 def test_quick_measures_every_solver_and_writes_whole_tables(tmp_path: Path) -> None:
     make_lemur(tmp_path / "data" / "lemur")
     options = [str(tmp_path / "data"), "--quick", "--threads", "2", "--output", str(tmp_path)]

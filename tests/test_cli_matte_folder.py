@@ -102,6 +102,7 @@ def test_images_that_do_not_converge_are_written_and_named(data: Path, capsys: p
     assert len(files(data / "out")) == 4 * 5
 
 
+@pytest.mark.slow
 def test_ranks_of_torchrun_share_the_images(data: Path) -> None:
     code = "import sys; from closedform_wsss.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [
@@ -143,6 +144,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(data: Path) -> None:
     command = [sys.executable, "-c", _BLOCKS, "matte", str(data / "images"), str(data / "marks"), "-o"]
     process = subprocess.Popen([*command, str(data / "out"), *COLORS, "--workers", "1", "--quiet"], cwd=data)

@@ -192,6 +192,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(data: Path) -> None:
     """Killed in one process, continued in two, against one that was never stopped."""
     folders = [str(data / "images"), str(data / "cams"), "-o", str(data / "out")]
@@ -248,6 +249,7 @@ def test_interruption(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert set(files(data / "out")) == {"cams/a.npy", "labels/a.png"}
 
 
+@pytest.mark.slow
 def test_ranks_of_torchrun_share_the_images(data: Path) -> None:
     code = "import sys; from closedform_wsss.cli import main; sys.exit(main(sys.argv[1:]))"
     (data / "cams" / "b.c.npy").write_bytes(b"")

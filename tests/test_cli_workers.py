@@ -13,6 +13,7 @@ from closedform_wsss.cli.common.image_progress import ImageProgress
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 
 
+@pytest.mark.slow
 def test_a_dying_worker_takes_only_its_own_job_along() -> None:
     """Signal 9 kills, as an operating system out of memory does; 0 is nothing; -1 is an error."""
     jobs = [0, int(signal.SIGKILL), 0, -1, 0]

@@ -28,9 +28,12 @@ def libasan() -> str | None:
     return str(Path(found).resolve()) if Path(found).is_absolute() else None  # the bare name: there is none
 
 
-pytestmark = pytest.mark.skipif(
-    libasan() is None, reason=cuda_runner.why_not() or "g++ has no address sanitizer on this machine"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        libasan() is None, reason=cuda_runner.why_not() or "g++ has no address sanitizer on this machine"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

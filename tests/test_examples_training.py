@@ -78,6 +78,7 @@ def test_a_run_leaves_what_it_says(train, folder, tmp_path):
     network.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(train, folder, tmp_path):
     options = arguments(folder, tmp_path / "whole", "--rounds", "1")
     train.main(options)
@@ -109,6 +110,7 @@ def test_masks(train, folder, tmp_path):
     assert "pseudo_cross_entropy" not in rows(tmp_path)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun with gloo")
 def test_two_processes(folder, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -171,6 +171,7 @@ def test_broken_files(name: str, tmp_path: Path) -> None:
     assert min(outcomes.values()) > count * TIMES / 100, outcomes
 
 
+@pytest.mark.slow
 def test_matte_on_broken_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image, marks = tmp_path / "image.png", tmp_path / "marks.png"
     whole = formats.encoded(Image.fromarray(IMAGE), "PNG")

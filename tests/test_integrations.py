@@ -35,6 +35,7 @@ runpy.run_path(str(script), run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACKAGES)
 def test_script(name, tmp_path):
     if missing := [package for package in PACKAGES[name] if importlib.util.find_spec(package) is None]:

@@ -199,6 +199,7 @@ def superpixels_of(image: Tensor, labels: Tensor) -> Tensor:
     return SuperpixelConsistencyLoss(cell_size=CELL)(ASAM(cell_size=CELL)(image, q), labels, q)
 
 
+@pytest.mark.slow
 def test_compiles_for_any_size():
     compiled = torch.compile(superpixels_of, fullgraph=True, dynamic=True, backend="aot_eager")
     for size in ((16, 20), (12, 27)):
@@ -209,6 +210,7 @@ def test_compiles_for_any_size():
 # --- several processes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available() or sys.platform == "win32", reason="no gloo here")
 @pytest.mark.parametrize("kind", [two_processes.DDP, two_processes.FSDP])
 def test_two_processes_give_the_gradient_of_the_whole_batch(kind, tmp_path):
