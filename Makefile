@@ -2,27 +2,30 @@
 #   make demo    train and solve on a photograph, write demo/demo.png
 #   make test    the tests but the slow ones
 #   make test-slow  the slow ones: benchmarks, the notebook, runs of several processes, the address sanitizer
+#   make test-cuda  those of the two that have to do with CUDA; no GPU is needed
 #   make integrations  the examples with other people's packages, which are large
 #   make sanitize  the kernels' tests with the address and undefined-behaviour sanitizers
 #   make lint    ruff, mypy and clang-format
 #   make docs    the HTML documentation, the gallery run, warnings and broken references are errors
 #   make bench   the benchmarks that need no data
 #   make dist    the sdist and a wheel of it in dist/, checked and tested as docs/releasing.rst says
-# The CUDA kernels are built where nvcc is found; CFW_CUDA=OFF make test leaves them out.
+# The CUDA kernels are built where nvcc is found; CFW_CUDA=OFF make test leaves them out. `make clean test
+# CONSTRAINTS=FILE` tests another torch, which FILE names as constraints.txt does.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
-# torch comes first and pinned (constraints.txt): a resolver left alone may fetch gigabytes of CUDA libraries.
-PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# torch comes first and pinned ($(CONSTRAINTS)): a resolver left alone may fetch gigabytes of CUDA libraries.
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss -type f \
   ! -name '*.so' ! -name '*.pyc')
 
 NATIVE = $(shell find csrc tests/cuda_runner -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test test-slow integrations sanitize lint docs bench dist picture clean
+.PHONY: demo test test-slow test-cuda integrations sanitize lint docs bench dist picture clean
 
-$(VENV)/torch: constraints.txt
+$(VENV)/torch: $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	@touch $@
@@ -39,6 +42,13 @@ $(VENV)/%: $(VENV)/wheel
 	$(PIP) "$$(echo $(VENV)/wheels/*.whl)[$(subst +,$(comma),$*)]"
 	@touch $@
 comma := ,
+
+# mypy needs what the package imports, and no tool needs the package: a slip is reported before anything is compiled.
+requirements = $(shell sed -n 's/^$(1) = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d ',')
+
+$(VENV)/lint: $(VENV)/torch pyproject.toml
+	$(PIP) $(call requirements,dependencies) $(call requirements,lint)
+	@touch $@
 
 demo: $(VENV)/examples
 	$(BIN)/closedform-wsss demo --output demo
@@ -57,6 +67,9 @@ test: $(VENV)/test
 
 test-slow: $(VENV)/test
 	$(PYTEST) -m slow
+
+test-cuda: $(VENV)/test
+	$(PYTEST) -k cuda
 
 integrations: $(VENV)/test+integrations
 	$(PYTEST) tests/test_integrations.py
