@@ -55,6 +55,7 @@ def test_writes_what_the_command_for_one_image_writes(data: Path, capsys: pytest
     assert len(files(data / "one")) == 4 * 5
 
 
+@pytest.mark.slow
 def test_colors_keep_their_classes_where_one_is_missing(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = photo(40, 52)
     save(data / "marks" / "a.png", bars(image, [RED, (0, 255, 0)])[0])
@@ -68,6 +69,7 @@ def test_colors_keep_their_classes_where_one_is_missing(data: Path, capsys: pyte
     assert files(data / "without") == {}
 
 
+@pytest.mark.slow
 def test_done_images_are_skipped_and_other_options_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, *COLORS, "--quiet") == 0
     before = files(data / "out")
