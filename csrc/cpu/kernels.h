@@ -72,9 +72,10 @@
                  int C, int h, int w, bool transposed, int threads);
 
 // tile_product of a stencil in float and x in double.
-#define CFW_DECLARE_MIXED                                                                                          \
-  void tile_product(const float* stencil, const int32_t* tiles, const int32_t* neighbours, const double* diagonal, \
-                    const double* x, double* y, int64_t M, int C, int H, int W, int threads);
+#define CFW_DECLARE_MIXED                                                                                     \
+  void tile_product_mixed(const float* stencil, const int32_t* tiles, const int32_t* neighbours,              \
+                          const double* diagonal, const double* x, double* y, int64_t M, int C, int H, int W, \
+                          int threads);
 
 namespace cfw {
 #define CFW_DECLARE_LEVEL(level) \

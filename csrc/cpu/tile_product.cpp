@@ -21,14 +21,14 @@ void product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, 
 
 }  // namespace
 
-#define CFW_TILE_PRODUCT(S, T)                                                                                        \
-  void tile_product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, \
-                    T* y, int64_t M, int C, int H, int W, int threads) {                                              \
-    product(stencil, tiles, neighbours, diagonal, x, y, M, C, H, W, threads);                                         \
+#define CFW_TILE_PRODUCT(name, S, T)                                                                                \
+  void name(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y, \
+            int64_t M, int C, int H, int W, int threads) {                                                          \
+    product(stencil, tiles, neighbours, diagonal, x, y, M, C, H, W, threads);                                       \
   }
-CFW_TILE_PRODUCT(float, float)
-CFW_TILE_PRODUCT(double, double)
-CFW_TILE_PRODUCT(float, double)
+CFW_TILE_PRODUCT(tile_product, float, float)
+CFW_TILE_PRODUCT(tile_product, double, double)
+CFW_TILE_PRODUCT(tile_product_mixed, float, double)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

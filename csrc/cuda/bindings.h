@@ -1,36 +1,25 @@
 // Python names of the CUDA kernels: <kernel>_cuda_f32 and <kernel>_cuda_f64; _f16 and _bf16 for those that read half precision.
 #pragma once
-#include <pybind11/pybind11.h>
-
 #include <string>
-#include <type_traits>
 #include <utility>
 
+#include "binding.h"
 #include "cuda/kernels.h"
 
 namespace cfw {
+
+// A queue comes as (device, stream).
+template <>
+struct Argument<cuda::Queue> {
+  using Passed = std::pair<int, uintptr_t>;
+  static cuda::Queue unpack(Passed value) { return {value.first, value.second}; }
+};
+
 namespace cuda {
-
-// How an argument comes from Python: pointers as addresses, a queue as (device, stream).
-template <class P>
-using Passed = std::conditional_t<std::is_pointer_v<P>, uintptr_t,
-                                  std::conditional_t<std::is_same_v<P, Queue>, std::pair<int, uintptr_t>, P>>;
-
-template <class P>
-P unpack(Passed<P> value) {
-  if constexpr (std::is_pointer_v<P>)
-    return reinterpret_cast<P>(value);
-  else if constexpr (std::is_same_v<P, Queue>)
-    return Queue{value.first, value.second};
-  else
-    return value;
-}
 
 template <class... P>
 void bind(pybind11::module_& m, const std::string& name, void (*kernel)(P...)) {
-  m.def(
-      name.c_str(), [kernel](Passed<P>... values) { kernel(unpack<P>(values)...); },
-      pybind11::call_guard<pybind11::gil_scoped_release>());
+  define<P...>(m, name, kernel);
 }
 
 inline void bind(pybind11::module_& m) {

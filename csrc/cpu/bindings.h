@@ -1,0 +1,56 @@
+// Python names of the CPU kernels: <kernel>_f32 and <kernel>_f64. Each runs the kernel of the current instruction-set level.
+#pragma once
+#include <array>
+#include <string>
+
+#include "binding.h"
+#include "cpu/dispatch.h"
+#include "cpu/kernels.h"
+
+namespace cfw {
+
+// A kernel in float or double, which its first parameter tells.
+template <class T, class... P>
+using Kernel = void (*)(const T*, P...);
+
+// The levels in the order of `Level`.
+template <class T, class... P>
+void bind(pybind11::module_& m, const std::string& name, Kernel<T, P...> baseline, Kernel<T, P...> avx2 = nullptr,
+          Kernel<T, P...> avx512 = nullptr) {
+  define<const T*, P...>(m, name, [levels = std::array{baseline, avx2, avx512}](const T* first, P... rest) {
+    levels[static_cast<size_t>(current_level())](first, rest...);
+  });
+}
+
+inline void bind(pybind11::module_& m) {
+#if CFW_X86_LEVELS
+#define CFW_LEVELS(kernel) &baseline::kernel, &avx2::kernel, &avx512::kernel
+#else
+#define CFW_LEVELS(kernel) &baseline::kernel
+#endif
+#define CFW_BIND(kernel)                              \
+  bind<float>(m, #kernel "_f32", CFW_LEVELS(kernel)); \
+  bind<double>(m, #kernel "_f64", CFW_LEVELS(kernel))
+  CFW_BIND(matting_stencil);
+  CFW_BIND(matting_product);
+  CFW_BIND(matting_loss);
+  CFW_BIND(tile_product);
+  CFW_BIND(tile_relax);
+  CFW_BIND(tile_restrict);
+  CFW_BIND(tile_prolong);
+  CFW_BIND(tile_energy);
+  CFW_BIND(block_product);
+  CFW_BIND(block_relax);
+  CFW_BIND(superpixel_pool);
+  CFW_BIND(superpixel_unpool);
+  CFW_BIND(superpixel_dot);
+  CFW_BIND(superpixel_assign);
+  CFW_BIND(superpixel_update);
+  CFW_BIND(asam_affinity);
+  CFW_BIND(asam_step);
+  bind<float>(m, "tile_product_mixed_f64", CFW_LEVELS(tile_product_mixed));
+#undef CFW_BIND
+#undef CFW_LEVELS
+}
+
+}  // namespace cfw
