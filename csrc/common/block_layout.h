@@ -8,18 +8,18 @@
 //                             neighbours at right, below left, below, and below right; nothing where there is no neighbour
 //     neighbours (M, 9)       the places of the 3 x 3 blocks around each, row by row, -1 for none
 //     x (F, C)                values of the functions, for C classes
-// and kFour - 1 values more at the end of `matrix`, whatever they are, so that four can be read from any place on.
+// and kBlockLanes - 1 more values at the end of `matrix`, of any kind, so that kBlockLanes can be read from any place on.
 //
-// Blocks of one colour, (row % 2, column % 2), are not coupled, and are relaxed at once:
-//     order (M)               the blocks sorted by colour; those of colour i end before ends[i]
+// Blocks of one color, (row % 2, column % 2), are not coupled, and are relaxed at once:
+//     order (M)               the blocks sorted by color; those of color i end before ends[i]
 #pragma once
 #include <cstdint>
 
 namespace cfw {
 
-constexpr int kMostFunctions = 32;  // of a block
-constexpr int kFour = 4;
-constexpr int kColours = 4;
+constexpr int kMaxFunctions = 32;  // of a block
+constexpr int kBlockLanes = 4;     // values that the CPU reads at once
+constexpr int kColors = 4;
 enum BlockPart { kInversePart, kOwnPart, kLinkPart, kBlockParts = kLinkPart + 4 };
 
 }  // namespace cfw

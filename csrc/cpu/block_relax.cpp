@@ -1,6 +1,6 @@
-// A sweep of block Gauss-Seidel over A z = r, A in blocks (common/block_layout.h), colour by colour:
+// A sweep of block Gauss-Seidel over A z = r, A in blocks (common/block_layout.h), color by color:
 //     z(t) = A(t, t)^-1 (r(t) - sum of A(t, s) z(s) over the other blocks s).
-// Backward, colours from last to first, it is the transpose of the sweep forward. Whatever A is, as long as it is
+// Backward, colors from last to first, it is the transpose of the sweep forward. Whatever A is, as long as it is
 // positive definite, no step has to be chosen.
 #include "cpu/block_rows.h"
 #include "cpu/kernels.h"
@@ -12,10 +12,10 @@ namespace {
 template <class T>
 void relax(const BlockMatrix<T>& A, const int32_t* order, const int32_t* ends, const T* r, T* z, int C, bool backward,
            int threads) {
-  for (int step = 0; step < kColours; ++step) {
-    const int colour = backward ? kColours - 1 - step : step;
-    const int64_t begin = colour ? ends[colour - 1] : 0;
-    for_each_block(begin, ends[colour], threads, [&](int64_t i) {
+  for (int step = 0; step < kColors; ++step) {
+    const int color = backward ? kColors - 1 - step : step;
+    const int64_t begin = color ? ends[color - 1] : 0;
+    for_each_block(begin, ends[color], threads, [&](int64_t i) {
       const int64_t t = order[i], first = int64_t(A.starts[t]) * C;
       const int k = A.size(t);
       if (k == 0) return;

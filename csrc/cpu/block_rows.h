@@ -1,6 +1,6 @@
 // A block of a coarse system (common/block_layout.h) and the values of its functions.
 //
-// Four at a time whatever the machine has: blocks have about ten functions.
+// kBlockLanes at a time on every machine: blocks have about ten functions.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace cfw {
 namespace CFW_LEVEL {
 
 constexpr int kBlocksAtOnce = 16;  // of one item of the parallel loop
-// Fewer than these one thread does: a sweep has a parallel loop a colour, and where another process has a core, every end
-// of a loop may wait for it.
+// Fewer than these run on one thread: a sweep has a parallel loop for each color, and each waits at its end for the slowest
+// thread, which another process may hold up.
 constexpr int kBlocksWorthThreads = 1024;
 
 // body(i) for i from begin to end - 1.
@@ -31,28 +31,28 @@ inline void for_each_block(int64_t begin, int64_t end, int threads, const Body& 
 }
 
 template <class T>
-using Four [[gnu::vector_size(kFour * sizeof(T))]] = T;
+using Lanes [[gnu::vector_size(kBlockLanes * sizeof(T))]] = T;
 
 template <class T>
-CFW_INLINE Four<T> load_four(const T* p) {
-  Four<T> v;
+CFW_INLINE Lanes<T> load_lanes(const T* p) {
+  Lanes<T> v;
   std::memcpy(&v, p, sizeof v);
   return v;
 }
 
 // Zero in place of all but the first `count`. With bits: 0 NaN would be NaN.
 template <class T>
-struct FirstOfFour {
-  using Bits = Four<std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>;
+struct FirstLanes {
+  using Bits = Lanes<std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>;
   Bits kept;
 
-  CFW_INLINE explicit FirstOfFour(int count) {
-    for (int i = 0; i < kFour; ++i) kept[i] = i < count ? -1 : 0;
+  CFW_INLINE explicit FirstLanes(int count) {
+    for (int i = 0; i < kBlockLanes; ++i) kept[i] = i < count ? -1 : 0;
   }
-  CFW_INLINE Four<T> operator()(Four<T> v) const { return (Four<T>)((Bits)v & kept); }
+  CFW_INLINE Lanes<T> operator()(Lanes<T> v) const { return (Lanes<T>)((Bits)v & kept); }
 };
 
-// The values of a block's functions of one class, four functions in a vector, zero up to a multiple of four.
+// The values of a block's functions of one class, kBlockLanes functions in a vector, zero up to a multiple of that.
 template <class T>
 class OneClass {
  public:
@@ -61,7 +61,7 @@ class OneClass {
   // x: the block's first function.
   CFW_INLINE void read(const T* x, int k, int C) {
     for (int i = 0; i < k; ++i) values_[i] = x[int64_t(i) * C];
-    for (int i = k; i % kFour; ++i) values_[i] = 0;
+    for (int i = k; i % kBlockLanes; ++i) values_[i] = 0;
   }
   CFW_INLINE void write(T* x, int k, int C) const {
     for (int i = 0; i < k; ++i) x[int64_t(i) * C] = values_[i];
@@ -72,66 +72,66 @@ class OneClass {
   // += B x, B (rows, columns). What lies beyond the last column does not count: it may be another image's.
   CFW_INLINE void add(const T* B, int rows, int columns, const OneClass& x) {
     if (columns == 0) return;
-    const int last = (columns - 1) / kFour * kFour;
-    const FirstOfFour<T> existing(columns - last);
+    const int last = (columns - 1) / kBlockLanes * kBlockLanes;
+    const FirstLanes<T> existing(columns - last);
     for (int i = 0; i < rows; ++i) {
-      Four<T> sum = existing(load_four(B + i * columns + last)) * load_four(x.values_ + last);
-      for (int j = 0; j < last; j += kFour) sum += load_four(B + i * columns + j) * load_four(x.values_ + j);
+      Lanes<T> sum = existing(load_lanes(B + i * columns + last)) * load_lanes(x.values_ + last);
+      for (int j = 0; j < last; j += kBlockLanes) sum += load_lanes(B + i * columns + j) * load_lanes(x.values_ + j);
       values_[i] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
   }
-  // += B^T x. What lies beyond the last column goes where nobody looks.
+  // += B^T x. What lies beyond the last column goes to values that are not used.
   CFW_INLINE void add_transposed(const T* B, int rows, int columns, const OneClass& x) {
-    for (int j = 0; j < columns; j += kFour) {
-      Four<T> sum = load_four(values_ + j);
-      for (int i = 0; i < rows; ++i) sum += load_four(B + i * columns + j) * x.values_[i];
+    for (int j = 0; j < columns; j += kBlockLanes) {
+      Lanes<T> sum = load_lanes(values_ + j);
+      for (int i = 0; i < rows; ++i) sum += load_lanes(B + i * columns + j) * x.values_[i];
       std::memcpy(values_ + j, &sum, sizeof sum);
     }
   }
 
  private:
-  alignas(64) T values_[kMostFunctions + kFour];
+  alignas(64) T values_[kMaxFunctions + kBlockLanes];
 };
 
-// The same of four classes, which make a vector.
+// The same of kBlockLanes classes, which make a vector.
 template <class T>
-class FourClasses {
+class LanesOfClasses {
  public:
-  static constexpr int classes = kFour;
+  static constexpr int classes = kBlockLanes;
   CFW_INLINE void clear() { std::memset(values_, 0, sizeof values_); }
   CFW_INLINE void read(const T* x, int k, int C) {
-    for (int i = 0; i < k; ++i) values_[i] = load_four(x + int64_t(i) * C);
+    for (int i = 0; i < k; ++i) values_[i] = load_lanes(x + int64_t(i) * C);
   }
   CFW_INLINE void write(T* x, int k, int C) const {
     for (int i = 0; i < k; ++i) std::memcpy(x + int64_t(i) * C, &values_[i], sizeof values_[i]);
   }
-  CFW_INLINE void subtract(const FourClasses& other, int k) {
+  CFW_INLINE void subtract(const LanesOfClasses& other, int k) {
     for (int i = 0; i < k; ++i) values_[i] -= other.values_[i];
   }
-  CFW_INLINE void add(const T* B, int rows, int columns, const FourClasses& x) {
+  CFW_INLINE void add(const T* B, int rows, int columns, const LanesOfClasses& x) {
     for (int i = 0; i < rows; ++i) {
-      Four<T> sum = values_[i];
+      Lanes<T> sum = values_[i];
       for (int j = 0; j < columns; ++j) sum += B[i * columns + j] * x.values_[j];
       values_[i] = sum;
     }
   }
-  CFW_INLINE void add_transposed(const T* B, int rows, int columns, const FourClasses& x) {
+  CFW_INLINE void add_transposed(const T* B, int rows, int columns, const LanesOfClasses& x) {
     for (int j = 0; j < columns; ++j) {
-      Four<T> sum = values_[j];
+      Lanes<T> sum = values_[j];
       for (int i = 0; i < rows; ++i) sum += B[i * columns + j] * x.values_[i];
       values_[j] = sum;
     }
   }
 
  private:
-  Four<T> values_[kMostFunctions];
+  Lanes<T> values_[kMaxFunctions];
 };
 
 // body(c, Values) for classes c, c + 1 ... of which Values holds some.
 template <class T, class Body>
 CFW_INLINE void for_classes(int C, const Body& body) {
   int c = 0;
-  for (; C - c >= kFour; c += kFour) body(c, FourClasses<T>());
+  for (; C - c >= kBlockLanes; c += kBlockLanes) body(c, LanesOfClasses<T>());
   for (; c < C; ++c) body(c, OneClass<T>());
 }
 

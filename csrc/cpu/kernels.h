@@ -34,7 +34,7 @@
                      const T* x /* (M, C, 16, 16) */, T* z /* (F, C) */, int64_t M, int C, int threads);             \
   void tile_prolong(const T* basis /* (F, 16, 16) */, const int32_t* starts /* (M + 1) */, const T* z /* (F, C) */,  \
                     const T* x /* (M, C, 16, 16) */, T* y /* (M, C, 16, 16) */, int64_t M, int C, int threads);      \
-  /* The energies x^T L x of functions in a tile and across its seams; see cpu/tile_energy.cpp. */                   \
+  /* The energies x^T L x of functions in a tile and across its interfaces; see cpu/tile_energy.cpp. */              \
   void tile_energy(const T* image /* (N, D, H, W) */, const T* basis /* (B, D + 1, 16, 16) */,                       \
                    const int32_t* owners /* (M, 3) */, const int32_t* members /* (M, 4) */,                          \
                    double* inside /* (M, 16 K, 16 K) or null */, double* right /* (M, 8 K, 8 K) or null */,          \

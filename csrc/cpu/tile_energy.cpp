@@ -1,11 +1,11 @@
 // The energies x^T L x of functions in tiles: what a coarse space is chosen by, and what its matrix is put together from.
 //
 // L is a sum over windows. A window belongs to the tile above and left of it ("owner") and lies inside that tile, across its
-// seam to the right or below, or on the corner of four tiles; each window is met once. Functions live in cells of 4 x 4
+// interface to the right or below, or on the corner of four tiles; each window is added once. Functions live in cells of 4 x 4
 // pixels, K = D + 1 of them in a cell. With the window's block G = Id - c 11^T - sum_a v_a u_a^T (common/matting_window.h)
 // and phi_i the functions' values at its pixel i,
 //     P^T G P = sum_i phi_i phi_i^T - c s s^T - sum_a w_a t_a^T,   s = sum_i phi_i,  t_a = sum_i u_ia phi_i,  w_a alike of v.
-// In float64, all of it: what is looked for are functions whose energy nearly vanishes.
+// All of it is in float64, because the functions of interest have an energy of nearly zero.
 #include "cpu/kernels.h"
 
 #include <algorithm>
@@ -21,10 +21,10 @@ namespace {
 
 constexpr int kCell = 4, kCellsAcross = kTileSide / kCell;
 constexpr int kWindow = 9;
-constexpr int kMostChannels = 8;  // the solver takes another way for images of more
-// The functions of a cell, four at a time: as many as there are in colour images.
-constexpr int kFour = 4;
-typedef double Four __attribute__((vector_size(kFour * sizeof(double))));
+constexpr int kMaxChannels = 8;  // the solver takes another way for images of more
+// The functions of a cell, kLanes at a time: as many as there are for colour images.
+constexpr int kLanes = 4;
+typedef double Lanes __attribute__((vector_size(kLanes * sizeof(double))));
 enum Part { kInside, kRight, kBelow, kCorner, kParts };
 // Cells of a part's matrix.
 constexpr int kCells[kParts] = {kCellsAcross * kCellsAcross, 2 * kCellsAcross, 2 * kCellsAcross, 4};
@@ -52,8 +52,9 @@ struct Tile {
   // The window of centre (y, x), counted from the owner's first pixel.
   CFW_INLINE void add_window(Part part, int y, int x) const {
     const int D = kD > 0 ? kD : channels, K = D + 1, m = learning_based ? D + 1 : D;
-    constexpr int kMost = (kD > 0 ? kD : kMostChannels) + 1;
-    double u[kWindow * kMost], inverse[kMost], gram[kMost * kMost], twice[kMost * kMost], mean[kMost];
+    constexpr int kMaxInCell = (kD > 0 ? kD : kMaxChannels) + 1;
+    double u[kWindow * kMaxInCell], inverse[kMaxInCell], gram[kMaxInCell * kMaxInCell], twice[kMaxInCell * kMaxInCell],
+        mean[kMaxInCell];
     double* const z = learning_based ? u + 1 : u;
     for (int i = 0; i < kWindow; ++i) {
       const int64_t pixel = int64_t(y0 + y - 1 + i / 3) * W + x0 + x - 1 + i % 3;
@@ -72,9 +73,9 @@ struct Tile {
     // The window's cells, up to 2 x 2, and the sums over its pixels of each.
     const int cy = (y - 1) / kCell, cx = (x - 1) / kCell;
     const int down = (y + 1) / kCell - cy + 1, across = (x + 1) / kCell - cx + 1, cells = down * across;
-    constexpr int kGroups = (kMost + kFour - 1) / kFour;
+    constexpr int kGroups = (kMaxInCell + kLanes - 1) / kLanes;
     int at[4];
-    Four s[4][kGroups] = {}, t[kMost][4][kGroups] = {}, square[4][kGroups * kFour][kGroups] = {};
+    Lanes s[4][kGroups] = {}, t[kMaxInCell][4][kGroups] = {}, square[4][kGroups * kLanes][kGroups] = {};
     for (int c = 0; c < cells; ++c) {
       const int row = cy + c / across, column = cx + c % across;
       at[c] = place(part, row, column);
@@ -86,11 +87,11 @@ struct Tile {
         for (int px = first_x; px <= last_x; ++px) {
           const int i = (py - y + 1) * 3 + px - x + 1;
           const T* value = of + py % kTileSide * kTileSide + px % kTileSide;
-          Four phi[kGroups] = {};
-          for (int k = 0; k < K; ++k) phi[k / kFour][k % kFour] = value[k * kTilePixels];
+          Lanes phi[kGroups] = {};
+          for (int k = 0; k < K; ++k) phi[k / kLanes][k % kLanes] = value[k * kTilePixels];
           for (int g = 0; g < kGroups; ++g) {
             s[c][g] += phi[g];
-            for (int k = 0; k < K; ++k) square[c][k][g] += phi[k / kFour][k % kFour] * phi[g];
+            for (int k = 0; k < K; ++k) square[c][k][g] += phi[k / kLanes][k % kLanes] * phi[g];
             for (int a = 0; a < m; ++a) t[a][c][g] += u[i * m + a] * phi[g];
           }
         }
@@ -100,8 +101,8 @@ struct Tile {
     const int size = kCells[part] * K;
     for (int c = 0; c < cells; ++c)
       for (int k = 0; k < K; ++k) {
-        const int group = k / kFour, lane = k % kFour;
-        double w[kMost];
+        const int group = k / kLanes, lane = k % kLanes;
+        double w[kMaxInCell];
         for (int a = 0; a < m; ++a) {
           if (learning_based) {
             w[a] = 0;
@@ -114,11 +115,11 @@ struct Tile {
         double* row = energy[part] + int64_t(at[c] * K + k) * size;
         for (int o = 0; o < cells; ++o)
           for (int g = 0; g < kGroups; ++g) {
-            Four value = -own * s[o][g];
+            Lanes value = -own * s[o][g];
             if (o == c) value += square[c][k][g];
             for (int a = 0; a < m; ++a) value -= w[a] * t[a][o][g];
-            double* out = row + at[o] * K + g * kFour;
-            for (int l = 0; l < std::min(kFour, K - g * kFour); ++l) out[l] += value[l];
+            double* out = row + at[o] * K + g * kLanes;
+            for (int l = 0; l < std::min(kLanes, K - g * kLanes); ++l) out[l] += value[l];
           }
       }
   }

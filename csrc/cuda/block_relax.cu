@@ -1,7 +1,7 @@
 // A sweep of block Gauss-Seidel over A z = r, A in blocks (common/block_layout.h):
 //     z(t) = A(t, t)^-1 (r(t) - sum of A(t, s) z(s) over the other blocks s).
 //
-// Floor: a launch for each colour, since its blocks read what the colours before it wrote.
+// Floor: a launch for each color, since its blocks read what the colors before it wrote.
 #include "cuda/block_sums.h"
 #include "cuda/kernels.h"
 
@@ -9,7 +9,7 @@ namespace cfw {
 namespace cuda {
 namespace {
 
-// order: the M blocks of a colour.
+// order: the M blocks of a color.
 template <class T>
 __global__ void __launch_bounds__(kBlockThreads, kResidentBlocks)
     relax(BlockMatrix<T> A, const int32_t* order, const T* r, T* z, int64_t M, int C) {
@@ -41,10 +41,10 @@ template <class T>
 void block_relax(const T* matrix, const int64_t* offsets, const int32_t* starts, const int32_t* neighbours,
                  const int32_t* order, const int32_t* ends, const T* r, T* z, int C, bool backward, Queue queue) {
   const BlockMatrix<T> A{matrix, offsets, starts, neighbours};
-  for (int step = 0; step < kColours; ++step) {
-    const int colour = backward ? kColours - 1 - step : step;
-    const int begin = colour ? ends[colour - 1] : 0;
-    launch_blocks(relax<T>, ends[colour] - begin, C, queue, A, order + begin, r, z);
+  for (int step = 0; step < kColors; ++step) {
+    const int color = backward ? kColors - 1 - step : step;
+    const int begin = color ? ends[color - 1] : 0;
+    launch_blocks(relax<T>, ends[color] - begin, C, queue, A, order + begin, r, z);
   }
 }
 

@@ -10,7 +10,7 @@
 namespace cfw {
 namespace cuda {
 
-static_assert(kMostFunctions <= kWarp, "a lane for each");
+static_assert(kMaxFunctions <= kWarp, "a lane for each");
 constexpr int kBlockClasses = 4, kBlockThreads = 64;
 // That find registers on a multiprocessor: by itself nvcc leaves so few to a thread that some spill.
 constexpr int kResidentBlocks = 16;

@@ -35,7 +35,7 @@ static_assert(sizeof(Windows<true, 3>) <= 48 * 1024 && sizeof(Windows<false, 3>)
 template <bool kLearning, int D, class T>
 __device__ __forceinline__ void whiten(Windows<kLearning, D>& windows, int index, const T* image, int cy, int cx, int H,
                                        int W, double eps) {
-  if (cy < 1 || cy > H - 2 || cx < 1 || cx > W - 2) return;  // no window, and nobody reads it
+  if (cy < 1 || cy > H - 2 || cx < 1 || cx > W - 2) return;  // no window, and its place is not read
   constexpr int m = Windows<kLearning, D>::kColumns;
   double x[kWindow * m], inverse[m], gram[m * m], mean[D];
   double* const z = kLearning ? x + 1 : x;

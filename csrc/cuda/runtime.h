@@ -28,7 +28,7 @@ inline void check(cudaError_t error) {
     throw std::runtime_error(std::string("closedform_wsss: CUDA error: ") + cudaGetErrorString(error));
 }
 
-// The caller's device comes back afterwards, whatever happens.
+// Restores the caller's device at the end, after an exception too.
 class DeviceGuard {
  public:
   explicit DeviceGuard(int device) {
