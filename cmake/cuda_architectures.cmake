@@ -1,7 +1,13 @@
-# For which architectures the CUDA kernels are compiled: the first of CMAKE_CUDA_ARCHITECTURES, CUDAARCHS (both in CMake's
-# notation), TORCH_CUDA_ARCH_LIST ("8.0;9.0+PTX") that is set, otherwise those below that nvcc knows, and PTX of the highest
-# for GPUs yet to come.
-set(CFW_CUDA_DEFAULTS 75 80 86 89 90 100 120)
+# For which architectures the CUDA kernels are compiled: the first that is set of CMAKE_CUDA_ARCHITECTURES, CUDAARCHS (both
+# in CMake's notation, or `native` or `wheel`) and TORCH_CUDA_ARCH_LIST ("8.0;9.0+PTX"); otherwise `native` where there is a
+# GPU, and `portable` where there is none.
+
+# `wheel`: those of them that nvcc knows, and PTX of the highest for GPUs yet to come. A wheel meets every GPU, and none should
+# have to wait for its driver to compile.
+set(CFW_CUDA_WHEEL 75 80 86 89 90 100 120)
+# `portable`: real code for this one, which all GPUs of its major number run, and PTX of the lowest of the list above, which the
+# drivers of the others compile once for each machine. To build is a fraction of the time.
+set(CFW_CUDA_PORTABLE 80)
 
 # TORCH_CUDA_ARCH_LIST in CMake's notation.
 function(cfw_read_torch_list text result)
@@ -37,35 +43,130 @@ function(cfw_with_ptx_of_last numbers result)
   set(${result} ${numbers} ${last} PARENT_SCOPE)
 endfunction()
 
-# Sets CMAKE_CUDA_ARCHITECTURES; CFW_CUDA_CODES, their names; CFW_CUDA_FLAGS, nvcc's options for them.
+# The architectures of the GPUs that nvidia-smi sees, ascending, such as 75 and 90.
+function(cfw_gpus_here result)
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+    OUTPUT_VARIABLE text ERROR_QUIET RESULT_VARIABLE status TIMEOUT 60)
+  set(numbers "")
+  if(status EQUAL 0)
+    string(REGEX MATCHALL "[^\r\n]+" lines "${text}")
+    foreach(line IN LISTS lines)
+      if(line MATCHES "^ *([0-9]+)\\.([0-9]) *$")  # and not [N/A]
+        list(APPEND numbers "${CMAKE_MATCH_1}${CMAKE_MATCH_2}")
+      endif()
+    endforeach()
+    list(REMOVE_DUPLICATES numbers)
+    list(SORT numbers COMPARE NATURAL)
+  endif()
+  set(${result} "${numbers}" PARENT_SCOPE)
+endfunction()
+
+# Code for GPUs of these architectures as far as nvcc knows them, and PTX of the lowest: so it runs on newer GPUs too, be it that
+# nvcc does not know them or that they are in another machine. Empty where nvcc knows none, and none below.
+function(cfw_for_gpus gpus known result)
+  set(lowest "")
+  set(list "")
+  foreach(gpu IN LISTS gpus)
+    set(base "")
+    foreach(number IN LISTS known)
+      if(NOT number GREATER gpu)
+        set(base ${number})
+      endif()
+    endforeach()
+    if(base STREQUAL "")
+      message(WARNING "closedform_wsss: no CUDA kernels for the GPU of compute capability ${gpu}: this nvcc no longer knows it")
+      continue()
+    endif()
+    if(lowest STREQUAL "")
+      set(lowest ${base})
+    endif()
+    if(base EQUAL gpu)
+      list(APPEND list ${gpu}-real)
+    endif()
+  endforeach()
+  if(NOT lowest STREQUAL "")
+    list(APPEND list ${lowest}-virtual)
+  endif()
+  set(${result} "${list}" PARENT_SCOPE)
+endfunction()
+
+# The architectures of the GPUs that nvidia-smi sees, ascending, such as 75 and 90.
+function(cfw_gpus_here result)
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+    OUTPUT_VARIABLE text ERROR_QUIET RESULT_VARIABLE status TIMEOUT 60)
+  set(numbers "")
+  if(status EQUAL 0)
+    string(REGEX REPLACE "[\r\n]+" ";" lines "${text}")
+    list(FILTER lines INCLUDE REGEX "^ *[0-9]+\\.[0-9] *$")  # and not [N/A]
+    string(REGEX REPLACE "[ .]" "" numbers "${lines}")
+    list(REMOVE_DUPLICATES numbers)
+    list(SORT numbers COMPARE NATURAL)
+  endif()
+  set(${result} "${numbers}" PARENT_SCOPE)
+endfunction()
+
+# Code for these GPUs as far as nvcc knows them, and PTX of the lowest, or of the highest before it that nvcc knows: so it runs on
+# newer GPUs too, be it that nvcc does not know them or that they are in another machine. Empty where there is none for any.
+function(cfw_for_gpus gpus known result)
+  set(lowest "")
+  set(list "")
+  foreach(gpu IN LISTS gpus)
+    set(base "")
+    foreach(number IN LISTS known)
+      if(NOT number GREATER gpu)
+        set(base ${number})
+      endif()
+    endforeach()
+    if(base STREQUAL "")
+      message(WARNING "closedform_wsss: no CUDA kernels for the GPU of architecture ${gpu}: "
+        "nvcc ${CFW_CUDA_VERSION} does not know it, only ${known}")
+    else()
+      if(lowest STREQUAL "")
+        set(lowest "${base}-virtual")
+      endif()
+      if(base EQUAL gpu)
+        list(APPEND list ${gpu}-real)
+      endif()
+    endif()
+  endforeach()
+  set(${result} ${list} ${lowest} PARENT_SCOPE)
+endfunction()
+
+# Sets CMAKE_CUDA_ARCHITECTURES; CFW_CUDA_CODES, their names; CFW_CUDA_CHOICE, why these; CFW_CUDA_FLAGS, nvcc's options.
 macro(cfw_choose_architectures nvcc)
   if(NOT CMAKE_CUDA_ARCHITECTURES AND NOT "$ENV{CUDAARCHS}" STREQUAL "")
     set(CMAKE_CUDA_ARCHITECTURES "$ENV{CUDAARCHS}")
   elseif(NOT CMAKE_CUDA_ARCHITECTURES AND NOT "$ENV{TORCH_CUDA_ARCH_LIST}" STREQUAL "")
     cfw_read_torch_list("$ENV{TORCH_CUDA_ARCH_LIST}" CMAKE_CUDA_ARCHITECTURES)
   endif()
+  set(CFW_CUDA_CHOICE "as asked for")
   cfw_known_architectures("${nvcc}" cfw_known)
-  if(NOT CMAKE_CUDA_ARCHITECTURES OR CMAKE_CUDA_ARCHITECTURES MATCHES "^all(-major)?$")
-    set(cfw_numbers ${cfw_known})
+  set(cfw_wheel "")
+  foreach(number IN LISTS CFW_CUDA_WHEEL)
+    if(number IN_LIST cfw_known)
+      list(APPEND cfw_wheel ${number})
+    endif()
+  endforeach()
+  if(NOT CMAKE_CUDA_ARCHITECTURES OR CMAKE_CUDA_ARCHITECTURES STREQUAL "native")
+    cfw_gpus_here(cfw_gpus)
+    cfw_for_gpus("${cfw_gpus}" "${cfw_known}" cfw_numbers)
+    if(cfw_numbers)
+      set(CFW_CUDA_CHOICE "for the GPUs of this machine")
+    elseif(CMAKE_CUDA_ARCHITECTURES)
+      message(FATAL_ERROR "closedform_wsss: the architecture \"native\" needs a GPU that nvidia-smi sees and nvcc knows")
+    else()
+      set(CFW_CUDA_CHOICE "for any GPU, since none is found here; CUDAARCHS chooses others")
+      list(GET cfw_wheel 0 cfw_lowest)
+      set(cfw_numbers ${cfw_lowest}-virtual ${CFW_CUDA_PORTABLE}-real)
+    endif()
+    set(CMAKE_CUDA_ARCHITECTURES ${cfw_numbers})
+  elseif(CMAKE_CUDA_ARCHITECTURES STREQUAL "wheel")
+    cfw_with_ptx_of_last("${cfw_wheel}" CMAKE_CUDA_ARCHITECTURES)
+  elseif(CMAKE_CUDA_ARCHITECTURES MATCHES "^all(-major)?$")
     if(CMAKE_CUDA_ARCHITECTURES STREQUAL "all-major")
-      list(FILTER cfw_numbers INCLUDE REGEX "0$")
-    elseif(NOT CMAKE_CUDA_ARCHITECTURES)
-      set(cfw_numbers "")
-      foreach(number IN LISTS CFW_CUDA_DEFAULTS)
-        if(number IN_LIST cfw_known)
-          list(APPEND cfw_numbers ${number})
-        endif()
-      endforeach()
+      list(FILTER cfw_known INCLUDE REGEX "0$")
     endif()
-    cfw_with_ptx_of_last("${cfw_numbers}" CMAKE_CUDA_ARCHITECTURES)
-  elseif(CMAKE_CUDA_ARCHITECTURES STREQUAL "native")
-    execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE text ERROR_QUIET)
-    string(REGEX MATCHALL "[0-9]+\\.[0-9]" cfw_numbers "${text}")
-    if(NOT cfw_numbers)
-      message(FATAL_ERROR "closedform_wsss: the architecture \"native\" needs a GPU that nvidia-smi sees")
-    endif()
-    list(REMOVE_DUPLICATES cfw_numbers)
-    cfw_read_torch_list("${cfw_numbers}" CMAKE_CUDA_ARCHITECTURES)
+    cfw_with_ptx_of_last("${cfw_known}" CMAKE_CUDA_ARCHITECTURES)
   endif()
 
   set(CFW_CUDA_CODES "")
