@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from closedform_wsss import functional
 from closedform_wsss.cli.common.arguments import positive_int
+from closedform_wsss.cli.common.progress import Progress
 from closedform_wsss.cli.demo.picture import compose, marked_photograph, overlay
 from closedform_wsss.cli.demo.scribbles import CLASSES, UNMARKED, photograph, scribbles
-from closedform_wsss.cli.common.progress import Progress
 from closedform_wsss.io._save import save_png
 
 TOL = 1e-3
