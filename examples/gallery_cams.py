@@ -124,7 +124,7 @@ def reference(name: str, image: Tensor) -> Tensor:
     for value, strokes in ((0, BESIDE[name]), (1, OBJECT[name])):
         for stroke in strokes:
             draw.line(stroke, fill=value, width=3, joint="curve")
-    return solve_matting(image, torch.from_numpy(np.array(marks))[None], eps=1e-6)[0, 1] > 0.5
+    return solve_matting(torch.from_numpy(np.array(marks))[None], image, eps=1e-6).alpha[0, 1] > 0.5
 
 
 def hard_labels(q: Tensor, cell_size: int) -> np.ndarray:

@@ -37,6 +37,10 @@ def count(pred: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> 
     return matrix.matrix
 
 
+def solved(target: Tensor, image: Tensor, **options: Any) -> Tensor:
+    return functional.solve_matting(target, image, **options).alpha
+
+
 def first(x: Tensor, image: Tensor) -> Tensor:
     return x
 
@@ -58,9 +62,9 @@ def calls(n: int, h: int, w: int) -> Calls:
         "closed_form_loss": (
             functional.closed_form_loss,
             {
-                **{"logits": maps, "target": target, "image": image, "form": "energy", "laplacian": "closed_form"},
+                **{"logits": maps, "target": target, "image": image, "form": "energy", "kind": "closed_form"},
                 **{
-                    "confidence": 100.0,
+                    "mark_weight": 100.0,
                     "eps": 1e-4,
                     "radius": 1,
                     "class_weight": torch.ones(C),
@@ -70,18 +74,18 @@ def calls(n: int, h: int, w: int) -> Calls:
             },
         ),
         "solve_matting": (
-            functional.solve_matting,
+            solved,
             {
-                **{"image": image, "target": target, "num_classes": C, "laplacian": "closed_form", "confidence": 100.0},
+                **{"image": image, "target": target, "num_classes": C, "kind": "closed_form", "mark_weight": 100.0},
                 **{"eps": 1e-4, "radius": 1, "tol": 0.1, "max_iter": 500, "initial": maps, "ignore_index": 255},
             },
         ),
         "matting_filter": (
             functional.matting_filter,
             {
-                **{"x": maps, "image": image, "target": target, "confidence": 10.0, "strength": 0.1},
+                **{"x": maps, "image": image, "target": target, "mark_weight": 10.0, "fidelity": 0.1},
                 **{
-                    "laplacian": "closed_form",
+                    "kind": "closed_form",
                     "eps": 1e-4,
                     "radius": 1,
                     "tol": 0.1,
@@ -128,11 +132,14 @@ def calls(n: int, h: int, w: int) -> Calls:
                 **{"class_present": present},
             },
         ),
-        "average_views": (functional.average_views, {"refine": first, "x": maps, "image": image, "scales": (1.0,)}),
-        "level_cam": (functional.level_cam, {"cam": maps, "image": image, "level": 0.4}),
+        "test_time_augmentation": (
+            functional.test_time_augmentation,
+            {"refine": first, "x": maps, "image": image, "scales": (1.0,)},
+        ),
+        "calibrate_cam": (functional.calibrate_cam, {"cam": maps, "image": image, "level": 0.4}),
         "refine_cam": (
             functional.refine_cam,
-            {"cam": maps, "image": image, "num_iters": 2, "strength": 0.1, "level": 0.4},
+            {"cam": maps, "image": image, "num_iters": 2, "fidelity": 0.1, "level": 0.4},
         ),
         "background_score": (functional.background_score, {"cam": maps, "power": 2.0}),
         "pseudo_labels": (

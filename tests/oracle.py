@@ -35,7 +35,7 @@ def closed_form_loss(
     image: np.ndarray,
     *,
     form: str,
-    confidence: float = 100.0,
+    mark_weight: float = 100.0,
     eps: float = 1e-7,
     radius: int = 1,
     kind: str = "closed_form",
@@ -53,10 +53,10 @@ def closed_form_loss(
             ac, sc = a[n, c].ravel(), (target[n] == c).ravel().astype(np.float64)
             w = 1.0 if weight is None else weight[n, c]
             if form == "residual":
-                r = (L + confidence * D) @ ac - confidence * D @ sc
-                total += w * (r @ r) / confidence
+                r = (L + mark_weight * D) @ ac - mark_weight * D @ sc
+                total += w * (r @ r) / mark_weight
             else:
-                total += w * (ac @ L @ ac + confidence * (ac - sc) @ D @ (ac - sc))
+                total += w * (ac @ L @ ac + mark_weight * (ac - sc) @ D @ (ac - sc))
         losses.append(total / marked.size)
     return np.array(losses)
 

@@ -47,8 +47,8 @@ CALLS: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]] = {
     "closed_form_loss": loss_and_gradient,
     "superpixel_consistency_loss": consistency,
     "product": lambda image, marks, scores: (MattingLaplacian(image) @ scores,),
-    "solve_matting": lambda image, marks, scores: (solve_matting(image, marks, eps=1e-4, tol=1e-2),),
-    "matting_filter": lambda image, marks, scores: (matting_filter(scores.softmax(1), image, strength=0.1, tol=1e-2),),
+    "solve_matting": lambda image, marks, scores: (solve_matting(marks, image, eps=1e-4, tol=1e-2).alpha,),
+    "matting_filter": lambda image, marks, scores: (matting_filter(scores.softmax(1), image, fidelity=0.1, tol=1e-2),),
     "soft_slic": lambda image, marks, scores: (soft_slic(image, cell_size=CELL),),
     "superpixel_pool": lambda image, marks, scores: (
         superpixel_pool(scores, soft_slic(image, cell_size=CELL), cell_size=CELL),

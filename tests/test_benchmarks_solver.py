@@ -71,7 +71,7 @@ def test_quick_measures_every_solver_and_writes_whole_tables(tmp_path: Path) -> 
     assert len(payload["rows"]) == 10 + 10 + 4
     apart = payload["agreement"]
     assert apart.pop("case") == "coffee, 32 x 24"
-    assert len(apart) == 3 and max(apart.values()) < 1e-5  # fixed marks are confidence 1e6 to one of the two
+    assert len(apart) == 3 and max(apart.values()) < 1e-5  # fixed marks are mark_weight 1e6 to one of the two
     for row in payload["rows"]:
         assert row["status"] == "ok" and len(row["samples_s"]) == 2 and min(row["samples_s"]) > 0
         assert row["peak_bytes"] >= 0 and row["mean_error"] <= row["max_error"]

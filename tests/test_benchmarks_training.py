@@ -126,7 +126,7 @@ def test_filters(monkeypatch, name):
     target = torch.full((2, 48, 64), 255)
     target[:, 20, 20:40], target[:, 2, 4:60] = 1, 0
     p = torch.full((2, 2, 24, 32), 0.5)
-    q = getattr(filters, name)(p, image, target=target, strength=0.03, eps=1e-7, tol=0.03)
+    q = getattr(filters, name)(p, image, target=target, fidelity=0.03, eps=1e-7, tol=0.03)
     assert q.shape == p.shape
     torch.testing.assert_close(q.sum(1), torch.ones(2, 24, 32))
     assert (q[:, 1, 10, 10:20] > 0.5).all() and (q[:, 0, 1, 2:30] > 0.5).all()

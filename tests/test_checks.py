@@ -15,8 +15,8 @@ from closedform_wsss import MattingLaplacian
 from closedform_wsss._ops import _define
 from closedform_wsss.functional import (
     asam,
+    calibrate_cam,
     closed_form_loss,
-    level_cam,
     matting_filter,
     refine_cam,
     slic,
@@ -106,12 +106,12 @@ def test_images_out_of_range_have_a_cure_that_fits(image: Tensor, message: str) 
 def test_the_cures_work() -> None:
     marks = torch.full((1, 6, 6), 255)
     marks[:, 0], marks[:, -1] = 0, 1
-    expected = solve_matting(UNIT, marks, eps=1e-2)
+    expected = solve_matting(marks, UNIT, eps=1e-2).alpha
     for image in ((UNIT * 255).div(255), ((UNIT * 2 - 1) + 1) / 2, (UNIT[0, 0])[None, None], UNIT[0][None]):
-        torch.testing.assert_close(solve_matting(image, marks, eps=1e-2), expected)
+        torch.testing.assert_close(solve_matting(marks, image, eps=1e-2).alpha, expected)
     volume = UNIT.expand(1, 1, 4, 6, 6)  # (N, C, D, H, W)
     slices = volume.transpose(1, 2).flatten(0, 1)
-    alpha = solve_matting(slices, marks.expand(4, -1, -1), eps=1e-2)
+    alpha = solve_matting(marks.expand(4, -1, -1), slices, eps=1e-2).alpha
     torch.testing.assert_close(alpha, expected.expand(4, -1, -1, -1))
 
 
@@ -128,7 +128,7 @@ def test_the_cures_work() -> None:
 )
 def test_cams_out_of_range_have_a_cure_that_fits(cam: Tensor, message: str) -> None:
     image = torch.rand(1, 3, 6, 6)
-    for function in (refine_cam, level_cam):
+    for function in (refine_cam, calibrate_cam):
         with pytest.raises(ValueError, match=rf"{function.__name__}: cam must be in \[0, 1\].*{message}"):
             function(cam, image)
 
@@ -168,11 +168,13 @@ def test_numbers_of_numpy_are_numbers() -> None:
     marks = torch.full((1, 16, 16), 255)
     marks[:, 0], marks[:, -1] = 0, 1
     one, five, some = np.float32(0.125), np.int64(5), np.float64(0.25)
-    found = refine_cam(cam, image, num_iters=five, strength=one, level=some)
-    assert torch.equal(found, refine_cam(cam, image, num_iters=5, strength=0.125, level=0.25))
-    found = solve_matting(image, marks, num_classes=np.int32(3), confidence=one, eps=some, tol=one, max_iter=five)
+    found = refine_cam(cam, image, num_iters=five, fidelity=one, level=some)
+    assert torch.equal(found, refine_cam(cam, image, num_iters=5, fidelity=0.125, level=0.25))
+    found = solve_matting(
+        marks, image, num_classes=np.int32(3), mark_weight=one, eps=some, tol=one, max_iter=five
+    ).alpha
     assert torch.equal(
-        found, solve_matting(image, marks, num_classes=3, confidence=0.125, eps=0.25, tol=0.125, max_iter=5)
+        found, solve_matting(marks, image, num_classes=3, mark_weight=0.125, eps=0.25, tol=0.125, max_iter=5).alpha
     )
     q = soft_slic(image, cell_size=np.uint8(4))
     found = asam(cam, q, cell_size=np.int16(4), num_iters=five, restart=some)
@@ -195,7 +197,7 @@ def test_solvers_compile_as_one_step(name: str) -> None:
     marks[:, 3, 3:9], marks[:, 10, 3:9] = 0, 1
     function = {
         "matting_filter": lambda: MattingFilter()(maps, image, marks),
-        "solve_matting": lambda: solve_matting(image, marks, num_classes=2),
+        "solve_matting": lambda: solve_matting(marks, image, num_classes=2).alpha,
         "slic": lambda: slic(image, cell_size=4),
     }[name]
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")

@@ -60,7 +60,7 @@ def test_matte_writes_what_the_solver_gives(folder: Path, marks: str, capsys: py
     assert {path.name for path in (folder / "out").iterdir()} == names
     image = torch.from_numpy(read(folder / "image.png")).permute(2, 0, 1)[None]
     target = torch.from_numpy(io.from_trimap(read(folder / "trimap.png"))).long()[None]
-    alpha = functional.solve_matting(image, target, num_classes=2, tol=1e-3)[0].numpy()
+    alpha = functional.solve_matting(target, image, num_classes=2, tol=1e-3).alpha[0].numpy()
     for label in (0, 1):
         got = read(folder / "out" / f"alpha_{label}.png")
         assert got.dtype == np.uint8
@@ -123,21 +123,21 @@ def test_resize_keeps_thin_marks_and_never_enlarges(folder: Path) -> None:
 def test_options_reach_the_solver(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
 
-    def solve(image: torch.Tensor, target: torch.Tensor, **options: object) -> tuple[torch.Tensor, object]:
+    def solve(target: torch.Tensor, image: torch.Tensor, **options: object) -> functional.Solution:
         seen.update(options, image=image, target=target, threads=torch.get_num_threads())
         options["callback"](1, 0.5)
         alpha = torch.tensor([-0.5, 1.5]).reshape(1, 2, 1, 1).expand(1, 2, *image.shape[-2:])
-        return alpha, functional.SolveInfo(iterations=1, error=0.0, converged=True, residual=0.0)
+        return functional.Solution(alpha, torch.tensor([1, 0.0, True, 0.0], dtype=torch.float64))
 
     monkeypatch.setattr(functional, "solve_matting", solve)
     threads = torch.get_num_threads()
-    options = "--laplacian learning_based --eps 1e-5 --radius 2 --confidence 7 --tol 1e-2 --max-iter 9 --threads 1"
+    options = "--laplacian learning_based --eps 1e-5 --radius 2 --mark-weight 7 --tol 1e-2 --max-iter 9 --threads 1"
     assert run(folder, "scribbles.png", *options.split()) == 0
     want = {
-        "laplacian": "learning_based",
+        "kind": "learning_based",
         "eps": 1e-5,
         "radius": 2,
-        "confidence": 7,
+        "mark_weight": 7,
         "tol": 1e-2,
         "max_iter": 9,
         "threads": 1,

@@ -40,7 +40,7 @@ def test_agrees_with_the_definition(device, form, activation, radius, laplacian)
         kind=laplacian,
         weight=(weight * present).numpy(),
     )
-    options = dict(form=form, laplacian=laplacian, activation=activation, radius=radius, eps=1e-4)
+    options = dict(form=form, kind=laplacian, activation=activation, radius=radius, eps=1e-4)
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
         arguments = (logits.to(device, dtype), target.to(device), image.to(device))
         each = closed_form_loss(
@@ -59,7 +59,7 @@ def test_agrees_with_the_definition(device, form, activation, radius, laplacian)
 
 
 def test_the_papers_scaling():
-    """mean over classes and pixels of r^2 = residual form * confidence / C, as the docstring says."""
+    """mean over classes and pixels of r^2 = residual form * mark_weight / C, as the docstring says."""
     logits, target, image = problem(n=1)
     L = oracle.dense_laplacian(image[0].numpy())
     D, a = np.diag((target != 255).numpy().ravel() * 100.0), logits.softmax(1)[0].numpy().reshape(3, -1)
@@ -75,7 +75,7 @@ def test_gradients(form, radius, laplacian):
     logits, target, image = problem((5, 6), 2)
 
     def loss(v):
-        options = dict(form=form, laplacian=laplacian, radius=radius, eps=1e-3, confidence=10)
+        options = dict(form=form, kind=laplacian, radius=radius, eps=1e-3, mark_weight=10)
         return closed_form_loss(v, target, image, **options)
 
     logits.requires_grad_()
@@ -86,7 +86,7 @@ def test_gradients(form, radius, laplacian):
 @pytest.mark.parametrize("form", FORMS)
 def test_least_at_the_closed_form_solution(form):
     _, target, image = problem((12, 13), n=1)
-    alpha = solve_matting(image, target, num_classes=3, tol=1e-10, eps=1e-4)
+    alpha = solve_matting(target, image, num_classes=3, tol=1e-10, eps=1e-4).alpha
     alpha.requires_grad_()
     loss = closed_form_loss(alpha, target, image, form=form, activation=None, eps=1e-4)
     loss.backward()
@@ -279,7 +279,7 @@ def wrong_label(value):
         ),
         ({"ignore_index": 0}, ValueError, r"ignore_index must not be a class, got 0 with 3 classes"),
         ({"eps": -1.0}, ValueError, r"eps must be a finite number > 0, got -1.0"),
-        ({"confidence": 0.0}, ValueError, r"confidence must be a finite number > 0, got 0.0"),
+        ({"mark_weight": 0.0}, ValueError, r"mark_weight must be a finite number > 0, got 0.0"),
         ({"radius": 5}, ValueError, r"radius must leave a window .* image of 8 x 9"),
         ({"form": "levin"}, ValueError, r"form must be one of 'residual', 'energy', got 'levin'"),
         (
@@ -318,7 +318,7 @@ def test_value_checks_can_be_switched_off():
 
 def test_repr_names_the_options():
     assert repr(ClosedFormLoss(form="energy", eps=1e-5)) == (
-        "ClosedFormLoss(form='energy', laplacian='closed_form', confidence=100.0, eps=1e-05, radius=1, "
+        "ClosedFormLoss(form='energy', kind='closed_form', mark_weight=100.0, eps=1e-05, radius=1, "
         "activation='softmax', ignore_index=255, reduction='mean')"
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from arguments import CELL, C, calls
+from arguments import CELL, C, calls, solved
 from layouts import LAYOUTS, expanded
 from torch import Tensor
 
@@ -22,7 +22,7 @@ from closedform_wsss.laplacian import KINDS
 # More than a tile of the solver and a cell of every grid, less than the smallest window, and none at all in some sense.
 SIZES = ((2, 37, 50), (1, 5, 6), (3, 1, 7), (1, 1, 1))
 DEFAULTS = (torch.float64, torch.float16, torch.bfloat16)
-CLASSES = ("ConvergenceWarning", "SolveInfo", "SegmentationScores")
+CLASSES = ("ConvergenceWarning", "Solution", "SegmentationScores")
 FILES = (
     *("read_image", "read_label_png", "read_marks", "read_scribbles", "read_scribblesup_xml", "guess_kind", "read_cam"),
     *("write_cam", "write_label_png", "from_points", "voc_palette"),
@@ -86,7 +86,7 @@ def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[st
         ("superpixel_reconstruction_loss", {"target": torch.rand(n, 2, h, w), "num_classes": None}),
         ("closed_form_loss", {"form": "residual", "activation": "sigmoid"}),
         ("MattingLaplacian", {"kind": "learning_based"}),
-        ("average_views", {"refine": smooth, "scales": (0.5, 1.0), "flip": True}),
+        ("test_time_augmentation", {"refine": smooth, "scales": (0.5, 1.0), "flip": True}),
     ):
         entries[f"{name}-{'-'.join(more)}"] = (entries[name][0], entries[name][1] | more)
     if min(h, w) >= 5:
@@ -96,7 +96,7 @@ def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[st
 
 
 def smooth(x: Tensor, image: Tensor) -> Tensor:
-    return functional.matting_filter(x, image, strength=0.1)
+    return functional.matting_filter(x, image, fidelity=0.1)
 
 
 @contextmanager
@@ -128,9 +128,9 @@ def changed(arguments: dict[str, Any], change: Callable[[Tensor], Tensor]) -> di
 
 def outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> list[Tensor]:
     """The result and its gradients in all that can have one; of a solve, its iterations too."""
-    if function is functional.solve_matting:
-        alpha, info = function(**arguments, return_info=True)
-        return [alpha, torch.tensor(info.iterations)]
+    if function is solved:
+        solution = functional.solve_matting(**arguments)
+        return [solution.alpha, torch.tensor(solution.iterations)]
     leaves = {
         name: x.detach().requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x
         for name, x in arguments.items()
@@ -213,12 +213,16 @@ def test_a_solve_takes_as_many_iterations_on_every_layout(kind: Any) -> None:
     image = (0.5 + 0.4 * picture + 0.05 * torch.rand_like(picture)).clamp(0, 1)
     marks = torch.full((1, 96, 128), 255)
     marks[:, 10:13, 10:100], marks[:, 50:53, 40:120], marks[:, 80:83, 10:60] = 0, 1, 2
-    alpha, info = functional.solve_matting(image, marks, laplacian=kind, return_info=True)
-    assert info.converged and info.iterations <= 80
+    solution = functional.solve_matting(marks, image, kind=kind)
+    alpha = solution.alpha
+    assert solution.converged and solution.iterations <= 80
     for layout in LAYOUTS:
-        found, how = functional.solve_matting(layout(image), layout(marks), laplacian=kind, return_info=True)
-        assert how == info and torch.equal(found, alpha), layout.__name__
+        how = functional.solve_matting(layout(marks), layout(image), kind=kind)
+        found = how.alpha
+        assert how.iterations == solution.iterations and torch.equal(found, alpha), layout.__name__
     grey = image[:, :1]
-    expected, info = functional.solve_matting(grey.repeat(1, 3, 1, 1), marks, laplacian=kind, return_info=True)
-    found, how = functional.solve_matting(grey.expand(1, 3, -1, -1), marks, laplacian=kind, return_info=True)
-    assert how == info and torch.equal(found, expected)
+    solution = functional.solve_matting(marks, grey.repeat(1, 3, 1, 1), kind=kind)
+    expected = solution.alpha
+    how = functional.solve_matting(marks, grey.expand(1, 3, -1, -1), kind=kind)
+    found = how.alpha
+    assert how.iterations == solution.iterations and torch.equal(found, expected)

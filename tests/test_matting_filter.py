@@ -13,38 +13,38 @@ from closedform_wsss.laplacian import KINDS
 from closedform_wsss.nn import MattingFilter
 
 
-def dense(x: torch.Tensor, image: np.ndarray, strength: float, eps: float, kind: str = "closed_form") -> torch.Tensor:
-    """(L + strength)^-1 strength x for x (C, H, W) by a dense solve."""
+def dense(x: torch.Tensor, image: np.ndarray, fidelity: float, eps: float, kind: str = "closed_form") -> torch.Tensor:
+    """(L + fidelity)^-1 fidelity x for x (C, H, W) by a dense solve."""
     L = oracle.dense_laplacian(image, eps, kind=kind)
-    y = np.linalg.solve(L + strength * np.eye(len(L)), strength * x.flatten(1).double().numpy().T)
+    y = np.linalg.solve(L + fidelity * np.eye(len(L)), fidelity * x.flatten(1).double().numpy().T)
     return torch.from_numpy(y.T.copy()).view(x.shape)
 
 
 @pytest.mark.parametrize("name", oracle.hard_images())
-@pytest.mark.parametrize("strength", [1e-4, 3e-3, 1.0])
+@pytest.mark.parametrize("fidelity", [1e-4, 3e-3, 1.0])
 @pytest.mark.parametrize("laplacian", KINDS)
-def test_agrees_with_dense_solve(name, strength, laplacian):
+def test_agrees_with_dense_solve(name, fidelity, laplacian):
     image = oracle.hard_images()[name]
     x = torch.rand(2, *image.shape[1:], dtype=torch.float64) - 0.2
-    expected = dense(x, image, strength, 1e-6, laplacian)
+    expected = dense(x, image, fidelity, 1e-6, laplacian)
     target = torch.from_numpy(image.copy())[None]
-    exact = matting_filter(x[None], target, strength=strength, laplacian=laplacian, tol=1e-10)
+    exact = matting_filter(x[None], target, fidelity=fidelity, kind=laplacian, tol=1e-10)
     torch.testing.assert_close(exact[0], expected, rtol=0, atol=1e-7)
-    single = matting_filter(x[None].float(), target.float(), strength=strength, laplacian=laplacian)
+    single = matting_filter(x[None].float(), target.float(), fidelity=fidelity, kind=laplacian)
     assert single.dtype == torch.float32
     torch.testing.assert_close(single[0].double(), expected, rtol=0, atol=2e-3)
 
 
 @settings(max_examples=20, deadline=None)
 @given(
-    h=st.integers(1, 14), w=st.integers(1, 14), strength=st.sampled_from([1e-4, 3e-3, 0.1]), seed=st.integers(0, 999)
+    h=st.integers(1, 14), w=st.integers(1, 14), fidelity=st.sampled_from([1e-4, 3e-3, 0.1]), seed=st.integers(0, 999)
 )
-def test_constants_and_means_are_kept_and_maps_go_on_adding_up_to_one(h, w, strength, seed):
+def test_constants_and_means_are_kept_and_maps_go_on_adding_up_to_one(h, w, fidelity, seed):
     torch.manual_seed(seed)
     image, x = torch.rand(1, 3, h, w), torch.rand(1, 3, h, w, dtype=torch.float64).softmax(1)
     constant = torch.full_like(x, 0.3)
-    assert torch.equal(matting_filter(constant, image, strength=strength), constant)
-    y = matting_filter(x, image, strength=strength, tol=1e-7)
+    assert torch.equal(matting_filter(constant, image, fidelity=fidelity), constant)
+    y = matting_filter(x, image, fidelity=fidelity, tol=1e-7)
     torch.testing.assert_close(y.mean((2, 3)), x.mean((2, 3)), rtol=0, atol=1e-5)
     torch.testing.assert_close(y.sum(1), torch.ones_like(y[:, 0]), rtol=0, atol=1e-5)
 
@@ -82,18 +82,18 @@ def test_radius_two():
     x = torch.rand(1, 8, 9, dtype=torch.float64)
     L = oracle.dense_laplacian(image, 1e-4, 2)
     expected = np.linalg.solve(L + 0.01 * np.eye(72), 0.01 * x.flatten().numpy())
-    y = matting_filter(x[None], torch.from_numpy(image)[None], strength=0.01, eps=1e-4, radius=2, tol=1e-9)
+    y = matting_filter(x[None], torch.from_numpy(image)[None], fidelity=0.01, eps=1e-4, radius=2, tol=1e-9)
     np.testing.assert_allclose(y.flatten().numpy(), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("strength", [1e-4, 3e-3])
+@pytest.mark.parametrize("fidelity", [1e-4, 3e-3])
 @pytest.mark.parametrize("laplacian", KINDS)
-def test_gradients(strength, laplacian):
+def test_gradients(fidelity, laplacian):
     image = torch.rand(1, 3, 3, 4, dtype=torch.float64)
     x = torch.rand(1, 1, 3, 4, dtype=torch.float64, requires_grad=True)
 
     def run(v):
-        return matting_filter(v, image, strength=strength, laplacian=laplacian, eps=1e-3, tol=1e-12)
+        return matting_filter(v, image, fidelity=fidelity, kind=laplacian, eps=1e-3, tol=1e-12)
 
     assert gradcheck(run, x) and gradgradcheck(run, x)
     # Symmetric: the gradient is the filter itself.
@@ -121,9 +121,9 @@ def test_half_precision_and_empty_batch():
 
 
 @pytest.mark.parametrize("name", oracle.hard_images())
-@pytest.mark.parametrize("strength", [1e-4, 1e-2])
+@pytest.mark.parametrize("fidelity", [1e-4, 1e-2])
 @pytest.mark.parametrize("laplacian", KINDS)
-def test_marks_agree_with_dense_solve(name, strength, laplacian):
+def test_marks_agree_with_dense_solve(name, fidelity, laplacian):
     image = oracle.hard_images()[name]
     h, w = image.shape[1:]
     x = torch.rand(3, h, w, dtype=torch.float64)
@@ -131,9 +131,9 @@ def test_marks_agree_with_dense_solve(name, strength, laplacian):
     held = np.where(target.flatten() != 255, 7.0, 0.0)
     marks = (target.flatten()[None] == torch.arange(3)[:, None]).double().numpy()
     L = oracle.dense_laplacian(image, 1e-6, kind=laplacian)
-    right = strength * x.flatten(1).numpy() + held * marks
-    expected = torch.from_numpy(np.linalg.solve(L + np.diag(strength + held), right.T).T.copy()).view(x.shape)
-    options = {"strength": strength, "laplacian": laplacian, "confidence": 7.0}
+    right = fidelity * x.flatten(1).numpy() + held * marks
+    expected = torch.from_numpy(np.linalg.solve(L + np.diag(fidelity + held), right.T).T.copy()).view(x.shape)
+    options = {"fidelity": fidelity, "kind": laplacian, "mark_weight": 7.0}
     photo = torch.from_numpy(image.copy())[None]
     exact = matting_filter(x[None], photo, target=target[None], tol=1e-10, **options)
     torch.testing.assert_close(exact[0], expected, rtol=0, atol=1e-7)
@@ -158,18 +158,18 @@ def test_marks_follow_the_map_and_no_mark_is_no_target():
     assert torch.equal(matting_filter(x, image, target=nothing), matting_filter(x, image))
     target = nothing.clone()
     target[0, 8:10, 8:10] = 1  # pixel (4, 4) of the map
-    y = matting_filter(x, image, target=target, confidence=1e4, tol=1e-6)
+    y = matting_filter(x, image, target=target, mark_weight=1e4, tol=1e-6)
     torch.testing.assert_close(y[0, :, 4, 4], torch.tensor([0.0, 1.0]), rtol=0, atol=1e-3)
     torch.testing.assert_close(y.sum(1), torch.ones_like(y[:, 0]), rtol=0, atol=1e-4)
     small = torch.full((1, 12, 16), 7)
     small[0, 4, 4] = 1
-    other = matting_filter(x, image, target=small, confidence=1e4, tol=1e-6, ignore_index=7)
+    other = matting_filter(x, image, target=small, mark_weight=1e4, tol=1e-6, ignore_index=7)
     assert torch.equal(other, y)
 
 
-@pytest.mark.parametrize("strength", [1e-3, 1e-2, 0.1])
+@pytest.mark.parametrize("fidelity", [1e-3, 1e-2, 0.1])
 @pytest.mark.parametrize("tol", [3e-2, 1e-3])
-def test_the_error_is_what_was_asked_for(strength, tol):
+def test_the_error_is_what_was_asked_for(fidelity, tol):
     """Where the condition is known, the estimate is neither missed nor far below."""
     from skimage.data import astronaut
 
@@ -177,7 +177,7 @@ def test_the_error_is_what_was_asked_for(strength, tol):
     x = (torch.rand(1, 3, 15, 15) > 0.5).float().repeat_interleave(8, 2).repeat_interleave(8, 3)
     target = torch.full((1, 120, 120), 255)
     target[0, 10, 10:60], target[0, 80:100, 90] = 0, 1
-    options = {"target": target, "strength": strength, "eps": 1e-7}
+    options = {"target": target, "fidelity": fidelity, "eps": 1e-7}
     exact = matting_filter(x.double(), image, tol=1e-9, max_iter=10_000, **options)
     error = (matting_filter(x, image, tol=tol, **options) - exact).abs().max().item()
     assert error < 2 * tol
@@ -186,11 +186,11 @@ def test_the_error_is_what_was_asked_for(strength, tol):
 def test_module_is_the_function():
     image, x, target = torch.rand(1, 3, 12, 12), torch.rand(1, 2, 12, 12), torch.full((1, 12, 12), 255)
     target[0, 3] = 1
-    options = {"confidence": 3.0, "strength": 0.02, "laplacian": "learning_based", "eps": 1e-4, "tol": 1e-4}
+    options = {"mark_weight": 3.0, "fidelity": 0.02, "kind": "learning_based", "eps": 1e-4, "tol": 1e-4}
     module = MattingFilter(**options)
     assert torch.equal(module(x, image, target), matting_filter(x, image, target=target, **options))
     assert torch.equal(module(x, image), matting_filter(x, image, **options))
-    assert "confidence=3.0" in repr(module)
+    assert "mark_weight=3.0" in repr(module)
 
 
 def test_warns_when_it_stops_early():
@@ -209,7 +209,7 @@ X, IMAGE = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 8, 8)
         ((IMAGE[:, :, :0], IMAGE), {}, ""),
         ((X * torch.inf, IMAGE), {}, "x must be finite, got infinite"),
         ((X.expand(2, -1, -1, -1), IMAGE), {}, "x and image must have the same batch size, got 2 and 1"),
-        ((X, IMAGE), {"strength": 0.0}, "strength must be a finite number > 0, got 0.0"),
+        ((X, IMAGE), {"fidelity": 0.0}, "fidelity must be a finite number > 0, got 0.0"),
         ((X, IMAGE), {"eps": -1e-7}, "eps must be a finite number > 0"),
         ((X, IMAGE), {"radius": 4}, "radius must leave a window"),
         ((X, IMAGE), {"tol": 0}, "tol must be a finite number > 0"),
@@ -218,8 +218,8 @@ X, IMAGE = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 8, 8)
         ((X, IMAGE), {"target": torch.zeros(2, 8, 8).long()}, r"target must be \(N, H, W\) with N = 1 images"),
         (
             (X, IMAGE),
-            {"target": torch.zeros(1, 8, 8).long(), "confidence": 0},
-            "confidence must be a finite number > 0",
+            {"target": torch.zeros(1, 8, 8).long(), "mark_weight": 0},
+            "mark_weight must be a finite number > 0",
         ),
         ((X, IMAGE), {"max_iter": 0}, "max_iter must be an integer >= 1, got 0"),
     ],

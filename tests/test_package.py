@@ -33,7 +33,7 @@ def test_every_public_name_has_a_docstring_with_an_example():
             thing = getattr(module, name)
             assert thing.__doc__, name
             if callable(thing) and not (isinstance(thing, type) and issubclass(thing, Warning)):
-                assert ">>>" in thing.__doc__ or name == "SolveInfo", name
+                assert ">>>" in thing.__doc__ or name == "Solution", name
 
 
 def test_build_info():

@@ -25,16 +25,24 @@ METRICS = (
     *("boundary_recall", "undersegmentation_error", "achievable_segmentation_accuracy"),
 )
 # What a mirrored image gives mirrored; the grid of superpixels starts at the upper left.
-MIRRORED = ("background_score", "level_cam", "matting_filter", "MattingLaplacian", "pseudo_labels", "solve_matting")
+MIRRORED = ("background_score", "calibrate_cam", "matting_filter", "MattingLaplacian", "pseudo_labels", "solve_matting")
 ONE_BY_ONE = (
-    *("asam_affinity", "asam", "average_views", "background_score", "classes_present", "level_cam", "matting_filter"),
+    *(
+        "asam_affinity",
+        "asam",
+        "test_time_augmentation",
+        "background_score",
+        "classes_present",
+        "calibrate_cam",
+        "matting_filter",
+    ),
     *("MattingLaplacian", "pseudo_labels", "refine_cam", "resize_marks", "slic", "soft_slic", "solve_matting"),
     *("superpixel_pool", "superpixel_unpool"),
 )
 
 # Options that the seed chooses from.
 VARIANTS: dict[str, tuple[Any, ...]] = {
-    **{"laplacian": KINDS, "kind": KINDS, "form": ("residual", "residual", "energy"), "reduction": ("mean", "sum")},
+    **{"kind": KINDS, "form": ("residual", "residual", "energy"), "reduction": ("mean", "sum")},
     **{"activation": ("softmax", "sigmoid", None), "weighting": ("agreement", "majority", "purity")},
 }
 

@@ -102,9 +102,9 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
     **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "q": Q_WRONG, "q_or_labels": Q_WRONG, "superpixels": Q_WRONG},
     **{"target": MARKS_WRONG, "pred": MAPS_WRONG},
-    **{"form": OPTION_WRONG, "laplacian": OPTION_WRONG, "kind": OPTION_WRONG, "activation": OPTION_WRONG},
+    **{"form": OPTION_WRONG, "kind": OPTION_WRONG, "activation": OPTION_WRONG},
     **{"reduction": OPTION_WRONG, "weighting": OPTION_WRONG, "color_space": OPTION_WRONG},
-    **{"confidence": NUMBER_WRONG, "eps": NUMBER_WRONG, "strength": NUMBER_WRONG, "gamma": NUMBER_WRONG},
+    **{"mark_weight": NUMBER_WRONG, "eps": NUMBER_WRONG, "fidelity": NUMBER_WRONG, "gamma": NUMBER_WRONG},
     **{"tol": NUMBER_WRONG, "compactness": NUMBER_WRONG, "temperature": NUMBER_WRONG, "power": NUMBER_WRONG},
     **{"position_weight": without(NUMBER_WRONG, "None"), "level": NUMBER_WRONG},
     **{"threshold": without(NUMBER_WRONG, "0"), "margin": without(NUMBER_WRONG, "0")},
@@ -154,7 +154,7 @@ RIGHT = {
     *{(name, "logits", "-inf") for name in ("closed_form_loss", "superpixel_consistency_loss", "ConfusionMatrix")},
     *{(name, "pred", value) for name in ("ConfusionMatrix",) for value in ("-inf", "inf")},
     *{("closed_form_loss", "logits", "no pixels"), ("matting_filter", "x", "no pixels")},
-    *{(name, "cam", "no pixels") for name in ("level_cam", "refine_cam", "background_score", "pseudo_labels")},
+    *{(name, "cam", "no pixels") for name in ("calibrate_cam", "refine_cam", "background_score", "pseudo_labels")},
     # Nothing else is of the batch, or of the number of channels.
     *{(name, "image", "another batch") for name in ("slic", "soft_slic")},
     *{(name, "target", "another batch") for name in ("classes_present", "resize_marks")},
@@ -167,6 +167,7 @@ RIGHT = {
     *{("matting_filter", "target", "None"), ("asam", "tol", "None"), ("refine_cam", "level", "None")},
     *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},
+    *{("solve_matting", name, "None") for name in ("eps", "radius")},
     ("ConfusionMatrix", "target", "torch.bool"),
     ("ConfusionMatrix", "ignore_index", "a class"),
 }

@@ -10,8 +10,8 @@ from pictures import photo
 
 from closedform_wsss import functional
 from closedform_wsss.cli.refine_cams.methods import REFINERS
-from closedform_wsss.functional import asam, average_views, level_cam, refine_cam, soft_slic
-from closedform_wsss.functional.level_cam import best_level
+from closedform_wsss.functional import asam, calibrate_cam, refine_cam, soft_slic
+from closedform_wsss.functional.calibrate_cam import best_level
 
 
 def naive_level(cam: np.ndarray, image: np.ndarray) -> float:
@@ -59,7 +59,7 @@ def test_level_is_the_power_of_its_formula():
     image, cam = torch.rand(1, 3, 20, 20, dtype=torch.float64), torch.rand(1, 2, 20, 20, dtype=torch.float64)
     cam[0, 0, 0, 0], cam[0, 0, 0, 1] = 0.0, 1.0
     t = best_level(cam, image)
-    out = level_cam(cam, image, level=0.3)
+    out = calibrate_cam(cam, image, level=0.3)
     for c in range(2):
         gamma = math.log(0.3) / math.log(t[0, c].item())
         torch.testing.assert_close(out[0, c], cam[0, c] ** gamma)
@@ -124,7 +124,7 @@ def test_dtypes_and_empty_batches():
     torch.testing.assert_close(refine_cam(cam, byte), refine_cam(cam, byte.float() / 255))
     assert refine_cam(cam[:0], image[:0]).shape == (0, 2, 40, 40)
     assert refine_cam(cam[:, :0], image).shape == (1, 0, 40, 40)
-    assert level_cam(cam[:0], image[:0]).shape == (0, 2, 5, 5)
+    assert calibrate_cam(cam[:0], image[:0]).shape == (0, 2, 5, 5)
 
 
 def test_gradients_flow():
@@ -132,7 +132,7 @@ def test_gradients_flow():
     refine_cam(cam, image).sum().backward()
     assert torch.isfinite(cam.grad).all() and (cam.grad != 0).any()
     zero = torch.zeros(1, 1, 8, 8, requires_grad=True)
-    level_cam(zero, torch.rand(1, 3, 8, 8)).sum().backward()
+    calibrate_cam(zero, torch.rand(1, 3, 8, 8)).sum().backward()
     assert (zero.grad == 0).all()
 
 
@@ -157,12 +157,12 @@ def test_average_views():
 
     full = F.interpolate(x, (32, 48), mode="bilinear")
     own = refine(full, image)
-    torch.testing.assert_close(average_views(refine, x, image), own)
+    torch.testing.assert_close(functional.test_time_augmentation(refine, x, image), own)
     mirrored = refine(full.flip(-1), image.flip(-1)).flip(-1)
-    torch.testing.assert_close(average_views(refine, x, image, flip=True), (own + mirrored) / 2)
+    torch.testing.assert_close(functional.test_time_augmentation(refine, x, image, flip=True), (own + mirrored) / 2)
     half = F.interpolate(image, (16, 24), mode="bilinear", antialias=True)
     small = F.interpolate(refine(F.interpolate(x, (16, 24), mode="bilinear"), half), (32, 48), mode="bilinear")
-    torch.testing.assert_close(average_views(refine, x, image, scales=(0.5, 1)), (own + small) / 2)
+    torch.testing.assert_close(functional.test_time_augmentation(refine, x, image, scales=(0.5, 1)), (own + small) / 2)
 
 
 IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
@@ -175,13 +175,22 @@ IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
         (lambda: refine_cam(CAM, IMAGE * 255), r"refine_cam: image must be in \[0, 1\]"),
         (lambda: refine_cam(CAM * torch.nan, IMAGE), r"refine_cam: cam must be in \[0, 1\], got NaN"),
         (lambda: refine_cam(CAM, IMAGE[:, :2]), "refine_cam: image must have 1 or 3 channels"),
-        (lambda: refine_cam(CAM, IMAGE, strength=0), "refine_cam: strength must be a finite number > 0"),
+        (lambda: refine_cam(CAM, IMAGE, fidelity=0), "refine_cam: fidelity must be a finite number > 0"),
         (lambda: refine_cam(CAM, IMAGE, num_iters=-1), "refine_cam: num_iters must be an integer >= 0"),
         (lambda: refine_cam(CAM, IMAGE, level=1.0), r"refine_cam: level must be a number in \(0, 1\), got 1.0"),
-        (lambda: level_cam(CAM.expand(2, -1, -1, -1), IMAGE), "level_cam: cam and image must have the same batch size"),
-        (lambda: level_cam(CAM, IMAGE, level=True), "level must be a number"),
-        (lambda: average_views(asam, CAM, IMAGE, scales=()), "average_views: scales must hold at least one number"),
-        (lambda: average_views(asam, CAM, IMAGE, scales=(0.0,)), "scales must be a finite number > 0"),
+        (
+            lambda: calibrate_cam(CAM.expand(2, -1, -1, -1), IMAGE),
+            "calibrate_cam: cam and image must have the same batch size",
+        ),
+        (lambda: calibrate_cam(CAM, IMAGE, level=True), "level must be a number"),
+        (
+            lambda: functional.test_time_augmentation(asam, CAM, IMAGE, scales=()),
+            "test_time_augmentation: scales must hold at least one number",
+        ),
+        (
+            lambda: functional.test_time_augmentation(asam, CAM, IMAGE, scales=(0.0,)),
+            "scales must be a finite number > 0",
+        ),
     ],
 )
 def test_errors(call, message):
@@ -190,5 +199,5 @@ def test_errors(call, message):
 
 
 def test_public_names():
-    for name in ("average_views", "level_cam", "refine_cam", "matting_filter", "asam", "soft_slic"):
+    for name in ("test_time_augmentation", "calibrate_cam", "refine_cam", "matting_filter", "asam", "soft_slic"):
         assert name in functional.__all__

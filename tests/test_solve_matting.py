@@ -22,10 +22,10 @@ def marks(size, classes, n=1, share=0.15):
     return target
 
 
-def direct(image, target, classes, confidence=100.0, eps=1e-7, radius=1, kind="closed_form"):
+def direct(image, target, classes, mark_weight=100.0, eps=1e-7, radius=1, kind="closed_form"):
     """alpha (C, H, W) by a dense float64 solve."""
     L = dense_laplacian(image.double().numpy(), eps, radius, kind)
-    D = confidence * (target != 255).double().numpy().ravel()
+    D = mark_weight * (target != 255).double().numpy().ravel()
     s = np.stack([(target == c).numpy().ravel() for c in range(classes)], 1)
     return torch.from_numpy(np.linalg.solve(L + np.diag(D), D[:, None] * s)).T.reshape(classes, *target.shape)
 
@@ -45,16 +45,17 @@ def few_marks():
 def test_agrees_with_a_direct_solve(device, name, dtype, kind):
     image = torch.from_numpy(HARD[name])[None].to(device, dtype)
     target = marks((12, 14), 3)
-    alpha, info = solve_matting(image, target.to(device), laplacian=kind, eps=1e-5, return_info=True)
+    solution = solve_matting(target.to(device), image, kind=kind, eps=1e-5)
+    alpha = solution.alpha
     error = (alpha[0].cpu().double() - direct(image[0].cpu(), target[0], 3, eps=1e-5, kind=kind)).abs().max()
-    assert info.converged and info.error <= 1e-3
+    assert solution.converged and solution.error <= 1e-3
     assert error < 1e-3 and alpha.dtype == dtype
 
 
 def test_tight_tolerance_in_float64():
     image = torch.from_numpy(HARD["photo"])[None]
     target = marks((12, 14), 2)
-    alpha = solve_matting(image, target, tol=1e-9)
+    alpha = solve_matting(target, image, tol=1e-9).alpha
     assert (alpha[0] - direct(image[0], target[0], 2)).abs().max() < 1e-7
 
 
@@ -66,15 +67,16 @@ def test_the_error_is_below_tol(tol):
     D = (target != 255).double().numpy().ravel() * 100
     right = np.stack([D * (target == c).numpy().ravel() for c in range(3)], 1)
     expected = scipy.sparse.linalg.spsolve((laplacian.to_scipy(0) + scipy.sparse.diags_array(D)).tocsc(), right)
-    alpha, info = solve_matting(laplacian, target, tol=tol, return_info=True)
-    assert info.converged
+    solution = solve_matting(target, laplacian, tol=tol)
+    alpha = solution.alpha
+    assert solution.converged
     assert np.abs(alpha[0].reshape(3, -1).T.numpy() - expected).max() < tol
 
 
 def test_mattes_add_up_to_one_and_unmarked_classes_are_zero():
     image, target = torch.rand(2, 3, 10, 12), marks((10, 12), 3, n=2)
     target[1][target[1] == 1] = 255  # the second image lacks class 1
-    alpha = solve_matting(image, target, num_classes=5)
+    alpha = solve_matting(target, image, num_classes=5).alpha
     assert alpha.shape == (2, 5, 10, 12)
     torch.testing.assert_close(alpha.sum(1), torch.ones(2, 10, 12))
     assert (alpha[:, 3:] == 0).all() and (alpha[1, 1] == 0).all()
@@ -84,11 +86,11 @@ def test_mattes_add_up_to_one_and_unmarked_classes_are_zero():
 
 def test_batches_are_solved_as_single_images():
     image, target = torch.rand(3, 3, 9, 9), marks((9, 9), 2, n=3)
-    together = solve_matting(image, target, tol=1e-5)
+    together = solve_matting(target, image, tol=1e-5).alpha
     for n in range(3):
         torch.testing.assert_close(
             together[n : n + 1],
-            solve_matting(image[n : n + 1], target[n : n + 1], tol=1e-5),
+            solve_matting(target[n : n + 1], image[n : n + 1], tol=1e-5).alpha,
             rtol=0,
             atol=1e-4,
         )
@@ -104,20 +106,20 @@ def test_many_classes(radius, monkeypatch):
     target = torch.stack([marks((12, 14), 11)[0], 3 + marks((12, 14), 6)[0]])
     target[target > 11] = 255
     options = {"eps": 1e-5, "radius": radius}
-    alpha = solve_matting(image, target, **options)
+    alpha = solve_matting(target, image, **options).alpha
     assert at_a_time == [4, 4, 2]  # one of 11 is what the others leave
     for i in range(2):
         expected = direct(image[i], target[i], 11, **options)
         assert (alpha[i] - expected).abs().max() < 1e-3
     with pytest.warns(ConvergenceWarning):  # every class starts where it was
-        again = solve_matting(image, target, initial=alpha, max_iter=1, **options)
+        again = solve_matting(target, image, initial=alpha, max_iter=1, **options).alpha
     assert (again - alpha).abs().max() < 1e-3
 
 
 def test_one_class_is_one_everywhere():
     target = torch.full((1, 8, 8), 255)
     target[0, 3, 3] = 0
-    assert (solve_matting(torch.rand(1, 3, 8, 8), target) == 1).all()
+    assert (solve_matting(target, torch.rand(1, 3, 8, 8)).alpha == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -131,11 +133,14 @@ def test_one_class_is_one_everywhere():
 def test_every_pixel_marked(values, cure):
     target = torch.tensor(values).repeat(8, 12)[None, :, :12]
     with pytest.raises(ValueError, match=f"every image needs unmarked pixels, .* got none in image 0 .*{cure}"):
-        solve_matting(torch.rand(1, 3, 8, 12), target)
+        solve_matting(target, torch.rand(1, 3, 8, 12))
 
 
 def test_a_single_marked_pixel_is_its_mark():
-    assert solve_matting(torch.rand(1, 3, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)).flatten().tolist() == [0, 1]
+    assert solve_matting(torch.ones(1, 1, 1, dtype=torch.long), torch.rand(1, 3, 1, 1)).alpha.flatten().tolist() == [
+        0,
+        1,
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
@@ -143,10 +148,10 @@ def test_a_raw_trimap_is_refused(dtype):
     trimap = torch.full((1, 40, 60), 128)
     trimap[..., :15], trimap[..., 45:] = 0, 255
     with pytest.raises(ValueError, match=r"got the values \[0, 128, 255\] of a trimap: pass .*from_trimap"):
-        solve_matting(torch.rand(1, 3, 40, 60), trimap.to(dtype))
+        solve_matting(trimap.to(dtype), torch.rand(1, 3, 40, 60))
     with pytest.raises(ValueError, match=r"got \[128\]: 0, 128 and 255 are those of a trimap"):
-        solve_matting(torch.rand(1, 3, 40, 60), trimap.to(dtype), num_classes=2)
-    assert solve_matting(torch.rand(1, 3, 40, 60), trimap.to(dtype), num_classes=129).shape[1] == 129
+        solve_matting(trimap.to(dtype), torch.rand(1, 3, 40, 60), num_classes=2)
+    assert solve_matting(trimap.to(dtype), torch.rand(1, 3, 40, 60), num_classes=129).alpha.shape[1] == 129
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 5)])
@@ -155,14 +160,16 @@ def test_tiny_images(size):
     target[0, 0, 0], target[0, -1, -1] = 0, 1
     image = torch.rand(1, 3, *size, dtype=torch.float64)
     classes = int(target[target < 255].max()) + 1
-    torch.testing.assert_close(solve_matting(image, target)[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        solve_matting(target, image).alpha[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3
+    )
 
 
 def test_one_class_of_the_learning_based_laplacian():
     """Nothing comes free there: its rows do not sum to zero, so that even one class alone has to be solved for."""
     image = torch.rand(1, 3, 10, 12, dtype=torch.float64)
     target = marks((10, 12), 1)
-    alpha = solve_matting(image, target, laplacian="learning_based", eps=1e-3, tol=1e-8)
+    alpha = solve_matting(target, image, kind="learning_based", eps=1e-3, tol=1e-8).alpha
     expected = direct(image[0], target[0], 1, eps=1e-3, kind="learning_based")
     torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-6)
     assert (expected < 0.9999).any()
@@ -170,11 +177,11 @@ def test_one_class_of_the_learning_based_laplacian():
 
 def test_larger_windows():
     image, target = torch.rand(1, 3, 10, 11, dtype=torch.float64), marks((10, 11), 2)
-    alpha = solve_matting(image, target, radius=2, eps=1e-4)
+    alpha = solve_matting(target, image, radius=2, eps=1e-4).alpha
     torch.testing.assert_close(alpha[0], direct(image[0], target[0], 2, eps=1e-4, radius=2), rtol=0, atol=1e-3)
     image, target = few_marks()
-    _, info = solve_matting(image, target, radius=2, return_info=True)
-    assert info.converged and info.iterations <= 30  # 25; without the coarse space 492
+    solution = solve_matting(target, image, radius=2)
+    assert solution.converged and solution.iterations <= 30  # 25; without the coarse space 492
 
 
 def test_soft_targets():
@@ -183,22 +190,24 @@ def test_soft_targets():
     L = dense_laplacian(image[0].numpy(), 1e-5)
     D = np.diag(data_weight.numpy().ravel())
     expected = np.linalg.solve(L + D, D @ values[0].reshape(2, -1).T.numpy()).T.reshape(2, 9, 10)
-    alpha = solve_matting(image, values, confidence=data_weight, eps=1e-5, tol=1e-6)
+    alpha = solve_matting(values, image, mark_weight=data_weight, eps=1e-5, tol=1e-6).alpha
     np.testing.assert_allclose(alpha[0].numpy(), expected, rtol=0, atol=1e-5)
 
 
 def test_confidence_map_of_marks():
     image, target = torch.rand(1, 3, 9, 10, dtype=torch.float64), marks((9, 10), 2)
     data_weight = torch.rand(1, 9, 10, dtype=torch.float64) + 0.5
-    alpha = solve_matting(image, target, confidence=data_weight, eps=1e-5, tol=1e-6)
-    expected = direct(image[0], target[0], 2, confidence=data_weight.numpy().ravel(), eps=1e-5)
+    alpha = solve_matting(target, image, mark_weight=data_weight, eps=1e-5, tol=1e-6).alpha
+    expected = direct(image[0], target[0], 2, mark_weight=data_weight.numpy().ravel(), eps=1e-5)
     torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-5)
 
 
 def test_warm_start_needs_fewer_iterations():
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
-    alpha, cold = solve_matting(image, target, return_info=True)
-    again, warm = solve_matting(image, target, initial=alpha, return_info=True)
+    cold = solve_matting(target, image)
+    alpha = cold.alpha
+    warm = solve_matting(target, image, initial=alpha)
+    again = warm.alpha
     assert warm.iterations < cold.iterations
     torch.testing.assert_close(again, alpha, rtol=0, atol=1e-3)
 
@@ -206,8 +215,8 @@ def test_warm_start_needs_fewer_iterations():
 def test_says_that_it_did_not_converge():
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
     with pytest.warns(ConvergenceWarning, match="stopped after 5 iterations .* above tol 0.001"):
-        _, info = solve_matting(image, target, max_iter=5, return_info=True)
-    assert not info.converged and info.iterations == 5
+        solution = solve_matting(target, image, max_iter=5)
+    assert not solution.converged and solution.iterations == 5
 
 
 def test_an_odd_pixel_does_not_upset_the_solver():
@@ -217,8 +226,9 @@ def test_an_odd_pixel_does_not_upset_the_solver():
     image[:, :, 3::9, 4::9] += torch.tensor([0.5, 0.2, 0.05])[:, None, None]
     target = torch.full((1, 40, 40), 255)
     target[0, 2, 2:20], target[0, 36, 10:38] = 0, 1
-    alpha, info = solve_matting(image, target, return_info=True)
-    assert info.converged and info.iterations < 200
+    solution = solve_matting(target, image)
+    alpha = solution.alpha
+    assert solution.converged and solution.iterations < 200
     assert (alpha[0].double() - direct(image[0], target[0], 2)).abs().max() < 2e-3
 
 
@@ -227,26 +237,27 @@ def test_a_broken_operator_is_reported(monkeypatch):
     monkeypatch.setattr("closedform_wsss.solver.tile_solver.STEPS", (-50.0, -50.0))
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
     with pytest.warns(ConvergenceWarning):
-        alpha, info = solve_matting(image, target, return_info=True, max_iter=300)
-    assert alpha.isfinite().all() and not info.converged
+        solution = solve_matting(target, image, max_iter=300)
+        alpha = solution.alpha
+    assert alpha.isfinite().all() and not solution.converged
 
 
 def test_callback_reports_progress():
     seen = []
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
-    _, info = solve_matting(image, target, callback=lambda *report: seen.append(report), return_info=True)
-    assert [i for i, _ in seen] == sorted({i for i, _ in seen}) and seen[-1] == (info.iterations, info.error)
+    solution = solve_matting(target, image, callback=lambda *report: seen.append(report))
+    assert [i for i, _ in seen] == sorted({i for i, _ in seen}) and seen[-1] == (solution.iterations, solution.error)
 
 
 def test_no_warning_when_all_is_well():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        solve_matting(torch.rand(1, 3, 12, 12), marks((12, 12), 2))
+        solve_matting(marks((12, 12), 2), torch.rand(1, 3, 12, 12))
 
 
 def test_empty_batch():
     target = torch.zeros(0, 8, 8, dtype=torch.long)
-    assert solve_matting(torch.rand(0, 3, 8, 8), target, num_classes=2).shape == (0, 2, 8, 8)
+    assert solve_matting(target, torch.rand(0, 3, 8, 8), num_classes=2).alpha.shape == (0, 2, 8, 8)
 
 
 IMAGE, TARGET = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
@@ -279,10 +290,10 @@ IMAGE, TARGET = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
             ValueError,
             r"target must hold classes >= 0 or ignore_index 255, got \[-1\]",
         ),
-        ({"confidence": -1.0}, ValueError, r"confidence must be a finite number > 0, got -1.0"),
-        ({"confidence": torch.ones(8, 9)}, ValueError, r"confidence must be a number or \(N, H, W\)"),
-        ({"confidence": -torch.ones(1, 8, 9)}, ValueError, r"confidence must be >= 0, got -1"),
-        ({"confidence": torch.zeros(1, 8, 9)}, ValueError, r"at least one marked pixel"),
+        ({"mark_weight": -1.0}, ValueError, r"mark_weight must be a finite number > 0, got -1.0"),
+        ({"mark_weight": torch.ones(8, 9)}, ValueError, r"mark_weight must be a number or \(N, H, W\)"),
+        ({"mark_weight": -torch.ones(1, 8, 9)}, ValueError, r"mark_weight must be >= 0, got -1"),
+        ({"mark_weight": torch.zeros(1, 8, 9)}, ValueError, r"at least one marked pixel"),
         ({"tol": 0.0}, ValueError, r"tol must be a finite number > 0, got 0.0"),
         ({"max_iter": 0}, ValueError, r"max_iter must be an integer >= 1, got 0"),
         (

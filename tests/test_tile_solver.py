@@ -44,8 +44,9 @@ def test_photograph(kind, dtype, most, monkeypatch):
     monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", most)
     size = (90, 131)
     image, target = photograph(size), strokes(size, 5)
-    alpha, info = solve_matting(image.to(dtype), target, laplacian=kind, return_info=True)
-    assert info.converged and info.iterations < 120 and 0 <= info.residual < 1e-3
+    solution = solve_matting(target, image.to(dtype), kind=kind)
+    alpha = solution.alpha
+    assert solution.converged and solution.iterations < 120 and 0 <= solution.residual < 1e-3
     assert np.abs(alpha[0].double().numpy() - direct(image, target, 5, kind)).max() < 1e-3
 
 
@@ -53,8 +54,10 @@ def test_photograph(kind, dtype, most, monkeypatch):
 def test_last_tiles_too_narrow_for_a_window(size, monkeypatch):
     """By themselves they cannot say what their functions cost, whatever the blocks that they end in."""
     monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", 60)
-    _, info = solve_matting(photograph(size).float(), strokes(size, 3), return_info=True)
-    assert info.converged and info.iterations <= 44  # as many as 320 x 160 takes, and some; 60 to 170 would be wrong
+    solution = solve_matting(strokes(size, 3), photograph(size).float())
+    assert (
+        solution.converged and solution.iterations <= 44
+    )  # as many as 320 x 160 takes, and some; 60 to 170 would be wrong
 
 
 def test_classes_stop_one_by_one():
@@ -64,8 +67,9 @@ def test_classes_stop_one_by_one():
     expected = torch.from_numpy(direct(image, target, 7, "closed_form"))[None]
     start = expected.clone()
     start[:, 6] = 0.3
-    alpha, info = solve_matting(image, target, initial=start, tol=1e-5, return_info=True)
-    assert info.converged
+    solution = solve_matting(target, image, initial=start, tol=1e-5)
+    alpha = solution.alpha
+    assert solution.converged
     torch.testing.assert_close(alpha, expected, rtol=0, atol=1e-5)
 
 
@@ -91,8 +95,9 @@ def test_other_numbers_of_channels(channels):
     torch.manual_seed(0)
     image = torch.rand(1, channels, 40, 35, dtype=torch.float64)
     target = strokes((40, 35), 2)
-    alpha, info = solve_matting(image, target, return_info=True)
-    assert info.converged
+    solution = solve_matting(target, image)
+    alpha = solution.alpha
+    assert solution.converged
     assert np.abs(alpha[0].numpy() - direct(image, target, 2, "closed_form")).max() < 1e-3
 
 
@@ -101,5 +106,5 @@ def test_results_do_not_depend_on_the_number_of_threads(threads):
     alphas = []
     for number in (1, 2):
         torch.set_num_threads(number)
-        alphas.append(solve_matting(image, target))
+        alphas.append(solve_matting(target, image).alpha)
     torch.testing.assert_close(alphas[0], alphas[1], rtol=0, atol=1e-3)

@@ -73,10 +73,10 @@ def photograph(height, width):
     return image, sp.csc_array(dense_laplacian(image[0].numpy(), 1e-7))
 
 
-def largest_error(image, L, marks, confidence, tol):
+def largest_error(image, L, marks, mark_weight, tol):
     """Of what is found without the settled tiles, against a solve of everything."""
-    alpha = solve_matting(image, torch.where(marks < 0, 255, marks), confidence=confidence, tol=tol)
-    D = confidence * (marks >= 0).double().numpy().ravel()
+    alpha = solve_matting(torch.where(marks < 0, 255, marks), image, mark_weight=mark_weight, tol=tol).alpha
+    D = mark_weight * (marks >= 0).double().numpy().ravel()
     expected = spsolve(L + sp.diags(D, format="csc"), D * (marks == 1).numpy().ravel())
     return np.abs(alpha[0, 1].numpy().ravel() - expected).max()
 
@@ -87,13 +87,13 @@ def problem():
     return *photograph(*marks.shape[1:]), marks
 
 
-@pytest.mark.parametrize(("confidence", "fewest"), [(1e4, 18), (100.0, 12), (25.0, 1), (1.0, 0)])
-def test_tiles_left_out_do_not_matter(confidence, fewest, problem):
+@pytest.mark.parametrize(("mark_weight", "fewest"), [(1e4, 18), (100.0, 12), (25.0, 1), (1.0, 0)])
+def test_tiles_left_out_do_not_matter(mark_weight, fewest, problem):
     image, L, marks = problem
-    chosen = active_tiles(marks, confidence, 1e-4)
+    chosen = active_tiles(marks, mark_weight, 1e-4)
     assert chosen[:, 1:3, 3:5].all() and chosen.any(1).any(1).all()
     assert int((~chosen).sum()) >= fewest
-    assert largest_error(image, L, marks, confidence, 1e-3) < 1e-3
+    assert largest_error(image, L, marks, mark_weight, 1e-3) < 1e-3
 
 
 def test_the_margin_follows_the_tolerance():
@@ -112,11 +112,11 @@ def test_everything_is_settled():
 def test_marks_without_confidence_are_no_marks():
     target = torch.zeros(1, 48, 48, dtype=torch.long)
     target[:, :, 24:] = 1
-    confidence = torch.full((1, 48, 48), 100.0)
-    confidence[:, :, 10:40] = 0
+    mark_weight = torch.full((1, 48, 48), 100.0)
+    mark_weight[:, :, 10:40] = 0
     image = torch.rand(1, 3, 48, 48, dtype=torch.float64)
-    alpha = solve_matting(image, target, confidence=confidence.double(), tol=1e-6)
-    D = confidence.double().numpy().ravel()
+    alpha = solve_matting(target, image, mark_weight=mark_weight.double(), tol=1e-6).alpha
+    D = mark_weight.double().numpy().ravel()
     L = dense_laplacian(image[0].numpy(), 1e-7)
     expected = np.linalg.solve(L + np.diag(D), D * (target == 1).numpy().ravel())
     assert np.abs(alpha[0, 1].numpy().ravel() - expected).max() < 1e-5

@@ -80,12 +80,12 @@ def test_grad_scaler(loss):
 
 REFINERS: dict[str, Callable[[Tensor], Tensor]] = {
     "soft_slic": lambda image: functional.soft_slic(image, cell_size=CELL),
-    "solve_matting": lambda image: functional.solve_matting(image, MARKS),
-    "solve_matting, radius 2": lambda image: functional.solve_matting(image, MARKS, radius=2),
+    "solve_matting": lambda image: functional.solve_matting(MARKS, image).alpha,
+    "solve_matting, radius 2": lambda image: functional.solve_matting(MARKS, image, radius=2).alpha,
     "matting_filter": lambda image: functional.matting_filter(LOGITS, image),
-    "matting_filter, radius 2": lambda image: functional.matting_filter(LOGITS, image, radius=2, strength=0.1),
+    "matting_filter, radius 2": lambda image: functional.matting_filter(LOGITS, image, radius=2, fidelity=0.1),
     "refine_cam": lambda image: functional.refine_cam(LOGITS.sigmoid(), image),
-    "level_cam": lambda image: functional.level_cam(LOGITS.sigmoid(), image),
+    "calibrate_cam": lambda image: functional.calibrate_cam(LOGITS.sigmoid(), image),
 }
 
 

@@ -18,28 +18,28 @@ warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta"
 
 Matte = np.ndarray[Any, np.dtype[np.float64]]
 
-# A marked pixel is held so firmly (confidence 100 against entries below 10) that what happens on the unknown
+# A marked pixel is held so firmly (mark_weight 100 against entries below 10) that what happens on the unknown
 # side fades by a factor of ten and more with each pixel into the marks. Beyond this many pixels the marks are
 # taken as kept exactly; the residual on the whole image, which is returned, shows that nothing is lost.
 BAND = 8
 
 
 def tight_mattes(
-    image: Matte, marks: np.ndarray[Any, np.dtype[np.int64]], confidence: float, unmarked: int
+    image: Matte, marks: np.ndarray[Any, np.dtype[np.int64]], mark_weight: float, unmarked: int
 ) -> tuple[Matte, Matte, float]:
     """The exact mattes of image ``(H, W, 3)`` and marks ``(H, W)`` in {0, 1, unmarked}, clipped to [0, 1].
 
     Returns:
-        The solution of (L + confidence D) a = confidence D s; that with the marks fixed; and the relative
+        The solution of (L + mark_weight D) a = mark_weight D s; that with the marks fixed; and the relative
         residual of the first on the whole image (before clipping).
     """
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
     laplacian = MattingLaplacian(tensor).to_scipy(0)  # float64 in, float64 through and through
     known = marks != unmarked
-    held = scipy.sparse.diags_array(known.reshape(-1) * confidence)
+    held = scipy.sparse.diags_array(known.reshape(-1) * mark_weight)
     system = (laplacian + held).tocsr()
     goal = (known & (marks == 1)).astype(np.float64).reshape(-1)
-    right = confidence * goal
+    right = mark_weight * goal
 
     band = scipy.ndimage.binary_dilation(~known, np.ones((3, 3)), iterations=BAND).reshape(-1)
     soft = solve_free(system, right, goal, band)

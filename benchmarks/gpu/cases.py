@@ -150,7 +150,7 @@ def superpixels(n: int, classes: int, size: int, device: torch.device) -> list[C
 def solver(classes: int, height: int, width: int, device: torch.device) -> list[Case]:
     """One large image."""
     image, target = photo(height, width).to(device), marks(1, classes, height, width).to(device)
-    return [Case("solve_matting", lambda: functional.solve_matting(image, target, num_classes=classes))]
+    return [Case("solve_matting", lambda: functional.solve_matting(target, image, num_classes=classes).alpha)]
 
 
 def graph(n: int, classes: int, size: int, device: torch.device) -> list[Case]:

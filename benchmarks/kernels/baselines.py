@@ -65,23 +65,23 @@ def csr_product(csr: Tensor, x: Tensor) -> Tensor:
     return (csr @ columns).t().contiguous().view_as(x)
 
 
-def add_marks(csr: Tensor, target: Tensor, confidence: float) -> Tensor:
-    """L + confidence D as CSR: marks ``(H, W)`` folded into the diagonal once cost a step nothing."""
-    marked = (target.reshape(-1) != 255).double() * confidence
+def add_marks(csr: Tensor, target: Tensor, mark_weight: float) -> Tensor:
+    """L + mark_weight D as CSR: marks ``(H, W)`` folded into the diagonal once cost a step nothing."""
+    marked = (target.reshape(-1) != 255).double() * mark_weight
     pixels = torch.arange(marked.numel())
     diagonal = torch.sparse_coo_tensor(torch.stack([pixels, pixels]), marked, csr.shape, check_invariants=False)
     return (csr.to_sparse_coo() + diagonal).coalesce().to_sparse_csr()
 
 
 class CSRLoss(torch.autograd.Function):
-    """The closed-form loss of a batch over prebuilt A = L + confidence D, with a gradient of its own.
+    """The closed-form loss of a batch over prebuilt A = L + mark_weight D, with a gradient of its own.
 
-    residual: |A a - confidence D s|^2 / (confidence P), two products with A a step. energy: one product.
+    residual: |A a - mark_weight D s|^2 / (mark_weight P), two products with A a step. energy: one product.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, matrices: list[Tensor], target: Tensor, confidence: float, residual: bool
+        ctx: Any, x: Tensor, matrices: list[Tensor], target: Tensor, mark_weight: float, residual: bool
     ) -> Tensor:
         """x ``(N, C, H, W)`` probabilities, target ``(N, H, W)``; the mean over images."""
         n, _, h, w = x.shape
@@ -93,12 +93,12 @@ class CSRLoss(torch.autograd.Function):
             own = marks.reshape(-1)[pixels]
             r = image @ a
             if residual:
-                r[pixels, own] -= confidence
-                total += r.square().sum() / confidence
-                r = (image @ r).mul_(1 / confidence)
+                r[pixels, own] -= mark_weight
+                total += r.square().sum() / mark_weight
+                r = (image @ r).mul_(1 / mark_weight)
             else:
-                total += (a * r).sum() + confidence * (len(pixels) - 2 * a[pixels, own].sum())
-                r[pixels, own] -= confidence
+                total += (a * r).sum() + mark_weight * (len(pixels) - 2 * a[pixels, own].sum())
+                r[pixels, own] -= mark_weight
             out.flatten(1).copy_(r.t())
         ctx.save_for_backward(gradient)
         ctx.scale = 2 / (n * h * w)
@@ -111,7 +111,7 @@ class CSRLoss(torch.autograd.Function):
         return gradient * (grad * ctx.scale), None, None, None, None
 
 
-def csr_autograd_loss(x: Tensor, matrices: list[Tensor], target: Tensor, confidence: float, residual: bool) -> Tensor:
+def csr_autograd_loss(x: Tensor, matrices: list[Tensor], target: Tensor, mark_weight: float, residual: bool) -> Tensor:
     """The same through autograd's own sparse product: what one writes first."""
     n, _, h, w = x.shape
     losses = []
@@ -122,8 +122,8 @@ def csr_autograd_loss(x: Tensor, matrices: list[Tensor], target: Tensor, confide
         product = torch.sparse.mm(image, a)
         if residual:
             goal = torch.zeros_like(a)
-            goal[pixels, own] = confidence
-            losses.append((product - goal).square().sum() / confidence)
+            goal[pixels, own] = mark_weight
+            losses.append((product - goal).square().sum() / mark_weight)
         else:
-            losses.append((a * product).sum() + confidence * (len(pixels) - 2 * a[pixels, own].sum()))
+            losses.append((a * product).sum() + mark_weight * (len(pixels) - 2 * a[pixels, own].sum()))
     return torch.stack(losses).sum() / (n * h * w)

@@ -148,7 +148,7 @@ def markdown(results: list[Result]) -> str:
     peak = f"\n\nPeak memory of a residual step on one image beyond its inputs: {'; '.join(peaks)}." if peaks else ""
     return (
         "## Loss, forward and backward\n\nfloat32, probabilities in (activation=None), marks on about 2 "
-        "% of the pixels. The rivals' matrices L + confidence D are prebuilt, marks folded in, and cost "
+        "% of the pixels. The rivals' matrices L + mark_weight D are prebuilt, marks folded in, and cost "
         'their step nothing; what building them takes stands in the rows "operator of one image". Ours '
         'builds its operators anew in every step; the column "prebuilt" compares without that. "torch '
         'CSR" is an autograd.Function that uses the symmetry of L, "autograd" leaves the backward pass '

@@ -54,20 +54,21 @@ def marks_of(trimap: Matte) -> torch.Tensor:
 
 
 def ours(
-    image: Matte, trimap: Matte, confidence: float = CONFIDENCE, laplacian: str = "closed_form"
+    image: Matte, trimap: Matte, mark_weight: float = CONFIDENCE, laplacian: str = "closed_form"
 ) -> tuple[Matte, dict[str, Any]]:
     """Our matte, clipped, and how the solve went; operator included in the time."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float()
     marks = marks_of(trimap)
     started = time.perf_counter()
-    options = dict(num_classes=2, laplacian=laplacian, confidence=confidence, tol=TOL)
-    alpha, info = solve_matting(tensor, marks, **options, return_info=True)
+    options = dict(num_classes=2, kind=laplacian, mark_weight=mark_weight, tol=TOL)
+    solution = solve_matting(marks, tensor, **options)
+    alpha = solution.alpha
     seconds = time.perf_counter() - started
     report = {
         "seconds": seconds,
-        "iterations": info.iterations,
-        "estimated_error": info.error,
-        "converged": info.converged,
+        "iterations": solution.iterations,
+        "estimated_error": solution.error,
+        "converged": solution.converged,
     }
     return alpha[0, 1].double().clamp(0, 1).numpy(), report
 
@@ -111,7 +112,7 @@ def one(data: Path, name: str, trimaps: str, laplacian: str, tight: bool) -> dic
     image, trimap = read(data / "images" / name, "RGB"), read(data / trimaps / name, "L")
     truth = read(data / "alpha" / name, "L")
     unknown = (trimap >= 0.1) & (trimap <= 0.9)
-    mine, my_report = ours(image, trimap, laplacian=laplacian)
+    mine, my_report = ours(image, trimap, kind=laplacian)
     firm, firm_report = ours(image, trimap, FIRM_CONFIDENCE, laplacian)
     other, other_report = theirs(image, trimap, laplacian)
     row: dict[str, Any] = {

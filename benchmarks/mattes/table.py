@@ -16,7 +16,7 @@ def markdown(payload: dict[str, Any]) -> str:
     text = ""
     if reference:
         text += (
-            "## Levin's own example\n\nOur solution (the defaults: float32, confidence 100, eps 1e-7, 3 "
+            "## Levin's own example\n\nOur solution (the defaults: float32, mark_weight 100, eps 1e-7, 3 "
             "x 3 windows, tol 1e-3) differs from the result of Levin's MATLAB code by "
             f"{reference['mean_difference']:.4f} on average and {reference['max_difference']:.4f} at most "
             "(half a step of its 8-bit file is 0.002); asserted to be below "
@@ -25,7 +25,7 @@ def markdown(payload: dict[str, Any]) -> str:
     head = ["image", *(f"{who} {what}" for what in ("SAD", "MSE", "gradient") for who in ("ours", "theirs"))]
     head += [
         "our SAD - theirs",
-        "the same, confidence 1e4",
+        "the same, mark_weight 1e4",
         "ours s",
         "theirs s",
         "time / ours",
@@ -70,10 +70,10 @@ def markdown(payload: dict[str, Any]) -> str:
         f"## Photographs, {payload['trimaps']}, {payload['threads']} thread(s)\n\nTraining images of the "
         "alpha matting benchmark (Rhemann et al., CVPR 2009). Errors over the unknown region: SAD / "
         "1000, MSE x 1000, gradient / 1000; less is better, and a negative difference is in our favour. "
-        f"Ours: solve_matting, {payload['laplacian']}, float32, confidence 100, tol 1e-3; theirs: pymatting's "
+        f"Ours: solve_matting, {payload['laplacian']}, float32, mark_weight 100, tol 1e-3; theirs: pymatting's "
         f"{'estimate_alpha_cf' if payload['laplacian'] == 'closed_form' else 'estimate_alpha_lbdm'} "
         "with its defaults. Both clipped to [0, 1], same image and trimap, eps 1e-7, one run each, "
-        "operator included. time / ours above 1: ours is faster. pymatting fixes the known pixels, a confidence of 100 "
+        "operator included. time / ours above 1: ours is faster. pymatting fixes the known pixels, a weight of 100 "
         "holds them softly, of 1e4 almost as firmly: what differs between the two columns is that.\n\n"
         + table(head, cells)
     )
@@ -94,7 +94,7 @@ def markdown(payload: dict[str, Any]) -> str:
         ]
         text += (
             "\n\n## Distance from the exact solutions\n\nEach solver against a sparse direct float64 "
-            "solution of its own system: ours with marks of confidence 100 (soft), pymatting with known "
+            "solution of its own system: ours with marks of weight 100 (soft), pymatting with known "
             "pixels fixed (hard). Unknown region, clipped. A difference in SAD that the exact solutions "
             "show as well comes from the systems; what is left is the solvers' error.\n\n" + table(head, cells)
         )

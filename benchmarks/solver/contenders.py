@@ -55,7 +55,7 @@ class Solver:
     """A contender: ``make`` turns a problem into the function to measure."""
 
     make: Callable[[Problem], Run]
-    # Which exact solution is meant: marks held with confidence 100 ("soft", "learning_based") or fixed ("hard").
+    # Which exact solution is meant: marks held with weight 100 ("soft", "learning_based") or fixed ("hard").
     system: str = "soft"
     many: bool = False  # more than two classes, too
     threaded: bool = False
@@ -78,9 +78,10 @@ def ours(laplacian: Kind = "closed_form") -> Callable[[Problem], Run]:
         image, marks = tensors(problem, torch.float32)
 
         def run() -> Solution:
-            options: dict[str, Any] = {"laplacian": laplacian, "confidence": CONFIDENCE, "tol": TOL}
-            alpha, info = solve_matting(image, marks, num_classes=problem.classes, return_info=True, **options)
-            return Solution(_shown(alpha[0].numpy()), info.iterations, info.converged)
+            options: dict[str, Any] = {"kind": laplacian, "mark_weight": CONFIDENCE, "tol": TOL}
+            solution = solve_matting(marks, image, num_classes=problem.classes, **options)
+            alpha = solution.alpha
+            return Solution(_shown(alpha[0].numpy()), solution.iterations, solution.converged)
 
         return run
 
@@ -212,12 +213,11 @@ def tight(system: str, own: bool = False) -> Callable[[Problem], Run]:
 
         def run() -> Solution:
             if own or problem.marks.size > DIRECT:
-                confidence = FIRM_CONFIDENCE if system == "hard" else CONFIDENCE
-                options: dict[str, Any] = {"laplacian": kind, "confidence": confidence, "tol": TIGHT_TOL}
-                alpha, info = solve_matting(
-                    image, marks, num_classes=problem.classes, max_iter=20000, return_info=True, **options
-                )
-                return Solution(_shown(alpha[0].numpy()), info.iterations, info.converged)
+                mark_weight = FIRM_CONFIDENCE if system == "hard" else CONFIDENCE
+                options: dict[str, Any] = {"laplacian": kind, "mark_weight": mark_weight, "tol": TIGHT_TOL}
+                solution = solve_matting(marks, image, num_classes=problem.classes, max_iter=20000, **options)
+                alpha = solution.alpha
+                return Solution(_shown(alpha[0].numpy()), solution.iterations, solution.converged)
             known = problem.marks != UNMARKED
             goal = (problem.marks.reshape(-1, 1) == np.arange(problem.classes)).astype(np.float64)
             goal = goal[:, 1:] if problem.classes == 2 else goal

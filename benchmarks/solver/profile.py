@@ -97,12 +97,12 @@ def measure(height: int, width: int, classes: int) -> dict[str, Any]:
     while len(runs) < ROUNDS and (not runs or runs[0]["seconds"] < 10):
         with Clock() as clock:
             started = time.perf_counter()
-            _, info = solve_matting(image, marks, num_classes=classes, return_info=True)
+            solution = solve_matting(marks, image, num_classes=classes)
             seconds = time.perf_counter() - started
         parts = {part: clock.seconds[part] for part in PARTS}
         parts["the rest"] = seconds - sum(parts.values())
         swept = clock.bytes / sum(clock.seconds[part] for part in PIXELS)
-        runs.append({"seconds": seconds, "iterations": info.iterations, "parts": parts, "swept": swept})
+        runs.append({"seconds": seconds, "iterations": solution.iterations, "parts": parts, "swept": swept})
     middle = statistics.median_low(run["seconds"] for run in runs)
     chosen = next(run for run in runs if run["seconds"] == middle)
     return {"size": f"{width} x {height}", "maps": classes - 1} | chosen

@@ -193,14 +193,14 @@ def about(threads: int, found: Row | None) -> str:
             "not run at larger sizes.",
             "",
             "Errors are against the tight solution of the very system that the solver was given, over the unmarked "
-            "pixels, both clipped to [0, 1]. Marks are held with confidence 100 by ours, `soft`, lbdm and SciPy, and "
+            "pixels, both clipped to [0, 1]. Marks are held with weight 100 by ours, `soft`, lbdm and SciPy, and "
             "fixed by `pymatting cf, ichol`; those of a trimap SciPy fixes too. Tight is a direct float64 solution "
             f"with a step of refinement up to {DIRECT / 1e6:g} megapixels, and our own solver in float64 with tol "
-            f"{TIGHT_TOL:.0e} beyond (fixed marks: confidence {FIRM_CONFIDENCE:.0e})."
+            f"{TIGHT_TOL:.0e} beyond (fixed marks: mark_weight {FIRM_CONFIDENCE:.0e})."
             f"{_agreement(found)} The largest error is that of the "
             "worst pixel, often in a spot that hardly anything ties to a mark.",
             "",
-            f"* `{OURS}`: `solve_matting`, float32, confidence 100, tol 1e-3. With the learning-based Laplacian it "
+            f"* `{OURS}`: `solve_matting`, float32, mark_weight 100, tol 1e-3. With the learning-based Laplacian it "
             "solves for both of two classes.",
             "* `pymatting cf, ichol` and `lbdm, ichol`: `estimate_alpha_cf` and `estimate_alpha_lbdm` with their "
             "defaults, incomplete Cholesky and CG to a relative residual of 1e-7. `soft`: the same matrix, "

@@ -43,24 +43,24 @@ matting_stencil = define(
 )
 
 
-# --- matting_product: y = L x + confidence x, x in the stencil's or half precision ------------------------------------
+# --- matting_product: y = L x + mark_weight x, x in the stencil's or half precision -----------------------------------
 
 
-def _matting_product(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:
+def _matting_product(stencil: Tensor, x: Tensor, mark_weight: Tensor | None) -> Tensor:
     x = readable(x)
-    confidence = None if confidence is None else confidence.contiguous()
+    mark_weight = None if mark_weight is None else mark_weight.contiguous()
     y = stencil.new_empty(x.shape)
-    launch("matting_product", x, stencil, x, confidence, y, *x.shape)
+    launch("matting_product", x, stencil, x, mark_weight, y, *x.shape)
     return y
 
 
-def _matting_product_fake(stencil: Tensor, x: Tensor, confidence: Tensor | None) -> Tensor:
+def _matting_product_fake(stencil: Tensor, x: Tensor, mark_weight: Tensor | None) -> Tensor:
     return stencil.new_empty(x.shape)
 
 
 matting_product = define(
     "matting_product",
-    "(Tensor stencil, Tensor x, Tensor? confidence) -> Tensor",
+    "(Tensor stencil, Tensor x, Tensor? mark_weight) -> Tensor",
     _matting_product,
     _reference.matting_product,
     _matting_product_fake,
@@ -68,14 +68,14 @@ matting_product = define(
 
 
 def _matting_product_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    stencil, x, confidence = inputs
+    stencil, x, mark_weight = inputs
     ctx.dtype = x.dtype
-    ctx.save_for_backward(stencil, confidence)
+    ctx.save_for_backward(stencil, mark_weight)
 
 
 def _matting_product_backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
-    stencil, confidence = ctx.saved_tensors
-    return None, matting_product(stencil, grad, confidence).to(ctx.dtype), None  # L is symmetric
+    stencil, mark_weight = ctx.saved_tensors
+    return None, matting_product(stencil, grad, mark_weight).to(ctx.dtype), None  # L is symmetric
 
 
 define_gradient("matting_product", _matting_product_backward, _matting_product_setup)
@@ -90,7 +90,7 @@ def _matting_loss(
     x: Tensor,
     target: Tensor,
     weight: Tensor,
-    confidence: float,
+    mark_weight: float,
     ignore_index: int,
     residual: bool,
     with_gradient: bool,
@@ -101,7 +101,7 @@ def _matting_loss(
     parts = x.new_empty(n, _C.matting_loss_parts(h, w), dtype=torch.float64)
     loss = x.new_empty(n, dtype=torch.float64)
     gradient = torch.empty_like(x) if with_gradient else None
-    options = (confidence, ignore_index, residual)
+    options = (mark_weight, ignore_index, residual)
     launch("matting_loss", x, stencil, row_sums, x, target, weight, *options, parts, loss, gradient, n, c, h, w)
     return loss.to(x.dtype), x.new_empty(0) if gradient is None else gradient
 
@@ -112,7 +112,7 @@ def _matting_loss_fake(
     x: Tensor,
     target: Tensor,
     weight: Tensor,
-    confidence: float,
+    mark_weight: float,
     ignore_index: int,
     residual: bool,
     with_gradient: bool,
@@ -124,7 +124,7 @@ def _matting_loss_fake(
 
 matting_loss = define(
     "matting_loss",
-    "(Tensor stencil, Tensor? row_sums, Tensor x, Tensor target, Tensor weight, float confidence, int ignore_index,"
+    "(Tensor stencil, Tensor? row_sums, Tensor x, Tensor target, Tensor weight, float mark_weight, int ignore_index,"
     " bool residual, bool with_gradient) -> (Tensor, Tensor)",
     _matting_loss,
     _reference.matting_loss,
@@ -144,18 +144,18 @@ def _matting_loss_backward(
     ctx: Any, grad_loss: Tensor | None, grad_gradient: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     stencil, row_sums, saved, target, weight = ctx.saved_tensors
-    confidence, ignore_index, residual = ctx.options
+    mark_weight, ignore_index, residual = ctx.options
     grad_x = None
     if grad_loss is not None:
         gradient = (
             saved
             if ctx.with_gradient
-            else matting_loss(stencil, row_sums, saved, target, weight, confidence, ignore_index, residual, True)[1]
+            else matting_loss(stencil, row_sums, saved, target, weight, mark_weight, ignore_index, residual, True)[1]
         )
         grad_x = grad_loss[:, None, None, None] * gradient
     if grad_gradient is not None:  # second derivatives: the gradient is affine in x
-        marks = (target != ignore_index).to(grad_gradient.dtype) * confidence
-        scale = 2 / (target[0].numel() * (confidence if residual else 1))
+        marks = (target != ignore_index).to(grad_gradient.dtype) * mark_weight
+        scale = 2 / (target[0].numel() * (mark_weight if residual else 1))
         marks = marks if row_sums is None else marks + row_sums
         v = matting_product(stencil, grad_gradient * weight[:, :, None, None], marks)
         if residual:

@@ -14,7 +14,7 @@ def matting_loss(
     x: Tensor,
     target: Tensor,
     weight: Tensor,
-    confidence: float,
+    mark_weight: float,
     ignore_index: int,
     residual: bool,
     with_gradient: bool,
@@ -24,17 +24,17 @@ def matting_loss(
     row_sums ``(N, H, W)`` or None, target ``(N, H, W)`` int64, weight ``(N, C)``.
     """
     pixels = target.shape[-1] * target.shape[-2]
-    marks = (target != ignore_index).to(x.dtype) * confidence
+    marks = (target != ignore_index).to(x.dtype) * mark_weight
     classes = torch.arange(x.shape[1], device=x.device)[:, None, None]
     error = x - (target[:, None] == classes).to(x.dtype)
     smooth = matting_product(stencil, x, row_sums)
     r = smooth + marks[:, None] * error
     weight = weight[:, :, None, None]
     if residual:
-        loss = (weight * r * r).sum((1, 2, 3)) / (pixels * confidence)
+        loss = (weight * r * r).sum((1, 2, 3)) / (pixels * mark_weight)
         gradient = (
             2
-            / (pixels * confidence)
+            / (pixels * mark_weight)
             * weight
             * matting_product(stencil, r, marks if row_sums is None else marks + row_sums)
         )

@@ -1,10 +1,9 @@
 """Losses and post-processors as functions. Modules with the same options are in :mod:`closedform_wsss.nn`."""
 
 from closedform_wsss.functional.asam import asam, asam_affinity
-from closedform_wsss.functional.average_views import average_views
+from closedform_wsss.functional.calibrate_cam import calibrate_cam
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
-from closedform_wsss.functional.level_cam import level_cam
 from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.multi_label_loss import multi_label_loss
 from closedform_wsss.functional.pseudo_labels import background_score, pseudo_labels
@@ -17,18 +16,18 @@ from closedform_wsss.functional.superpixel_consistency_loss import superpixel_co
 from closedform_wsss.functional.superpixel_pool import superpixel_pool
 from closedform_wsss.functional.superpixel_reconstruction_loss import superpixel_reconstruction_loss
 from closedform_wsss.functional.superpixel_unpool import superpixel_unpool
-from closedform_wsss.solver import ConvergenceWarning, SolveInfo
+from closedform_wsss.functional.test_time_augmentation import test_time_augmentation
+from closedform_wsss.solver import ConvergenceWarning, Solution
 
 __all__ = [
     "ConvergenceWarning",
-    "SolveInfo",
+    "Solution",
     "asam",
     "asam_affinity",
-    "average_views",
     "background_score",
+    "calibrate_cam",
     "classes_present",
     "closed_form_loss",
-    "level_cam",
     "matting_filter",
     "multi_label_loss",
     "pseudo_labels",
@@ -41,4 +40,5 @@ __all__ = [
     "superpixel_pool",
     "superpixel_reconstruction_loss",
     "superpixel_unpool",
+    "test_time_augmentation",
 ]

@@ -35,8 +35,8 @@ def closed_form_loss(
     image: Tensor,
     *,
     form: Literal["residual", "energy"] = "residual",
-    laplacian: Kind = "closed_form",
-    confidence: float = 100.0,
+    kind: Kind = "closed_form",
+    mark_weight: float = 100.0,
     eps: float = 1e-7,
     radius: int = 1,
     class_weight: Tensor | None = None,
@@ -48,7 +48,7 @@ def closed_form_loss(
     r"""Closed-form matting loss: sparse marks and the image's own edges as supervision.
 
     With a class's map :math:`a_c`, its marks :math:`s_c` (1 on its own, 0 on those of other classes), D = 1 on every
-    marked pixel, the :class:`~closedform_wsss.MattingLaplacian` L, the confidence :math:`\lambda`, P pixels and
+    marked pixel, the :class:`~closedform_wsss.MattingLaplacian` L, their weight :math:`\lambda`, P pixels and
 
     .. math:: r_c = (L + \lambda D)\, a_c - \lambda D\, s_c,
 
@@ -62,7 +62,7 @@ def closed_form_loss(
     Both are least where the maps are the closed-form matte of the marks (the residual is zero there), and count a wrong
     marked pixel alike. Their size depends neither on the resolution nor on the number of classes, so weight 1 beside a
     cross-entropy is a sane start. The paper's own value, the mean of :math:`r^2` over classes and
-    pixels, is the residual form times ``confidence / C``.
+    pixels, is the residual form times ``mark_weight / C``.
 
     The gradient comes from the same sweep over the maps as the value; half precision is computed in float32.
 
@@ -74,8 +74,8 @@ def closed_form_loss(
             logits' size: the image by an antialiased bilinear resize; of the marks in a pixel the most frequent class
             stays.
         form: "residual" (default, the paper's) or "energy" (Levin's cost).
-        laplacian: "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
-        confidence: :math:`\lambda` > 0, the weight of the marks. Default 100.
+        kind: "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
+        mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
         eps: Regularisation of the Laplacian, > 0. Default 1e-7; 1e-5 to 1e-4 is smoother.
         radius: Windows of 2 radius + 1 pixels. Default 1.
         class_weight: ``(C,)`` weights :math:`w_c` >= 0. Default all 1.
@@ -116,8 +116,8 @@ def closed_form_loss(
     target = check_target(WHERE, target, n, image.device, classes, ignore_index)
     check_option(WHERE, "form", form, ("residual", "energy"))
     check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
-    check_option(WHERE, "laplacian", laplacian, KINDS)
-    confidence = check_positive(WHERE, "confidence", confidence)
+    check_option(WHERE, "kind", kind, KINDS)
+    mark_weight = check_positive(WHERE, "mark_weight", mark_weight)
     eps = check_positive(WHERE, "eps", eps)
     radius = check_radius(WHERE, radius, h, w)
     weight = _weights(logits, class_weight, class_present)
@@ -136,14 +136,14 @@ def closed_form_loss(
     residual = form == "residual"
     if radius == 1 and min(h, w) >= 3:
         with_gradient = x.requires_grad and torch.is_grad_enabled()
-        operator = StencilOperator(image, eps, laplacian == "learning_based")
+        operator = StencilOperator(image, eps, kind == "learning_based")
         loss, _ = _ops.matting_loss(
             *(operator.stencil, operator.row_sums, x, target, weight),
-            *(confidence, ignore_index, residual, with_gradient),
+            *(mark_weight, ignore_index, residual, with_gradient),
         )
     else:
-        windows = WindowOperator(image, eps, radius, laplacian == "learning_based")
-        loss = _composed(windows, x, target, weight, confidence, ignore_index, residual)
+        windows = WindowOperator(image, eps, radius, kind == "learning_based")
+        loss = _composed(windows, x, target, weight, mark_weight, ignore_index, residual)
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
         check_finite(WHERE, "logits", logits)
     if reduction == "none":
@@ -169,17 +169,17 @@ def _composed(
     x: Tensor,
     target: Tensor,
     weight: Tensor,
-    confidence: float,
+    mark_weight: float,
     ignore_index: int,
     residual: bool,
 ) -> Tensor:
     """The same from whole maps, for windows that have no fused kernel."""
-    marks = ((target != ignore_index).to(x.dtype) * confidence)[:, None]
+    marks = ((target != ignore_index).to(x.dtype) * mark_weight)[:, None]
     classes = torch.arange(x.shape[1], device=x.device)[:, None, None]
     error = x - (target[:, None] == classes).to(x.dtype)
     smooth = operator.product(x, None)
     weight = weight[:, :, None, None]
     pixels = target.shape[-1] * target.shape[-2]
     if residual:
-        return (weight * (smooth + marks * error) ** 2).sum((1, 2, 3)) / (pixels * confidence)
+        return (weight * (smooth + marks * error) ** 2).sum((1, 2, 3)) / (pixels * mark_weight)
     return (weight * (x * smooth + marks * error**2)).sum((1, 2, 3)) / pixels

@@ -23,8 +23,9 @@ from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
+from closedform_wsss.solver import ConvergenceWarning
 from closedform_wsss.solver.cg import by_classes, pcg
-from closedform_wsss.solver.solve import ConvergenceWarning, check_schedule, preconditioner
+from closedform_wsss.solver.solve import check_schedule, preconditioner
 
 WHERE = "matting_filter"
 
@@ -34,9 +35,9 @@ def matting_filter(
     image: Tensor,
     *,
     target: Tensor | None = None,
-    confidence: float = 10.0,
-    strength: float = 3e-3,
-    laplacian: Kind = "closed_form",
+    mark_weight: float = 10.0,
+    fidelity: float = 3e-3,
+    kind: Kind = "closed_form",
     eps: float = 1e-6,
     radius: int = 1,
     tol: float = 1e-3,
@@ -50,10 +51,10 @@ def matting_filter(
     .. math:: y_c = (L + \lambda\,\mathrm{Id})^{-1} \lambda\, x_c, \quad \text{the minimum of} \quad
         y_c^\top L\, y_c + \lambda \lVert y_c - x_c \rVert^2 .
 
-    It is the closed-form solution of :func:`solve_matting` with a little confidence in every pixel instead of much in a
-    few: y is x, made locally affine in the colours. Constants stay what they are, the mean of a map is kept, and maps
-    that add up to 1 go on doing so. Linear in x, symmetric, and differentiable (to any order): the backward pass is the
-    same filter.
+    It is the closed-form system of :func:`solve_matting` with a small weight at every pixel in place of a large one at
+    the marks: y is x, made locally affine in the colours. Constants stay what they are, the mean of a map is kept, and
+    maps that add up to 1 go on doing so. Linear in x, symmetric, and differentiable (to any order): the backward pass
+    is the same filter.
 
     With marks, ``target``, the maps are also held to these: D = 1 on every marked pixel, :math:`s_c` = 1 on those of
     class c,
@@ -70,9 +71,9 @@ def matting_filter(
             sixteenth of the time: see :func:`refine_cam`.
         target: ``(N, H'', W'')`` integer marks of the classes [0, C), ``ignore_index`` elsewhere; follows x's size, by
             the most frequent class of a pixel. Default: no marks.
-        confidence: :math:`\kappa` > 0, how strongly y is held to the marks. Default 10.
-        strength: :math:`\lambda` > 0, how strongly y is held to x: smaller smooths further. Default 3e-3.
-        laplacian: ``"closed_form"`` (the default) or ``"learning_based"``, whose rows do not quite sum to zero, so that
+        mark_weight: :math:`\kappa` > 0, how strongly y is held to the marks. Default 10.
+        fidelity: :math:`\lambda` > 0, how strongly y is held to x: smaller smooths further. Default 3e-3.
+        kind: ``"closed_form"`` (the default) or ``"learning_based"``, whose rows do not quite sum to zero, so that
             constants are kept only nearly.
         eps: Regularisation of the Laplacian, > 0. Default 1e-6.
         radius: Of its windows. Default 1.
@@ -102,8 +103,8 @@ def matting_filter(
     """
     image = check_image(WHERE, image)
     x = check_maps(WHERE, "x", x, image.shape[0], image.device)
-    strength = check_positive(WHERE, "strength", strength)
-    check_option(WHERE, "laplacian", laplacian, KINDS)
+    fidelity = check_positive(WHERE, "fidelity", fidelity)
+    check_option(WHERE, "kind", kind, KINDS)
     eps = check_positive(WHERE, "eps", eps)
     radius = check_radius(WHERE, radius, *x.shape[2:])
     tol = check_positive(WHERE, "tol", tol)
@@ -112,19 +113,19 @@ def matting_filter(
     n, classes, h, w = x.shape
     if target is not None:
         target = check_target(WHERE, target, n, image.device, classes, ignore_index)
-        confidence = check_positive(WHERE, "confidence", confidence)
+        mark_weight = check_positive(WHERE, "mark_weight", mark_weight)
     x = x if x.dtype == torch.float64 else x.float()
     if x.numel() == 0:
         return x
     image = resize_image(image.to(x.dtype), (h, w))
-    data_weight = torch.full((n, h, w), strength, dtype=x.dtype, device=x.device)
-    right = strength * x
+    data_weight = torch.full((n, h, w), fidelity, dtype=x.dtype, device=x.device)
+    right = fidelity * x
     if target is not None:
         target = resize_marks(target, (h, w), classes, ignore_index)
-        held = (target != ignore_index).to(x.dtype) * confidence
+        held = (target != ignore_index).to(x.dtype) * mark_weight
         marks = torch.arange(classes, device=x.device)[:, None, None] == target[:, None]
         data_weight, right = data_weight + held, right + held[:, None] * marks
-    return _Filter.apply(right, image, data_weight, laplacian, eps, radius, tol, max_iter)
+    return _Filter.apply(right, image, data_weight, kind, eps, radius, tol, max_iter)
 
 
 # An operator, so that torch.compile takes the filter as one step and does not trace its iterations.
@@ -143,14 +144,14 @@ def _filter_run(
         low, high = torch.zeros_like(low), torch.maximum(high, -low)
     span = torch.where(high > low, high - low, 1)
     values = (values - low) / span
-    product, inverse = partial(operator.product, confidence=data_weight), preconditioner(operator, data_weight)
+    product, inverse = partial(operator.product, mark_weight=data_weight), preconditioner(operator, data_weight)
     schedule = check_schedule(data_weight)
     solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, schedule=schedule)
     result = by_classes(solve, data_weight[:, None] * values, values)
     if not bool(result.converged.all()):
         warn_user(
             f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
-            f"{float(result.error.max()):.2g} of the range, above tol {tol:g}: raise max_iter, strength or eps",
+            f"{float(result.error.max()):.2g} of the range, above tol {tol:g}: raise max_iter, fidelity or eps",
             ConvergenceWarning,
         )
     return low + span * result.x

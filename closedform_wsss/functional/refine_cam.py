@@ -9,7 +9,7 @@ from torch import Tensor
 from closedform_wsss._checks import check_count, check_image, check_maps, check_positive, check_unit_range
 from closedform_wsss._resize import resize_image
 from closedform_wsss.functional.asam import asam
-from closedform_wsss.functional.level_cam import check_level, level_cam
+from closedform_wsss.functional.calibrate_cam import calibrate_cam, check_level
 from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.soft_slic import soft_slic
 
@@ -21,14 +21,14 @@ def refine_cam(
     image: Tensor,
     *,
     num_iters: int = 40,
-    strength: float = 3e-3,
+    fidelity: float = 3e-3,
     level: float | None = 0.4,
 ) -> Tensor:
     """Refine class activation maps by the image alone: the recipe that did best on real ones.
 
     1. Superpixels: :func:`soft_slic` with cells of 8 pixels at half the image's size, and :func:`asam` over them.
     2. Edges: :func:`matting_filter` at a quarter of the size, with eps 1e-6.
-    3. Thresholds: :func:`level_cam` moves each map's best contour to one level.
+    3. Thresholds: :func:`calibrate_cam` moves each map's best contour to one level.
 
     Then the maps go to the image's size. No training, no parameters to fit to a data set. How much each step gives
     is measured on two data sets in the documentation, under "Benchmarks".
@@ -37,7 +37,7 @@ def refine_cam(
         cam: ``(N, C, h, w)``, any size, in [0, 1] (divided by its maximum), differentiable.
         image: ``(N, 3, H, W)`` or ``(N, 1, H, W)`` in [0, 1] or uint8; a constant.
         num_iters: Steps of ASAM; 0 leaves it out. Default 40.
-        strength: Of the matting filter, > 0; smaller smooths further. Default 3e-3.
+        fidelity: Of the matting filter, > 0; smaller smooths further. Default 3e-3.
         level: Where each map's best contour goes, and the threshold to use. None leaves the third step out. Default
             0.4.
 
@@ -63,7 +63,7 @@ def refine_cam(
         raise ValueError(f"{WHERE}: image must have 1 or 3 channels, got shape {tuple(image.shape)}")
     check_unit_range(WHERE, "cam", cam)
     num_iters = check_count(WHERE, "num_iters", num_iters, 0)
-    strength = check_positive(WHERE, "strength", strength)
+    fidelity = check_positive(WHERE, "fidelity", fidelity)
     if level is not None:
         check_level(WHERE, level)
     cam = cam if cam.dtype == torch.float64 else cam.float()
@@ -76,9 +76,9 @@ def refine_cam(
     if num_iters:
         x = asam(x, soft_slic(half, cell_size=8), cell_size=8, num_iters=num_iters)
     x = F.interpolate(x, quarter.shape[-2:], mode="bilinear", align_corners=False)
-    x = matting_filter(x, quarter, strength=strength, tol=1e-2).clamp(0, 1)
+    x = matting_filter(x, quarter, fidelity=fidelity, tol=1e-2).clamp(0, 1)
     if level is not None:
-        x = level_cam(x, quarter, level=level)
+        x = calibrate_cam(x, quarter, level=level)
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 

@@ -2,70 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_option, check_positive, check_radius
-from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
-from closedform_wsss.solver.problem import WHERE
-from closedform_wsss.solver.solve import Callback, SolveInfo, solve
+from closedform_wsss.laplacian import Kind, MattingLaplacian, as_laplacian
+from closedform_wsss.solver import Callback, Solution, solve
 
 
-@overload
 def solve_matting(
-    image: Tensor | MattingLaplacian,
     target: Tensor,
+    image: Tensor | MattingLaplacian,
     *,
     num_classes: int | None = None,
-    laplacian: Kind = "closed_form",
-    confidence: float | Tensor = 100.0,
-    eps: float = 1e-7,
-    radius: int = 1,
+    kind: Kind | None = None,
+    mark_weight: float | Tensor = 100.0,
+    eps: float | None = None,
+    radius: int | None = None,
     tol: float = 1e-3,
     max_iter: int = 2000,
     initial: Tensor | None = None,
     ignore_index: int = 255,
     callback: Callback | None = None,
-    return_info: Literal[False] = False,
-) -> Tensor: ...
-
-
-@overload
-def solve_matting(
-    image: Tensor | MattingLaplacian,
-    target: Tensor,
-    *,
-    num_classes: int | None = None,
-    laplacian: Kind = "closed_form",
-    confidence: float | Tensor = 100.0,
-    eps: float = 1e-7,
-    radius: int = 1,
-    tol: float = 1e-3,
-    max_iter: int = 2000,
-    initial: Tensor | None = None,
-    ignore_index: int = 255,
-    callback: Callback | None = None,
-    return_info: Literal[True],
-) -> tuple[Tensor, SolveInfo]: ...
-
-
-def solve_matting(
-    image: Tensor | MattingLaplacian,
-    target: Tensor,
-    *,
-    num_classes: int | None = None,
-    laplacian: Kind = "closed_form",
-    confidence: float | Tensor = 100.0,
-    eps: float = 1e-7,
-    radius: int = 1,
-    tol: float = 1e-3,
-    max_iter: int = 2000,
-    initial: Tensor | None = None,
-    ignore_index: int = 255,
-    callback: Callback | None = None,
-    return_info: bool = False,
-) -> Tensor | tuple[Tensor, SolveInfo]:
+) -> Solution:
     r"""Spread marks over an image: the closed-form matte of every class.
 
     Solves, for all classes of all images, with the :class:`~closedform_wsss.MattingLaplacian` L,
@@ -78,26 +35,28 @@ def solve_matting(
     nothing. No gradients flow.
 
     Args:
+        target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
+            ``(N, C, H, W)``, floating point, that hold as much as ``mark_weight`` says.
         image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
             errors of about 1e-4 (the learning-based Laplacian is always solved in float64). Or a
-            :class:`~closedform_wsss.MattingLaplacian` of it, which has its own kind, eps and radius.
-        target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
-            ``(N, C, H, W)``, floating point, that hold as much as ``confidence`` says.
+            :class:`~closedform_wsss.MattingLaplacian` of it.
         num_classes: The number of classes, C. Default the largest mark + 1, or the channels of a soft target.
-        confidence: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
+        mark_weight: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
             only). Default 100.
-        laplacian: ``"closed_form"`` or ``"learning_based"``: the kind of :class:`~closedform_wsss.MattingLaplacian`.
-        eps, radius: Of the Laplacian.
+        kind: ``"closed_form"`` or ``"learning_based"``: that of the :class:`~closedform_wsss.MattingLaplacian`.
+            Default "closed_form".
+        eps: Its regularisation. Default 1e-7.
+        radius: Of its windows. Default 1. Give kind, eps and radius with an image only: an operator has its own.
         tol: Largest error of alpha to stop at, as estimated from how alpha itself still moves. A step of an
             8-bit matte is 4e-3. Default 1e-3.
         max_iter: Iterations to stop at, with a :class:`ConvergenceWarning`. Default 2000.
         initial: ``(N, C, H, W)`` to start from: a coarser solution, or that of the frame before.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
         callback: Called with (iterations, estimated error) now and then; on the CPU anew for every four classes.
-        return_info: Return ``(alpha, SolveInfo)``. Default False.
 
     Returns:
-        alpha ``(N, C, H, W)``: not clipped, it may leave [0, 1] a little.
+        A :class:`Solution`: ``alpha`` ``(N, C, H, W)``, which is not clipped and may leave [0, 1] a little, and
+        ``iterations``, ``error``, ``converged`` and ``residual``.
 
     Raises:
         TypeError: A wrong dtype.
@@ -118,26 +77,18 @@ def solve_matting(
         >>> image[..., 8:] = 1.0  # black left, white right
         >>> marks = torch.full((1, 8, 16), 255)
         >>> marks[0, 4, 2], marks[0, 4, 13] = 0, 1
-        >>> alpha = solve_matting(image, marks)
-        >>> alpha[0, 1, 0].round().int().tolist()
+        >>> solution = solve_matting(marks, image)
+        >>> solution.alpha[0, 1, 0].round().int().tolist()
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
     """
-    if not isinstance(image, MattingLaplacian):
-        check_option(WHERE, "laplacian", laplacian, KINDS)
-        # As MattingLaplacian does, but in this function's name.
-        image = check_image(WHERE, image)
-        eps = check_positive(WHERE, "eps", eps)
-        radius = check_radius(WHERE, radius, *image.shape[2:])
-        image = MattingLaplacian(image, kind=laplacian, eps=eps, radius=radius)
     return solve(
-        image,
+        as_laplacian("solve_matting", image, kind, eps, radius),
         target,
         num_classes=num_classes,
-        confidence=confidence,
+        mark_weight=mark_weight,
         tol=tol,
         max_iter=max_iter,
         initial=initial,
         ignore_index=ignore_index,
         callback=callback,
-        return_info=return_info,
     )

@@ -100,12 +100,12 @@ class MattingLaplacian:
             )
         return x if self.dtype == torch.float32 else x.to(self.dtype)
 
-    def product(self, x: Tensor, confidence: Tensor | None = None) -> Tensor:
+    def product(self, x: Tensor, mark_weight: Tensor | None = None) -> Tensor:
         """L x, or (L + D) x with a diagonal D.
 
         Args:
             x: ``(N, C, H, W)``, differentiable. Half precision is computed in float32.
-            confidence: ``(N, H, W)``, the diagonal D, a constant. Default none.
+            mark_weight: ``(N, H, W)``, the diagonal D, a constant. Default none.
 
         Returns:
             ``(N, C, H, W)`` in the operator's dtype.
@@ -115,14 +115,14 @@ class MattingLaplacian:
             ValueError: A shape or device does not fit the operator's.
         """
         x = self._accept(x)
-        if confidence is not None:
-            if confidence.shape != self.shape:
+        if mark_weight is not None:
+            if mark_weight.shape != self.shape:
                 raise ValueError(
-                    f"MattingLaplacian: confidence must be (N, H, W) = {self.shape}, "
-                    f"got shape {tuple(confidence.shape)}"
+                    f"MattingLaplacian: mark_weight must be (N, H, W) = {self.shape}, "
+                    f"got shape {tuple(mark_weight.shape)}"
                 )
-            confidence = confidence.detach().to(self.dtype)
-        return self._operator.product(x, confidence)
+            mark_weight = mark_weight.detach().to(self.dtype)
+        return self._operator.product(x, mark_weight)
 
     def __matmul__(self, x: Tensor) -> Tensor:
         return self.product(x)

@@ -18,12 +18,12 @@ class StencilOperator:
         # L 1 ``(N, H, W)``, or None where that is zero.
         self.row_sums: Tensor | None = row_sums if learning_based else None
 
-    def product(self, x: Tensor, confidence: Tensor | None) -> Tensor:
-        """L x + confidence x for x ``(N, C, H, W)``, confidence ``(N, H, W)``."""
+    def product(self, x: Tensor, mark_weight: Tensor | None) -> Tensor:
+        """L x + mark_weight x for x ``(N, C, H, W)``, mark_weight ``(N, H, W)``."""
         diagonal = self.row_sums
-        if diagonal is not None and confidence is not None:
-            diagonal = diagonal + confidence
-        y: Tensor = _ops.matting_product(self.stencil, x, confidence if diagonal is None else diagonal)
+        if diagonal is not None and mark_weight is not None:
+            diagonal = diagonal + mark_weight
+        y: Tensor = _ops.matting_product(self.stencil, x, mark_weight if diagonal is None else diagonal)
         return y
 
     def diagonal(self) -> Tensor:

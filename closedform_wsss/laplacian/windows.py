@@ -87,8 +87,8 @@ class WindowOperator:
         more, more_slopes = self._regress(offset, penalties)
         return constant + more, [a + b for a, b in zip(slopes, more_slopes, strict=True)]
 
-    def product(self, x: Tensor, confidence: Tensor | None) -> Tensor:
-        """L x + confidence x for x ``(N, C, H, W)``, confidence ``(N, H, W)``."""
+    def product(self, x: Tensor, mark_weight: Tensor | None) -> Tensor:
+        """L x + mark_weight x for x ``(N, C, H, W)``, mark_weight ``(N, H, W)``."""
         if x.numel() == 0:
             return x.to(self.dtype)
         y = x.double()
@@ -104,7 +104,7 @@ class WindowOperator:
         for a, channel in zip(slopes, channels, strict=True):
             y = y - self._box_sum_transposed(a) * channel
         y = y.to(self.dtype)
-        return y if confidence is None else y + confidence[:, None] * x
+        return y if mark_weight is None else y + mark_weight[:, None] * x
 
     def _centred(self, y: int, x: int) -> list[Tensor]:
         """I - mu ``(N, 1, H', W')`` of the pixel at (y, x) in every window."""

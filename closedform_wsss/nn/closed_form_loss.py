@@ -15,7 +15,7 @@ class ClosedFormLoss(nn.Module):
     """:func:`closedform_wsss.functional.closed_form_loss` with its options kept.
 
     Args:
-        form, laplacian, confidence, eps, radius, class_weight, activation, ignore_index, reduction: As there.
+        form, kind, mark_weight, eps, radius, class_weight, activation, ignore_index, reduction: As there.
             ``class_weight`` becomes a buffer and moves with the module.
 
     Shape:
@@ -38,8 +38,8 @@ class ClosedFormLoss(nn.Module):
         self,
         *,
         form: Literal["residual", "energy"] = "residual",
-        laplacian: Kind = "closed_form",
-        confidence: float = 100.0,
+        kind: Kind = "closed_form",
+        mark_weight: float = 100.0,
         eps: float = 1e-7,
         radius: int = 1,
         class_weight: Tensor | None = None,
@@ -49,8 +49,8 @@ class ClosedFormLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.form = form
-        self.laplacian: Kind = laplacian
-        self.confidence = confidence
+        self.kind: Kind = kind
+        self.mark_weight = mark_weight
         self.eps = eps
         self.radius = radius
         self.register_buffer("class_weight", None if class_weight is None else torch.as_tensor(class_weight))
@@ -64,8 +64,8 @@ class ClosedFormLoss(nn.Module):
             target,
             image,
             form=self.form,
-            laplacian=self.laplacian,
-            confidence=self.confidence,
+            kind=self.kind,
+            mark_weight=self.mark_weight,
             eps=self.eps,
             radius=self.radius,
             class_weight=self.class_weight,
@@ -76,5 +76,5 @@ class ClosedFormLoss(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        names = ("form", "laplacian", "confidence", "eps", "radius", "activation", "ignore_index", "reduction")
+        names = ("form", "kind", "mark_weight", "eps", "radius", "activation", "ignore_index", "reduction")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)

@@ -12,7 +12,7 @@ class MattingFilter(nn.Module):
     """:func:`closedform_wsss.functional.matting_filter` with its options kept.
 
     Args:
-        confidence, strength, laplacian, eps, radius, tol, max_iter, ignore_index: As there.
+        mark_weight, fidelity, kind, eps, radius, tol, max_iter, ignore_index: As there.
 
     Shape:
         x ``(N, C, H, W)``, image ``(N, D, H', W')``, optionally target ``(N, H'', W'')`` -> ``(N, C, H, W)``.
@@ -22,16 +22,16 @@ class MattingFilter(nn.Module):
 
     Example:
         >>> import torch
-        >>> MattingFilter(strength=0.01)(torch.rand(1, 2, 24, 32), torch.rand(1, 3, 48, 64)).shape
+        >>> MattingFilter(fidelity=0.01)(torch.rand(1, 2, 24, 32), torch.rand(1, 3, 48, 64)).shape
         torch.Size([1, 2, 24, 32])
     """
 
     def __init__(
         self,
         *,
-        confidence: float = 10.0,
-        strength: float = 3e-3,
-        laplacian: Kind = "closed_form",
+        mark_weight: float = 10.0,
+        fidelity: float = 3e-3,
+        kind: Kind = "closed_form",
         eps: float = 1e-6,
         radius: int = 1,
         tol: float = 1e-3,
@@ -39,9 +39,9 @@ class MattingFilter(nn.Module):
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        self.confidence = confidence
-        self.strength = strength
-        self.laplacian: Kind = laplacian
+        self.mark_weight = mark_weight
+        self.fidelity = fidelity
+        self.kind: Kind = kind
         self.eps = eps
         self.radius = radius
         self.tol = tol
@@ -53,9 +53,9 @@ class MattingFilter(nn.Module):
             x,
             image,
             target=target,
-            confidence=self.confidence,
-            strength=self.strength,
-            laplacian=self.laplacian,
+            mark_weight=self.mark_weight,
+            fidelity=self.fidelity,
+            kind=self.kind,
             eps=self.eps,
             radius=self.radius,
             tol=self.tol,
@@ -64,5 +64,5 @@ class MattingFilter(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        names = ("confidence", "strength", "laplacian", "eps", "radius", "tol", "max_iter", "ignore_index")
+        names = ("mark_weight", "fidelity", "kind", "eps", "radius", "tol", "max_iter", "ignore_index")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)

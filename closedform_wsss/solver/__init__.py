@@ -1,5 +1,6 @@
 """(L + D) x = b for matting Laplacians: marks to right-hand sides, conjugate gradients, multigrid on tiles."""
 
-from closedform_wsss.solver.solve import ConvergenceWarning, SolveInfo, solve
+from closedform_wsss.solver.solution import ConvergenceWarning, Solution
+from closedform_wsss.solver.solve import Callback, solve
 
-__all__ = ["ConvergenceWarning", "SolveInfo", "solve"]
+__all__ = ["Callback", "ConvergenceWarning", "Solution", "solve"]

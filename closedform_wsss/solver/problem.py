@@ -74,18 +74,18 @@ def check_marked(target: Tensor, data_weight: Tensor, soft: bool) -> None:
         )
 
 
-def data_term(laplacian: MattingLaplacian, confidence: float | Tensor) -> Tensor:
+def data_term(laplacian: MattingLaplacian, mark_weight: float | Tensor) -> Tensor:
     """lambda D as a map ``(N, H, W)``."""
-    if not isinstance(confidence, Tensor):
-        confidence = check_positive(WHERE, "confidence", confidence)
-        return torch.full(laplacian.shape, confidence, dtype=laplacian.dtype, device=laplacian.device)
-    if confidence.shape != laplacian.shape:
+    if not isinstance(mark_weight, Tensor):
+        mark_weight = check_positive(WHERE, "mark_weight", mark_weight)
+        return torch.full(laplacian.shape, mark_weight, dtype=laplacian.dtype, device=laplacian.device)
+    if mark_weight.shape != laplacian.shape:
         raise ValueError(
-            f"{WHERE}: confidence must be a number or (N, H, W) = {laplacian.shape}, "
-            f"got shape {tuple(confidence.shape)}"
+            f"{WHERE}: mark_weight must be a number or (N, H, W) = {laplacian.shape}, "
+            f"got shape {tuple(mark_weight.shape)}"
         )
-    check_device(WHERE, "confidence", confidence, laplacian.device)
-    check_finite(WHERE, "confidence", confidence)
-    if reads_values(confidence) and not bool((confidence >= 0).all()):
-        raise ValueError(f"{WHERE}: confidence must be >= 0, got {confidence.min().item():g}")
-    return confidence.to(laplacian.dtype).contiguous()
+    check_device(WHERE, "mark_weight", mark_weight, laplacian.device)
+    check_finite(WHERE, "mark_weight", mark_weight)
+    if reads_values(mark_weight) and not bool((mark_weight >= 0).all()):
+        raise ValueError(f"{WHERE}: mark_weight must be >= 0, got {mark_weight.min().item():g}")
+    return mark_weight.to(laplacian.dtype).contiguous()

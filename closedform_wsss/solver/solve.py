@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -26,36 +25,14 @@ from closedform_wsss.solver.affine_coarse import AffineCoarseSpace, two_level
 from closedform_wsss.solver.cg import PCGResult, by_classes, pcg
 from closedform_wsss.solver.multigrid.local_basis import MAX_CHANNELS
 from closedform_wsss.solver.problem import WHERE, check_marked, check_problem, data_term
+from closedform_wsss.solver.solution import ConvergenceWarning, Solution
 from closedform_wsss.solver.stopping import CheckSchedule
 from closedform_wsss.solver.tile_solver import TileSolver
 from closedform_wsss.solver.tiles import MAX_WINDOWS, SIDE, Tiles, active_tiles
 
-# From this confidence on in every pixel (condition below 1e4) the set-up of a coarse space does not pay.
+# From this weight on at every pixel (condition number below 1e4) the set-up of a coarse space does not pay.
 WELL_CONDITIONED = 1e-3
 Callback = Callable[[int, float], None]
-
-
-class ConvergenceWarning(UserWarning):
-    """The solver stopped at ``max_iter`` before the estimated error was below ``tol``."""
-
-
-@dataclass(frozen=True)
-class SolveInfo:
-    """How a solve went.
-
-    Attributes:
-        iterations: Preconditioned conjugate-gradient iterations; of the slowest classes where some are solved after
-            others.
-        error: Estimated largest error of alpha, over all images and classes.
-        converged: Whether every image and class got below ``tol``.
-        residual: Largest norm of b - (L + D) alpha, relative to that of b = D s, over all images and classes. A poor
-            measure of alpha's error.
-    """
-
-    iterations: int
-    error: float
-    converged: bool
-    residual: float
 
 
 @torch.no_grad()
@@ -64,21 +41,20 @@ def solve(
     laplacian: MattingLaplacian,
     target: Tensor,
     *,
-    num_classes: int | None = None,
-    confidence: float | Tensor = 100.0,
-    tol: float = 1e-3,
-    max_iter: int = 2000,
-    initial: Tensor | None = None,
-    ignore_index: int = 255,
-    callback: Callback | None = None,
-    return_info: bool = False,
-) -> Tensor | tuple[Tensor, SolveInfo]:
-    """:func:`solve_matting` on an operator that exists already, with its options."""
+    num_classes: int | None,
+    mark_weight: float | Tensor,
+    tol: float,
+    max_iter: int,
+    initial: Tensor | None,
+    ignore_index: int,
+    callback: Callback | None,
+) -> Solution:
+    """:func:`solve_matting` on an operator, with its options."""
     tol = check_positive(WHERE, "tol", tol)
     max_iter = check_count(WHERE, "max_iter", max_iter, 1)
     soft = isinstance(target, Tensor) and target.is_floating_point()
     target, num_classes = check_problem(laplacian, target, soft, num_classes, ignore_index)
-    data_weight = data_term(laplacian, confidence)
+    data_weight = data_term(laplacian, mark_weight)
     if not soft:
         data_weight = data_weight * (target != ignore_index)
     if not torch.compiler.is_compiling():
@@ -99,10 +75,7 @@ def solve(
         alpha, figures = _solve(*problem, laplacian.kind, laplacian.eps, laplacian.radius, tol, max_iter)
     else:
         alpha, figures = _solve_on(laplacian, wanted, data_weight, initial, num_classes, tol, max_iter, callback)
-    if not return_info:
-        return alpha
-    iterations, error, converged, residual = figures.tolist()
-    return alpha, SolveInfo(int(iterations), error, bool(converged), residual)
+    return Solution(alpha, figures)
 
 
 def _solve_on(
@@ -115,8 +88,8 @@ def _solve_on(
     max_iter: int,
     callback: Callback | None,
 ) -> tuple[Tensor, Tensor]:
-    """Solve for soft values ``(N, C, H, W)`` or int32 marks ``(N, H, W)``, -1 for none; alpha and :class:`SolveInfo` as
-    numbers ``(4,)``."""
+    """Solve for soft values ``(N, C, H, W)`` or int32 marks ``(N, H, W)``, -1 for none; alpha and the figures of a
+    :class:`Solution`."""
     options = {"tol": tol, "max_iter": max_iter, "callback": callback}
     if target.is_floating_point():
         system = _System(laplacian, data_weight, None, options)
@@ -239,7 +212,7 @@ class _System:
         right = self.data_weight[:, None] * values
         if self.solver is None:
             inverse = self._inverse if values.numel() else lambda r: r
-            product = partial(self.laplacian.product, confidence=self.data_weight)
+            product = partial(self.laplacian.product, mark_weight=self.data_weight)
             schedule = check_schedule(self.data_weight)
             return pcg(product, inverse, right, start.contiguous(), **self.options, schedule=schedule)
         tiles = self.solver.tiles

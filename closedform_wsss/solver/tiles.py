@@ -23,17 +23,17 @@ STEPS = SQUARE // 2
 MAX_WINDOWS = 9  # that contain a pixel: a bound of L
 
 
-def active_tiles(marks: Tensor, confidence: float, error: float) -> Tensor:
+def active_tiles(marks: Tensor, mark_weight: float, error: float) -> Tensor:
     """Where a solve has something to find: ``(N, rows, columns)`` bool, tile by tile.
 
     Args:
         marks: ``(N, H, W)``, the class of a marked pixel, negative where there is none.
-        confidence: The least of the marked pixels.
+        mark_weight: The least of the marked pixels.
         error: Of alpha, allowed for leaving tiles out.
     """
     n, h, w = marks.shape
     rows, columns = -(-h // SIDE), -(-w // SIDE)
-    rings = math.ceil(math.log(error) / (STEPS * math.log(MAX_WINDOWS / (MAX_WINDOWS + confidence))))
+    rings = math.ceil(math.log(error) / (STEPS * math.log(MAX_WINDOWS / (MAX_WINDOWS + mark_weight))))
     if rings > 2 * SIDE // SQUARE:  # held so loosely that hardly any tile could be left out
         return torch.ones(n, rows, columns, dtype=torch.bool, device=marks.device)
     # Beyond the border there is nothing: the border's own marks go on.

@@ -1,9 +1,9 @@
 // The closed-form loss of every image and its gradient, in one sweep over the maps.
 //
 // L is the stencil and, for a Laplacian whose rows do not sum to zero (the learning-based one), a diagonal of row sums.
-// With r_c = L x_c + confidence D (x_c - s_c), D = 1 on the marked pixels, s_c = 1 on those marked as c, P = H W:
-//     energy    loss = 1/P sum_c w_c ( x_c^T L x_c + confidence (x_c - s_c)^T D (x_c - s_c) )    gradient = 2/P w_c r_c
-//     residual  loss = 1/(P confidence) sum_c w_c |r_c|^2        gradient = 2/(P confidence) w_c (L + confidence D) r_c
+// With r_c = L x_c + mark_weight D (x_c - s_c), D = 1 on the marked pixels, s_c = 1 on those marked as c, P = H W:
+//     energy    loss = 1/P sum_c w_c ( x_c^T L x_c + mark_weight (x_c - s_c)^T D (x_c - s_c) )    gradient = 2/P w_c r_c
+//     residual  loss = 1/(P mark_weight) sum_c w_c |r_c|^2        gradient = 2/(P mark_weight) w_c (L + mark_weight D) r_c
 // The residual's gradient needs r around each pixel: a second ring keeps the last five rows of it, so that r never goes to
 // memory and either form moves x in and the gradient out, once.
 #include "cpu/kernels.h"
@@ -21,23 +21,23 @@ namespace {
 // One row of marks of a tile, in the form that the vector loops want, and the sums of L's rows there.
 template <class T>
 struct Marks {
-  T label[kRingWidth] = {}, confidence[kRingWidth] = {}, row_sum[kRingWidth] = {};
+  T label[kRingWidth] = {}, mark_weight[kRingWidth] = {}, row_sum[kRingWidth] = {};
 
   // Tile column 0.
   const T* labels() const { return label + kMargin; }
-  const T* confidences() const { return confidence + kMargin; }
+  const T* mark_weights() const { return mark_weight + kMargin; }
   const T* row_sums() const { return row_sum + kMargin; }
 
   // target, sums: of one image; sums may be null.
   void read(const int64_t* target, const T* sums, int y, const Tile& t, int H, int W, double marked,
             int64_t ignore_index) {
-    std::fill(confidence, confidence + kRingWidth, T(0));
+    std::fill(mark_weight, mark_weight + kRingWidth, T(0));
     std::fill(row_sum, row_sum + kRingWidth, T(0));
     if (y < 0 || y >= H) return;
     const int64_t start = int64_t(y) * W + t.x0;
     for (int i = std::max(-kReach, -t.x0); i < std::min(t.width + kReach, W - t.x0); ++i) {
       label[kMargin + i] = static_cast<T>(target[start + i]);
-      confidence[kMargin + i] = target[start + i] == ignore_index ? T(0) : static_cast<T>(marked);
+      mark_weight[kMargin + i] = target[start + i] == ignore_index ? T(0) : static_cast<T>(marked);
       if (sums) row_sum[kMargin + i] = sums[start + i];
     }
   }
@@ -57,7 +57,7 @@ struct Problem {
   const T* x;
   const int64_t* target;
   const T* weight;
-  double confidence;
+  double mark_weight;
   int64_t ignore_index;
   T* gradient;
   int C, H, W;
@@ -72,7 +72,7 @@ struct Problem {
   }
   const T* coefficients(int64_t n) const { return stencil + n * (H + kTopRows) * kTaps * pitch; }
   void read_marks(Marks<T>& marks, const Tile& t, int row) const {
-    marks.read(target + t.n * plane, row_sums ? row_sums + t.n * plane : nullptr, row, t, H, W, confidence,
+    marks.read(target + t.n * plane, row_sums ? row_sums + t.n * plane : nullptr, row, t, H, W, mark_weight,
                ignore_index);
   }
   void put(const Tile& t, int row, int c, int i, Vector<T> value) const {
@@ -108,7 +108,7 @@ double energy_of(const Problem<T>& p, const Tile& t, const int* classes, int cou
                     [&](int i, int c, Vector<T> x, Vector<T> Lx) __attribute__((always_inline)) {
                       if (kRowSums) Lx += load(marks.row_sums() + i) * x;
                       const Vector<T> e = minus_target(marks, i, classes[c], x);
-                      const Vector<T> d = load(marks.confidences() + i) * e;
+                      const Vector<T> d = load(marks.mark_weights() + i) * e;
                       // Lanes of the neighbouring tile are in the ring: only the last vector of a tile has any.
                       if (t.width - i >= Simd<T>::lanes) {
                         sums[c] += x * Lx + d * e;
@@ -124,7 +124,7 @@ double energy_of(const Problem<T>& p, const Tile& t, const int* classes, int cou
 
 template <bool kRowSums, class T>
 double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int count) {
-  const double norm = 1.0 / (double(p.plane) * p.confidence);
+  const double norm = 1.0 / (double(p.plane) * p.mark_weight);
   const T scale = static_cast<T>(2.0 * norm);
   Ring<T> ring(count), residual(count);
   std::vector<Marks<T>> marks(kRingRows);
@@ -146,13 +146,13 @@ double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int c
       stencil_row_all(p.coefficients(t.n), p.pitch, row, t.x0, ring, count, first, last,
                       [&](int i, int c, Vector<T> x, Vector<T> Lx) __attribute__((always_inline)) {
                         if (kRowSums) Lx += load(here.row_sums() + i) * x;
-                        const Vector<T> d = load(here.confidences() + i) * minus_target(here, i, classes[c], x);
+                        const Vector<T> d = load(here.mark_weights() + i) * minus_target(here, i, classes[c], x);
                         store(residual.row(row, c) + i, Lx + d);
                       });
     }
     const int done = row - kReach;  // the row whose residuals are all there
     if (done < t.y0) continue;
-    const T *confidences = marks[done % kRingRows].confidences(), *row_sums = marks[done % kRingRows].row_sums();
+    const T *mark_weights = marks[done % kRingRows].mark_weights(), *row_sums = marks[done % kRingRows].row_sums();
     Vector<T> sums[kClassGroup] = {};
     stencil_row_all(p.coefficients(t.n), p.pitch, done, t.x0, residual, count, 0, t.width,
                     [&](int i, int c, Vector<T> r, Vector<T> Lr) __attribute__((always_inline)) {
@@ -164,7 +164,7 @@ double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int c
                       }
                       if (p.gradient)
                         p.put(t, done, classes[c], i,
-                              scale * p.weight[t.n * p.C + classes[c]] * (Lr + load(confidences + i) * r));
+                              scale * p.weight[t.n * p.C + classes[c]] * (Lr + load(mark_weights + i) * r));
                     });
     for (int c = 0; c < count; ++c) total += double(p.weight[t.n * p.C + classes[c]]) * sum_lanes<T>(sums[c]);
   }
@@ -197,14 +197,14 @@ void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, in
 
 }  // namespace
 
-#define CFW_MATTING_LOSS(T)                                                                                           \
-  void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,          \
-                    double confidence, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, \
-                    int64_t N, int C, int H, int W, int threads) {                                                    \
-    const Problem<T> p{stencil,  row_sums, x, target, weight,           confidence,    ignore_index,                  \
-                       gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};                              \
-    row_sums ? loss_of<true>(p, residual, parts, loss, N, threads)                                                    \
-             : loss_of<false>(p, residual, parts, loss, N, threads);                                                  \
+#define CFW_MATTING_LOSS(T)                                                                                            \
+  void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,           \
+                    double mark_weight, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, \
+                    int64_t N, int C, int H, int W, int threads) {                                                     \
+    const Problem<T> p{stencil,  row_sums, x, target, weight,           mark_weight,   ignore_index,                   \
+                       gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};                               \
+    row_sums ? loss_of<true>(p, residual, parts, loss, N, threads)                                                     \
+             : loss_of<false>(p, residual, parts, loss, N, threads);                                                   \
   }
 CFW_MATTING_LOSS(float)
 CFW_MATTING_LOSS(double)

@@ -13,12 +13,12 @@ void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2,
                      T* row_sums /* (N, H, W) or null */, int64_t N, int D, int H, int W, double eps, Queue queue);
 
 template <class T, class X = T>
-void matting_product(const T* stencil, const X* x /* (N, C, H, W) */, const T* confidence /* (N, H, W) or null */,
+void matting_product(const T* stencil, const X* x /* (N, C, H, W) */, const T* mark_weight /* (N, H, W) or null */,
                      T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, Queue queue);
 
 template <class T>
 void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,
-                  const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double confidence,
+                  const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double mark_weight,
                   int64_t ignore_index, bool residual, double* parts /* (N, matting_loss_parts) */,
                   double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,
                   Queue queue);

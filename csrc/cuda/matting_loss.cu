@@ -1,6 +1,6 @@
 // The closed-form loss of every image and its gradient, in one sweep over the maps; formulas in cpu/matting_loss.cpp.
 //
-// The residual's gradient needs r = L x + confidence D (x - s) around each pixel, so a block computes r with a border of two
+// The residual's gradient needs r = L x + mark_weight D (x - s) around each pixel, so a block computes r with a border of two
 // pixels and keeps it in shared memory: r never goes to memory, and either form moves x in and the gradient out, once. Beside
 // its own two pixels a thread does one pixel of that border (there are fewer of them than threads).
 #include "common/matting_loss.h"
@@ -33,7 +33,7 @@ struct ResidualShared : EnergyShared<T, kBorder> {
 template <bool kRowSums, class T>
 struct Mark {
   int label;
-  T confidence;  // 0 where there is none
+  T mark_weight;  // 0 where there is none
   T sum;
 
   __device__ __forceinline__ void read(const int64_t* target, const T* row_sums, int y, int x, int H, int W, int C,
@@ -42,7 +42,7 @@ struct Mark {
     const int64_t found = inside ? target[int64_t(y) * W + x] : ignore_index;
     sum = kRowSums && inside ? row_sums[int64_t(y) * W + x] : T(0);
     label = found >= 0 && found < C ? int(found) : -1;
-    confidence = found == ignore_index ? T(0) : T(marked);
+    mark_weight = found == ignore_index ? T(0) : T(marked);
   }
   __device__ __forceinline__ T row_sum() const { return kRowSums ? sum : T(0); }
   // x - s_c
@@ -73,7 +73,7 @@ constexpr int kBlocks = sizeof(T) == 4 && !kRowSums ? 2 : 1;
 
 template <bool kResidual, bool kRowSums, class T>
 __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
-    sweep(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double confidence,
+    sweep(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double mark_weight,
           int64_t ignore_index, double* parts, T* gradient, int C, int H, int W) {
   constexpr int kBorder = kResidual ? 2 * kReach : kReach;
   using Shared = std::conditional_t<kResidual, ResidualShared<T, kBorder>, EnergyShared<T, kBorder>>;
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
   const int64_t pitch = stencil_pitch(W), plane = int64_t(H) * W;
   const int column = threadIdx.x % kTileWidth, row = int(threadIdx.x) / kTileWidth * kRows;
   // Gradient = scale w_c (...), loss = norm sum_c w_c (...).
-  const double norm = 1.0 / (double(plane) * (kResidual ? confidence : 1.0));
+  const double norm = 1.0 / (double(plane) * (kResidual ? mark_weight : 1.0));
   const T scale = T(2.0 * norm);
   stencil += t.n * (H + kTopRows) * kTaps * pitch;
   target += t.n * plane;
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
     const int py = t.y0 + row + i, px = t.x0 + column;
     inside[i] = py < H && px < W;
     coefficients[i].read(stencil, pitch, py, px, H, W);
-    marks[i].read(target, row_sums, py, px, H, W, C, confidence, ignore_index);
+    marks[i].read(target, row_sums, py, px, H, W, C, mark_weight, ignore_index);
   }
   T* const to = gradient ? gradient + t.n * C * plane + int64_t(t.y0 + row) * W + t.x0 + column : nullptr;
 
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
     const int py = t.y0 + rim.x, px = t.x0 + rim.y;
     rim_inside = int(threadIdx.x) < kRim && py >= 0 && py < H && px >= 0 && px < W;
     rim_coefficients.read(stencil, pitch, rim_inside ? py : -1, px, H, W);
-    rim_mark.read(target, row_sums, rim_inside ? py : -1, px, H, W, C, confidence, ignore_index);
+    rim_mark.read(target, row_sums, rim_inside ? py : -1, px, H, W, C, mark_weight, ignore_index);
   }
 
   Loader<T, kBorder> loader(t, H, W);
@@ -143,13 +143,13 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
         at[i * kRimWidth] =
-            inside[i] ? product[i] + marks[i].row_sum() * value[i] + marks[i].confidence * marks[i].error(value[i], c)
+            inside[i] ? product[i] + marks[i].row_sum() * value[i] + marks[i].mark_weight * marks[i].error(value[i], c)
                       : T(0);
       if (int(threadIdx.x) < kRim) {
         const T* centre = own.x.at(buffer, rim.x, rim.y);
         own.r[(rim.x + kReach) * kRimWidth + rim.y + kReach] =
             rim_inside ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum() * *centre +
-                             rim_mark.confidence * rim_mark.error(*centre, c)
+                             rim_mark.mark_weight * rim_mark.error(*centre, c)
                        : T(0);
       }
       __syncthreads();
@@ -160,13 +160,13 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
           sum += value[i] * value[i];
           if (gradient)
             to[c * plane + int64_t(i) * W] =
-                scale * weight[c] * (product[i] + (marks[i].row_sum() + marks[i].confidence) * value[i]);
+                scale * weight[c] * (product[i] + (marks[i].row_sum() + marks[i].mark_weight) * value[i]);
         }
     } else {
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
         if (inside[i]) {
-          const T error = marks[i].error(value[i], c), d = marks[i].confidence * error;
+          const T error = marks[i].error(value[i], c), d = marks[i].mark_weight * error;
           const T Lx = product[i] + marks[i].row_sum() * value[i];
           sum += value[i] * Lx + d * error;
           if (gradient) to[c * plane + int64_t(i) * W] = scale * weight[c] * (Lx + d);
@@ -212,13 +212,13 @@ __global__ void __launch_bounds__(kThreads) add_parts(const double* parts, doubl
 
 template <class T>
 void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,
-                  double confidence, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,
+                  double mark_weight, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,
                   int64_t N, int C, int H, int W, Queue queue) {
   const int64_t tiles = Tiles(H, W).per_image();
   const auto kernel = row_sums ? (residual ? sweep<true, true, T> : sweep<false, true, T>)
                                : (residual ? sweep<true, false, T> : sweep<false, false, T>);
   const int64_t memory = residual ? sizeof(ResidualShared<T, 2 * kReach>) : sizeof(EnergyShared<T, kReach>);
-  launch(kernel, N * tiles, kThreads, memory, queue, stencil, row_sums, x, target, weight, confidence, ignore_index,
+  launch(kernel, N * tiles, kThreads, memory, queue, stencil, row_sums, x, target, weight, mark_weight, ignore_index,
          parts, gradient, C, H, W);
   launch(add_parts, N, kThreads, sizeof(Sums), queue, parts, loss, tiles);
 }

@@ -18,7 +18,7 @@ import torch
 from skimage import data
 from torch.nn.functional import interpolate
 
-from closedform_wsss.functional import asam, level_cam, matting_filter, pseudo_labels, refine_cam, soft_slic
+from closedform_wsss.functional import asam, calibrate_cam, matting_filter, pseudo_labels, refine_cam, soft_slic
 from closedform_wsss.io import read_cam
 
 FOLDER = Path("../cams")  # from examples/gallery
@@ -60,8 +60,8 @@ for ax, (title, x) in zip(axes, {"CAM": cam, **{f"{k} steps": x for k, x in spre
 
 quarter = resized(image, 0.25)
 x = interpolate(spread[40], quarter.shape[2:], mode="bilinear")
-filtered = matting_filter(x, quarter, strength=3e-3, tol=1e-2).clamp(0, 1)
-levelled = level_cam(filtered, quarter, level=0.4)
+filtered = matting_filter(x, quarter, fidelity=3e-3, tol=1e-2).clamp(0, 1)
+levelled = calibrate_cam(filtered, quarter, level=0.4)
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
 for ax, (title, y) in zip(axes, {"ASAM": x, "matting filter": filtered, "level": levelled}.items(), strict=True):

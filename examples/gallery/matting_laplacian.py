@@ -82,7 +82,7 @@ figure, axes = plt.subplots(1, 3, figsize=(12, 2.8), layout="constrained")
 for ax, (y, x) in zip(axes, ((26, 38), (60, 70), (85, 120)), strict=True):
     point = torch.zeros(1, 1, height, width, dtype=torch.double)
     point[0, 0, y, x] = 1
-    row = matting_filter(point, image, strength=1e-3, eps=EPS, tol=1e-5)[0, 0]
+    row = matting_filter(point, image, fidelity=1e-3, eps=EPS, tol=1e-5)[0, 0]
     limit = 0.3 * row.max()
     ax.imshow(row, cmap="coolwarm", vmin=-limit, vmax=limit)
     ax.plot(x, y, "k+", markersize=10)

@@ -59,10 +59,10 @@ upsampled = interpolate(coarse, image.shape[2:], mode="bilinear")
 # %%
 # Filtered
 # --------
-# A map on every pixel in, a map on every pixel out; the mean of each is kept. A smaller ``strength`` trusts the image
+# A map on every pixel in, a map on every pixel out; the mean of each is kept. A smaller ``fidelity`` trusts the image
 # further.
 
-filtered = matting_filter(upsampled, image, strength=3e-3, eps=1e-6, tol=1e-2)
+filtered = matting_filter(upsampled, image, fidelity=3e-3, eps=1e-6, tol=1e-2)
 
 # %%
 # Solved
@@ -72,7 +72,7 @@ filtered = matting_filter(upsampled, image, strength=3e-3, eps=1e-6, tol=1e-2)
 best, labels = upsampled.max(1)
 border = torch.nn.functional.max_pool2d((best < 0.9).float(), 17, 1, padding=8) > 0
 sure = labels.masked_fill(border, 255)
-solved = solve_matting(image, sure, eps=1e-6, tol=1e-2)
+solved = solve_matting(sure, image, eps=1e-6, tol=1e-2).alpha
 print(f"{(sure == 255).float().mean():.0%} of the pixels were left to the image")
 
 # %%

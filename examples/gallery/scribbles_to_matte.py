@@ -40,10 +40,11 @@ image = torch.from_numpy(photograph).permute(2, 0, 1)[None] / 255  # (1, 3, H, W
 # One call. It returns a map a class, which add up to 1, and says how the solve went.
 
 progress = []
-alpha, info = solve_matting(
-    image, marks, eps=1e-6, return_info=True, callback=lambda iterations, error: progress.append((iterations, error))
+solution = solve_matting(
+    marks, image, eps=1e-6, callback=lambda iterations, error: progress.append((iterations, error))
 )
-print(info)
+alpha = solution.alpha
+print(solution)
 
 # %%
 strokes = np.ma.masked_equal(marks[0], 255)

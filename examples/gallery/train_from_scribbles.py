@@ -123,7 +123,7 @@ models = {
 # the image with the scribbles kept. The winning class of each pixel becomes the target of a new network.
 
 probabilities = predict(models["scribbles"], TRAIN)
-filtered = matting_filter(probabilities, images[TRAIN], target=marks[TRAIN], strength=3e-3, eps=1e-5, tol=0.03)
+filtered = matting_filter(probabilities, images[TRAIN], target=marks[TRAIN], fidelity=3e-3, eps=1e-5, tol=0.03)
 models["own labels, filtered"] = train(filtered.argmax(1), on_targets)
 
 # %%

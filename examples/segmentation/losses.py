@@ -62,7 +62,7 @@ def learning_based(batch: Batch) -> Tensor:
         torch.full_like(batch.target, IGNORE),
         batch.image,
         form="energy",
-        laplacian="learning_based",
+        kind="learning_based",
         eps=1e-4,
     )
 

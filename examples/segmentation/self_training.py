@@ -125,7 +125,7 @@ class PseudoLabels:
             p / p.sum(1, keepdim=True),
             F.interpolate(image, p.shape[-2:], mode="area"),
             target=target,
-            strength=STRENGTH,
+            fidelity=STRENGTH,
             eps=EPS,
             tol=TOL,
         )

@@ -94,7 +94,7 @@ def _timed(what: str, work: Callable[[], Tensor]) -> tuple[np.typing.NDArray[np.
 
 def _solve(image: Tensor, target: Tensor) -> Tensor:
     with Progress(TOL, shown=sys.stderr.isatty()) as progress:
-        return functional.solve_matting(image, target, num_classes=len(CLASSES), tol=TOL, callback=progress)
+        return functional.solve_matting(target, image, num_classes=len(CLASSES), tol=TOL, callback=progress).alpha
 
 
 def _train(image: Tensor, loss_of: Callable[[Tensor], Tensor], steps: int, name: str) -> Tensor:

@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="regularisation of the matting Laplacian (%(default)s)",
     )
     add("--radius", type=positive_int, default=1, help="window radius in pixels (%(default)s)")
-    add("--confidence", type=positive_float, default=100.0, help="weight of the marks (%(default)s)")
+    add("--mark-weight", type=positive_float, default=100.0, help="weight of the marks (%(default)s)")
     add("--tol", type=positive_float, default=1e-3, help="largest error of alpha to stop at (%(default)s)")
     add("--max-iter", metavar="N", type=positive_int, help="stop after N iterations in any case")
     add(
@@ -146,20 +146,20 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
     shown = not args.quiet and (args.progress or sys.stderr.isatty())
     with _threads(args.threads):
         with Progress(args.tol, shown=shown) as progress:
-            alpha, info = solve(problem, options, progress)
+            solution = solve(problem, options, progress)
         seconds = time.perf_counter() - started
-        files = write(args.output, problem, alpha, options)
+        files = write(args.output, problem, solution.alpha[0].numpy(), options)
     if not args.quiet:
         height, width = problem.image.shape[:2]
         print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}")
         print(
-            f"solved {width} x {height} pixels in {info.iterations} iterations, "
-            f"{seconds:.2f} seconds; estimated error of alpha {info.error:.1e}"
+            f"solved {width} x {height} pixels in {solution.iterations} iterations, "
+            f"{seconds:.2f} seconds; estimated error of alpha {solution.error:.1e}"
         )
         for file in files:
             print(f"wrote {file}")
-    if not info.converged:
-        _warn(not_converged(info, options))
+    if not solution.converged:
+        _warn(not_converged(solution, options))
         return _NOT_CONVERGED
     return 0
 

@@ -81,13 +81,13 @@ def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:
             "--colors must be given for a folder of scribbles, since a class that is missing in one image would "
             "change the number of others"
         )
-    alpha, info = solve(problem, options)
+    solution = solve(problem, options)
     # A folder under another name until all is in it: nobody sees half of the files.
     with tempfile.TemporaryDirectory(
         prefix=f".{job.output.name}.", suffix=".tmp", dir=job.output.parent, ignore_cleanup_errors=True
     ) as hidden:
         whole = Path(hidden, job.output.name)
         whole.mkdir()
-        write(whole, problem, alpha, options)
+        write(whole, problem, solution.alpha[0].numpy(), options)
         os.replace(whole, job.output)
-    return warned if info.converged else [*warned, not_converged(info, options)]
+    return warned if solution.converged else [*warned, not_converged(solution, options)]

@@ -35,7 +35,7 @@ class MatteOptions:
     laplacian: Literal["closed_form", "learning_based"]
     eps: float
     radius: int
-    confidence: float
+    mark_weight: float
     tol: float
     max_iter: int | None
     classes: int | None
@@ -70,8 +70,8 @@ def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> P
 
 def solve(
     problem: Problem, options: MatteOptions, callback: Callable[[int, float], None] | None = None
-) -> tuple[np.typing.NDArray[np.floating], functional.SolveInfo]:
-    """The mattes of the marked classes, ``(C, H, W)``, and how the solve went."""
+) -> functional.Solution:
+    """The mattes of the marked classes, ``(1, C, H, W)``, and how the solve went."""
     # A class without marks has alpha 0 everywhere, so only the marked ones are solved for.
     number = np.full(256, _UNMARKED, np.int64)
     number[problem.classes] = np.arange(len(problem.classes))
@@ -79,20 +79,18 @@ def solve(
     with warnings.catch_warnings():
         # Told by the command in terms of its own options.
         warnings.simplefilter("ignore", functional.ConvergenceWarning)
-        alpha, info = functional.solve_matting(
-            torch.from_numpy(problem.image).permute(2, 0, 1)[None].contiguous(),
+        return functional.solve_matting(
             torch.from_numpy(number[problem.marks])[None],
+            torch.from_numpy(problem.image).permute(2, 0, 1)[None].contiguous(),
             num_classes=len(problem.classes),
-            laplacian=options.laplacian,
-            confidence=options.confidence,
+            kind=options.laplacian,
+            mark_weight=options.mark_weight,
             eps=options.eps,
             radius=options.radius,
             tol=options.tol,
             callback=callback,
-            return_info=True,
             **more,
         )
-    return alpha[0].numpy(), info
 
 
 def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating], options: MatteOptions) -> list[Path]:
@@ -109,10 +107,10 @@ class NotConverged(str):
     """A warning of a solve that stopped early."""
 
 
-def not_converged(info: functional.SolveInfo, options: MatteOptions) -> NotConverged:
+def not_converged(solution: functional.Solution, options: MatteOptions) -> NotConverged:
     """What to say of a solve that stopped early."""
     return NotConverged(
-        f"not converged after {info.iterations} iterations, estimated error {info.error:.1e} above "
+        f"not converged after {solution.iterations} iterations, estimated error {solution.error:.1e} above "
         f"--tol {options.tol:g}; raise --max-iter"
     )
 

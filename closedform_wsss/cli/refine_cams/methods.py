@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._resize import resize_image
-from closedform_wsss.functional import asam, level_cam, pseudo_labels, refine_cam, soft_slic, solve_matting
+from closedform_wsss.functional import asam, calibrate_cam, pseudo_labels, refine_cam, soft_slic, solve_matting
 
 _UNMARKED = 255
 
@@ -29,7 +29,7 @@ def superpixels(image: Tensor, cam: Tensor, *, level: float | None) -> Tensor:
     half = _half(image)
     out = asam(cam, soft_slic(half, cell_size=8), cell_size=8, num_iters=80)
     if level is not None:
-        out = level_cam(out, half, level=level)
+        out = calibrate_cam(out, half, level=level)
     return none(image, out)
 
 
@@ -43,7 +43,7 @@ def closed_form(image: Tensor, cam: Tensor) -> Tensor:
     if not bool((marks == _UNMARKED).any()):
         classes = torch.arange(1, cam.shape[1] + 1)[:, None, None]
         return none(image, (marks[:, None] == classes).to(cam.dtype))
-    alpha = solve_matting(half, marks, num_classes=cam.shape[1] + 1, tol=1e-2, ignore_index=_UNMARKED)
+    alpha = solve_matting(marks, half, num_classes=cam.shape[1] + 1, tol=1e-2, ignore_index=_UNMARKED).alpha
     return none(image, alpha[:, 1:])
 
 

@@ -13,7 +13,7 @@ from closedform_wsss._checks import check_image, check_maps, check_unit_range
 from closedform_wsss._resize import resize_image
 from closedform_wsss._scatter_sums import scatter_sums
 
-WHERE = "level_cam"
+WHERE = "calibrate_cam"
 # Levels that are tried; CAMs are divided by their maximum, so objects' borders lie in between.
 LOWEST, HIGHEST, STEPS = 0.2, 0.7, 41
 # Pairs that every contour is given for free, so that a few sharp ones do not win.
@@ -22,7 +22,7 @@ BORDER_WEIGHT = 0.5
 SHARPNESS = 2.0
 
 
-def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
+def calibrate_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     r"""Bend each class activation map so that its own best contour lies at one common level.
 
     One threshold for a whole data set is the weak point of CAMs: the best one differs from image to image. Here each
@@ -62,11 +62,11 @@ def level_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
 
     Example:
         >>> import torch
-        >>> from closedform_wsss.functional import level_cam
+        >>> from closedform_wsss.functional import calibrate_cam
         >>> image = torch.zeros(1, 3, 32, 32)
         >>> image[..., 8:24, 8:24] = 1.0  # a white square
         >>> cam = 0.1 + 0.5 * image[:, :1]  # that nowhere gets beyond 0.6
-        >>> bool(((level_cam(cam, image) > 0.4) == (image[:, :1] > 0)).all())
+        >>> bool(((calibrate_cam(cam, image) > 0.4) == (image[:, :1] > 0)).all())
         True
     """
     image = check_image(WHERE, image)

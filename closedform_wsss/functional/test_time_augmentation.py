@@ -10,10 +10,10 @@ from torch import Tensor
 from closedform_wsss._checks import check_finite, check_image, check_maps, check_pixels, check_positive
 from closedform_wsss._resize import resize_image
 
-WHERE = "average_views"
+WHERE = "test_time_augmentation"
 
 
-def average_views(
+def test_time_augmentation(
     refine: Callable[[Tensor, Tensor], Tensor],
     x: Tensor,
     image: Tensor,
@@ -43,11 +43,11 @@ def average_views(
 
     Example:
         >>> import torch
-        >>> from closedform_wsss.functional import asam, average_views, soft_slic
+        >>> from closedform_wsss.functional import asam, test_time_augmentation, soft_slic
         >>> image, cam = torch.rand(1, 3, 64, 96), torch.rand(1, 2, 4, 6)
         >>> def refine(x, image):
         ...     return asam(x, soft_slic(image, cell_size=8), cell_size=8)
-        >>> average_views(refine, cam, image, scales=(0.5, 1.0), flip=True).shape
+        >>> test_time_augmentation(refine, cam, image, scales=(0.5, 1.0), flip=True).shape
         torch.Size([1, 2, 64, 96])
     """
     image = check_image(WHERE, image)
