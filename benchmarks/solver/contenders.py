@@ -214,7 +214,7 @@ def tight(system: str, own: bool = False) -> Callable[[Problem], Run]:
         def run() -> Solution:
             if own or problem.marks.size > DIRECT:
                 mark_weight = FIRM_CONFIDENCE if system == "hard" else CONFIDENCE
-                options: dict[str, Any] = {"laplacian": kind, "mark_weight": mark_weight, "tol": TIGHT_TOL}
+                options: dict[str, Any] = {"kind": kind, "mark_weight": mark_weight, "tol": TIGHT_TOL}
                 solution = solve_matting(marks, image, num_classes=problem.classes, max_iter=20000, **options)
                 alpha = solution.alpha
                 return Solution(_shown(alpha[0].numpy()), solution.iterations, solution.converged)
