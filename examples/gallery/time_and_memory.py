@@ -48,7 +48,7 @@ calls = {
     "closed_form_loss": loss,
     "matting_filter": lambda: matting_filter(scores.softmax(1), image, tol=1e-2),
     "soft_slic": lambda: soft_slic(image),
-    "solve_matting": lambda: solve_matting(image, marks, eps=1e-5, tol=1e-2),
+    "solve_matting": lambda: solve_matting(marks, image, eps=1e-5, tol=1e-2),
 }
 
 def peak():  # MiB; getrusage would count the parent, too
