@@ -38,6 +38,8 @@ def zeros(value: Any) -> Any:
         return ""
     if isinstance(value, tuple):
         return tuple(map(zeros, value))
+    if hasattr(value, "alpha"):  # of a solve
+        value.alpha = zeros(value.alpha)
     return value
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -42,3 +43,12 @@ def test_the_papers_loss():
     (loss + 0.1 * multi_label_loss(head(features), present)).backward()
     for module in (backbone, segment, head):
         assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_head_is_two_layers_on_the_mean_of_the_features():
+    torch.manual_seed(0)
+    head, features = MultiLabelHead(5, 3, hidden_channels=4).double(), torch.randn(2, 5, 6, 7, dtype=torch.float64)
+    first, _, second = head.layers
+    hidden = (features.numpy().mean((2, 3)) @ first.weight.detach().numpy().T + first.bias.detach().numpy()).clip(0)
+    expected = hidden @ second.weight.detach().numpy().T + second.bias.detach().numpy()
+    np.testing.assert_allclose(head(features).detach().numpy(), expected, rtol=1e-12)

@@ -9,6 +9,7 @@ from skimage.color import rgb2lab
 from torch.autograd import gradcheck
 
 from closedform_wsss.functional import soft_slic
+from closedform_wsss.nn import SoftSLIC
 from closedform_wsss.superpixels.association import neighbours_inside
 from closedform_wsss.superpixels.lab import rgb_to_lab
 
@@ -140,3 +141,10 @@ IMAGE = torch.rand(1, 3, 8, 8)
 def test_errors(image, options, message):
     with pytest.raises((TypeError, ValueError), match=f"soft_slic: {message}"):
         soft_slic(image, **options)
+
+
+def test_the_module_passes_its_options_on():
+    image = torch.rand(1, 3, 20, 25)
+    options = {"cell_size": 5, "num_iters": 2, "compactness": 3.0, "temperature": 7.0, "color_space": None}
+    assert torch.equal(SoftSLIC(**options)(image), soft_slic(image, **options))
+    assert not torch.equal(soft_slic(image, **options), soft_slic(image, cell_size=5))
