@@ -314,3 +314,10 @@ def test_bad_input(changes, error, message):
     arguments = {"image": IMAGE, "target": TARGET} | changes
     with pytest.raises(error, match="solve_matting: .*" + message):
         solve_matting(**arguments)
+
+
+def test_arguments_in_the_wrong_order_are_named():
+    marks = torch.full((1, 6, 8), 255)
+    marks[:, 0], marks[:, -1] = 0, 1
+    with pytest.raises(ValueError, match=r"the marks come first, then the image, got .*: swap them"):
+        solve_matting(torch.rand(1, 3, 6, 8), marks)

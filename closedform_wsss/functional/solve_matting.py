@@ -81,6 +81,11 @@ def solve_matting(
         >>> solution.alpha[0, 1, 0].round().int().tolist()
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
     """
+    if isinstance(image, Tensor) and isinstance(target, Tensor) and image.ndim == 3 and target.ndim == 4:
+        raise ValueError(
+            f"solve_matting: the marks come first, then the image, got target of shape {tuple(target.shape)} and "
+            f"image of shape {tuple(image.shape)}: swap them, or pass image[None]"
+        )
     return solve(
         as_laplacian("solve_matting", image, kind, eps, radius),
         target,
