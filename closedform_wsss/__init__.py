@@ -18,8 +18,40 @@ except ImportError as error:
 from closedform_wsss import functional, io, metrics, nn
 from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks
+from closedform_wsss.functional import (
+    ConvergenceWarning,
+    Solution,
+    asam,
+    closed_form_loss,
+    matting_filter,
+    pseudo_labels,
+    refine_cam,
+    soft_slic,
+    solve_matting,
+    superpixel_consistency_loss,
+)
 from closedform_wsss.laplacian import MattingLaplacian
+from closedform_wsss.superpixels import Superpixels
 
 __version__: str = _C.version
 
-__all__ = ["MattingLaplacian", "build_info", "functional", "io", "metrics", "nn", "set_value_checks"]
+__all__ = [
+    "ConvergenceWarning",
+    "MattingLaplacian",
+    "Solution",
+    "Superpixels",
+    "asam",
+    "build_info",
+    "closed_form_loss",
+    "functional",
+    "io",
+    "matting_filter",
+    "metrics",
+    "nn",
+    "pseudo_labels",
+    "refine_cam",
+    "set_value_checks",
+    "soft_slic",
+    "solve_matting",
+    "superpixel_consistency_loss",
+]

@@ -127,14 +127,6 @@ def reference(name: str, image: Tensor) -> Tensor:
     return solve_matting(torch.from_numpy(np.array(marks))[None], image, eps=1e-6).alpha[0, 1] > 0.5
 
 
-def hard_labels(q: Tensor, cell_size: int) -> np.ndarray:
-    """The strongest superpixel of each pixel."""
-    best = q[0].argmax(0)
-    row = torch.arange(q.shape[2])[:, None] // cell_size + best // 3
-    column = torch.arange(q.shape[3]) // cell_size + best % 3
-    return (row * (q.shape[3] + 2) + column).numpy()
-
-
 def heat(image: np.ndarray, cam: Tensor) -> np.ndarray:
     """A map in [0, 1] as colour over the grey image."""
     grey = image.mean(2, keepdims=True).repeat(3, 2)
@@ -159,18 +151,18 @@ def panels(name: str) -> dict[str, np.ndarray]:
     def full(x: Tensor) -> Tensor:
         return F.interpolate(x, size, mode="bilinear").clamp(0, 1)[0, 0]
 
-    smooth = full(asam(cam, soft_slic(half, cell_size=8), cell_size=8, num_iters=40))
+    smooth = full(asam(cam, soft_slic(half, cell_size=8), num_iters=40))
     filtered = refine_cam(cam, image, level=None)[0, 0]
     refined = refine_cam(cam, image)
     # Smoother outlines than the default's, which follow every hair.
-    q = soft_slic(image, cell_size=16, compactness=30)
+    superpixels = soft_slic(image, cell_size=16, compactness=30).to_hard().assignment[0].numpy()
     return {
         "image": rgb,
         "CAM": heat(rgb, full(cam)),
         "refine_cam": heat(rgb, refined[0, 0]),
         "pseudo-label": cut_out(rgb, pseudo_labels(refined, threshold=0.4)[0].numpy() > 0),
         "reference": cut_out(rgb, reference(name, image).numpy()),
-        "superpixels": mark_boundaries(rgb, hard_labels(q, 16), color=GOLD),
+        "superpixels": mark_boundaries(rgb, superpixels, color=GOLD),
         "1. ASAM": heat(rgb, smooth),
         "2. matting filter": heat(rgb, filtered),
         "3. level": heat(rgb, refined[0, 0]),

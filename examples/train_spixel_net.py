@@ -98,7 +98,6 @@ def main() -> None:
         loss = superpixel_reconstruction_loss(
             net(image),
             target,
-            cell_size=args.cell_size,
             position_weight=args.position_weight,
             ignore_index=crops.ignore_index,
         )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closedform_wsss import MattingLaplacian, functional
+from closedform_wsss import MattingLaplacian, Superpixels, functional
 from closedform_wsss.metrics import (
     ConfusionMatrix,
     achievable_segmentation_accuracy,
@@ -41,6 +41,23 @@ def solved(target: Tensor, image: Tensor, **options: Any) -> Tensor:
     return functional.solve_matting(target, image, **options).alpha
 
 
+def assignment_of(function: Callable[..., Superpixels]) -> Callable[..., Tensor]:
+    """The same function, its tensor alone."""
+    return lambda *arguments, **options: function(*arguments, **options).assignment
+
+
+slic, soft_slic = assignment_of(functional.slic), assignment_of(functional.soft_slic)
+
+
+def on_assignment(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same function of an assignment, so that tests of layouts and dtypes reach it."""
+
+    def call(*, assignment: Tensor, cell_size: int, **arguments: Any) -> Tensor:
+        return function(superpixels=Superpixels(assignment, cell_size), **arguments)
+
+    return call
+
+
 def first(x: Tensor, image: Tensor) -> Tensor:
     return x
 
@@ -53,8 +70,8 @@ def calls(n: int, h: int, w: int) -> Calls:
     target[:, :3:2, :3:2] = 0
     if h * w > 1:  # and a pixel without
         target[:, -1 if h > 1 else 0, -1 if h == 1 else 0] = 255
-    q = functional.soft_slic(image, cell_size=CELL)
-    superpixels = torch.rand(n, C, -(-h // CELL), -(-w // CELL))
+    q = functional.soft_slic(image, cell_size=CELL).assignment
+    values = torch.rand(n, C, -(-h // CELL), -(-w // CELL))
     labels = (torch.arange(h * w).view(1, h, w) // 10).repeat(max(n, 1), 1, 1)
     matte = torch.rand(h, w, dtype=torch.float64).numpy()
     unknown = np.ones((h, w), bool)
@@ -94,41 +111,41 @@ def calls(n: int, h: int, w: int) -> Calls:
                 },
             },
         ),
-        "slic": (functional.slic, {"image": image, "cell_size": CELL, "compactness": 10.0, "num_iters": 2}),
+        "slic": (slic, {"image": image, "cell_size": CELL, "compactness": 10.0, "num_iters": 2}),
         "soft_slic": (
-            functional.soft_slic,
+            soft_slic,
             {
                 **{"image": image, "cell_size": CELL, "num_iters": 2, "compactness": 10.0, "temperature": 20.0},
                 **{"color_space": "lab"},
             },
         ),
         "superpixel_pool": (
-            functional.superpixel_pool,
-            {"x": maps, "q_or_labels": q, "cell_size": CELL, "reduction": "mean"},
+            on_assignment(functional.superpixel_pool),
+            {"x": maps, "assignment": q, "cell_size": CELL, "reduction": "mean"},
         ),
         "superpixel_unpool": (
-            functional.superpixel_unpool,
-            {"s": superpixels, "q_or_labels": q, "cell_size": CELL},
+            on_assignment(functional.superpixel_unpool),
+            {"s": values, "assignment": q, "cell_size": CELL},
         ),
         "superpixel_consistency_loss": (
-            functional.superpixel_consistency_loss,
+            on_assignment(functional.superpixel_consistency_loss),
             {
-                **{"logits": maps, "target": target, "superpixels": q, "cell_size": CELL, "weighting": "agreement"},
+                **{"logits": maps, "target": target, "assignment": q, "cell_size": CELL, "weighting": "agreement"},
                 **{"gamma": 1.0, "class_weight": torch.ones(C), "ignore_index": 255, "reduction": "mean"},
             },
         ),
         "superpixel_reconstruction_loss": (
-            functional.superpixel_reconstruction_loss,
+            on_assignment(functional.superpixel_reconstruction_loss),
             {
-                **{"q": q, "target": target, "cell_size": CELL, "position_weight": 0.1, "num_classes": C},
+                **{"assignment": q, "target": target, "cell_size": CELL, "position_weight": 0.1, "num_classes": C},
                 **{"ignore_index": 255, "reduction": "mean"},
             },
         ),
-        "asam_affinity": (functional.asam_affinity, {"q": q, "cell_size": CELL}),
+        "asam_affinity": (on_assignment(functional.asam_affinity), {"assignment": q, "cell_size": CELL}),
         "asam": (
-            functional.asam,
+            on_assignment(functional.asam),
             {
-                **{"cam": maps, "q": q, "cell_size": CELL, "num_iters": 2, "restart": 0.1, "tol": 0.1},
+                **{"cam": maps, "assignment": q, "cell_size": CELL, "num_iters": 2, "restart": 0.1, "tol": 0.1},
                 **{"class_present": present},
             },
         ),

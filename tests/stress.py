@@ -38,7 +38,7 @@ def loss_and_gradient(image: Tensor, marks: Tensor, scores: Tensor) -> tuple[Ten
 
 def consistency(image: Tensor, marks: Tensor, scores: Tensor) -> tuple[Tensor, ...]:
     logits = scores.clone().requires_grad_()
-    loss = superpixel_consistency_loss(logits, marks, soft_slic(image, cell_size=CELL), cell_size=CELL)
+    loss = superpixel_consistency_loss(logits, marks, soft_slic(image, cell_size=CELL))
     loss.backward()
     return loss.detach(), logits.grad
 
@@ -49,11 +49,9 @@ CALLS: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]] = {
     "product": lambda image, marks, scores: (MattingLaplacian(image) @ scores,),
     "solve_matting": lambda image, marks, scores: (solve_matting(marks, image, eps=1e-4, tol=1e-2).alpha,),
     "matting_filter": lambda image, marks, scores: (matting_filter(scores.softmax(1), image, fidelity=0.1, tol=1e-2),),
-    "soft_slic": lambda image, marks, scores: (soft_slic(image, cell_size=CELL),),
-    "superpixel_pool": lambda image, marks, scores: (
-        superpixel_pool(scores, soft_slic(image, cell_size=CELL), cell_size=CELL),
-    ),
-    "asam": lambda image, marks, scores: (asam(scores, soft_slic(image, cell_size=CELL), cell_size=CELL),),
+    "soft_slic": lambda image, marks, scores: (soft_slic(image, cell_size=CELL).assignment,),
+    "superpixel_pool": lambda image, marks, scores: (superpixel_pool(scores, soft_slic(image, cell_size=CELL)),),
+    "asam": lambda image, marks, scores: (asam(scores, soft_slic(image, cell_size=CELL)),),
 }
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from arguments import calls
 from torch import Tensor
 
-from closedform_wsss import MattingLaplacian
+from closedform_wsss import MattingLaplacian, Superpixels
 from closedform_wsss._ops import _define
 from closedform_wsss.functional import (
     asam,
@@ -138,11 +138,11 @@ def test_a_single_logit_is_refused_and_the_documented_way_is_right() -> None:
     z, image = torch.randn(2, 1, 12, 14, dtype=torch.float64), torch.rand(2, 3, 12, 14, dtype=torch.float64)
     target = torch.full((2, 12, 14), 255)
     target[:, 2, 2:9], target[:, 9, 2:9] = 0, 1
-    q = soft_slic(image, cell_size=4)
+    q = soft_slic(image, cell_size=4).assignment
     for loss in (
         lambda: closed_form_loss(z, target, image),
         lambda: closed_form_loss(z, target, image, activation="sigmoid"),
-        lambda: superpixel_consistency_loss(z, target, q, cell_size=4),
+        lambda: superpixel_consistency_loss(z, target, Superpixels(q, 4)),
     ):
         with pytest.raises(ValueError, match=r"2 or more channels.*torch.cat\(\[torch.zeros_like\(z\), z\], 1\)"):
             loss()
@@ -176,9 +176,9 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert torch.equal(
         found, solve_matting(marks, image, num_classes=3, mark_weight=0.125, eps=0.25, tol=0.125, max_iter=5).alpha
     )
-    q = soft_slic(image, cell_size=np.uint8(4))
-    found = asam(cam, q, cell_size=np.int16(4), num_iters=five, restart=some)
-    assert torch.equal(found, asam(cam, q, cell_size=4, num_iters=5, restart=0.25))
+    q = soft_slic(image, cell_size=np.uint8(4)).assignment
+    found = asam(cam, Superpixels(q, np.int16(4)), num_iters=five, restart=some)
+    assert torch.equal(found, asam(cam, Superpixels(q, 4), num_iters=5, restart=0.25))
 
 
 def test_kernels_refuse_memory_that_they_would_misread() -> None:
@@ -198,7 +198,7 @@ def test_solvers_compile_as_one_step(name: str) -> None:
     function = {
         "matting_filter": lambda: MattingFilter()(maps, image, marks),
         "solve_matting": lambda: solve_matting(marks, image, num_classes=2).alpha,
-        "slic": lambda: slic(image, cell_size=4),
+        "slic": lambda: slic(image, cell_size=4).assignment,
     }[name]
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(), function())

@@ -9,7 +9,7 @@ import torch
 from blocks import block_problem
 from tiles import function_problem, outcome, stencil_problem, tile_list
 
-from closedform_wsss import _C, MattingLaplacian, _cuda, _ops, _reference
+from closedform_wsss import _C, MattingLaplacian, Superpixels, _cuda, _ops, _reference
 from closedform_wsss import functional as F
 from closedform_wsss._ops import _define
 
@@ -24,10 +24,10 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
     x = torch.randn(n, c, h, w, device=device)
     target = torch.randint(0, c, (n, h, w), device=device)
     weight = torch.rand(n, c, device=device)
-    q = F.soft_slic(image, cell_size=size)
-    s = F.superpixel_pool(x, q, cell_size=size)
-    centers = F.superpixel_pool(image, q, cell_size=size)
-    affinity = F.asam_affinity(q, cell_size=size)
+    q = F.soft_slic(image, cell_size=size).assignment
+    s = F.superpixel_pool(x, Superpixels(q, size))
+    centers = F.superpixel_pool(image, Superpixels(q, size))
+    affinity = F.asam_affinity(Superpixels(q, size))
     with torch.device(device):
         *operator, values, b, relaxation = stencil_problem((h, w), c, n=n)
         basis, starts, z, of_tiles = function_problem(30, c)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from arguments import CELL, C, calls, solved
+from arguments import CELL, C, assignment_of, calls, on_assignment, soft_slic, solved
 from layouts import LAYOUTS, expanded
 from torch import Tensor
 
@@ -34,7 +34,7 @@ def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[
     """By its name each module, made anew for every call with the same weights, and its inputs."""
     image, maps, features = torch.rand(n, 3, h, w), torch.rand(n, C, h, w), torch.rand(n, 8, h, w)
     target = torch.tensor([255, 255, 0, 2])[torch.randint(4, (n, h, w))]
-    q = functional.soft_slic(image, cell_size=CELL)
+    q = soft_slic(image, cell_size=CELL)
 
     def made(module: Callable[..., torch.nn.Module], *arguments: Any, **options: Any) -> Callable[..., Any]:
         with torch.random.fork_rng(), default_dtype(torch.float32):
@@ -43,15 +43,21 @@ def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[
 
     loss = {"logits": maps, "target": target, "image": image}
     return {
-        "ASAM": (made(nn.ASAM, cell_size=CELL, num_iters=3), {"cam": maps, "q": q}),
+        "ASAM": (on_assignment(made(nn.ASAM, num_iters=3)), {"cam": maps, "assignment": q, "cell_size": CELL}),
         "ClosedFormLoss": (made(nn.ClosedFormLoss, class_weight=torch.ones(C)), loss),
         "MattingFilter": (made(nn.MattingFilter), {"x": maps, "image": image, "target": target}),
         "MultiLabelHead": (made(nn.MultiLabelHead, 8, C), {"features": features}),
-        "SoftSLIC": (made(nn.SoftSLIC, cell_size=CELL), {"image": image}),
-        "SpixelNet": (made(nn.SpixelNet, cell_size=CELL), {"image": image}),
+        "RefineCAM": (made(nn.RefineCAM), {"cam": maps, "image": image}),
+        "SLIC": (assignment_of(made(nn.SLIC, cell_size=CELL)), {"image": image}),
+        "SoftSLIC": (assignment_of(made(nn.SoftSLIC, cell_size=CELL)), {"image": image}),
+        "SpixelNet": (assignment_of(made(nn.SpixelNet, cell_size=CELL)), {"image": image}),
         "SuperpixelConsistencyLoss": (
-            made(nn.SuperpixelConsistencyLoss, cell_size=CELL),
-            {"logits": maps, "target": target, "superpixels": q},
+            on_assignment(made(nn.SuperpixelConsistencyLoss)),
+            {"logits": maps, "target": target, "assignment": q, "cell_size": CELL},
+        ),
+        "SuperpixelReconstructionLoss": (
+            on_assignment(made(nn.SuperpixelReconstructionLoss)),
+            {"assignment": q, "target": maps, "cell_size": CELL},
         ),
     }
 
@@ -80,9 +86,9 @@ def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[st
     for name, more in (
         ("solve_matting", tight),
         ("matting_filter", tight),
-        ("superpixel_pool", {"q_or_labels": regions, "num_superpixels": h * w}),
-        ("superpixel_unpool", {"s": torch.rand(n, C, h * w), "q_or_labels": regions}),
-        ("superpixel_consistency_loss", {"superpixels": regions}),
+        ("superpixel_pool", {"assignment": regions, "num_superpixels": h * w}),
+        ("superpixel_unpool", {"s": torch.rand(n, C, h * w), "assignment": regions}),
+        ("superpixel_consistency_loss", {"assignment": regions}),
         ("superpixel_reconstruction_loss", {"target": torch.rand(n, 2, h, w), "num_classes": None}),
         ("closed_form_loss", {"form": "residual", "activation": "sigmoid"}),
         ("MattingLaplacian", {"kind": "learning_based"}),
@@ -170,7 +176,7 @@ def test_expanded_tensors_are_their_copies(name: str, size: tuple[int, int, int]
     """What lies beyond the memory of an expanded tensor is not its."""
     function, arguments = table(*size)[name]
     for key in [key for key, value in arguments.items() if isinstance(value, Tensor)]:
-        if key in ("q", "superpixels", "q_or_labels", "target"):  # which would be wrong in themselves
+        if key in ("assignment", "target"):  # which would be wrong in themselves
             continue
         laid = {**arguments, key: expanded(arguments[key])}
         assert same(outcome(function, laid), outcome(function, changed(laid, Tensor.contiguous))), key

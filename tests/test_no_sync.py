@@ -6,7 +6,7 @@ That is also what CUDA graphs ask for.
 import pytest
 import torch
 
-from closedform_wsss import MattingLaplacian
+from closedform_wsss import MattingLaplacian, Superpixels
 from closedform_wsss import functional as F
 
 N, C, H, W = 2, 5, 24, 32
@@ -53,13 +53,13 @@ def closed_form_loss_large_windows():
 @step
 def superpixel_consistency_loss():
     logits, target, image = inputs()
-    return F.superpixel_consistency_loss(logits, target, F.soft_slic(image, cell_size=8), cell_size=8), logits
+    return F.superpixel_consistency_loss(logits, target, F.soft_slic(image, cell_size=8)), logits
 
 
 @step
 def superpixel_reconstruction_loss():
     q = meta(N, 9, H, W).requires_grad_()
-    return F.superpixel_reconstruction_loss(q.softmax(1), meta(N, 3, H, W), cell_size=8), q
+    return F.superpixel_reconstruction_loss(Superpixels(q.softmax(1), 8), meta(N, 3, H, W)), q
 
 
 @step
@@ -71,13 +71,13 @@ def multi_label_loss():
 @step
 def asam():
     logits, _, image = inputs()
-    return F.asam(logits.softmax(1), F.soft_slic(image, cell_size=8), cell_size=8, num_iters=3).sum(), logits
+    return F.asam(logits.softmax(1), F.soft_slic(image, cell_size=8), num_iters=3).sum(), logits
 
 
 @step
 def soft_superpixels():
     image = meta(N, 3, H, W).requires_grad_()
-    return F.superpixel_pool(image, F.soft_slic(image, cell_size=8), cell_size=8).sum(), image
+    return F.superpixel_pool(image, F.soft_slic(image, cell_size=8)).sum(), image
 
 
 @step

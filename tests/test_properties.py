@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from layouts import LAYOUTS
 from torch import Tensor
 
-from closedform_wsss import MattingLaplacian, _ops, _reference, functional
+from closedform_wsss import MattingLaplacian, Superpixels, _ops, _reference, functional
 from closedform_wsss.laplacian import KINDS
 
 NAMES = sorted(calls(1, 3, 3))
@@ -206,16 +206,16 @@ def test_superpixels_keep_sums_and_constants(
     torch.manual_seed(seed)
     n, h, w = size
     image, x = torch.rand(n, 3, h, w, dtype=torch.float64), torch.randn(n, C, h, w, dtype=torch.float64)
-    q = functional.soft_slic(image, cell_size=cell_size, num_iters=num_iters)
+    q = functional.soft_slic(image, cell_size=cell_size, num_iters=num_iters).assignment
     ones = torch.ones(n, 1, h, w, dtype=torch.float64)
     torch.testing.assert_close(q.sum(1, keepdim=True), ones)
-    sums = functional.superpixel_pool(x, q, cell_size=cell_size, reduction="sum")
+    sums = functional.superpixel_pool(x, Superpixels(q, cell_size), reduction="sum")
     torch.testing.assert_close(sums.sum((2, 3)), x.sum((2, 3)))
-    means = functional.superpixel_pool(ones, q, cell_size=cell_size)
-    torch.testing.assert_close(functional.superpixel_unpool(means, q, cell_size=cell_size), ones)
-    affinity = functional.asam_affinity(q, cell_size=cell_size)
+    means = functional.superpixel_pool(ones, Superpixels(q, cell_size))
+    torch.testing.assert_close(functional.superpixel_unpool(means, Superpixels(q, cell_size)), ones)
+    affinity = functional.asam_affinity(Superpixels(q, cell_size))
     torch.testing.assert_close(affinity.sum(1), torch.ones_like(affinity[:, 0]))
-    smooth = functional.asam(x, q, cell_size=cell_size, num_iters=num_iters)
+    smooth = functional.asam(x, Superpixels(q, cell_size), num_iters=num_iters)
     assert bool((smooth.amax((2, 3)) <= x.amax((2, 3)) + 1e-9).all())
 
 

@@ -100,7 +100,7 @@ IGNORED_WRONG = {name: to(value) for name, value in {"a class": 1, "text": "255"
 
 WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
-    **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "q": Q_WRONG, "q_or_labels": Q_WRONG, "superpixels": Q_WRONG},
+    **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "assignment": Q_WRONG},
     **{"target": MARKS_WRONG, "pred": MAPS_WRONG},
     **{"form": OPTION_WRONG, "kind": OPTION_WRONG, "activation": OPTION_WRONG},
     **{"reduction": OPTION_WRONG, "weighting": OPTION_WRONG, "color_space": OPTION_WRONG},
@@ -158,9 +158,9 @@ RIGHT = {
     # Nothing else is of the batch, or of the number of channels.
     *{(name, "image", "another batch") for name in ("slic", "soft_slic")},
     *{(name, "target", "another batch") for name in ("classes_present", "resize_marks")},
-    *{("asam_affinity", "q", "another batch"), ("background_score", "cam", "another batch")},
+    *{("asam_affinity", "assignment", "another batch"), ("background_score", "cam", "another batch")},
     # Sums may have any weights. The operator is linear: what is not finite comes out as it came in.
-    *{("superpixel_pool", "q_or_labels", name) for name in ("another sum", "negative")},
+    *{("superpixel_pool", "assignment", name) for name in ("another sum", "negative")},
     *{("MattingLaplacian", "x", name) for name in ("NaN", "inf", "-inf")},
     # Options that can be left out, or take no step.
     *{(name, "num_classes", "None") for name in ("solve_matting", "superpixel_reconstruction_loss")},
@@ -168,6 +168,7 @@ RIGHT = {
     *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},
     *{("solve_matting", name, "None") for name in ("eps", "radius")},
+    *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius")},
     ("ConfusionMatrix", "target", "torch.bool"),
     ("ConfusionMatrix", "ignore_index", "a class"),
 }

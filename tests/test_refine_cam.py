@@ -153,7 +153,7 @@ def test_average_views():
 
     def refine(maps, view):
         assert maps.shape[-2:] == view.shape[-2:]
-        return asam(maps, soft_slic(view, cell_size=8), cell_size=8, num_iters=3)
+        return asam(maps, soft_slic(view, cell_size=8), num_iters=3)
 
     full = F.interpolate(x, (32, 48), mode="bilinear")
     own = refine(full, image)

@@ -8,9 +8,9 @@ from pictures import photo
 from skimage.color import rgb2lab
 from torch.autograd import gradcheck
 
+from closedform_wsss._common.superpixel_grid import neighbours_inside
 from closedform_wsss.functional import soft_slic
 from closedform_wsss.nn import SoftSLIC
-from closedform_wsss.superpixels.association import neighbours_inside
 from closedform_wsss.superpixels.lab import rgb_to_lab
 
 
@@ -46,7 +46,7 @@ def naive(image: np.ndarray, cell_size: int, num_iters: int, compactness: float,
 def test_agrees_with_naive_k_means(size, num_iters):
     image = torch.rand(2, 4, *size, dtype=torch.float64)
     options = {"cell_size": 5, "num_iters": num_iters, "compactness": 0.7, "temperature": 0.3}
-    q = soft_slic(image, color_space=None, **options)
+    q = soft_slic(image, color_space=None, **options).assignment
     for n in range(2):
         np.testing.assert_allclose(q[n].numpy(), naive(image[n].numpy(), **options), atol=1e-10)
 
@@ -67,7 +67,7 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 def test_hard_images(name):
     image = HARD[name][None]
-    q = soft_slic(image, cell_size=8)
+    q = soft_slic(image, cell_size=8).assignment
     assert q.dtype == torch.float32 and q.shape == (1, 9, *image.shape[2:])
     assert torch.isfinite(q).all() and (q >= 0).all()
     torch.testing.assert_close(q.sum(1), torch.ones_like(q[:, 0]))
@@ -78,7 +78,7 @@ def test_superpixels_follow_an_edge():
     """A pixel beside an edge belongs to superpixels of its own side."""
     image = torch.zeros(1, 3, 32, 32)
     image[..., 13:] = 1
-    q = soft_slic(image, cell_size=8)
+    q = soft_slic(image, cell_size=8).assignment
     hard = q.argmax(1)[0]
     column = torch.arange(32) // 8 + hard % 3 - 1
     left, right = column[:, 8:13].unique(), column[:, 13:16].unique()
@@ -87,35 +87,36 @@ def test_superpixels_follow_an_edge():
 
 def test_a_batch_is_its_images():
     image = torch.rand(3, 3, 20, 27, dtype=torch.float64)
-    q = soft_slic(image, cell_size=6)
-    torch.testing.assert_close(q, torch.cat([soft_slic(image[n : n + 1], cell_size=6) for n in range(3)]))
-    assert soft_slic(image[:0]).shape == (0, 9, 20, 27)
+    q = soft_slic(image, cell_size=6).assignment
+    torch.testing.assert_close(q, torch.cat([soft_slic(image[n : n + 1], cell_size=6).assignment for n in range(3)]))
+    assert soft_slic(image[:0]).assignment.shape == (0, 9, 20, 27)
 
 
 def test_gradient_reaches_the_image():
     image = torch.rand(1, 3, 5, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(1, 9, 5, 6, dtype=torch.float64)
     options = {"cell_size": 3, "num_iters": 2, "temperature": 500.0}
-    assert gradcheck(lambda v: soft_slic(v, **options) * weight, image)
+    assert gradcheck(lambda v: soft_slic(v, **options).assignment * weight, image)
     features = torch.rand(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
     assert gradcheck(
-        lambda v: soft_slic(v, color_space=None, cell_size=3, compactness=1.0, temperature=1.0) * weight, features
+        lambda v: soft_slic(v, color_space=None, cell_size=3, compactness=1.0, temperature=1.0).assignment * weight,
+        features,
     )
     half = torch.rand(1, 3, 8, 8, dtype=torch.float16, requires_grad=True)
-    soft_slic(half, cell_size=4)[:, 4].sum().backward()
+    soft_slic(half, cell_size=4).assignment[:, 4].sum().backward()
     assert half.grad.dtype == torch.float16 and torch.isfinite(half.grad).all()
 
 
 def test_gradient_is_finite_on_black():
     image = torch.zeros(1, 3, 8, 8, requires_grad=True)
-    (soft_slic(image, cell_size=4) ** 2).sum().backward()
+    (soft_slic(image, cell_size=4).assignment ** 2).sum().backward()
     assert torch.isfinite(image.grad).all()
 
 
 def test_compiles():
     image = torch.rand(1, 3, 20, 24)
-    compiled = torch.compile(lambda v: soft_slic(v, cell_size=8), fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(image), soft_slic(image, cell_size=8))
+    compiled = torch.compile(lambda v: soft_slic(v, cell_size=8).assignment, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(image), soft_slic(image, cell_size=8).assignment)
 
 
 IMAGE = torch.rand(1, 3, 8, 8)
@@ -146,5 +147,5 @@ def test_errors(image, options, message):
 def test_the_module_passes_its_options_on():
     image = torch.rand(1, 3, 20, 25)
     options = {"cell_size": 5, "num_iters": 2, "compactness": 3.0, "temperature": 7.0, "color_space": None}
-    assert torch.equal(SoftSLIC(**options)(image), soft_slic(image, **options))
-    assert not torch.equal(soft_slic(image, **options), soft_slic(image, cell_size=5))
+    assert torch.equal(SoftSLIC(**options)(image).assignment, soft_slic(image, **options).assignment)
+    assert not torch.equal(soft_slic(image, **options).assignment, soft_slic(image, cell_size=5).assignment)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from closedform_wsss._common.superpixel_grid import neighbours_inside
 from closedform_wsss.nn import SpixelNet
-from closedform_wsss.superpixels.association import neighbours_inside
 
 CHANNELS = [16, 32, 64, 128, 256]
 
@@ -67,7 +67,7 @@ def test_published_weights_give_the_published_network(wrapped: bool) -> None:
     net.load_published({"epoch": 1, "state_dict": state} if wrapped else state)
     # Inside, where all nine neighbours exist, nothing is left out of the softmax.
     expected = oracle(state, image).softmax(1)[..., 16:-16, 16:-16]
-    torch.testing.assert_close(net(image.double())[..., 16:-16, 16:-16], expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(net(image.double()).assignment[..., 16:-16, 16:-16], expected, atol=1e-6, rtol=1e-6)
 
 
 def test_at_the_border_the_neighbours_inside_share_everything() -> None:
@@ -78,7 +78,7 @@ def test_at_the_border_the_neighbours_inside_share_everything() -> None:
     inside = [4, 5, 7, 8]  # own, right, below, below right of the first cell
     expected = torch.zeros_like(own)
     expected[inside] = own[inside] / own[inside].sum(0)
-    torch.testing.assert_close(net(image.double())[0, :, :16, :16], expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(net(image.double()).assignment[0, :, :16, :16], expected, atol=1e-6, rtol=1e-6)
 
 
 def test_weights_of_another_network_are_refused() -> None:
@@ -109,7 +109,7 @@ def test_neighbours_inside_against_a_loop(height: int, width: int, cell_size: in
 @pytest.mark.parametrize("cell_size", [1, 8, 16])
 def test_every_size_sums_to_one_inside_the_grid(size: tuple[int, int], cell_size: int, device: str) -> None:
     net = SpixelNet(cell_size=cell_size).eval().to(device)
-    q = net(torch.rand(2, 3, *size, device=device)).detach().cpu()
+    q = net(torch.rand(2, 3, *size, device=device)).assignment.detach().cpu()
     assert q.shape == (2, 9, *size)
     torch.testing.assert_close(q.sum(1), torch.ones(2, *size))
     assert ((q > 0) == naive_inside(*size, cell_size)).all()
@@ -119,16 +119,16 @@ def test_padding_does_not_change_what_is_far_from_it() -> None:
     # The receptive field reaches about 100 pixels; beyond it both see the same.
     net = SpixelNet().double().eval()
     image = torch.rand(1, 3, 16, 256).double()
-    torch.testing.assert_close(net(image[..., :250])[..., :112], net(image)[..., :112])
+    torch.testing.assert_close(net(image[..., :250]).assignment[..., :112], net(image).assignment[..., :112])
 
 
 def test_uint8_and_half_images_and_half_weights() -> None:
     image = (torch.rand(1, 3, 32, 32) * 255).to(torch.uint8)
     net = SpixelNet().eval()
-    q = net(image)
-    torch.testing.assert_close(net(image.float() / 255), q)
-    torch.testing.assert_close(net(image.half() / 255), q, atol=2e-2, rtol=0)
-    low = net.to(torch.bfloat16)(image)
+    q = net(image).assignment
+    torch.testing.assert_close(net(image.float() / 255).assignment, q)
+    torch.testing.assert_close(net(image.half() / 255).assignment, q, atol=2e-2, rtol=0)
+    low = net.to(torch.bfloat16)(image).assignment
     assert low.dtype == torch.float32
     torch.testing.assert_close(low.sum(1), torch.ones(1, 32, 32))
 
@@ -136,7 +136,7 @@ def test_uint8_and_half_images_and_half_weights() -> None:
 def test_autocast_gives_float32() -> None:
     net = SpixelNet()
     with torch.autocast("cpu", torch.bfloat16):
-        q = net(torch.rand(2, 3, 32, 48))
+        q = net(torch.rand(2, 3, 32, 48)).assignment
     assert q.dtype == torch.float32
     torch.testing.assert_close(q.sum(1), torch.ones(2, 32, 48))
 
@@ -144,12 +144,12 @@ def test_autocast_gives_float32() -> None:
 def test_empty_batch() -> None:
     net = SpixelNet()
     for mode in (True, False):
-        assert net.train(mode)(torch.rand(0, 3, 20, 30)).shape == (0, 9, 20, 30)
+        assert net.train(mode)(torch.rand(0, 3, 20, 30)).assignment.shape == (0, 9, 20, 30)
 
 
 def test_every_parameter_gets_a_finite_gradient() -> None:
     net = SpixelNet()
-    net(torch.rand(2, 3, 40, 40)).square().sum().backward()
+    net(torch.rand(2, 3, 40, 40)).assignment.square().sum().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
@@ -158,7 +158,7 @@ def test_every_parameter_gets_a_finite_gradient() -> None:
 def test_saves_and_loads_its_own_state() -> None:
     net, other, image = SpixelNet().eval(), SpixelNet().eval(), torch.rand(1, 3, 32, 32)
     other.load_state_dict(net.state_dict())
-    assert torch.equal(net(image), other(image))
+    assert torch.equal(net(image).assignment, other(image).assignment)
     assert "mean" not in net.state_dict()
 
 

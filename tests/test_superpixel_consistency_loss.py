@@ -7,10 +7,10 @@ import oracle
 import pytest
 import torch
 import torch.nn.functional as F
-from superpixels import association
+from superpixels import association, gridded
 from torch.autograd import gradcheck
 
-from closedform_wsss import nn
+from closedform_wsss import Superpixels, nn
 from closedform_wsss.functional import slic, superpixel_consistency_loss
 
 WEIGHTINGS = ["agreement", "majority", "purity"]
@@ -63,7 +63,8 @@ def test_agrees_with_naive_loop(weighting, hard, size):
     weight = np.stack([naive_weights(target[n].numpy(), superpixels[n], 3, 4, weighting, 1.5) for n in range(2)])
     picked = torch.where(target == 255, 0, target)[:, None]
     ce = -logits.log_softmax(1).gather(1, picked)[:, 0].numpy() * (target != 255).numpy()
-    options = {"cell_size": 4, "weighting": weighting, "gamma": 1.5}
+    options = {"weighting": weighting, "gamma": 1.5}
+    superpixels = Superpixels(superpixels, 4)
     got = superpixel_consistency_loss(logits, target, superpixels, reduction="none", **options)
     np.testing.assert_allclose(got.numpy(), weight * ce, atol=1e-6)
     got = superpixel_consistency_loss(logits, target, superpixels, **options).item()
@@ -87,7 +88,7 @@ def test_uniform_superpixels_give_plain_cross_entropy():
     expected = F.cross_entropy(logits, target, ignore_index=255)
     for superpixels in (association(2, 12, 12, 4, torch.float32), torch.zeros(2, 12, 12, dtype=torch.int32)):
         for weighting in WEIGHTINGS:
-            got = superpixel_consistency_loss(logits, target, superpixels, cell_size=4, weighting=weighting)
+            got = superpixel_consistency_loss(logits, target, Superpixels(superpixels, 4), weighting=weighting)
             torch.testing.assert_close(got, expected)
 
 
@@ -96,7 +97,7 @@ def test_uniform_superpixels_give_plain_cross_entropy():
 def test_no_label_gives_zero_with_a_graph(reduction, n):
     logits = torch.randn(n, 3, 8, 8, requires_grad=True)
     target = torch.full((n, 8, 8), 255)
-    loss = superpixel_consistency_loss(logits, target, association(n, 8, 8, 4), cell_size=4, reduction=reduction)
+    loss = superpixel_consistency_loss(logits, target, Superpixels(association(n, 8, 8, 4), 4), reduction=reduction)
     assert (loss == 0).all() and loss.shape == ((n, 8, 8) if reduction == "none" else ())
     loss.sum().backward()
     assert (logits.grad == 0).all()
@@ -109,16 +110,16 @@ def test_gradient(superpixels):
     logits = torch.randn(1, 2, 6, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.tensor([0.3, 2.0])
     assert gradcheck(
-        lambda v: superpixel_consistency_loss(v, target, superpixels, cell_size=3, class_weight=weight), logits
+        lambda v: superpixel_consistency_loss(v, target, Superpixels(superpixels, 3), class_weight=weight), logits
     )
 
 
 def test_class_weight_scales_classes():
     logits, target = torch.randn(1, 3, 8, 8), torch.randint(0, 3, (1, 8, 8))
     q = association(1, 8, 8, 4)
-    plain = superpixel_consistency_loss(logits, target, q, cell_size=4, reduction="none")
+    plain = superpixel_consistency_loss(logits, target, Superpixels(q, 4), reduction="none")
     weight = torch.tensor([1.0, 0.0, 3.0])
-    got = superpixel_consistency_loss(logits, target, q, cell_size=4, class_weight=weight, reduction="none")
+    got = superpixel_consistency_loss(logits, target, Superpixels(q, 4), class_weight=weight, reduction="none")
     torch.testing.assert_close(got, plain * weight[target])
 
 
@@ -126,29 +127,31 @@ def test_logits_follow_the_superpixels_and_marks_survive():
     logits, q = torch.randn(1, 3, 4, 4), association(1, 16, 16, 4, torch.float32)
     target = torch.randint(0, 3, (1, 16, 16))
     up = F.interpolate(logits, (16, 16), mode="bilinear")
-    expected = superpixel_consistency_loss(up, target, q, cell_size=4)
-    torch.testing.assert_close(superpixel_consistency_loss(logits, target, q, cell_size=4), expected)
+    expected = superpixel_consistency_loss(up, target, Superpixels(q, 4))
+    torch.testing.assert_close(superpixel_consistency_loss(logits, target, Superpixels(q, 4)), expected)
     large = target.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    torch.testing.assert_close(superpixel_consistency_loss(logits, large, q, cell_size=4), expected)
+    torch.testing.assert_close(superpixel_consistency_loss(logits, large, Superpixels(q, 4)), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype):
     logits, q = torch.randn(1, 3, 16, 16), association(1, 16, 16, 4, torch.float32)
     target = torch.randint(0, 3, (1, 16, 16))
-    got = superpixel_consistency_loss(logits.to(dtype), target, q.to(dtype), cell_size=4)
+    got = superpixel_consistency_loss(logits.to(dtype), target, Superpixels(q.to(dtype), 4))
     assert got.dtype == torch.float32
-    torch.testing.assert_close(got, superpixel_consistency_loss(logits, target, q, cell_size=4), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(
+        got, superpixel_consistency_loss(logits, target, Superpixels(q, 4)), rtol=0.02, atol=0.02
+    )
 
 
 def test_module_and_compile():
     logits, target = torch.randn(1, 3, 16, 16, requires_grad=True), torch.randint(0, 3, (1, 16, 16))
     q = association(1, 16, 16, 4, torch.float32)
-    criterion = nn.SuperpixelConsistencyLoss(cell_size=4, gamma=2.0, class_weight=torch.ones(3))
-    expected = superpixel_consistency_loss(logits, target, q, cell_size=4, gamma=2.0)
-    torch.testing.assert_close(criterion(logits, target, q), expected)
+    criterion = nn.SuperpixelConsistencyLoss(gamma=2.0, class_weight=torch.ones(3))
+    expected = superpixel_consistency_loss(logits, target, Superpixels(q, 4), gamma=2.0)
+    torch.testing.assert_close(criterion(logits, target, Superpixels(q, 4)), expected)
     compiled = torch.compile(criterion, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(logits, target, q), expected)
+    torch.testing.assert_close(compiled(logits, target, Superpixels(q, 4)), expected)
     assert "class_weight" in criterion.state_dict() and "gamma=2.0" in repr(criterion)
 
 
@@ -169,8 +172,8 @@ LOGITS, TARGET, Q = torch.randn(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.lo
         ((LOGITS, TARGET + 3, Q), {}, r"target must hold classes in \[0, 3\)"),
         ((LOGITS, TARGET.float(), Q), {}, "target must be an integer tensor"),
         ((LOGITS, TARGET, Q[:1]), {}, "superpixels must be of 2 images"),
-        ((LOGITS, TARGET, Q[:, :3]), {}, r"superpixels must be \(N, 9, H, W\)"),
-        ((LOGITS, TARGET, torch.full_like(Q, 1 / 9)), {}, "superpixels must add up to 1"),
+        ((LOGITS, TARGET, Q[:, :3]), {}, r"superpixels.assignment must be soft \(N, 9, H, W\)"),
+        ((LOGITS, TARGET, torch.full_like(Q, 1 / 9)), {}, "superpixels.assignment must add up to 1"),
         ((LOGITS, TARGET, TARGET - 1), {}, "superpixels must hold labels >= 0"),
         ((LOGITS * torch.nan, TARGET, Q), {}, "logits must be finite, got NaN"),
         ((LOGITS, TARGET, Q), {"gamma": 0}, "gamma must be a finite number > 0"),
@@ -184,4 +187,4 @@ LOGITS, TARGET, Q = torch.randn(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.lo
 )
 def test_errors(arguments, options, message):
     with pytest.raises((TypeError, ValueError), match=f"superpixel_consistency_loss: {message}"):
-        superpixel_consistency_loss(*arguments, **{"cell_size": 4, **options})
+        superpixel_consistency_loss(*arguments[:2], gridded(arguments[2]), **options)

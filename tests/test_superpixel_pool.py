@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from superpixels import GRIDS, association, cells
+from superpixels import GRIDS, association, cells, gridded
 from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
-from closedform_wsss import _ops, _reference
+from closedform_wsss import Superpixels, _ops, _reference
 from closedform_wsss.functional import superpixel_pool, superpixel_unpool
 
 LARGE = [(130, 131, 64), (70, 90, 100), (65, 600, 600), (48, 64, 16)]
@@ -134,11 +134,11 @@ def test_constants_stay_and_sums_are_kept(h, w, size, seed):
     torch.manual_seed(seed)
     x, q, _ = problem(h, w, size, 2, n=1)
     constant = torch.full_like(x, 0.7)
-    pooled = superpixel_pool(constant, q, cell_size=size)
-    full = superpixel_pool(torch.ones_like(x), q, cell_size=size, reduction="sum") > 0
+    pooled = superpixel_pool(constant, Superpixels(q, size))
+    full = superpixel_pool(torch.ones_like(x), Superpixels(q, size), reduction="sum") > 0
     torch.testing.assert_close(pooled, torch.where(full, 0.7, 0.0).double())
-    torch.testing.assert_close(superpixel_unpool(torch.full_like(pooled, 0.7), q, cell_size=size), constant)
-    total = superpixel_pool(x, q, cell_size=size, reduction="sum").sum((2, 3))
+    torch.testing.assert_close(superpixel_unpool(torch.full_like(pooled, 0.7), Superpixels(q, size)), constant)
+    total = superpixel_pool(x, Superpixels(q, size), reduction="sum").sum((2, 3))
     torch.testing.assert_close(total, x.sum((2, 3)))
 
 
@@ -166,26 +166,26 @@ def test_hard_labels_are_one_hot_association():
     q = torch.zeros(1, 9, 12, 12)
     q[:, 4] = 1
     x = torch.rand(1, 2, 12, 12)
-    soft = superpixel_pool(x, q, cell_size=4)
+    soft = superpixel_pool(x, Superpixels(q, 4))
     torch.testing.assert_close(superpixel_pool(x, labels), soft.flatten(2))
-    torch.testing.assert_close(superpixel_unpool(soft.flatten(2), labels), superpixel_unpool(soft, q, cell_size=4))
+    torch.testing.assert_close(superpixel_unpool(soft.flatten(2), labels), superpixel_unpool(soft, Superpixels(q, 4)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_dtypes(dtype):
     x, q, s = problem(10, 12, 4)
-    pooled = superpixel_pool(x.to(dtype), q, cell_size=4)
+    pooled = superpixel_pool(x.to(dtype), Superpixels(q, 4))
     assert pooled.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     tolerance = {torch.float16: 1e-2, torch.bfloat16: 5e-2}.get(dtype, 1e-5)
-    torch.testing.assert_close(pooled.double(), superpixel_pool(x, q, cell_size=4), rtol=tolerance, atol=tolerance)
-    spread = superpixel_unpool(s, q.to(dtype), cell_size=4)
-    torch.testing.assert_close(spread, superpixel_unpool(s, q, cell_size=4), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(pooled.double(), superpixel_pool(x, Superpixels(q, 4)), rtol=tolerance, atol=tolerance)
+    spread = superpixel_unpool(s, Superpixels(q.to(dtype), 4))
+    torch.testing.assert_close(spread, superpixel_unpool(s, Superpixels(q, 4)), rtol=tolerance, atol=tolerance)
 
 
 def test_empty_batch_and_no_channels():
-    assert superpixel_pool(torch.rand(0, 3, 8, 8), torch.rand(0, 9, 8, 8), cell_size=4).shape == (0, 3, 2, 2)
-    assert superpixel_unpool(torch.rand(0, 3, 2, 2), torch.rand(0, 9, 8, 8), cell_size=4).shape == (0, 3, 8, 8)
-    assert superpixel_pool(torch.rand(1, 0, 8, 8), association(1, 8, 8, 4), cell_size=4).shape == (1, 0, 2, 2)
+    assert superpixel_pool(torch.rand(0, 3, 8, 8), Superpixels(torch.rand(0, 9, 8, 8), 4)).shape == (0, 3, 2, 2)
+    assert superpixel_unpool(torch.rand(0, 3, 2, 2), Superpixels(torch.rand(0, 9, 8, 8), 4)).shape == (0, 3, 8, 8)
+    assert superpixel_pool(torch.rand(1, 0, 8, 8), Superpixels(association(1, 8, 8, 4), 4)).shape == (1, 0, 2, 2)
     assert superpixel_pool(torch.rand(0, 3, 8, 8), torch.zeros(0, 8, 8, dtype=torch.long)).shape == (0, 3, 0)
 
 
@@ -193,7 +193,7 @@ def test_compiles():
     x, q, _ = problem(12, 10, 4, 2)
 
     def both(x, q):
-        return superpixel_unpool(superpixel_pool(x, q, cell_size=4), q, cell_size=4)
+        return superpixel_unpool(superpixel_pool(x, Superpixels(q, 4)), Superpixels(q, 4))
 
     for dynamic in (False, True):
         compiled = torch.compile(both, fullgraph=True, dynamic=dynamic, backend="aot_eager")
@@ -201,6 +201,7 @@ def test_compiles():
 
 
 X, Q = torch.rand(2, 3, 8, 8), association(2, 8, 8, 4)
+
 LABELS = torch.zeros(2, 8, 8, dtype=torch.long)
 
 
@@ -210,14 +211,14 @@ LABELS = torch.zeros(2, 8, 8, dtype=torch.long)
         ((X[0], Q), {}, r"x must be \(N, C, H, W\), got shape \(3, 8, 8\)"),
         ((X.long(), Q), {}, "x must be floating point, got torch.int64"),
         ((X.numpy(force=True), Q), {}, r"x must be a tensor \(N, C, H, W\), got ndarray"),
-        ((X, Q[:, :8]), {}, r"q_or_labels must be \(N, 9, H, W\), got shape \(2, 8, 8, 8\)"),
-        ((X, Q[:1]), {}, "q_or_labels must be of 2 images"),
+        ((X, Q[:, :8]), {}, r"superpixels.assignment must be soft \(N, 9, H, W\), got shape \(2, 8, 8, 8\)"),
+        ((X, Q[:1]), {}, "superpixels must be of 2 images"),
         ((X, Q[..., :7]), {}, "the same size"),
-        ((X, Q), {"cell_size": 0}, "cell_size must be an integer >= 1, got 0"),
-        ((X, Q), {"cell_size": 4.0}, "cell_size must be an integer >= 1, got float 4.0"),
+        ((X, Superpixels(Q, 0)), {}, "cell_size must be an integer >= 1, got 0"),
+        ((X, Superpixels(Q, 4.0)), {}, "cell_size must be an integer >= 1, got float 4.0"),
         ((X, Q), {"reduction": "max"}, "reduction must be one of 'mean', 'sum', got 'max'"),
-        ((X, Q), {"num_superpixels": 4}, "num_superpixels must be None for soft association"),
-        ((X, LABELS - 1), {}, "q_or_labels must hold labels >= 0, got -1"),
+        ((X, Q), {"num_superpixels": 4}, "num_superpixels must be None for soft superpixels"),
+        ((X, LABELS - 1), {}, "superpixels must hold labels >= 0, got -1"),
         ((X, LABELS + 3), {"num_superpixels": 3}, "labels below num_superpixels 3, got 3"),
         ((X, LABELS[:, None]), {}, r"labels \(N, H, W\), integers, got shape \(2, 1, 8, 8\)"),
         ((X, LABELS.bool()), {}, "integers, got shape"),
@@ -226,7 +227,7 @@ LABELS = torch.zeros(2, 8, 8, dtype=torch.long)
 )
 def test_pool_errors(arguments, options, message):
     with pytest.raises((TypeError, ValueError), match=f"superpixel_pool: .*{message}"):
-        superpixel_pool(*arguments, **{"cell_size": 4, **options})
+        superpixel_pool(arguments[0], gridded(arguments[1]), **options)
 
 
 S = torch.rand(2, 3, 2, 2)
@@ -246,4 +247,4 @@ S = torch.rand(2, 3, 2, 2)
 )
 def test_unpool_errors(arguments, message):
     with pytest.raises((TypeError, ValueError), match=f"superpixel_unpool: .*{message}"):
-        superpixel_unpool(*arguments, cell_size=4)
+        superpixel_unpool(arguments[0], gridded(arguments[1]))

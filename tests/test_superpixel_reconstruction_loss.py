@@ -6,10 +6,12 @@ import math
 
 import pytest
 import torch
+from superpixels import gridded
 from torch import Tensor
 
+from closedform_wsss import Superpixels
+from closedform_wsss._common.superpixel_grid import neighbours_inside
 from closedform_wsss.functional import superpixel_reconstruction_loss as loss
-from closedform_wsss.superpixels.association import neighbours_inside
 
 
 def association(n: int, height: int, width: int, cell_size: int, sharpness: float = 1.0) -> Tensor:
@@ -69,7 +71,7 @@ def test_maps_against_loops(height: int, width: int, cell_size: int, channels: i
     q = association(2, height, width, cell_size)
     features = torch.rand(2, channels, height, width, dtype=torch.float64)
     for weight in (0.1, 2.0):
-        found = loss(q, features, cell_size=cell_size, position_weight=weight, reduction="none")
+        found = loss(Superpixels(q, cell_size), features, position_weight=weight, reduction="none")
         torch.testing.assert_close(found, naive(q, features, cell_size, weight))
 
 
@@ -80,24 +82,24 @@ def test_labels_against_loops(height: int, width: int, cell_size: int, ignored: 
     labels = torch.randint(0, 4, (2, height, width))
     labels[torch.rand(labels.shape) < ignored] = 255
     expected = naive(q, labels, cell_size, 0.003)
-    found = loss(q, labels, cell_size=cell_size, reduction="none")
+    found = loss(Superpixels(q, cell_size), labels, reduction="none")
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(loss(q, labels, cell_size=cell_size, num_classes=4, reduction="none"), expected)
+    torch.testing.assert_close(loss(Superpixels(q, cell_size), labels, num_classes=4, reduction="none"), expected)
 
 
 def test_names_of_labels_do_not_matter() -> None:
     q, labels = association(2, 8, 8, 4), torch.randint(0, 3, (2, 8, 8))
     renamed = torch.tensor([70000, 255, 3])[labels]
-    same = loss(q, renamed, cell_size=4, ignore_index=-1)
-    torch.testing.assert_close(same, loss(q, labels, cell_size=4))
-    torch.testing.assert_close(loss(q, labels.to(torch.uint8), cell_size=4), same)
-    assert loss(q, renamed, cell_size=4) != same  # 255 is then no label
+    same = loss(Superpixels(q, 4), renamed, ignore_index=-1)
+    torch.testing.assert_close(same, loss(Superpixels(q, 4), labels))
+    torch.testing.assert_close(loss(Superpixels(q, 4), labels.to(torch.uint8)), same)
+    assert loss(Superpixels(q, 4), renamed) != same  # 255 is then no label
 
 
 def test_defaults_of_the_position_weight() -> None:
     q, labels, maps = association(1, 8, 8, 4), torch.randint(0, 3, (1, 8, 8)), torch.rand(1, 3, 8, 8)
-    assert loss(q, labels, cell_size=4) == loss(q, labels, cell_size=4, position_weight=0.003)
-    assert loss(q, maps, cell_size=4) == loss(q, maps, cell_size=4, position_weight=0.1)
+    assert loss(Superpixels(q, 4), labels) == loss(Superpixels(q, 4), labels, position_weight=0.003)
+    assert loss(Superpixels(q, 4), maps) == loss(Superpixels(q, 4), maps, position_weight=0.1)
 
 
 def test_superpixels_within_segments_rebuild_their_labels() -> None:
@@ -105,24 +107,24 @@ def test_superpixels_within_segments_rebuild_their_labels() -> None:
     own_cell[:, 4] = 1
     labels = torch.zeros(1, 16, 16, dtype=torch.int64)
     labels[..., 8:] = 1
-    within = loss(own_cell, labels, cell_size=8, position_weight=1e-9)
-    across = loss(own_cell, labels, cell_size=16, position_weight=1e-9)
+    within = loss(Superpixels(own_cell, 8), labels, position_weight=1e-9)
+    across = loss(Superpixels(own_cell, 16), labels, position_weight=1e-9)
     assert within < 1e-6
     torch.testing.assert_close(across.item(), math.log(2), atol=1e-6, rtol=0)
 
 
 def test_reductions_and_empty_batches() -> None:
     q, maps = association(3, 8, 8, 4), torch.rand(3, 2, 8, 8)
-    each = loss(q, maps, cell_size=4, reduction="none")
+    each = loss(Superpixels(q, 4), maps, reduction="none")
     assert each.shape == (3,)
-    torch.testing.assert_close(loss(q, maps, cell_size=4), each.mean())
-    torch.testing.assert_close(loss(q, maps, cell_size=4, reduction="sum"), each.sum())
+    torch.testing.assert_close(loss(Superpixels(q, 4), maps), each.mean())
+    torch.testing.assert_close(loss(Superpixels(q, 4), maps, reduction="sum"), each.sum())
     for features in (maps[:0], torch.zeros(0, 8, 8, dtype=torch.int64)):
         empty = q[:0].clone().requires_grad_()
-        value = loss(empty, features, cell_size=4)
+        value = loss(Superpixels(empty, 4), features)
         assert value == 0
         value.backward()
-        assert loss(empty, features, cell_size=4, reduction="none").shape == (0,)
+        assert loss(Superpixels(empty, 4), features, reduction="none").shape == (0,)
 
 
 @pytest.mark.parametrize("kind", ["maps", "labels"])
@@ -132,7 +134,7 @@ def test_gradcheck(kind: str) -> None:
     inside = neighbours_inside(3, 4, 2, torch.device("cpu"))
 
     def value(x: Tensor) -> Tensor:
-        return loss(x.masked_fill(~inside, -math.inf).softmax(1), features, cell_size=2)
+        return loss(Superpixels(x.masked_fill(~inside, -math.inf).softmax(1), 2), features)
 
     assert torch.autograd.gradcheck(value, (logits,))
 
@@ -149,7 +151,7 @@ def test_gradients_are_finite_where_a_distance_is_zero(kind: str, sharpness: flo
     }[kind]
     for cell_size in (1, 3):
         q = association(1, 6, 7, cell_size, sharpness).float().requires_grad_()
-        value = loss(q, features, cell_size=cell_size)
+        value = loss(Superpixels(q, cell_size), features)
         value.backward()
         assert value.isfinite() and q.grad is not None and q.grad.isfinite().all()
 
@@ -161,7 +163,7 @@ def test_the_value_does_not_depend_on_the_resolution() -> None:
         q = torch.zeros(1, 9, size, size)
         q[:, 4] = 1
         ramp = torch.linspace(0, 1, size).expand(1, 1, size, size)
-        values.append(loss(q, ramp, cell_size=cell_size).item())
+        values.append(loss(Superpixels(q, cell_size), ramp).item())
     assert values == pytest.approx([values[0]] * 3, rel=0.02)
 
 
@@ -177,7 +179,7 @@ def test_gradient_descent_finds_the_edge() -> None:
         optimizer = torch.optim.Adam([logits], lr=0.3)
         for _ in range(60):
             optimizer.zero_grad()
-            loss(logits.masked_fill(~inside, -math.inf).softmax(1), features).backward()
+            loss(Superpixels(logits.masked_fill(~inside, -math.inf).softmax(1), 16), features).backward()
             optimizer.step()
         best = logits.detach().masked_fill(~inside, -math.inf).argmax(1)
         superpixel = torch.arange(32) // 16 + best % 3 - 1
@@ -187,44 +189,63 @@ def test_gradient_descent_finds_the_edge() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     q, maps = association(1, 32, 32, 8).to(dtype), torch.rand(1, 3, 32, 32)
-    found = loss(q, maps.to(dtype), cell_size=8)
+    found = loss(Superpixels(q, 8), maps.to(dtype))
     assert found.dtype == torch.float32
-    assert found == loss(q.float(), maps.to(dtype).float(), cell_size=8)
+    assert found == loss(Superpixels(q.float(), 8), maps.to(dtype).float())
     with torch.autocast("cpu", torch.bfloat16):
-        assert loss(q.float(), maps, cell_size=8).dtype == torch.float32
+        assert loss(Superpixels(q.float(), 8), maps).dtype == torch.float32
 
 
 def test_compiles_as_one_graph() -> None:
     q, labels = association(2, 12, 10, 4).float(), torch.randint(0, 3, (2, 12, 10))
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
-    options = {"cell_size": 4, "num_classes": 3}
-    torch.testing.assert_close(compiled(q, labels, **options), loss(q, labels, **options))
+    superpixels = Superpixels(q, 4)
+    torch.testing.assert_close(compiled(superpixels, labels, num_classes=3), loss(superpixels, labels, num_classes=3))
 
 
 def test_devices(device: str) -> None:
     q, maps, labels = association(2, 12, 10, 4), torch.rand(2, 3, 12, 10).double(), torch.randint(0, 3, (2, 12, 10))
     for features in (maps, labels):
-        found = loss(q.to(device), features.to(device), cell_size=4)
-        torch.testing.assert_close(found.cpu(), loss(q, features, cell_size=4))
+        found = loss(Superpixels(q.to(device), 4), features.to(device))
+        torch.testing.assert_close(found.cpu(), loss(Superpixels(q, 4), features))
 
 
 GOOD = {
-    "q": torch.eye(9)[4][None, :, None, None].expand(1, 9, 4, 4),
+    "superpixels": torch.eye(9)[4][None, :, None, None].expand(1, 9, 4, 4),
     "target": torch.rand(1, 3, 4, 4),
-    "cell_size": 4,
 }
 
 
 @pytest.mark.parametrize(
     ("argument", "error", "message"),
     [
-        ({"q": [1.0]}, TypeError, "q must be a tensor"),
-        ({"q": torch.zeros(1, 9, 4, 4, dtype=torch.int64)}, TypeError, "q must be floating point"),
-        ({"q": torch.rand(9, 4, 4)}, ValueError, r"q must be \(N, 9, H, W\), got shape \(9, 4, 4\)"),
-        ({"q": torch.rand(1, 9, 0, 4)}, ValueError, r"q must be \(N, 9, H, W\), got shape \(1, 9, 0, 4\)"),
-        ({"q": torch.rand(1, 8, 4, 4)}, ValueError, r"q must be \(N, 9, H, W\), got shape \(1, 8, 4, 4\)"),
-        ({"q": torch.full((1, 9, 4, 4), math.nan)}, ValueError, "q must add up to 1 .* got nan"),
-        ({"q": torch.full((1, 9, 4, 4), 0.2)}, ValueError, "q must add up to 1"),
+        ({"superpixels": [1.0]}, TypeError, r"superpixels must be Superpixels\(assignment, cell_size\)"),
+        (
+            {"superpixels": torch.zeros(1, 9, 4, 4, dtype=torch.int64)},
+            ValueError,
+            "assignment must be soft .* floating point",
+        ),
+        (
+            {"superpixels": torch.rand(9, 4, 4)},
+            ValueError,
+            r"assignment must be soft \(N, 9, H, W\), got shape \(9, 4, 4\)",
+        ),
+        (
+            {"superpixels": torch.rand(1, 9, 0, 4)},
+            ValueError,
+            r"assignment must be soft \(N, 9, H, W\), got shape \(1, 9, 0, 4\)",
+        ),
+        (
+            {"superpixels": torch.rand(1, 8, 4, 4)},
+            ValueError,
+            r"assignment must be soft \(N, 9, H, W\), got shape \(1, 8, 4, 4\)",
+        ),
+        (
+            {"superpixels": torch.full((1, 9, 4, 4), math.nan)},
+            ValueError,
+            "assignment must add up to 1 .* got nan",
+        ),
+        ({"superpixels": torch.full((1, 9, 4, 4), 0.2)}, ValueError, "assignment must add up to 1"),
         ({"target": "rgb"}, TypeError, "target must be a tensor"),
         ({"target": torch.rand(1, 4, 4)}, ValueError, "target must be maps .* got torch.float32 of shape"),
         ({"target": torch.zeros(1, 3, 4, 4, dtype=torch.int64)}, ValueError, r"integer labels \(1, 4, 4\)"),
@@ -235,10 +256,15 @@ GOOD = {
         ({"target": torch.full((1, 4, 4), -1)}, ValueError, "target must hold classes >= 0"),
         ({"target": torch.zeros(1, 4, 4, dtype=torch.bool)}, TypeError, "must be an integer tensor, got torch.bool"),
         ({"position_weight": 0.0}, ValueError, "position_weight must be a finite number > 0"),
-        ({"cell_size": 0}, ValueError, "cell_size must be an integer >= 1, got 0"),
+        (
+            {"superpixels": Superpixels(torch.ones(1, 9, 4, 4) / 9, 0)},
+            ValueError,
+            "cell_size must be an integer >= 1, got 0",
+        ),
         ({"reduction": "max"}, ValueError, "reduction must be one of"),
     ],
 )
 def test_errors_name_function_and_argument(argument: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"superpixel_reconstruction_loss: .*{message}"):
-        loss(**(GOOD | argument))
+        arguments = GOOD | argument
+        loss(**(arguments | {"superpixels": gridded(arguments["superpixels"])}))

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import closedform_wsss
-from closedform_wsss import functional
+from closedform_wsss import Superpixels, functional
 from closedform_wsss.nn import ASAM, ClosedFormLoss, MattingFilter, SoftSLIC, SuperpixelConsistencyLoss
 
 N, C, H, W, CELL = 2, 3, 16, 20, 4
 HALF = [torch.float16, torch.bfloat16]
 
 
-def problem() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def problem() -> tuple[Tensor, Tensor, Tensor, Superpixels]:
     """Logits, marks, image and superpixels."""
     torch.manual_seed(0)
     marks = torch.full((N, H, W), 255)
@@ -29,14 +29,14 @@ def problem() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return torch.randn(N, C, H, W), marks, image, functional.soft_slic(image, cell_size=CELL)
 
 
-LOGITS, MARKS, IMAGE, Q = problem()
+LOGITS, MARKS, IMAGE, SUPERPIXELS = problem()
 # What a network's output goes through on its way to a scalar.
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
-    "residual": lambda logits: ClosedFormLoss()(logits, MARKS, IMAGE),
-    "energy": lambda logits: ClosedFormLoss(form="energy")(logits, MARKS, IMAGE),
-    "superpixels": lambda logits: SuperpixelConsistencyLoss(cell_size=CELL)(logits, MARKS, Q),
+    "residual": lambda logits: ClosedFormLoss.paper()(logits, MARKS, IMAGE),
+    "energy": lambda logits: ClosedFormLoss()(logits, MARKS, IMAGE),
+    "superpixels": lambda logits: SuperpixelConsistencyLoss()(logits, MARKS, SUPERPIXELS),
     "matting_filter": lambda logits: MattingFilter()(logits.softmax(1), IMAGE).square().mean(),
-    "asam": lambda logits: ASAM(cell_size=CELL)(logits.softmax(1), Q).square().mean(),
+    "asam": lambda logits: ASAM()(logits.softmax(1), SUPERPIXELS).square().mean(),
 }
 NO_FUNC_GRAD = ("residual", "energy", "asam")
 each = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
@@ -79,7 +79,7 @@ def test_grad_scaler(loss):
 
 
 REFINERS: dict[str, Callable[[Tensor], Tensor]] = {
-    "soft_slic": lambda image: functional.soft_slic(image, cell_size=CELL),
+    "soft_slic": lambda image: functional.soft_slic(image, cell_size=CELL).assignment,
     "solve_matting": lambda image: functional.solve_matting(MARKS, image).alpha,
     "solve_matting, radius 2": lambda image: functional.solve_matting(MARKS, image, radius=2).alpha,
     "matting_filter": lambda image: functional.matting_filter(LOGITS, image),
@@ -149,7 +149,8 @@ def test_jacobian():
     logits = LOGITS[:, :, :4, :5].contiguous()
     marks, image = MARKS[:, :4, :5], IMAGE[:, :, :4, :5]
     rows = torch.autograd.functional.jacobian(
-        lambda v: closedform_wsss.functional.closed_form_loss(v, marks, image, reduction="none"), logits
+        lambda v: closedform_wsss.functional.closed_form_loss(v, marks, image, reduction="none"),
+        logits,
     )
     assert rows.shape == (N, *logits.shape) and not rows[0, 1].any()
     leaf = logits.clone().requires_grad_()
@@ -169,8 +170,8 @@ def no_value_checks():
 def test_vmap(no_value_checks):
     losses = torch.vmap(lambda *v: ClosedFormLoss()(*(x[None] for x in v)))(LOGITS, MARKS, IMAGE)
     torch.testing.assert_close(losses, ClosedFormLoss(reduction="none")(LOGITS, MARKS, IMAGE))
-    maps = torch.vmap(lambda *v: ASAM(cell_size=CELL)(*(x[None] for x in v))[0])(LOGITS, Q)
-    torch.testing.assert_close(maps, ASAM(cell_size=CELL)(LOGITS, Q))
+    maps = torch.vmap(lambda x, q: ASAM()(x[None], Superpixels(q[None], CELL))[0])(LOGITS, SUPERPIXELS.assignment)
+    torch.testing.assert_close(maps, ASAM()(LOGITS, SUPERPIXELS))
 
 
 # --- graphs -----------------------------------------------------------------------------------------------------------
@@ -180,10 +181,10 @@ def test_vmap(no_value_checks):
 @pytest.mark.parametrize(
     ("module", "inputs"),
     [
-        (ASAM(cell_size=CELL), (LOGITS, Q)),
+        (ASAM(), (LOGITS, SUPERPIXELS)),
         (SoftSLIC(cell_size=CELL), (IMAGE,)),
         (ClosedFormLoss(), (LOGITS, MARKS, IMAGE)),
-        (SuperpixelConsistencyLoss(cell_size=CELL), (LOGITS, MARKS, Q)),
+        (SuperpixelConsistencyLoss(), (LOGITS, MARKS, SUPERPIXELS)),
         (MattingFilter(), (LOGITS, IMAGE)),
     ],
     ids=["asam", "soft_slic", "closed_form_loss", "superpixel_consistency_loss", "matting_filter"],
@@ -195,8 +196,8 @@ def test_export(module, inputs, strict):
 
 def superpixels_of(image: Tensor, labels: Tensor) -> Tensor:
     """All three on one image, since superpixels must have its size."""
-    q = functional.soft_slic(image, cell_size=CELL)
-    return SuperpixelConsistencyLoss(cell_size=CELL)(ASAM(cell_size=CELL)(image, q), labels, q)
+    superpixels = functional.soft_slic(image, cell_size=CELL)
+    return SuperpixelConsistencyLoss()(ASAM()(image, superpixels), labels, superpixels)
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def raw(image: Tensor, cam: Tensor) -> Tensor:
 
 def paper_asam(image: Tensor, cam: Tensor, *, num_iters: int) -> Tensor:
     """ASAM as its paper uses it: full size, cells of 16 pixels, no restart (Ma et al., 2023)."""
-    return asam(cam, soft_slic(image, cell_size=16), cell_size=16, num_iters=num_iters)
+    return asam(cam, soft_slic(image, cell_size=16), num_iters=num_iters)
 
 
 def neighbours(maps: Tensor) -> list[Tensor]:

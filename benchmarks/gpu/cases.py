@@ -48,7 +48,7 @@ def _plain_loss(scores: Tensor, target: Tensor, images: Tensor, weight: Tensor, 
 def _plain_soft_slic(images: Tensor) -> Tensor:
     """The same function with the operators' twins."""
     with mock.patch.object(importlib.import_module("closedform_wsss.functional.soft_slic"), "_ops", _reference):
-        return functional.soft_slic(images, cell_size=CELL)
+        return functional.soft_slic(images, cell_size=CELL).assignment
 
 
 def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]:
@@ -106,12 +106,13 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
 def superpixels(n: int, classes: int, size: int, device: torch.device) -> list[Case]:
     """Soft superpixels and ASAM."""
     images = photo(size, size, n).to(device)
-    q = functional.soft_slic(images, cell_size=CELL)
+    superpixels = functional.soft_slic(images, cell_size=CELL)
+    q = superpixels.assignment
     x = torch.rand(n, classes, size, size, generator=torch.Generator().manual_seed(0)).to(device)
-    affinity, s = functional.asam_affinity(q, cell_size=CELL), functional.superpixel_pool(x, q, cell_size=CELL)
+    affinity, s = functional.asam_affinity(superpixels), functional.superpixel_pool(x, superpixels)
     pixels = n * size * size
     maps, association = FLOAT * classes * pixels, 9 * FLOAT * pixels
-    centers = functional.superpixel_pool(images, q, cell_size=CELL)
+    centers = functional.superpixel_pool(images, superpixels)
     pairs: dict[str, tuple[str, tuple[Any, ...], int]] = {
         "pool": ("superpixel_pool", (x, q, CELL), maps + association),
         "unpool": ("superpixel_unpool", (s, q, CELL), maps + association),
@@ -134,13 +135,13 @@ def superpixels(n: int, classes: int, size: int, device: torch.device) -> list[C
         *cases,
         Case(
             f"asam, {STEPS} steps",
-            lambda: functional.asam(x, q, cell_size=CELL, num_iters=STEPS),
+            lambda: functional.asam(x, superpixels, num_iters=STEPS),
             lambda: plain_asam(x, q),
             2 * maps + association,
         ),
         Case(
             "soft_slic, 5 iterations",
-            lambda: functional.soft_slic(images, cell_size=CELL),
+            lambda: functional.soft_slic(images, cell_size=CELL).assignment,
             lambda: _plain_soft_slic(images),
             3 * FLOAT * pixels + association,
         ),
@@ -161,7 +162,9 @@ def graph(n: int, classes: int, size: int, device: torch.device) -> list[Case]:
     scores = logits(n, classes, size, size).to(device).requires_grad_()
 
     def step() -> Tensor:
-        return _with_gradient(scores, lambda: functional.closed_form_loss(scores, target, images, eps=EPS))
+        return _with_gradient(
+            scores, lambda: functional.closed_form_loss(scores, target, images, form="residual", eps=EPS)
+        )
 
     expected = step().clone()
     stream = torch.cuda.Stream()
@@ -221,7 +224,7 @@ def training(n: int, classes: int, size: int, device: torch.device, large: bool)
         scores = F.interpolate(scores, (size, size), mode="bilinear", align_corners=False)
         loss = F.cross_entropy(scores, target, ignore_index=IGNORE)
         if with_loss:
-            loss = loss + functional.closed_form_loss(scores, target, images, form="energy", eps=1e-4)
+            loss = loss + functional.closed_form_loss(scores, target, images)
         loss.backward()
         optimizer.step()
         return loss.detach()

@@ -42,13 +42,14 @@ def agree(name: str, ours: Tensor, theirs: Tensor) -> None:
 
 def asam_cases(n: int, classes: int, size: int) -> list[Case]:
     """ASAM as a whole and its parts."""
-    q = functional.soft_slic(photo(size, size).expand(n, -1, -1, -1), cell_size=CELL)
+    superpixels = functional.soft_slic(photo(size, size).expand(n, -1, -1, -1), cell_size=CELL)
+    q = superpixels.assignment
     x = torch.rand(n, classes, size, size, generator=torch.Generator().manual_seed(0))
-    affinity, s = functional.asam_affinity(q, cell_size=CELL), functional.superpixel_pool(x, q, cell_size=CELL)
+    affinity, s = functional.asam_affinity(superpixels), functional.superpixel_pool(x, superpixels)
     out = torch.empty_like(x)
     pairs = {
         f"ASAM, {STEPS} steps": (
-            lambda: functional.asam(x, q, cell_size=CELL, num_iters=STEPS),
+            lambda: functional.asam(x, superpixels, num_iters=STEPS),
             lambda: plain_asam(x, q),
         ),
         "affinity": (lambda: _ops.asam_affinity(q, CELL), lambda: _reference.asam_affinity(q, CELL)),

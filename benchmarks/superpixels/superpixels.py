@@ -46,16 +46,6 @@ MEASURES = {
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def hard_labels(q: Tensor, cell_size: int) -> Labels:
-    """Association ``(1, 9, H, W)`` -> the number ``(H, W)`` of each pixel's strongest superpixel."""
-    height, width = q.shape[-2:]
-    columns = -(-width // cell_size)
-    best = q[0].argmax(0)
-    row = torch.arange(height)[:, None] // cell_size + best // 3 - 1
-    column = torch.arange(width) // cell_size + best % 3 - 1
-    return (row * columns + column).numpy()
-
-
 def connected(labels: Labels, smallest: float) -> Labels:
     """Every connected part a superpixel of its own; those below a size join the neighbour with the longest border."""
     parts = measure.label(labels, connectivity=1, background=-1) - 1
@@ -82,8 +72,8 @@ def spixel_labels(net: SpixelNet, image: Tensor, cell_size: int) -> Labels:
     height, width = image.shape[-2:]
     scale = net.cell_size / cell_size
     resized = F.interpolate(image / 255, scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1)
-    labels = torch.from_numpy(hard_labels(net(resized), net.cell_size))
-    return F.interpolate(labels[None, None].double(), size=(height, width))[0, 0].long().numpy()
+    labels = net(resized).to_hard().assignment
+    return F.interpolate(labels[None].double(), size=(height, width))[0, 0].long().numpy()
 
 
 def matched_slic(image: Tensor, count: int, compactness: float) -> Labels:
@@ -91,7 +81,7 @@ def matched_slic(image: Tensor, count: int, compactness: float) -> Labels:
     cell_size = (image.shape[-2] * image.shape[-1] / count) ** 0.5
     tried: dict[int, Labels] = {}
     for _ in range(6):
-        labels = slic(image, cell_size=max(1.0, cell_size), compactness=compactness)[0].numpy()
+        labels = slic(image, cell_size=max(1.0, cell_size), compactness=compactness).assignment[0].numpy()
         found = int(labels.max()) + 1
         tried[found] = labels
         cell_size *= (found / count) ** 0.5
@@ -123,8 +113,8 @@ def one(image: Tensor, segments: np.ndarray[Any, Any], cell_size: int, net: Spix
             rival = matched_slic(image, int(joined.max()) + 1, compactness)
             found[f"SLIC at the number of {name}, compactness {compactness:g}"] = criterion(rival, segments)
 
-    add("SLIC", lambda: slic(image, cell_size=cell_size)[0].numpy())
-    add_soft("soft_slic", lambda: hard_labels(soft_slic(image, cell_size=cell_size), cell_size))
+    add("SLIC", lambda: slic(image, cell_size=cell_size).assignment[0].numpy())
+    add_soft("soft_slic", lambda: soft_slic(image, cell_size=cell_size).to_hard().assignment[0].numpy())
     if net is not None:
         add_soft("SpixelNet", lambda: spixel_labels(net, image, cell_size))
     return found

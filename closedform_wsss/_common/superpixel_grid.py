@@ -1,4 +1,4 @@
-"""The grid of superpixels in plain PyTorch; the twin of ``csrc/common/superpixel_grid.h``."""
+"""The grid of superpixels; the kernels' is ``csrc/common/superpixel_grid.h``."""
 
 from __future__ import annotations
 
@@ -44,3 +44,13 @@ def exists(h: int, w: int, dy: int, dx: int, device: torch.device) -> Tensor:
     row = torch.arange(h, device=device)[:, None] + dy
     column = torch.arange(w, device=device) + dx
     return (row >= 0) & (row < h) & (column >= 0) & (column < w)
+
+
+def neighbours_inside(height: int, width: int, cell_size: int, device: torch.device) -> Tensor:
+    """``(9, H, W)`` bool: whether neighbour ``3 * (dy + 1) + (dx + 1)`` of a pixel's own cell lies in the grid."""
+    h, w = grid_size(height, width, cell_size)
+    step = torch.arange(-1, 2, device=device)[:, None]
+    row = torch.arange(height, device=device) // cell_size + step
+    column = torch.arange(width, device=device) // cell_size + step
+    inside = ((row >= 0) & (row < h))[:, None, :, None] & ((column >= 0) & (column < w))[None, :, None, :]
+    return inside.reshape(9, height, width)

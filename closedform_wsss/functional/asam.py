@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
-    check_cell_size,
     check_class_present,
     check_count,
     check_finite,
@@ -19,12 +20,12 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._common.superpixel_grid import EMPTY
 from closedform_wsss.functional.superpixel_pool import mean_of
-from closedform_wsss.superpixels.association import check_association, check_weights
+from closedform_wsss.superpixels import Superpixels, check_soft_superpixels
 
 _CENTER = 12  # of the 5 x 5
 
 
-def asam_affinity(q: Tensor, *, cell_size: int = 16) -> Tensor:
+def asam_affinity(superpixels: Superpixels) -> Tensor:
     r"""How much each superpixel shares its pixels with the 5 x 5 around it.
 
     .. math:: A_{ki} = \frac{\sum_p q(p \to i)\, q(p \to j)}{\sum_p q(p \to i)},
@@ -33,16 +34,15 @@ def asam_affinity(q: Tensor, *, cell_size: int = 16) -> Tensor:
     (each is divided by its own sum, which keeps that exact in rounding). A superpixel without pixels keeps its value.
 
     Args:
-        q: Soft association ``(N, 9, H, W)``, differentiable; see :func:`superpixel_pool`. Half precision is computed in
-            float32.
-        cell_size: Side of a cell in pixels. Default 16.
+        superpixels: Soft :class:`~closedform_wsss.Superpixels`, whose assignment q is differentiable. Half precision is
+            computed in float32.
 
     Returns:
-        ``(N, 25, h, w)``, h = ceil(H / cell_size), w likewise; 0 for superpixels outside the grid. float64 if q is,
-        float32 otherwise.
+        ``(N, 25, h, w)``, a column for each of the h x w superpixels; 0 for those outside the grid. float64 if q
+        is, float32 otherwise.
 
     Raises:
-        TypeError: q is not floating point.
+        TypeError: The superpixels are hard.
         ValueError: q is not (N, 9, H, W) or does not add up to 1 over the superpixels inside the grid.
 
     Reference:
@@ -56,9 +56,7 @@ def asam_affinity(q: Tensor, *, cell_size: int = 16) -> Tensor:
         >>> affinity.shape, bool(torch.allclose(affinity.sum(1), torch.ones(1, 3, 4)))
         (torch.Size([1, 25, 3, 4]), True)
     """
-    q = check_association("asam_affinity", "q", q)
-    cell_size = check_cell_size("asam_affinity", cell_size)
-    check_weights("asam_affinity", "q", q, cell_size)
+    q, cell_size = check_soft_superpixels("asam_affinity", superpixels)
     return _normalized(_ops.asam_affinity(q if q.dtype == torch.float64 else q.float(), cell_size))
 
 
@@ -71,9 +69,8 @@ def _normalized(shared: Tensor) -> Tensor:
 
 def asam(
     cam: Tensor,
-    q: Tensor,
+    superpixels: Superpixels,
     *,
-    cell_size: int = 16,
     num_iters: int = 20,
     restart: float = 0.0,
     tol: float | None = None,
@@ -87,15 +84,14 @@ def asam(
     .. math:: s^{(t + 1)} = (1 - r)\, A s^{(t)} + r\, s^{(0)}.
 
     Without restart this is the paper's propagation, which ends in one value everywhere; with it, it converges to
-    :math:`r\,(I - (1 - r) A)^{-1} s^{(0)}`. Differentiable in cam and q.
+    :math:`r\,(I - (1 - r) A)^{-1} s^{(0)}`. Differentiable in cam and q, the assignment.
 
     Args:
-        cam: ``(N, C, h', w')``, any size: brought to q's size by bilinear interpolation. Half precision is computed in
-            float32.
-        q: Soft association ``(N, 9, H, W)``; see :func:`superpixel_pool` and :func:`soft_slic`.
-        cell_size: Side of q's cells in pixels. Default 16.
+        cam: ``(N, C, h', w')``, any size: brought to the superpixels' size by bilinear interpolation. Half precision
+            is computed in float32.
+        superpixels: Soft :class:`~closedform_wsss.Superpixels` of ``(N, 9, H, W)``, such as of :func:`soft_slic`.
         num_iters: Steps of propagation. Default 20.
-        restart: r in [0, 1], the share of the input in each step. Default 0.
+        restart: r in [0, 1], the weight of the input in each step. Default 0.
         tol: Stop as soon as no value changes by more than this in a step (CUDA waits for it in each step). Default
             None: all steps.
         class_present: ``(N, C)`` bool or 0 to 1, from the image's tags: maps of absent classes become 0. Default all.
@@ -118,19 +114,14 @@ def asam(
         >>> asam(cam, soft_slic(image), num_iters=10, restart=0.1).shape
         torch.Size([1, 2, 64, 96])
     """
-    where = "asam"
-    q = check_association(where, "q", q)
-    cell_size = check_cell_size(where, cell_size)
-    cam = check_maps(where, "cam", cam, q.shape[0], q.device)
-    check_pixels(where, "cam", cam)
-    num_iters = check_count(where, "num_iters", num_iters, 0)
-    restart = check_probability(where, "restart", restart)
-    if tol is not None:
-        tol = check_positive(where, "tol", tol)
-    check_weights(where, "q", q, cell_size)
+    fn = "asam"
+    q, cell_size = check_soft_superpixels(fn, superpixels)
+    cam = check_maps(fn, "cam", cam, q.shape[0], q.device)
+    check_pixels(fn, "cam", cam)
+    check_options(fn, num_iters, restart, tol)
     cam = cam if cam.dtype == torch.float64 else cam.float()
     if class_present is not None:
-        check_class_present(where, class_present, cam.shape[0], cam.shape[1], cam.device)
+        check_class_present(fn, class_present, cam.shape[0], cam.shape[1], cam.device)
         cam = cam * class_present.to(cam.dtype)[:, :, None, None]
     q = q.to(cam.dtype)
     if cam.shape[-2:] != q.shape[-2:]:
@@ -138,12 +129,19 @@ def asam(
     affinity = _normalized(_ops.asam_affinity(q, cell_size))
     weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size)
     start = mean_of(_ops.superpixel_pool(cam, q, cell_size), weight)
-    check_finite(where, "cam", start)  # NaN comes through
+    check_finite(fn, "cam", start)  # NaN comes through
     s = start
     for _ in range(num_iters):
         before, s = s, _ops.asam_step(affinity, s, False)
         if restart:
-            s = torch.lerp(s, start, restart)
+            s = torch.lerp(s, start, float(restart))
         if tol is not None and s.numel() and bool((s - before).abs().max() <= tol):
             break
     return _ops.superpixel_unpool(s, q, cell_size)
+
+
+def check_options(fn: str, num_iters: Any, restart: Any, tol: Any) -> None:
+    check_count(fn, "num_iters", num_iters, 0)
+    check_probability(fn, "restart", restart)
+    if tol is not None:
+        check_positive(fn, "tol", tol)

@@ -13,7 +13,7 @@ from closedform_wsss._checks import check_image, check_maps, check_unit_range
 from closedform_wsss._resize import resize_image
 from closedform_wsss._scatter_sums import scatter_sums
 
-WHERE = "calibrate_cam"
+FN = "calibrate_cam"
 # Levels that are tried; CAMs are divided by their maximum, so objects' borders lie in between.
 LOWEST, HIGHEST, STEPS = 0.2, 0.7, 41
 # Pairs that every contour is given for free, so that a few sharp ones do not win.
@@ -69,10 +69,10 @@ def calibrate_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
         >>> bool(((calibrate_cam(cam, image) > 0.4) == (image[:, :1] > 0)).all())
         True
     """
-    image = check_image(WHERE, image)
-    cam = check_maps(WHERE, "cam", cam, image.shape[0], image.device)
-    check_level(WHERE, level)
-    check_unit_range(WHERE, "cam", cam)
+    image = check_image(FN, image)
+    cam = check_maps(FN, "cam", cam, image.shape[0], image.device)
+    check_level(FN, level)
+    check_unit_range(FN, "cam", cam)
     cam = (cam if cam.dtype == torch.float64 else cam.float()).clamp(0, 1)
     if cam.numel() == 0:
         return cam
@@ -83,10 +83,10 @@ def calibrate_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     return torch.where(positive, torch.where(positive, cam, 1) ** gamma[:, :, None, None], 0)
 
 
-def check_level(where: str, level: Any) -> None:
+def check_level(fn: str, level: Any) -> None:
     """A number in (0, 1)."""
     if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < float(level) < 1:
-        raise ValueError(f"{where}: level must be a number in (0, 1), got {level!r}")
+        raise ValueError(f"{fn}: level must be a number in (0, 1), got {level!r}")
 
 
 def best_level(cam: Tensor, image: Tensor) -> Tensor:

@@ -29,21 +29,20 @@ def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: str = "mean"
         >>> multi_label_loss(torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool))
         tensor(0.6931)
     """
-    where = "multi_label_loss"
-    check_option(where, "reduction", reduction, ("mean", "sum", "none"))
-    check_tensor(where, "logits", logits)
-    check_tensor(where, "present", present)
+    fn = "multi_label_loss"
+    check_option(fn, "reduction", reduction, ("mean", "sum", "none"))
+    check_tensor(fn, "logits", logits)
+    check_tensor(fn, "present", present)
     if logits.ndim != 2 or logits.shape != present.shape:
         raise ValueError(
-            f"{where}: logits and present must both be (N, C), "
-            f"got shapes {tuple(logits.shape)} and {tuple(present.shape)}"
+            f"{fn}: logits and present must both be (N, C), got shapes {tuple(logits.shape)} and {tuple(present.shape)}"
         )
     if not logits.is_floating_point():
-        raise TypeError(f"{where}: logits must be floating point, got {logits.dtype}")
-    check_device(where, "present", present, logits.device)
-    check_finite(where, "logits", logits)
+        raise TypeError(f"{fn}: logits must be floating point, got {logits.dtype}")
+    check_device(fn, "present", present, logits.device)
+    check_finite(fn, "logits", logits)
     if reads_values(present) and not bool(((present >= 0) & (present <= 1)).all()):
-        raise ValueError(f"{where}: present must be bool or in [0, 1], got values outside")
+        raise ValueError(f"{fn}: present must be bool or in [0, 1], got values outside")
     if logits.numel() == 0:
         return logits if reduction == "none" else logits.sum()
     logits = (logits.float() if logits.dtype != torch.float64 else logits).contiguous()

@@ -98,24 +98,24 @@ def pseudo_labels(
         >>> pseudo_labels(cam, threshold=0.2, margin=0.15, classes=[7, 15]).flatten().tolist()
         [255, 255, 7, 15]
     """
-    where = "pseudo_labels"
-    cam = _checked(where, cam.detach() if isinstance(cam, Tensor) else cam)
+    fn = "pseudo_labels"
+    cam = _checked(fn, cam.detach() if isinstance(cam, Tensor) else cam)
     n, channels, h, w = cam.shape
-    margin = check_probability(where, "margin", margin)
-    labels = _label_table(where, classes, channels, ignore_index, cam.device)
+    margin = check_probability(fn, "margin", margin)
+    labels = _label_table(fn, classes, channels, ignore_index, cam.device)
     if class_present is not None:
-        check_class_present(where, class_present, n, channels, cam.device)
+        check_class_present(fn, class_present, n, channels, cam.device)
         if class_present.dtype != torch.bool:
-            raise TypeError(f"{where}: class_present must be bool, got {class_present.dtype}")
+            raise TypeError(f"{fn}: class_present must be bool, got {class_present.dtype}")
         cam = cam.masked_fill(~class_present[:, :, None, None], -math.inf)
     if threshold is not None and power is None:
-        threshold = check_probability(where, "threshold", threshold)
+        threshold = check_probability(fn, "threshold", threshold)
         background = cam.new_full((n, 1, h, w), threshold)
     elif power is not None and threshold is None:
-        power = check_positive(where, "power", power)
+        power = check_positive(fn, "power", power)
         background = (1 - _strongest(cam)).clamp_min(0) ** power
     else:
-        raise ValueError(f"{where}: one of threshold and power must be given, got {threshold!r} and {power!r}")
+        raise ValueError(f"{fn}: one of threshold and power must be given, got {threshold!r} and {power!r}")
     scores = torch.cat([background, cam], 1)
     best, winner = scores.max(1)  # the first of equal ones: the background comes first
     if margin > 0 and channels > 0:
@@ -124,10 +124,10 @@ def pseudo_labels(
     return labels[winner]
 
 
-def _checked(where: str, cam: Tensor) -> Tensor:
+def _checked(fn: str, cam: Tensor) -> Tensor:
     """cam in the dtype of the computation, its values checked."""
-    cam = check_maps(where, "cam", cam, None, None)
-    check_unit_range(where, "cam", cam)
+    cam = check_maps(fn, "cam", cam, None, None)
+    check_unit_range(fn, "cam", cam)
     return cam if cam.dtype == torch.float64 else cam.float()
 
 
@@ -138,21 +138,21 @@ def _strongest(cam: Tensor) -> Tensor:
 
 
 def _label_table(
-    where: str, classes: Sequence[int] | Tensor | None, channels: int, ignore_index: int, device: torch.device
+    fn: str, classes: Sequence[int] | Tensor | None, channels: int, ignore_index: int, device: torch.device
 ) -> Tensor:
     """The label of the background, of every channel, and of doubtful pixels."""
-    ignore_index = check_integer(where, "ignore_index", ignore_index)
+    ignore_index = check_integer(fn, "ignore_index", ignore_index)
     if ignore_index == 0:
-        raise ValueError(f"{where}: ignore_index must not be 0, the background's label")
+        raise ValueError(f"{fn}: ignore_index must not be 0, the background's label")
     if isinstance(classes, str):
-        raise TypeError(f"{where}: classes must be integers, got text {classes!r}")
+        raise TypeError(f"{fn}: classes must be integers, got text {classes!r}")
     chosen = torch.as_tensor(range(1, channels + 1) if classes is None else classes, device=device)
     if chosen.shape != (channels,):
-        raise ValueError(f"{where}: classes must be (C,) = ({channels},) like cam, got shape {tuple(chosen.shape)}")
+        raise ValueError(f"{fn}: classes must be (C,) = ({channels},) like cam, got shape {tuple(chosen.shape)}")
     if channels and (chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool):
-        raise TypeError(f"{where}: classes must be integers, got {chosen.dtype}")
+        raise TypeError(f"{fn}: classes must be integers, got {chosen.dtype}")
     # A list costs no wait for a device; a tensor on one is read only if values are checked.
     if reads_values(chosen) and not bool(((chosen >= 1) & (chosen != ignore_index)).all()):
-        raise ValueError(f"{where}: classes must be >= 1 and not ignore_index {ignore_index}, got {chosen.tolist()}")
+        raise ValueError(f"{fn}: classes must be >= 1 and not ignore_index {ignore_index}, got {chosen.tolist()}")
     ends = torch.tensor([0, ignore_index], device=device)
     return torch.cat([ends[:1], chosen.long(), ends[1:]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +15,7 @@ from closedform_wsss.functional.calibrate_cam import calibrate_cam, check_level
 from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.soft_slic import soft_slic
 
-WHERE = "refine_cam"
+FN = "refine_cam"
 
 
 def refine_cam(
@@ -57,15 +59,12 @@ def refine_cam(
         >>> pseudo_labels(refined, threshold=0.4).shape
         torch.Size([1, 96, 128])
     """
-    image = check_image(WHERE, image)
-    cam = check_maps(WHERE, "cam", cam, image.shape[0], image.device)
+    image = check_image(FN, image)
+    cam = check_maps(FN, "cam", cam, image.shape[0], image.device)
     if image.shape[1] not in (1, 3):
-        raise ValueError(f"{WHERE}: image must have 1 or 3 channels, got shape {tuple(image.shape)}")
-    check_unit_range(WHERE, "cam", cam)
-    num_iters = check_count(WHERE, "num_iters", num_iters, 0)
-    fidelity = check_positive(WHERE, "fidelity", fidelity)
-    if level is not None:
-        check_level(WHERE, level)
+        raise ValueError(f"{FN}: image must have 1 or 3 channels, got shape {tuple(image.shape)}")
+    check_unit_range(FN, "cam", cam)
+    check_options(FN, num_iters, fidelity, level)
     cam = cam if cam.dtype == torch.float64 else cam.float()
     size = (image.shape[2], image.shape[3])
     if cam.numel() == 0:
@@ -74,12 +73,19 @@ def refine_cam(
     half, quarter = (resize_image(image, _part(size, part)).clamp(0, 1) for part in (2, 4))
     x = cam
     if num_iters:
-        x = asam(x, soft_slic(half, cell_size=8), cell_size=8, num_iters=num_iters)
+        x = asam(x, soft_slic(half, cell_size=8), num_iters=num_iters)
     x = F.interpolate(x, quarter.shape[-2:], mode="bilinear", align_corners=False)
     x = matting_filter(x, quarter, fidelity=fidelity, tol=1e-2).clamp(0, 1)
     if level is not None:
         x = calibrate_cam(x, quarter, level=level)
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def check_options(fn: str, num_iters: Any, fidelity: Any, level: Any) -> None:
+    check_count(fn, "num_iters", num_iters, 0)
+    check_positive(fn, "fidelity", fidelity)
+    if level is not None:
+        check_level(fn, level)
 
 
 def _part(size: tuple[int, int], part: int) -> tuple[int, int]:

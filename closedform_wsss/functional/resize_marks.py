@@ -8,7 +8,7 @@ from torch import Tensor
 from closedform_wsss import _resize
 from closedform_wsss._checks import check_count, check_target
 
-WHERE = "resize_marks"
+FN = "resize_marks"
 
 
 def resize_marks(target: Tensor, size: tuple[int, int], *, num_classes: int, ignore_index: int = 255) -> Tensor:
@@ -41,10 +41,10 @@ def resize_marks(target: Tensor, size: tuple[int, int], *, num_classes: int, ign
         >>> resize_marks(target, (2, 3), num_classes=3).tolist()
         [[[2, 2, 2], [255, 255, 255]]]
     """
-    num_classes = check_count(WHERE, "num_classes", num_classes, 1)
-    labels = check_target(WHERE, target, None, None, num_classes, ignore_index)
+    num_classes = check_count(FN, "num_classes", num_classes, 1)
+    labels = check_target(FN, target, None, None, num_classes, ignore_index)
     if not isinstance(size, (tuple, list, torch.Size)) or len(size) != 2:
-        raise ValueError(f"{WHERE}: size must be (height, width), got {size!r}")
-    height, width = check_count(WHERE, "height", size[0], 1), check_count(WHERE, "width", size[1], 1)
+        raise ValueError(f"{FN}: size must be (height, width), got {size!r}")
+    height, width = check_count(FN, "height", size[0], 1), check_count(FN, "width", size[1], 1)
     resized = _resize.resize_marks(labels, (height, width), num_classes, ignore_index)
     return resized.to(target.dtype)

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_image, check_positive, check_tensor
 from closedform_wsss._ops._define import define
+from closedform_wsss.superpixels import Superpixels
 
-WHERE = "slic"
+FN = "slic"
 
 
-def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num_iters: int = 10) -> Tensor:
+def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num_iters: int = 10) -> Superpixels:
     r"""SLIC superpixels: k-means of colours and positions around a regular grid, one label for each pixel.
 
     Pixel p goes to the superpixel i of least
@@ -31,8 +32,9 @@ def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num
         num_iters: Steps of k-means, >= 1. Default 10.
 
     Returns:
-        ``(N, H, W)`` int64 on the image's device. The labels of each image are 0, 1, ... without gaps; there are about
-        H W / ``cell_size**2``, and images of a batch differ in how many they have.
+        Hard :class:`~closedform_wsss.Superpixels`: labels ``(N, H, W)``, int64, on the image's device. The labels of
+        each image are 0, 1, ... without gaps. There are about H W / ``cell_size**2``; images of a batch differ in how
+        many they have.
 
     Raises:
         TypeError: image is neither floating point nor uint8, cell_size or compactness is no number.
@@ -45,20 +47,23 @@ def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num
     Example:
         >>> import torch
         >>> from closedform_wsss.functional import slic
-        >>> labels = slic(torch.rand(2, 3, 48, 64), cell_size=16)
+        >>> labels = slic(torch.rand(2, 3, 48, 64), cell_size=16).assignment
         >>> labels.shape, labels.dtype
         (torch.Size([2, 48, 64]), torch.int64)
     """
-    check_tensor(WHERE, "image", image)
+    check_tensor(FN, "image", image)
     # On the CPU the values are always checked, and they are needed there anyway.
-    device, image = image.device, check_image(WHERE, image.cpu())
-    cell_size = check_positive(WHERE, "cell_size", cell_size)
-    if cell_size < 1:
-        raise ValueError(f"{WHERE}: cell_size must be >= 1, got {cell_size}")
-    compactness = check_positive(WHERE, "compactness", compactness)
-    num_iters = check_count(WHERE, "num_iters", num_iters, 1)
-    labels: Tensor = _slic(image, cell_size, compactness, num_iters)
-    return labels.to(device)
+    device, image = image.device, check_image(FN, image.cpu())
+    check_options(FN, cell_size, compactness, num_iters)
+    labels: Tensor = _slic(image, float(cell_size), float(compactness), int(num_iters))
+    return Superpixels(labels.to(device), cell_size)
+
+
+def check_options(fn: str, cell_size: Any, compactness: Any, num_iters: Any) -> None:
+    if check_positive(fn, "cell_size", cell_size) < 1:
+        raise ValueError(f"{fn}: cell_size must be >= 1, got {cell_size}")
+    check_positive(fn, "compactness", compactness)
+    check_count(fn, "num_iters", num_iters, 1)
 
 
 # An operator, so that torch.compile does not trace scikit-image.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,9 +18,10 @@ from closedform_wsss._checks import (
     check_tensor,
 )
 from closedform_wsss._common.superpixel_grid import cell_sums
+from closedform_wsss.superpixels import Superpixels
 from closedform_wsss.superpixels.lab import rgb_to_lab
 
-WHERE = "soft_slic"
+FN = "soft_slic"
 
 
 def soft_slic(
@@ -31,7 +32,7 @@ def soft_slic(
     compactness: float = 10.0,
     temperature: float = 20.0,
     color_space: Literal["lab"] | None = "lab",
-) -> Tensor:
+) -> Superpixels:
     r"""Soft superpixels: k-means in colour and position, each pixel over the 3 x 3 cells around its own.
 
     With the colour :math:`I_p`, the position :math:`x_p` in pixels, cells of side S, compactness m and temperature T,
@@ -55,8 +56,9 @@ def soft_slic(
         color_space: "lab" (default): to CIELAB first (D65), a grey image to its lightness. None: as it is.
 
     Returns:
-        q ``(N, 9, H, W)``: row-major over the 3 x 3 cells, 4 the own one; cells outside the grid get 0 and the rest
-        adds up to 1. float64 if the image is, float32 otherwise.
+        Soft :class:`~closedform_wsss.Superpixels`. Their assignment is q ``(N, 9, H, W)``, row by row over the 3 x 3
+        cells around a pixel's own; 0 for cells outside the grid, and the rest adds up to 1. float64 if the image is,
+        float32 otherwise.
 
     Raises:
         TypeError: The image is neither floating point nor uint8; an option has a wrong type.
@@ -70,18 +72,15 @@ def soft_slic(
     Example:
         >>> import torch
         >>> from closedform_wsss.functional import soft_slic
-        >>> q = soft_slic(torch.rand(2, 3, 40, 60), cell_size=8)
+        >>> q = soft_slic(torch.rand(2, 3, 40, 60), cell_size=8).assignment
         >>> q.shape, bool(torch.allclose(q.sum(1), torch.ones(2, 40, 60)))
         (torch.Size([2, 9, 40, 60]), True)
     """
-    cell_size = check_cell_size(WHERE, cell_size)
-    num_iters = check_count(WHERE, "num_iters", num_iters, 0)
-    compactness = check_positive(WHERE, "compactness", compactness)
-    temperature = check_positive(WHERE, "temperature", temperature)
-    check_option(WHERE, "color_space", color_space, ("lab", None))
+    check_options(FN, cell_size, num_iters, compactness, temperature, color_space)
+    cell_size, num_iters, temperature = int(cell_size), int(num_iters), float(temperature)
     colours = _colours(image, color_space) / temperature**0.5
     h, w = image.shape[2:]
-    scale = compactness / (cell_size * temperature**0.5)
+    scale = float(compactness) / (cell_size * temperature**0.5)
     y = torch.arange(h, device=image.device, dtype=colours.dtype) * scale
     x = torch.arange(w, device=image.device, dtype=colours.dtype) * scale
     position = torch.stack([y[:, None].expand(h, w), x.expand(h, w)]).expand(image.shape[0], 2, h, w)
@@ -89,22 +88,32 @@ def soft_slic(
     centers = cell_sums(features, cell_size) / cell_sums(torch.ones_like(features[:1, :1]), cell_size)
     for _ in range(num_iters):
         centers = _ops.superpixel_update(features, centers, cell_size)
-    return _ops.superpixel_assign(features, centers, cell_size)
+    return Superpixels(_ops.superpixel_assign(features, centers, cell_size), cell_size)
+
+
+def check_options(
+    fn: str, cell_size: Any, num_iters: Any, compactness: Any, temperature: Any, color_space: Any
+) -> None:
+    check_cell_size(fn, cell_size)
+    check_count(fn, "num_iters", num_iters, 0)
+    check_positive(fn, "compactness", compactness)
+    check_positive(fn, "temperature", temperature)
+    check_option(fn, "color_space", color_space, ("lab", None))
 
 
 def _colours(image: Tensor, color_space: str | None) -> Tensor:
-    check_tensor(WHERE, "image", image)
+    check_tensor(FN, "image", image)
     if color_space is None:
         if image.ndim != 4 or 0 in image.shape[1:]:
-            raise ValueError(f"{WHERE}: image must be (N, D, H, W), got shape {tuple(image.shape)}")
+            raise ValueError(f"{FN}: image must be (N, D, H, W), got shape {tuple(image.shape)}")
         if not image.is_floating_point():
-            raise TypeError(f"{WHERE}: image must be floating point with color_space=None, got {image.dtype}")
-        check_finite(WHERE, "image", image)
+            raise TypeError(f"{FN}: image must be floating point with color_space=None, got {image.dtype}")
+        check_finite(FN, "image", image)
         return (image if image.dtype == torch.float64 else image.float()).contiguous()
-    checked = check_image(WHERE, image)
+    checked = check_image(FN, image)
     if checked.shape[1] not in (1, 3):
         raise ValueError(
-            f"{WHERE}: image must have 1 or 3 channels for color_space 'lab', got shape {tuple(image.shape)}: "
+            f"{FN}: image must have 1 or 3 channels for color_space 'lab', got shape {tuple(image.shape)}: "
             "pass color_space=None for other features"
         )
     # check_image cuts the graph; here gradients flow.

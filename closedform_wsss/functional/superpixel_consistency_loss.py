@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import (
-    check_cell_size,
     check_class_weight,
     check_classes,
     check_finite,
@@ -21,19 +20,18 @@ from closedform_wsss._checks import (
     reads_values,
 )
 from closedform_wsss._resize import resize_marks
-from closedform_wsss.superpixels.association import check_superpixels, check_weights
+from closedform_wsss.superpixels import Superpixels, check_superpixels, check_weights
 from closedform_wsss.superpixels.label_agreement import label_agreement
 
-WHERE = "superpixel_consistency_loss"
+FN = "superpixel_consistency_loss"
 Weighting = Literal["agreement", "majority", "purity"]
 
 
 def superpixel_consistency_loss(
     logits: Tensor,
     target: Tensor,
-    superpixels: Tensor,
+    superpixels: Superpixels | Tensor,
     *,
-    cell_size: int = 16,
     weighting: Weighting = "agreement",
     gamma: float = 1.0,
     class_weight: Tensor | None = None,
@@ -59,14 +57,12 @@ def superpixel_consistency_loss(
 
     Args:
         logits: ``(N, C, h, w)``, differentiable. Unlike in the other losses they follow the superpixels' size, by
-            bilinear
-            interpolation: superpixels cannot be shrunk. Half precision is computed in float32.
+            bilinear interpolation: superpixels cannot be shrunk. Half precision is computed in float32.
         target: ``(N, H', W')`` integer pseudo-labels, ``ignore_index`` where there is none; brought to the superpixels'
             size like marks (the most frequent class of a pixel stays).
-        superpixels: Soft association ``(N, 9, H, W)`` (:func:`soft_slic`) or integer labels ``(N, H, W)``
-            (:func:`slic`).
-        cell_size: Side of a cell in pixels, for soft association. Default 16.
-        weighting: "agreement" (default): the share of the pixel's label. "majority": only labels that win their
+        superpixels: :class:`~closedform_wsss.Superpixels`, such as of :func:`soft_slic` or :func:`slic`; or integer
+            labels ``(N, H, W)``.
+        weighting: "agreement" (default): the fraction of the pixel's label. "majority": only labels that win their
             superpixel. "purity": how uniform the superpixel is, whatever the pixel's own label.
         gamma: :math:`\gamma` > 0; larger trusts less. Default 1.
         class_weight: ``(C,)`` >= 0, multiplied with :math:`w_p`. Default all 1.
@@ -95,28 +91,25 @@ def superpixel_consistency_loss(
         >>> round(loss.item(), 4)  # log 5
         1.6094
     """
-    logits = check_maps(WHERE, "logits", logits, None, None)
-    check_pixels(WHERE, "logits", logits)
-    check_classes(WHERE, logits)
+    logits = check_maps(FN, "logits", logits, None, None)
+    check_pixels(FN, "logits", logits)
+    check_classes(FN, logits)
     n, classes = logits.shape[:2]
-    target = check_target(WHERE, target, n, logits.device, classes, ignore_index)
-    superpixels = check_superpixels(WHERE, "superpixels", superpixels, n, logits.device)
-    cell_size = check_cell_size(WHERE, cell_size)
-    check_option(WHERE, "weighting", weighting, ("agreement", "majority", "purity"))
-    check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
-    gamma = check_positive(WHERE, "gamma", gamma)
+    target = check_target(FN, target, n, logits.device, classes, ignore_index)
+    superpixels = check_superpixels(FN, superpixels, n, logits.device)
+    check_options(FN, weighting, gamma, reduction)
     if class_weight is not None:
-        check_class_weight(WHERE, class_weight, classes, logits.device)
-    if superpixels.is_floating_point():
-        check_weights(WHERE, "superpixels", superpixels, cell_size)
+        check_class_weight(FN, class_weight, classes, logits.device)
+    if superpixels.is_soft:
+        check_weights(FN, superpixels)
 
-    size = (superpixels.shape[-2], superpixels.shape[-1])
+    size = (superpixels.assignment.shape[-2], superpixels.assignment.shape[-1])
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if n and logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     target = resize_marks(target, size, classes, ignore_index)
-    weight = label_agreement(target, superpixels.detach(), classes, cell_size, weighting, ignore_index)
-    weight = weight.to(logits.dtype) ** gamma
+    weight = label_agreement(target, superpixels, classes, weighting, ignore_index)
+    weight = weight.to(logits.dtype) ** float(gamma)
     labelled = target != ignore_index
     if class_weight is not None:
         weight = weight * class_weight.detach().to(logits.dtype)[torch.where(labelled, target, 0)]
@@ -129,6 +122,12 @@ def superpixel_consistency_loss(
     else:
         value = loss.sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
     if reads_values(value) and not bool(torch.isfinite(value).all()):
-        check_finite(WHERE, "logits", logits)
-        check_finite(WHERE, "superpixels", superpixels)
+        check_finite(FN, "logits", logits)
+        check_finite(FN, "superpixels.assignment", superpixels.assignment)
     return value
+
+
+def check_options(fn: str, weighting: Any, gamma: Any, reduction: Any) -> None:
+    check_option(fn, "weighting", weighting, ("agreement", "majority", "purity"))
+    check_option(fn, "reduction", reduction, ("mean", "sum", "none"))
+    check_positive(fn, "gamma", gamma)

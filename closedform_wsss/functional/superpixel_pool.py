@@ -9,7 +9,6 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
-    check_cell_size,
     check_count,
     check_finite,
     check_maps,
@@ -17,16 +16,15 @@ from closedform_wsss._checks import (
     reads_values,
 )
 from closedform_wsss._common.superpixel_grid import EMPTY
-from closedform_wsss.superpixels.association import check_superpixels
+from closedform_wsss.superpixels import Superpixels, check_superpixels
 
-WHERE = "superpixel_pool"
+FN = "superpixel_pool"
 
 
 def superpixel_pool(
     x: Tensor,
-    q_or_labels: Tensor,
+    superpixels: Superpixels | Tensor,
     *,
-    cell_size: int = 16,
     reduction: Literal["mean", "sum"] = "mean",
     num_superpixels: int | None = None,
 ) -> Tensor:
@@ -39,16 +37,13 @@ def superpixel_pool(
 
     Args:
         x: ``(N, C, H, W)``, differentiable. Half precision is computed in float32.
-        q_or_labels: Soft association ``(N, 9, H, W)`` to the 3 x 3 cells around a pixel's own, row-major,
-            differentiable (what it gives to cells outside the grid does not count); or integer labels ``(N, H, W)`` >=
-            0.
-        cell_size: Side of a cell in pixels, for soft association: there are ceil(H / cell_size) x ceil(W / cell_size)
-            superpixels. Default 16.
+        superpixels: :class:`~closedform_wsss.Superpixels`, whose assignment q is differentiable; or integer labels
+            ``(N, H, W)`` >= 0.
         reduction: "mean" (default) or "sum".
         num_superpixels: Number of labels, K. Default the largest + 1, for which CUDA has to wait.
 
     Returns:
-        ``(N, C, h, w)`` for soft association, ``(N, C, K)`` for labels; float64 if x is, float32 otherwise.
+        ``(N, C, h, w)`` for soft superpixels, ``(N, C, K)`` for labels; float64 if x is, float32 otherwise.
 
     Raises:
         TypeError: x is not floating point.
@@ -63,28 +58,27 @@ def superpixel_pool(
         >>> superpixel_pool(x, labels)
         tensor([[[2., 8.]]])
     """
-    x = check_maps(WHERE, "x", x, None, None)
-    q_or_labels = check_superpixels(WHERE, "q_or_labels", q_or_labels, x.shape[0], x.device)
-    check_option(WHERE, "reduction", reduction, ("mean", "sum"))
-    if x.shape[-2:] != q_or_labels.shape[-2:]:
+    x = check_maps(FN, "x", x, None, None)
+    assignment, cell_size = superpixels = check_superpixels(FN, superpixels, x.shape[0], x.device)
+    check_option(FN, "reduction", reduction, ("mean", "sum"))
+    if x.shape[-2:] != assignment.shape[-2:]:
         raise ValueError(
-            f"{WHERE}: x and q_or_labels must have the same size, got shapes {tuple(x.shape)} and "
-            f"{tuple(q_or_labels.shape)}"
+            f"{FN}: x and superpixels must have the same size, got shapes {tuple(x.shape)} and "
+            f"{tuple(assignment.shape)}"
         )
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    if q_or_labels.is_floating_point():
-        cell_size = check_cell_size(WHERE, cell_size)
+    if superpixels.is_soft:
         if num_superpixels is not None:
-            raise ValueError(f"{WHERE}: num_superpixels must be None for soft association, got {num_superpixels!r}")
-        q = q_or_labels.to(dtype)
+            raise ValueError(f"{FN}: num_superpixels must be None for soft superpixels, got {num_superpixels!r}")
+        q, cell_size = assignment.to(dtype), int(cell_size)
         s = _ops.superpixel_pool(x, q, cell_size)
         weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size) if reduction == "mean" else None
     else:
         x = x.to(dtype)
-        count = _number(q_or_labels, num_superpixels)
-        s = _sum_of_labels(x, q_or_labels, count)
-        weight = _sum_of_labels(torch.ones_like(x[:, :1]), q_or_labels, count) if reduction == "mean" else None
-    check_finite(WHERE, "x", s)  # NaN and infinity come through, and s is the smaller one
+        count = _number(assignment, num_superpixels)
+        s = _sum_of_labels(x, assignment, count)
+        weight = _sum_of_labels(torch.ones_like(x[:, :1]), assignment, count) if reduction == "mean" else None
+    check_finite(FN, "x", s)  # NaN and infinity come through, and s is the smaller one
     return s if weight is None else mean_of(s, weight)
 
 
@@ -97,10 +91,10 @@ def mean_of(sums: Tensor, weight: Tensor) -> Tensor:
 def _number(labels: Tensor, num_superpixels: int | None) -> int:
     if num_superpixels is None:
         return int(labels.max()) + 1 if labels.numel() else 0
-    num_superpixels = check_count(WHERE, "num_superpixels", num_superpixels, 0)
+    num_superpixels = check_count(FN, "num_superpixels", num_superpixels, 0)
     if reads_values(labels) and int(labels.max()) >= num_superpixels:
         raise ValueError(
-            f"{WHERE}: q_or_labels must hold labels below num_superpixels {num_superpixels}, got {int(labels.max())}"
+            f"{FN}: superpixels must hold labels below num_superpixels {num_superpixels}, got {int(labels.max())}"
         )
     return num_superpixels
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
-    check_cell_size,
     check_count,
     check_device,
     check_finite,
@@ -19,19 +18,18 @@ from closedform_wsss._checks import (
     check_target,
     check_tensor,
 )
-from closedform_wsss.superpixels.association import check_association, check_weights
+from closedform_wsss.superpixels import Superpixels, check_soft_superpixels
 
-WHERE = "superpixel_reconstruction_loss"
+FN = "superpixel_reconstruction_loss"
 # The paper's for labels; that of SLIC with compactness 10 for colours whose lightness goes to 1 instead of 100.
 LABEL_WEIGHT, FEATURE_WEIGHT = 0.003, 0.1
 TINY = 1e-12
 
 
 def superpixel_reconstruction_loss(
-    q: Tensor,
+    superpixels: Superpixels,
     target: Tensor,
     *,
-    cell_size: int = 16,
     position_weight: float | None = None,
     num_classes: int | None = None,
     ignore_index: int = 255,
@@ -49,9 +47,9 @@ def superpixel_reconstruction_loss(
     value does not depend on the resolution.
 
     Args:
-        q: ``(N, 9, H, W)`` association, as of :class:`closedform_wsss.nn.SpixelNet`; differentiable.
+        superpixels: Soft :class:`~closedform_wsss.Superpixels` of ``(N, 9, H, W)``, such as of
+            :class:`closedform_wsss.nn.SpixelNet`; differentiable in the assignment.
         target: ``(N, D, H, W)`` floating-point maps, such as CIELAB divided by 100; or ``(N, H, W)`` integer labels.
-        cell_size: Side S of the grid's cells, >= 1. Default 16.
         position_weight: m > 0; more makes superpixels squarer. Default 0.003 for labels, as in the paper, and 0.1 for
             maps, which fits values of about 0 to 1.
         num_classes: Labels are in [0, ``num_classes``). By default any labels >= 0 are counted, and a GPU waited for.
@@ -62,9 +60,9 @@ def superpixel_reconstruction_loss(
         A scalar, or ``(N,)`` for "none"; zero with a graph for an empty batch.
 
     Raises:
-        TypeError: q is not floating point, target neither that nor integer.
-        ValueError: A shape or device does not fit, q does not add up to 1, target holds NaN, a label is out of range,
-            or an option is.
+        TypeError: The superpixels are hard; target is neither floating point nor integer.
+        ValueError: A shape or device does not fit; the assignment does not add up to 1; target holds NaN; a label or an
+            option is out of range.
 
     Reference:
         Yang, Sun, Jin, Zhou: Superpixel segmentation with fully convolutional networks. CVPR 2020.
@@ -76,35 +74,38 @@ def superpixel_reconstruction_loss(
         >>> net, image = SpixelNet(), torch.rand(2, 3, 64, 64)
         >>> superpixel_reconstruction_loss(net(image), image).backward()
     """
-    q = check_association(WHERE, "q", q)
+    q, cell_size = check_soft_superpixels(FN, superpixels)
     n, _, height, width = q.shape
-    cell_size = check_cell_size(WHERE, cell_size)
-    check_weights(WHERE, "q", q, cell_size)
-    check_tensor(WHERE, "target", target)
+    check_tensor(FN, "target", target)
     are_labels = not target.is_floating_point()
     if (target.ndim == 3) != are_labels or target.shape[0] != n or target.shape[-2:] != q.shape[-2:]:
         raise ValueError(
-            f"{WHERE}: target must be maps ({n}, D, {height}, {width}) or integer labels ({n}, {height}, {width}), "
+            f"{FN}: target must be maps ({n}, D, {height}, {width}) or integer labels ({n}, {height}, {width}), "
             f"got {target.dtype} of shape {tuple(target.shape)}"
         )
-    check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
+    check_options(FN, position_weight, num_classes, reduction)
     if position_weight is None:
         position_weight = LABEL_WEIGHT if are_labels else FEATURE_WEIGHT
-    position_weight = check_positive(WHERE, "position_weight", position_weight)
     q = q if q.dtype == torch.float64 else q.float()
     if are_labels:
-        if num_classes is not None:
-            num_classes = check_count(WHERE, "num_classes", num_classes, 1)
-        target = check_target(WHERE, target, n, q.device, num_classes, ignore_index)
+        target = check_target(FN, target, n, q.device, num_classes, ignore_index)
         distance = _label_distance(q, target, cell_size, num_classes, ignore_index)
     else:
-        check_device(WHERE, "target", target, q.device)
-        check_finite(WHERE, "target", target)
+        check_device(FN, "target", target, q.device)
+        check_finite(FN, "target", target)
         distance = _distance(q, target.to(q.dtype).contiguous(), cell_size)
-    loss = distance + position_weight / cell_size * _distance(q, _positions(q), cell_size)
+    loss = distance + float(position_weight) / cell_size * _distance(q, _positions(q), cell_size)
     if reduction == "none":
         return loss
     return loss.sum() / max(n, 1) if reduction == "mean" else loss.sum()
+
+
+def check_options(fn: str, position_weight: Any, num_classes: Any, reduction: Any) -> None:
+    check_option(fn, "reduction", reduction, ("mean", "sum", "none"))
+    if position_weight is not None:
+        check_positive(fn, "position_weight", position_weight)
+    if num_classes is not None:
+        check_count(fn, "num_classes", num_classes, 1)
 
 
 def _rebuild(q: Tensor, x: Tensor, counted: Tensor, cell_size: int) -> Tensor:

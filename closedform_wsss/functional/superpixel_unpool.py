@@ -6,25 +6,23 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _ops
-from closedform_wsss._checks import check_cell_size, check_finite, check_tensor, reads_values
+from closedform_wsss._checks import check_finite, check_tensor, reads_values
 from closedform_wsss._common.superpixel_grid import grid_size
-from closedform_wsss.superpixels.association import check_superpixels, check_weights
+from closedform_wsss.superpixels import Superpixels, check_superpixels, check_weights
 
-WHERE = "superpixel_unpool"
+FN = "superpixel_unpool"
 
 
-def superpixel_unpool(s: Tensor, q_or_labels: Tensor, *, cell_size: int = 16) -> Tensor:
+def superpixel_unpool(s: Tensor, superpixels: Superpixels | Tensor) -> Tensor:
     r"""Values of superpixels back to pixels.
 
     .. math:: x_p = \sum_i q(p \to i)\, s_i
 
     Args:
-        s: ``(N, C, h, w)`` for soft association, ``(N, C, K)`` for labels, differentiable. Half precision is computed
+        s: ``(N, C, h, w)`` for soft superpixels, ``(N, C, K)`` for labels, differentiable. Half precision is computed
             in float32.
-        q_or_labels: Soft association ``(N, 9, H, W)``, differentiable, or integer labels ``(N, H, W)`` in [0, K):
-            see :func:`superpixel_pool`. The nine weights of a pixel add up to 1, without those of cells outside the
-            grid; so constants stay constant.
-        cell_size: Side of a cell in pixels, for soft association. Default 16.
+        superpixels: :class:`~closedform_wsss.Superpixels`, whose assignment q is differentiable; or integer labels
+            ``(N, H, W)`` in [0, K). The weights of a pixel add up to 1, so constants stay constant.
 
     Returns:
         ``(N, C, H, W)``; float64 if s is, float32 otherwise.
@@ -40,30 +38,31 @@ def superpixel_unpool(s: Tensor, q_or_labels: Tensor, *, cell_size: int = 16) ->
         tensor([[[[2., 2., 8.],
                   [2., 8., 8.]]]])
     """
-    check_tensor(WHERE, "s", s)
+    check_tensor(FN, "s", s)
     if not s.is_floating_point():
-        raise TypeError(f"{WHERE}: s must be floating point, got {s.dtype}")
-    q_or_labels = check_superpixels(WHERE, "q_or_labels", q_or_labels, s.shape[0] if s.ndim else 0, s.device)
-    check_finite(WHERE, "s", s)
+        raise TypeError(f"{FN}: s must be floating point, got {s.dtype}")
+    assignment, cell_size = superpixels = check_superpixels(FN, superpixels, s.shape[0] if s.ndim else 0, s.device)
+    check_finite(FN, "s", s)
     s = (s if s.dtype == torch.float64 else s.float()).contiguous()
-    if not q_or_labels.is_floating_point():
-        return _of_labels(s, q_or_labels)
-    cell_size = check_cell_size(WHERE, cell_size)
-    cells = grid_size(q_or_labels.shape[2], q_or_labels.shape[3], cell_size)
+    if not superpixels.is_soft:
+        return _of_labels(s, assignment)
+    cell_size = int(cell_size)
+    height, width = assignment.shape[2:]
+    cells = grid_size(height, width, cell_size)
     if s.ndim != 4 or tuple(s.shape[2:]) != cells:
         raise ValueError(
-            f"{WHERE}: s must be (N, C, {cells[0]}, {cells[1]}) for {q_or_labels.shape[2]} x {q_or_labels.shape[3]} "
-            f"pixels and cell_size {cell_size}, got shape {tuple(s.shape)}"
+            f"{FN}: s must be (N, C, {cells[0]}, {cells[1]}) for {height} x {width} pixels "
+            f"and cell_size {cell_size}, got shape {tuple(s.shape)}"
         )
-    check_weights(WHERE, "q_or_labels", q_or_labels, cell_size)
-    return _ops.superpixel_unpool(s, q_or_labels.to(s.dtype), cell_size)
+    check_weights(FN, superpixels)
+    return _ops.superpixel_unpool(s, assignment.to(s.dtype), cell_size)
 
 
 def _of_labels(s: Tensor, labels: Tensor) -> Tensor:
     if s.ndim != 3:
-        raise ValueError(f"{WHERE}: s must be (N, C, K) for labels, got shape {tuple(s.shape)}")
+        raise ValueError(f"{FN}: s must be (N, C, K) for labels, got shape {tuple(s.shape)}")
     if reads_values(labels) and int(labels.max()) >= s.shape[2]:
-        raise ValueError(f"{WHERE}: q_or_labels must hold labels in [0, {s.shape[2]}), got {int(labels.max())}")
+        raise ValueError(f"{FN}: superpixels must hold labels in [0, {s.shape[2]}), got {int(labels.max())}")
     n, c, _ = s.shape
     at = labels.flatten(1)[:, None].expand(n, c, -1)
     return s.gather(2, at).unflatten(2, tuple(labels.shape[1:]))

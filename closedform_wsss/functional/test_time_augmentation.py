@@ -10,7 +10,7 @@ from torch import Tensor
 from closedform_wsss._checks import check_finite, check_image, check_maps, check_pixels, check_positive
 from closedform_wsss._resize import resize_image
 
-WHERE = "test_time_augmentation"
+FN = "test_time_augmentation"
 
 
 def test_time_augmentation(
@@ -30,7 +30,7 @@ def test_time_augmentation(
         refine: ``(x, image) -> y``: maps ``(N, C, h, w)`` and an image ``(N, D, h, w)`` of a size to maps of any size.
         x: ``(N, C, H', W')``, any size: brought to each view's size by bilinear interpolation.
         image: ``(N, D, H, W)`` in [0, 1] or uint8.
-        scales: Sizes of the views, > 0, as shares of the image's. Default the image's own.
+        scales: Sizes of the views, > 0, relative to the image's. Default the image's own.
         flip: Each view also mirrored left to right. Default False.
 
     Returns:
@@ -46,23 +46,23 @@ def test_time_augmentation(
         >>> from closedform_wsss.functional import asam, test_time_augmentation, soft_slic
         >>> image, cam = torch.rand(1, 3, 64, 96), torch.rand(1, 2, 4, 6)
         >>> def refine(x, image):
-        ...     return asam(x, soft_slic(image, cell_size=8), cell_size=8)
+        ...     return asam(x, soft_slic(image, cell_size=8))
         >>> test_time_augmentation(refine, cam, image, scales=(0.5, 1.0), flip=True).shape
         torch.Size([1, 2, 64, 96])
     """
-    image = check_image(WHERE, image)
-    x = check_maps(WHERE, "x", x, image.shape[0], image.device)
-    check_pixels(WHERE, "x", x)
-    check_finite(WHERE, "x", x)
+    image = check_image(FN, image)
+    x = check_maps(FN, "x", x, image.shape[0], image.device)
+    check_pixels(FN, "x", x)
+    check_finite(FN, "x", x)
     if not callable(refine):
-        raise TypeError(f"{WHERE}: refine must be a function of maps and image, got {type(refine).__name__}")
+        raise TypeError(f"{FN}: refine must be a function of maps and image, got {type(refine).__name__}")
     if not hasattr(scales, "__len__") or len(scales) == 0:
-        raise ValueError(f"{WHERE}: scales must hold at least one number, got {scales!r}")
+        raise ValueError(f"{FN}: scales must hold at least one number, got {scales!r}")
     size = (image.shape[2], image.shape[3])
     x = x.to(image.dtype)
     total, count = x.new_zeros(*x.shape[:2], *size), 0
     for scale in scales:
-        scale = check_positive(WHERE, "scales", scale)
+        scale = check_positive(FN, "scales", scale)
         view_size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
         view = resize_image(image, view_size).clamp(0, 1)
         maps = F.interpolate(x, view_size, mode="bilinear", align_corners=False)

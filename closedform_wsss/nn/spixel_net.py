@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closedform_wsss._checks import check_cell_size, check_image
-from closedform_wsss.superpixels.association import neighbours_inside
+from closedform_wsss._common.superpixel_grid import neighbours_inside
+from closedform_wsss.superpixels import Superpixels
 
 CHANNELS = (16, 32, 64, 128, 256)
 # Four halvings: sizes are padded to a multiple of this inside.
@@ -49,8 +50,9 @@ class SpixelNet(nn.Module):
             another size from a network trained for S, resize the image.
 
     Shape:
-        image ``(N, 3, H, W)``, RGB in [0, 1] or uint8, before mean/std normalisation -> association ``(N, 9, H, W)``,
-        sums to 1 and is 0 for cells outside the grid. Every size works; the image is padded to a multiple of 16 inside.
+        image ``(N, 3, H, W)``, RGB in [0, 1] or uint8, before mean/std normalisation -> soft
+        :class:`~closedform_wsss.Superpixels` of ``(N, 9, H, W)``, 0 for cells outside the grid. Every size works: the
+        image is padded to a multiple of 16 inside.
 
     Raises:
         TypeError, ValueError: image is not (N, 3, H, W) in [0, 1] or uint8, when called.
@@ -61,7 +63,7 @@ class SpixelNet(nn.Module):
     Example:
         >>> import torch
         >>> net = SpixelNet().eval()
-        >>> net(torch.rand(1, 3, 50, 70)).shape
+        >>> net(torch.rand(1, 3, 50, 70)).assignment.shape
         torch.Size([1, 9, 50, 70])
     """
 
@@ -87,7 +89,7 @@ class SpixelNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Superpixels:
         image = check_image("SpixelNet", image)
         if image.shape[1] != 3:
             hint = ": repeat a grey one with image.expand(-1, 3, -1, -1)" if image.shape[1] == 1 else ""
@@ -106,7 +108,7 @@ class SpixelNet(nn.Module):
         logits = self.head(x)[..., :height, :width]
         logits = logits if logits.dtype == torch.float64 else logits.float()
         inside = neighbours_inside(height, width, self.cell_size, image.device)
-        return torch.softmax(logits.masked_fill(~inside, -torch.inf), 1)
+        return Superpixels(torch.softmax(logits.masked_fill(~inside, -torch.inf), 1), self.cell_size)
 
     def load_published(self, checkpoint: Mapping[str, Any]) -> None:
         """Loads weights in the format of the authors' implementation.

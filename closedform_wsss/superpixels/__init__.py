@@ -1,1 +1,10 @@
-"""Soft superpixels inside: the association of pixels and its checks, colours, and how labels agree with it."""
+"""Superpixels: their type and its checks, CIELAB, and how well labels agree with them."""
+
+from closedform_wsss.superpixels.superpixels import (
+    Superpixels,
+    check_soft_superpixels,
+    check_superpixels,
+    check_weights,
+)
+
+__all__ = ["Superpixels", "check_soft_superpixels", "check_superpixels", "check_weights"]

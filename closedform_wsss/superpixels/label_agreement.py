@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._common.superpixel_grid import grid_size
+from closedform_wsss._common.superpixel_grid import grid_size, neighbours_inside
 from closedform_wsss._scatter_sums import scatter_sums
-from closedform_wsss.superpixels.association import neighbours_inside
+from closedform_wsss.superpixels.superpixels import Superpixels
 
 
 @torch.no_grad()
 def label_agreement(
-    target: Tensor, superpixels: Tensor, classes: int, cell_size: int, weighting: str, ignore_index: int
+    target: Tensor, superpixels: Superpixels, classes: int, weighting: str, ignore_index: int
 ) -> Tensor:
     """sum_u q(p -> u) a_u(y_p) of every pixel, ``(N, H, W)``: see :func:`superpixel_consistency_loss`.
 
@@ -21,35 +21,35 @@ def label_agreement(
     labelled = target != ignore_index
     # Clamped: on CUDA labels are not checked, and a wrong one must not write elsewhere.
     label = torch.where(labelled, target, 0).clamp(0, classes - 1).flatten(1)
-    if superpixels.is_floating_point():
-        count, weights, units = _soft(superpixels, cell_size)
+    if superpixels.is_soft:
+        count, weights, units = _soft(superpixels.assignment, int(superpixels.cell_size))
     else:
-        units = [superpixels.flatten(1)]
+        units = [superpixels.assignment.flatten(1)]
         weights = [torch.ones_like(units[0], dtype=torch.float32)]
-        count = int(superpixels.max()) + 1 if superpixels.numel() else 0
+        count = int(units[0].max()) + 1 if units[0].numel() else 0
     n = target.shape[0]
     histogram = torch.zeros(n, count * classes, dtype=weights[0].dtype, device=target.device)
     for weight, unit in zip(weights, units, strict=True):
         histogram += scatter_sums(weight * labelled.flatten(1), unit * classes + label, count * classes, 1.0)
     histogram = histogram.unflatten(1, (count, classes))
     total = histogram.sum(2, keepdim=True)
-    share = histogram / torch.where(total > 0, total, 1)
+    fraction = histogram / torch.where(total > 0, total, 1)
     if weighting == "majority":
-        share = (share == share.amax(2, keepdim=True)).to(share.dtype)
-        share = share / share.sum(2, keepdim=True)  # equals share the vote
+        fraction = (fraction == fraction.amax(2, keepdim=True)).to(fraction.dtype)
+        fraction = fraction / fraction.sum(2, keepdim=True)  # classes of equal fraction divide the vote
     elif weighting == "purity":
-        share = share.square().sum(2, keepdim=True).expand_as(share)
-    share = share.flatten(1)
+        fraction = fraction.square().sum(2, keepdim=True).expand_as(fraction)
+    fraction = fraction.flatten(1)
     agreement = torch.zeros_like(weights[0])
     for weight, unit in zip(weights, units, strict=True):
-        agreement += weight * share.gather(1, unit * classes + label)
+        agreement += weight * fraction.gather(1, unit * classes + label)
     return agreement.view(target.shape)
 
 
-def _soft(q: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:
+def _soft(assignment: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:
     """Number of superpixels; weights and numbers, ``(N, H W)`` each, of the nine around a pixel."""
-    n, _, height, width = q.shape
-    q = q if q.dtype == torch.float64 else q.float()
+    n, _, height, width = assignment.shape
+    q = assignment if assignment.dtype == torch.float64 else assignment.float()
     h, w = grid_size(height, width, cell_size)
     row = (torch.arange(height, device=q.device) // cell_size)[:, None]
     column = torch.arange(width, device=q.device) // cell_size

@@ -45,8 +45,8 @@ print(tuple(image.shape), tuple(cam.shape))
 # have in common is how many pixels they share, so values run along an object and hardly across its outline.
 
 half = resized(image, 0.5)
-q = soft_slic(half, cell_size=8)
-spread = {steps: asam(cam, q, cell_size=8, num_iters=steps) for steps in (0, 10, 40, 160)}
+superpixels = soft_slic(half, cell_size=8)
+spread = {steps: asam(cam, superpixels, num_iters=steps) for steps in (0, 10, 40, 160)}
 
 figure, axes = plt.subplots(1, 5, figsize=(13, 2.2), layout="constrained")
 for ax, (title, x) in zip(axes, {"CAM": cam, **{f"{k} steps": x for k, x in spread.items()}}.items(), strict=True):

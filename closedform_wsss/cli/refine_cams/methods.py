@@ -27,7 +27,7 @@ def none(image: Tensor, cam: Tensor) -> Tensor:
 def superpixels(image: Tensor, cam: Tensor, *, level: float | None) -> Tensor:
     """ASAM alone, on cells of 8 pixels at half the image's size."""
     half = _half(image)
-    out = asam(cam, soft_slic(half, cell_size=8), cell_size=8, num_iters=80)
+    out = asam(cam, soft_slic(half, cell_size=8), num_iters=80)
     if level is not None:
         out = calibrate_cam(out, half, level=level)
     return none(image, out)

@@ -1,0 +1,29 @@
+"""A module that keeps the options of a function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class FunctionalModule(nn.Module):
+    """Options as attributes, which :attr:`options` gives back and ``repr`` shows; ``class_weight`` becomes a buffer."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._names = tuple(options)
+        for name, value in options.items():
+            if name == "class_weight":
+                self.register_buffer(name, None if value is None else torch.as_tensor(value))
+            else:
+                setattr(self, name, value)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._names}
+
+    def extra_repr(self) -> str:
+        shown = {name: value for name, value in self.options.items() if name != "class_weight" and value is not None}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
