@@ -8,6 +8,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
 import closedform_wsss
+from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import closed_form_loss, solve_matting
 from closedform_wsss.laplacian import KINDS
 from closedform_wsss.nn import ClosedFormLoss
@@ -64,7 +65,7 @@ def test_the_papers_scaling():
     L = oracle.dense_laplacian(image[0].numpy())
     D, a = np.diag((target != 255).numpy().ravel() * 100.0), logits.softmax(1)[0].numpy().reshape(3, -1)
     r = [(L + D) @ a[c] - D @ (target == c).numpy().ravel() for c in range(3)]
-    ours = closed_form_loss(logits, target, image) * 100 / 3
+    ours = ClosedFormLoss.paper()(logits, target, image) * 100 / 3
     np.testing.assert_allclose(ours.item(), np.mean(np.square(r)), rtol=1e-8)
 
 
@@ -121,7 +122,12 @@ def test_no_mark_at_all_leaves_a_zero_data_term_with_a_graph(form, classes):
 def test_empty_batch(reduction):
     logits = torch.zeros(0, 3, 8, 8, requires_grad=True)
     loss = closed_form_loss(
-        logits, torch.zeros(0, 8, 8, dtype=torch.long), torch.zeros(0, 3, 8, 8), reduction=reduction
+        logits,
+        torch.zeros(0, 8, 8, dtype=torch.long),
+        torch.zeros(0, 3, 8, 8),
+        reduction=reduction,
+        form="residual",
+        eps=1e-7,
     )
     loss.sum().backward()
     assert loss.shape == ((0,) if reduction == "none" else ()) and loss.sum() == 0
@@ -194,7 +200,8 @@ def test_image_and_marks_follow_the_logits():
         large_image, (8, 10), mode="bilinear", align_corners=False, antialias=True
     )
     torch.testing.assert_close(
-        closed_form_loss(logits, large_target, large_image), closed_form_loss(logits, target, resized)
+        closed_form_loss(logits, large_target, large_image),
+        closed_form_loss(logits, target, resized),
     )
     small = closed_form_loss(logits, target[:, :4, :5], image[..., :4, :5])
     assert small.isfinite()
@@ -204,7 +211,8 @@ def test_uint8_images():
     logits, target, image = problem(dtype=torch.float32)
     integers = (image * 255).round().to(torch.uint8)
     torch.testing.assert_close(
-        closed_form_loss(logits, target, integers), closed_form_loss(logits, target, integers.float() / 255)
+        closed_form_loss(logits, target, integers),
+        closed_form_loss(logits, target, integers.float() / 255),
     )
 
 
@@ -281,7 +289,7 @@ def wrong_label(value):
         ({"eps": -1.0}, ValueError, r"eps must be a finite number > 0, got -1.0"),
         ({"mark_weight": 0.0}, ValueError, r"mark_weight must be a finite number > 0, got 0.0"),
         ({"radius": 5}, ValueError, r"radius must leave a window .* image of 8 x 9"),
-        ({"form": "levin"}, ValueError, r"form must be one of 'residual', 'energy', got 'levin'"),
+        ({"form": "levin"}, ValueError, r"form must be one of 'energy', 'residual', got 'levin'"),
         (
             {"activation": "relu"},
             ValueError,
@@ -318,7 +326,7 @@ def test_value_checks_can_be_switched_off():
 
 def test_repr_names_the_options():
     assert repr(ClosedFormLoss(form="energy", eps=1e-5)) == (
-        "ClosedFormLoss(form='energy', kind='closed_form', mark_weight=100.0, eps=1e-05, radius=1, "
+        "ClosedFormLoss(form='energy', mark_weight=100.0, eps=1e-05, "
         "activation='softmax', ignore_index=255, reduction='mean')"
     )
 
@@ -344,3 +352,69 @@ def test_integers_of_numpy_are_integers() -> None:
     logits = torch.randn(1, 2, 6, 7)
     loss = closed_form_loss(logits, target, image, ignore_index=np.int64(254))
     assert torch.equal(loss, closed_form_loss(logits, target, image, ignore_index=254))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("radius", [1, 2])
+def test_an_operator_does_what_its_image_does(form, kind, radius):
+    logits, target, image = problem()
+    laplacian = MattingLaplacian(image, kind=kind, eps=1e-5, radius=radius)
+    expected = closed_form_loss(logits, target, image, form=form, kind=kind, eps=1e-5, radius=radius)
+    assert closed_form_loss(logits, target, laplacian, form=form) == expected
+    assert ClosedFormLoss(form=form)(logits, target, laplacian) == expected
+
+
+def test_an_operator_in_float64_computes_float32_logits_in_float64():
+    logits, target, image = problem()
+    found = closed_form_loss(logits.float(), target, MattingLaplacian(image, eps=1e-4))
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, closed_form_loss(logits.float().double(), target, image))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("radius", [1, 2])
+def test_without_a_target_no_pixel_is_marked(form, radius):
+    logits, target, image = problem()
+    expected = closed_form_loss(logits, torch.full_like(target, 255), image, form=form, radius=radius)
+    assert closed_form_loss(logits, None, image, form=form, radius=radius) == expected > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eps": 1e-4}, "eps must be left out where image is a MattingLaplacian, which has eps=1e-05, got 0.0001"),
+        ({"kind": "closed_form"}, "kind must be left out"),
+        ({"radius": 1}, "radius must be left out"),
+    ],
+)
+def test_an_operator_has_its_own_options(options, message):
+    logits, target, image = problem()
+    with pytest.raises(ValueError, match=f"closed_form_loss: {message}"):
+        closed_form_loss(logits, target, MattingLaplacian(image, eps=1e-5), **options)
+
+
+def test_an_operator_must_fit_the_logits():
+    logits, target, image = problem()
+    with pytest.raises(ValueError, match=r"closed_form_loss: logits must be \(N, C, \d+, \d+\) like the operator"):
+        closed_form_loss(logits[..., 1:], target, MattingLaplacian(image))
+    with pytest.raises(TypeError, match="closed_form_loss: logits is float64 but the operator was built from a"):
+        closed_form_loss(logits, target, MattingLaplacian(image.float()))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"form": "levin"}, ValueError, "form must be one of"),
+        ({"kind": "knn"}, ValueError, "kind must be one of"),
+        ({"mark_weight": 0}, ValueError, "mark_weight must be a finite number > 0"),
+        ({"eps": -1.0}, ValueError, "eps must be a finite number > 0"),
+        ({"radius": 0}, ValueError, "radius must be an integer >= 1"),
+        ({"activation": "relu"}, ValueError, "activation must be one of"),
+        ({"ignore_index": 2.5}, TypeError, "ignore_index must be an integer"),
+        ({"reduction": "max"}, ValueError, "reduction must be one of"),
+    ],
+)
+def test_the_module_checks_its_options_when_it_is_made(options, error, message):
+    with pytest.raises(error, match=f"ClosedFormLoss: {message}"):
+        ClosedFormLoss(**options)

@@ -243,7 +243,7 @@ def test_bad_products():
         (
             torch.rand(1, 2, 9, 8),
             ValueError,
-            r"x must be \(N, C, 8, 9\) like the image, got shape \(1, 2, 9, 8\)",
+            r"x must be \(N, C, 8, 9\) like the operator, got shape \(1, 2, 9, 8\)",
         ),
         (torch.rand(2, 2, 8, 9), ValueError, r"x and image must have the same batch size, got 2 and 1"),
         (torch.ones(1, 2, 8, 9).long(), TypeError, r"x must be floating point, got torch.int64"),

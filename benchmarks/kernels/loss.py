@@ -63,7 +63,7 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
         residual = form == "residual"
 
         def ours(form: str = form) -> Tensor:
-            return closed_form_loss(x, target, images, form=form, activation=None)
+            return closed_form_loss(x, target, images, form=form, eps=1e-7, activation=None)
 
         def prebuilt(residual: bool = residual) -> Tensor:
             return _ops.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, True)[0].mean()
@@ -75,7 +75,7 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
             return baselines.csr_autograd_loss(x, matrices, target, CONFIDENCE, residual)
 
         def with_softmax(form: str = form) -> Tensor:
-            return closed_form_loss(scores, target, images, form=form)
+            return closed_form_loss(scores, target, images, form=form, eps=1e-7)
 
         named = [(OURS, ours), (PREBUILT, prebuilt), (RIVAL, rival), (NAIVE, naive)]
         value, gradient = step(x, ours)

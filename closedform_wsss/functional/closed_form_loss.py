@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,70 +14,73 @@ from closedform_wsss._checks import (
     check_classes,
     check_finite,
     check_image,
+    check_integer,
     check_maps,
     check_option,
     check_positive,
-    check_radius,
     check_target,
     reads_values,
 )
 from closedform_wsss._resize import resize_image, resize_marks
-from closedform_wsss.laplacian import KINDS, Kind
+from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.stencil import StencilOperator
+from closedform_wsss.laplacian.window_operator import window_operator
 from closedform_wsss.laplacian.windows import WindowOperator
 
-WHERE = "closed_form_loss"
+FN = "closed_form_loss"
+EPS = 1e-4
 
 
 def closed_form_loss(
     logits: Tensor,
-    target: Tensor,
-    image: Tensor,
+    target: Tensor | None,
+    image: Tensor | MattingLaplacian,
     *,
-    form: Literal["residual", "energy"] = "residual",
-    kind: Kind = "closed_form",
+    form: Literal["energy", "residual"] = "energy",
+    kind: Kind | None = None,
     mark_weight: float = 100.0,
-    eps: float = 1e-7,
-    radius: int = 1,
+    eps: float | None = None,
+    radius: int | None = None,
     class_weight: Tensor | None = None,
     class_present: Tensor | None = None,
     activation: Literal["softmax", "sigmoid"] | None = "softmax",
     ignore_index: int = 255,
     reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
-    r"""Closed-form matting loss: sparse marks and the image's own edges as supervision.
+    r"""Closed-form matting loss: a network learns from sparse marks and the edges of the image.
 
-    With a class's map :math:`a_c`, its marks :math:`s_c` (1 on its own, 0 on those of other classes), D = 1 on every
-    marked pixel, the :class:`~closedform_wsss.MattingLaplacian` L, their weight :math:`\lambda`, P pixels and
-
-    .. math:: r_c = (L + \lambda D)\, a_c - \lambda D\, s_c,
-
-    the loss of an image is
+    Add it to the cross-entropy on the marks. The defaults are for that; :meth:`ClosedFormLoss.paper()
+    <closedform_wsss.nn.ClosedFormLoss.paper>` has the paper's. With the map :math:`a_c` of class c, its target
+    :math:`s_c` (1 on its own marks, 0 on those of other classes), D = 1 on every marked pixel, the weight
+    :math:`\lambda` of the marks, the :class:`~closedform_wsss.MattingLaplacian` L and P pixels, the loss of an image is
 
     .. math::
-        \text{residual:} \quad & \frac{1}{\lambda P} \sum_c w_c \lVert r_c \rVert^2 \\
         \text{energy:} \quad & \frac{1}{P} \sum_c w_c \left[ a_c^\top L a_c
-            + \lambda\, (a_c - s_c)^\top D\, (a_c - s_c) \right].
+            + \lambda\, (a_c - s_c)^\top D\, (a_c - s_c) \right] \\
+        \text{residual:} \quad & \frac{1}{\lambda P} \sum_c w_c
+            \lVert (L + \lambda D)\, a_c - \lambda D\, s_c \rVert^2 .
 
-    Both are least where the maps are the closed-form matte of the marks (the residual is zero there), and count a wrong
-    marked pixel alike. Their size depends neither on the resolution nor on the number of classes, so weight 1 beside a
-    cross-entropy is a sane start. The paper's own value, the mean of :math:`r^2` over classes and
-    pixels, is the residual form times ``mark_weight / C``.
+    Both have their minimum where the maps are the closed-form matte of the marks; the residual is zero there. A wrong
+    marked pixel costs the same in both. Their value depends neither on the resolution nor on the number of classes. The
+    paper's own value, the mean of the squared residual over classes and pixels, is the residual form times
+    ``mark_weight / C``.
 
-    The gradient comes from the same sweep over the maps as the value; half precision is computed in float32.
+    One sweep over the maps computes the value and its gradient. Half precision is computed in float32.
 
     Args:
         logits: ``(N, C, H, W)``, differentiable (twice). A binary network with one logit z, sigmoid(z) the foreground,
             passes ``torch.cat([torch.zeros_like(z), z], 1)``.
-        target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked. An image without marks is only smoothed.
-        image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target follow the
-            logits' size: the image by an antialiased bilinear resize; of the marks in a pixel the most frequent class
-            stays.
-        form: "residual" (default, the paper's) or "energy" (Levin's cost).
+        target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked. None: D = 0, another loss reads the
+            marks.
+        image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target are resized to
+            the logits' size: the image by antialiased bilinear interpolation, the target so that each pixel takes the
+            most frequent class of its marks. Or a :class:`~closedform_wsss.MattingLaplacian` of the logits' size.
+        form: "energy" (default, Levin's cost) or "residual" (the paper's).
         kind: "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
         mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
-        eps: Regularisation of the Laplacian, > 0. Default 1e-7; 1e-5 to 1e-4 is smoother.
-        radius: Windows of 2 radius + 1 pixels. Default 1.
+        eps: Regularisation of the Laplacian, > 0. Default 1e-4. Smaller keeps finer structures, 1e-7 in the paper.
+        radius: Windows of 2 radius + 1 pixels. Default 1. Give kind, eps and radius with an image only: an operator has
+            its own.
         class_weight: ``(C,)`` weights :math:`w_c` >= 0. Default all 1.
         class_present: ``(N, C)`` bool, or 0 to 1: classes absent from an image are left out of its loss. Default all.
         activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are the maps
@@ -89,7 +92,8 @@ def closed_form_loss(
         A scalar, or ``(N,)`` for "none"; zero with a graph for an empty batch.
 
     Raises:
-        TypeError: logits are not floating point, target is not integer, image is neither floating point nor uint8.
+        TypeError: logits are not floating point, target is not integer, image is neither floating point nor uint8;
+            logits are float64 and the operator is float32.
         ValueError: A shape, device or batch size does not fit; the image is not in [0, 1]; a label is outside [0, C);
             there is one channel only; logits or image hold NaN; an option is out of range. (Values are read on the CPU
             only, see :func:`~closedform_wsss.set_value_checks`.)
@@ -107,22 +111,25 @@ def closed_form_loss(
         >>> loss = closed_form_loss(logits, target, torch.rand(2, 3, 32, 32))
         >>> loss.backward()
     """
-    image = check_image(WHERE, image)
-    logits = check_maps(WHERE, "logits", logits, image.shape[0], image.device)
+    laplacian = image if isinstance(image, MattingLaplacian) else None
+    options = check_laplacian_options(FN, laplacian, kind, eps, radius, default_eps=EPS)
+    check_options(FN, form=form, mark_weight=mark_weight, activation=activation, reduction=reduction)
+    image = check_image(FN, image) if not isinstance(image, MattingLaplacian) else image.image
+    logits = check_maps(FN, "logits", logits, image.shape[0], image.device)
     n, classes, h, w = logits.shape
-    check_option(WHERE, "activation", activation, ("softmax", "sigmoid", None))
     if activation is not None:
-        check_classes(WHERE, logits)
-    target = check_target(WHERE, target, n, image.device, classes, ignore_index)
-    check_option(WHERE, "form", form, ("residual", "energy"))
-    check_option(WHERE, "reduction", reduction, ("mean", "sum", "none"))
-    check_option(WHERE, "kind", kind, KINDS)
-    mark_weight = check_positive(WHERE, "mark_weight", mark_weight)
-    eps = check_positive(WHERE, "eps", eps)
-    radius = check_radius(WHERE, radius, h, w)
+        check_classes(FN, logits)
+    if target is None:
+        check_integer(FN, "ignore_index", ignore_index)
+        target = torch.full((n, h, w), ignore_index, device=logits.device)
+    else:
+        target = check_target(FN, target, n, image.device, classes, ignore_index)
+        target = resize_marks(target, (h, w), classes, ignore_index)
     weight = _weights(logits, class_weight, class_present)
 
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    if laplacian is not None:
+        dtype = laplacian.check_fits(FN, "logits", logits)
     if activation == "softmax":
         x = torch.softmax(logits, 1, dtype=dtype)  # reads half precision as it is
     else:
@@ -130,25 +137,32 @@ def closed_form_loss(
     if n == 0 or logits.numel() == 0:
         return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
 
-    image = resize_image(image.to(x.dtype), (h, w))
-    target = resize_marks(target, (h, w), classes, ignore_index)
-    weight = weight.to(x.dtype)
-    residual = form == "residual"
-    if radius == 1 and min(h, w) >= 3:
+    if laplacian is None:
+        operator = window_operator(resize_image(image.to(dtype), (h, w)), *options.fitting(FN, h, w))
+    else:
+        operator = laplacian._operator
+    weight, residual = weight.to(dtype), form == "residual"
+    if isinstance(operator, StencilOperator):
         with_gradient = x.requires_grad and torch.is_grad_enabled()
-        operator = StencilOperator(image, eps, kind == "learning_based")
         loss, _ = _ops.matting_loss(
             *(operator.stencil, operator.row_sums, x, target, weight),
-            *(mark_weight, ignore_index, residual, with_gradient),
+            *(float(mark_weight), ignore_index, residual, with_gradient),
         )
     else:
-        windows = WindowOperator(image, eps, radius, kind == "learning_based")
-        loss = _composed(windows, x, target, weight, mark_weight, ignore_index, residual)
+        loss = _composed(operator, x, target, weight, float(mark_weight), ignore_index, residual)
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
-        check_finite(WHERE, "logits", logits)
+        check_finite(FN, "logits", logits)
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def check_options(fn: str, *, form: Any, mark_weight: Any, activation: Any, reduction: Any) -> None:
+    """What needs no tensor to be checked: the module does so when it is made."""
+    check_option(fn, "form", form, ("energy", "residual"))
+    check_option(fn, "activation", activation, ("softmax", "sigmoid", None))
+    check_option(fn, "reduction", reduction, ("mean", "sum", "none"))
+    check_positive(fn, "mark_weight", mark_weight)
 
 
 def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor | None) -> Tensor:
@@ -156,10 +170,10 @@ def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor 
     n, classes = logits.shape[:2]
     weight = torch.ones(n, classes, device=logits.device, dtype=torch.float64)
     if class_weight is not None:
-        check_class_weight(WHERE, class_weight, classes, logits.device)
+        check_class_weight(FN, class_weight, classes, logits.device)
         weight = weight * class_weight.detach()
     if class_present is not None:
-        check_class_present(WHERE, class_present, n, classes, logits.device)
+        check_class_present(FN, class_present, n, classes, logits.device)
         weight = weight * class_present.detach()
     return weight
 

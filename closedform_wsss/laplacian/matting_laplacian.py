@@ -88,16 +88,20 @@ class MattingLaplacian:
             return self
         return MattingLaplacian(self.image.double(), kind=self.kind, eps=self.eps, radius=self.radius)
 
-    def _accept(self, x: Tensor) -> Tensor:
-        where = "MattingLaplacian"
-        n, h, w = self.shape
-        x = check_maps(where, "x", x, n, self.device)
+    def check_fits(self, fn: str, name: str, x: Tensor) -> torch.dtype:
+        """Maps ``(N, C, H, W)`` must have the operator's size, and be no more precise; the dtype to compute in."""
+        _, h, w = self.shape
         if x.shape[-2:] != (h, w):
-            raise ValueError(f"{where}: x must be (N, C, {h}, {w}) like the image, got shape {tuple(x.shape)}")
+            raise ValueError(f"{fn}: {name} must be (N, C, {h}, {w}) like the operator, got shape {tuple(x.shape)}")
         if x.dtype == torch.float64 and self.dtype != torch.float64:
             raise TypeError(
-                f"{where}: x is float64 but the operator was built from a {self.dtype} image: pass image.double()"
+                f"{fn}: {name} is float64 but the operator was built from a {self.dtype} image: pass image.double()"
             )
+        return self.dtype
+
+    def _accept(self, x: Tensor) -> Tensor:
+        x = check_maps("MattingLaplacian", "x", x, self.shape[0], self.device)
+        self.check_fits("MattingLaplacian", "x", x)
         return x if self.dtype == torch.float32 else x.to(self.dtype)
 
     def product(self, x: Tensor, mark_weight: Tensor | None = None) -> Tensor:

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from closedform_wsss.functional.closed_form_loss import closed_form_loss
-from closedform_wsss.laplacian import Kind
+from closedform_wsss._checks import check_integer
+from closedform_wsss.functional.closed_form_loss import EPS, check_options, closed_form_loss
+from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
+from closedform_wsss.nn._functional_module import FunctionalModule
 
 
-class ClosedFormLoss(nn.Module):
-    """:func:`closedform_wsss.functional.closed_form_loss` with its options kept.
+class ClosedFormLoss(FunctionalModule):
+    r"""The closed-form matting loss of :func:`~closedform_wsss.functional.closed_form_loss`.
 
     Args:
-        form, kind, mark_weight, eps, radius, class_weight, activation, ignore_index, reduction: As there.
-            ``class_weight`` becomes a buffer and moves with the module.
+        form: "energy" (default) or "residual".
+        kind: "closed_form" (default) or "learning_based".
+        mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
+        eps: Regularisation of the Laplacian, > 0. Default 1e-4.
+        radius: Windows of 2 radius + 1 pixels. Default 1.
+        class_weight: ``(C,)`` weights >= 0, kept as a buffer. Default all 1.
+        activation: "softmax" (default), "sigmoid", or None where the input holds maps.
+        ignore_index: Label of unmarked pixels. Default 255.
+        reduction: "mean" over images (default), "sum" or "none".
 
     Shape:
-        logits ``(N, C, H, W)``, target ``(N, H', W')``, image ``(N, D, H'', W'')``, class_present ``(N, C)`` or None
-        -> a scalar, or ``(N,)`` with ``reduction="none"``.
+        logits ``(N, C, H, W)``, target ``(N, H', W')`` or None, image ``(N, D, H'', W'')`` or a
+        :class:`~closedform_wsss.MattingLaplacian`, class_present ``(N, C)`` or None -> a scalar, or ``(N,)`` with
+        ``reduction="none"``.
 
     Raises:
-        TypeError, ValueError: As there, when called.
+        TypeError, ValueError: When it is made: an option is out of range. When it is called: what
+            :func:`~closedform_wsss.functional.closed_form_loss` raises.
 
     Example:
         >>> import torch
-        >>> criterion = ClosedFormLoss(form="energy", eps=1e-5)
+        >>> from closedform_wsss.nn import ClosedFormLoss
+        >>> criterion = ClosedFormLoss()
         >>> logits = torch.randn(2, 5, 16, 16, requires_grad=True)
         >>> criterion(logits, torch.full((2, 16, 16), 255), torch.rand(2, 3, 16, 16)).backward()
     """
@@ -37,44 +48,51 @@ class ClosedFormLoss(nn.Module):
     def __init__(
         self,
         *,
-        form: Literal["residual", "energy"] = "residual",
-        kind: Kind = "closed_form",
+        form: Literal["energy", "residual"] = "energy",
+        kind: Kind | None = None,
         mark_weight: float = 100.0,
-        eps: float = 1e-7,
-        radius: int = 1,
+        eps: float | None = None,
+        radius: int | None = None,
         class_weight: Tensor | None = None,
         activation: Literal["softmax", "sigmoid"] | None = "softmax",
         ignore_index: int = 255,
         reduction: Literal["mean", "sum", "none"] = "mean",
     ) -> None:
-        super().__init__()
-        self.form = form
-        self.kind: Kind = kind
-        self.mark_weight = mark_weight
-        self.eps = eps
-        self.radius = radius
-        self.register_buffer("class_weight", None if class_weight is None else torch.as_tensor(class_weight))
-        self.activation = activation
-        self.ignore_index = ignore_index
-        self.reduction = reduction
-
-    def forward(self, logits: Tensor, target: Tensor, image: Tensor, class_present: Tensor | None = None) -> Tensor:
-        return closed_form_loss(
-            logits,
-            target,
-            image,
-            form=self.form,
-            kind=self.kind,
-            mark_weight=self.mark_weight,
-            eps=self.eps,
-            radius=self.radius,
-            class_weight=self.class_weight,
-            class_present=class_present,
-            activation=self.activation,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
+        check_options("ClosedFormLoss", form=form, mark_weight=mark_weight, activation=activation, reduction=reduction)
+        check_laplacian_options("ClosedFormLoss", None, kind, eps, radius, default_eps=EPS)
+        check_integer("ClosedFormLoss", "ignore_index", ignore_index)
+        super().__init__(
+            form=form,
+            kind=kind,
+            mark_weight=mark_weight,
+            eps=eps,
+            radius=radius,
+            class_weight=class_weight,
+            activation=activation,
+            ignore_index=ignore_index,
+            reduction=reduction,
         )
 
-    def extra_repr(self) -> str:
-        names = ("form", "kind", "mark_weight", "eps", "radius", "activation", "ignore_index", "reduction")
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+    @classmethod
+    def paper(cls, **options: Any) -> ClosedFormLoss:
+        """The setting of the paper: residual form, ``mark_weight`` 100, ``eps`` 1e-7.
+
+        Args:
+            options: The other options, such as ``class_weight``.
+
+        Example:
+            >>> from closedform_wsss.nn import ClosedFormLoss
+            >>> criterion = ClosedFormLoss.paper()
+            >>> criterion.form, criterion.mark_weight, criterion.eps
+            ('residual', 100.0, 1e-07)
+        """
+        return cls(form="residual", mark_weight=100.0, eps=1e-7, **options)
+
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor | None,
+        image: Tensor | MattingLaplacian,
+        class_present: Tensor | None = None,
+    ) -> Tensor:
+        return closed_form_loss(logits, target, image, class_present=class_present, **self.options)

@@ -37,7 +37,7 @@ scores = interpolate(3 * torch.randn(1, 4, height // 16, width // 16), (height, 
 
 def loss():
     logits = scores.detach().requires_grad_()
-    closed_form_loss(logits, marks, image, form="energy", eps=1e-4).backward()
+    closed_form_loss(logits, marks, image).backward()
 
 def cross_entropy():
     logits = scores.detach().requires_grad_()

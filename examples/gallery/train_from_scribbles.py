@@ -105,7 +105,7 @@ def on_targets(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
     return cross_entropy(logits, target, ignore_index=UNMARKED)
 
 
-energy = ClosedFormLoss(form="energy", eps=1e-4)
+energy = ClosedFormLoss()
 
 
 def with_energy(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ with GradCAM(classifier, target_layers=[classifier.relu]) as grad_cam:
 cam = torch.from_numpy(cam)[:, None]  # one foreground class
 cam = torch.nn.functional.interpolate(cam, image.shape[2:], mode="bilinear")
 
-spread = asam(cam, soft_slic(image, cell_size=16), cell_size=16)  # superpixels alone
+spread = asam(cam, soft_slic(image, cell_size=16))  # superpixels alone
 refined = refine_cam(cam, image)  # ASAM, the matting filter, and a level
 labels = pseudo_labels(refined, threshold=0.4)
 

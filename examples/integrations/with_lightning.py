@@ -11,7 +11,7 @@ from closedform_wsss.nn import ClosedFormLoss
 class FromScribbles(lightning.LightningModule):
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
-        self.model, self.closed_form = model, ClosedFormLoss(form="energy", eps=1e-4)
+        self.model, self.closed_form = model, ClosedFormLoss()
 
     def training_step(self, batch, batch_idx):
         image, marks = batch

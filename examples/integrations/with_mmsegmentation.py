@@ -3,7 +3,7 @@
 Losses of decode heads get no image, so the loss is added by the segmentor. In a config:
 
     custom_imports = dict(imports=["with_mmsegmentation"])
-    model = dict(type="ClosedFormEncoderDecoder", closed_form=dict(form="energy", eps=1e-4), ...)
+    model = dict(type="ClosedFormEncoderDecoder", ...)
 """
 
 import torch
@@ -15,11 +15,11 @@ from closedform_wsss.nn import ClosedFormLoss
 
 @MODELS.register_module()
 class ClosedFormEncoderDecoder(EncoderDecoder):
-    """``closed_form``: arguments of :class:`closedform_wsss.nn.ClosedFormLoss`; ``weight``: of the loss."""
+    """``weight``: of the closed-form loss."""
 
-    def __init__(self, *args, closed_form: dict, weight: float = 1.0, **kwargs) -> None:
+    def __init__(self, *args, weight: float = 1.0, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.closed_form, self.weight = ClosedFormLoss(**closed_form), weight
+        self.closed_form, self.weight = ClosedFormLoss(), weight
 
     def loss(self, inputs, data_samples):
         logits = []

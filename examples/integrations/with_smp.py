@@ -10,7 +10,7 @@ from closedform_wsss.nn import ClosedFormLoss
 torch.manual_seed(0)
 image, marks = scribbled_batch()
 model = Unet("resnet18", encoder_weights=None, classes=NUM_CLASSES)  # "imagenet" downloads weights
-closed_form = ClosedFormLoss(form="energy", eps=1e-4)
+closed_form = ClosedFormLoss()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for _ in range(40):
     logits = model((image - MEAN) / STD)

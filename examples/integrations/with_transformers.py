@@ -13,7 +13,7 @@ torch.manual_seed(0)
 image, marks = scribbled_batch()
 config = SegformerConfig(num_labels=NUM_CLASSES, semantic_loss_ignore_index=255)  # or from_pretrained(...)
 model = SegformerForSemanticSegmentation(config)
-closed_form = ClosedFormLoss(form="energy", eps=1e-4)
+closed_form = ClosedFormLoss()
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
 for _ in range(40):
     output = model(pixel_values=(image - MEAN) / STD, labels=marks)

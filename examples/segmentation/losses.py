@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss.functional import closed_form_loss, soft_slic, superpixel_consistency_loss
+from closedform_wsss.nn import ClosedFormLoss
 from segmentation.data import IGNORE
 
 
@@ -47,31 +48,24 @@ def pseudo_cross_entropy(batch: Batch) -> Tensor:
 
 def energy(batch: Batch) -> Tensor:
     """The closed-form loss as an energy, of the predictions alone: the cross-entropy holds them to the marks."""
-    return closed_form_loss(batch.logits, torch.full_like(batch.target, IGNORE), batch.image, form="energy", eps=1e-4)
+    return closed_form_loss(batch.logits, None, batch.image)
 
 
 def residual(batch: Batch) -> Tensor:
     """The paper's form, with the marks."""
-    return closed_form_loss(batch.logits, batch.target, batch.image)
+    return ClosedFormLoss.paper()(batch.logits, batch.target, batch.image)
 
 
 def learning_based(batch: Batch) -> Tensor:
     """As :func:`energy`, on the learning-based Laplacian."""
-    return closed_form_loss(
-        batch.logits,
-        torch.full_like(batch.target, IGNORE),
-        batch.image,
-        form="energy",
-        kind="learning_based",
-        eps=1e-4,
-    )
+    return closed_form_loss(batch.logits, None, batch.image, kind="learning_based")
 
 
 def superpixel(batch: Batch) -> Tensor:
     """Cross-entropy on hard pseudo-labels, trusted as far as their superpixel agrees; on the marks before there are
     any."""
     labels = batch.target if batch.pseudo is None else batch.pseudo.argmax(1)
-    return superpixel_consistency_loss(batch.logits, labels, soft_slic(batch.image, cell_size=8), cell_size=8)
+    return superpixel_consistency_loss(batch.logits, labels, soft_slic(batch.image, cell_size=8))
 
 
 LOSSES: dict[str, Callable[[Batch], Tensor]] = {

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         return F.cross_entropy(logits, target, ignore_index=UNMARKED)
 
     def with_closed_form(logits: Tensor) -> Tensor:
-        return partial(logits) + functional.closed_form_loss(logits, target, image, form="energy", eps=1e-4)
+        return partial(logits) + functional.closed_form_loss(logits, target, image)
 
     matte, solving = _timed("closed-form solution", lambda: _solve(image, target))
     plain, plain_time = _timed(
