@@ -15,7 +15,7 @@ except ImportError as error:
         "`pip install .` and start Python in another folder, or `pip install -e .`"
     ) from error
 
-from closedform_wsss import functional, io, metrics, nn
+from closedform_wsss import functional, io, metrics, nn, training
 from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks
 from closedform_wsss.functional import (
@@ -54,4 +54,5 @@ __all__ = [
     "soft_slic",
     "solve_matting",
     "superpixel_consistency_loss",
+    "training",
 ]

@@ -31,6 +31,8 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, DistributedSampler
 from tqdm import tqdm
 
+from closedform_wsss.training import class_weights
+
 sys.path.insert(0, str(Path(__file__).parent))
 from segmentation.augment import flip
 from segmentation.data import MarkedFolder
@@ -198,7 +200,7 @@ class Trainer:
             image, target, *pseudo = flip(maps, flips)
             with self.autocast:
                 logits = self.model(image.contiguous(memory_format=torch.channels_last))
-            weight = None if self.shares is None else class_weight(self.shares, self.balance).to(self.device)
+            weight = None if self.shares is None else class_weights(self.shares, power=self.balance).to(self.device)
             batch = Batch(logits.float(), image, target, *(pseudo or [None]), class_weight=weight)
             names = {"pseudo_cross_entropy" if learnt else "cross_entropy": 1.0}
             # Further losses come in over the first third: at the start there is nothing to refine yet.
@@ -269,13 +271,6 @@ def average(averaged: Tensor, parameter: Tensor, step: int) -> Tensor:
     if not averaged.is_floating_point():
         return parameter
     return averaged.lerp(parameter, 1 - min(0.99, (1 + step) / (10 + step)))
-
-
-def class_weight(shares: Tensor, power: float) -> Tensor:
-    """share^-power of each class, with a mean of 1 over pixels; as if no class had less than 1e-4."""
-    shares = shares.float().clamp_min(1e-4)
-    weight = shares**-power
-    return weight / (weight * shares).sum()
 
 
 def main(argv: list[str] | None = None) -> None:

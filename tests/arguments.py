@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closedform_wsss import MattingLaplacian, Superpixels, functional
+from closedform_wsss import MattingLaplacian, Superpixels, functional, training
 from closedform_wsss.metrics import (
     ConfusionMatrix,
     achievable_segmentation_accuracy,
@@ -175,6 +175,12 @@ def calls(n: int, h: int, w: int) -> Calls:
             functional.resize_marks,
             {"target": target, "size": (max(h // 2, 1), w + 2), "num_classes": C, "ignore_index": 255},
         ),
+        "winning_fractions": (training.winning_fractions, {"maps": maps}),
+        "class_factors": (
+            training.class_factors,
+            {"probs": maps.softmax(1), "fractions": torch.tensor([0.5, 0.4, 0.1]), "num_iters": 5},
+        ),
+        "class_weights": (training.class_weights, {"fractions": torch.tensor([0.5, 0.4, 0.1]), "power": 0.5}),
         "MattingLaplacian": (product, {"image": image, "x": maps, "kind": "closed_form", "eps": 1e-4, "radius": 1}),
         "ConfusionMatrix": (count, {"pred": maps, "target": target, "num_classes": C, "ignore_index": 255}),
         **{

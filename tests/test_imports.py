@@ -20,7 +20,7 @@ FLOORS = (
     ("laplacian", "superpixels"),
     ("solver",),
     ("functional",),
-    ("io", "metrics", "nn"),
+    ("io", "metrics", "nn", "training"),
     ("cli",),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

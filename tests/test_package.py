@@ -28,7 +28,7 @@ def test_docstring_examples(name):
 
 
 def test_every_public_name_has_a_docstring_with_an_example():
-    for module in (closedform_wsss, closedform_wsss.functional, closedform_wsss.nn):
+    for module in (closedform_wsss, closedform_wsss.functional, closedform_wsss.nn, closedform_wsss.training):
         for name in module.__all__:
             thing = getattr(module, name)
             assert thing.__doc__, name

@@ -101,7 +101,14 @@ IGNORED_WRONG = {name: to(value) for name, value in {"a class": 1, "text": "255"
 WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
     **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "assignment": Q_WRONG},
-    **{"target": MARKS_WRONG, "pred": MAPS_WRONG},
+    **{"target": MARKS_WRONG, "pred": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
+    "fractions": without(NOT_TENSORS, "a list")
+    | {
+        "a list": lambda x: x.tolist(),
+        "counts": lambda x: x * 40,
+        "NaN": with_value(float("nan")),
+        "negative": with_value(-0.5),
+    },
     **{"form": OPTION_WRONG, "kind": OPTION_WRONG, "activation": OPTION_WRONG},
     **{"reduction": OPTION_WRONG, "weighting": OPTION_WRONG, "color_space": OPTION_WRONG},
     **{"mark_weight": NUMBER_WRONG, "eps": NUMBER_WRONG, "fidelity": NUMBER_WRONG, "gamma": NUMBER_WRONG},
@@ -158,6 +165,8 @@ RIGHT = {
     # Nothing else is of the batch, or of the number of channels.
     *{(name, "image", "another batch") for name in ("slic", "soft_slic")},
     *{(name, "target", "another batch") for name in ("classes_present", "resize_marks")},
+    *{("winning_fractions", "maps", "another batch"), ("class_factors", "probs", "another batch")},
+    ("class_weights", "power", "0"),
     *{("asam_affinity", "assignment", "another batch"), ("background_score", "cam", "another batch")},
     # Sums may have any weights. The operator is linear: what is not finite comes out as it came in.
     *{("superpixel_pool", "assignment", name) for name in ("another sum", "negative")},

@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from closedform_wsss.functional import matting_filter
+from closedform_wsss.training import class_factors, winning_fractions
 from segmentation.data import IGNORE
 
 STRENGTH, EPS, TOL = 3e-2, 1e-7, 3e-2
@@ -51,16 +52,6 @@ class Recipe:
 # Scribbles hold the labels so well that areas settle, and weights would only make doubt look like a rare class. Between
 # points the winners go on winning: a few repeats are best, once, and weights make up for what rare classes lose.
 RECIPES = {"scribbles": Recipe((4, 4), 0.3), "points": Recipe((3, 0), 0.5)}
-
-
-def class_factors(p: Tensor, shares: Tensor, steps: int = 50) -> Tensor:
-    """Factors ``(C,)`` of probabilities ``(P, C)`` whose mean then is ``shares``, once they add up to 1 again."""
-    factors = torch.ones_like(shares)
-    for _ in range(steps):
-        q = p * factors
-        factors = factors * shares / (q / q.sum(1, keepdim=True)).mean(0).clamp_min(1e-12)
-        factors /= factors.max()
-    return factors
 
 
 class PseudoLabels:
@@ -97,7 +88,7 @@ class PseudoLabels:
         won = torch.zeros_like(factors)
         for index, image, target in self._batches(self.own, "filtering"):
             q = self._filtered(self._stored(index), factors, image, target)
-            won += winners(q)
+            won += len(index) * winning_fractions(q)
             for i, values in zip(index, (q * 255).round().byte().cpu().numpy(), strict=True):
                 write(self._file(i), values)
         return self._shares(won).cpu()
@@ -115,8 +106,8 @@ class PseudoLabels:
         for repeat in range(repeats):
             won = torch.zeros_like(factors)
             for index, image, target in self._batches(some, f"areas {repeat + 1}/{repeats}"):
-                won += winners(self._filtered(self._stored(index), factors, image, target))
-            factors = class_factors(p, self._shares(won))
+                won += len(index) * winning_fractions(self._filtered(self._stored(index), factors, image, target))
+            factors = class_factors(p.mT[None, :, :, None], self._shares(won))
         return factors
 
     def _filtered(self, p: Tensor, factors: Tensor, image: Tensor, target: Tensor) -> Tensor:
@@ -136,10 +127,11 @@ class PseudoLabels:
         return torch.stack([torch.from_numpy(np.load(self._file(i))) for i in index]).to(self.device).float()
 
     def _shares(self, won: Tensor) -> Tensor:
-        """Of all processes' pixels; a class that nothing is left of keeps a trace."""
+        """Of the images of all processes; a class that has no pixel keeps a trace."""
         if self.world > 1:
             dist.all_reduce(won)
-        return (won / won.sum()).clamp_min(1e-5)
+        fractions = (won / won.sum()).clamp_min(1e-5)
+        return fractions / fractions.sum()
 
     def load(self, index: Tensor, target: Tensor) -> Tensor:
         """Of a batch, ``(N, C, H, W)`` at the size of its target, whose marks are kept."""
@@ -148,11 +140,6 @@ class PseudoLabels:
         classes = torch.arange(q.shape[1], device=q.device)[:, None, None]
         q = torch.where((target != IGNORE)[:, None], (target[:, None] == classes).float(), q)
         return q / q.sum(1, keepdim=True).clamp_min(1e-6)
-
-
-def winners(q: Tensor) -> Tensor:
-    """Pixels in which each class is the largest."""
-    return torch.bincount(q.argmax(1).flatten(), minlength=q.shape[1]).float()
 
 
 def write(file: Path, values: np.ndarray) -> None:
