@@ -1,4 +1,4 @@
-"""The fused loss: the kernel against its plain-PyTorch twin, its gradients. (Against the dense oracle:
+"""The fused loss: the kernel against its reference implementation, its gradients. (Against the dense oracle:
 test_closed_form_loss.py.)"""
 
 import pytest
@@ -37,8 +37,8 @@ def test_kernel_agrees_with_twin(level, size, classes, residual):
 @pytest.mark.parametrize("residual", [False, True])
 def test_no_mark_and_every_pixel_marked(level, residual, marked):
     arguments = (*problem((20, 30), marked=marked), 100.0, 255, residual, True)
-    for ours, twin in zip(_ops.matting_loss(*arguments), _reference.matting_loss(*arguments), strict=True):
-        torch.testing.assert_close(ours, twin, rtol=1e-4, atol=1e-5)
+    for ours, reference in zip(_ops.matting_loss(*arguments), _reference.matting_loss(*arguments), strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("residual", [False, True])

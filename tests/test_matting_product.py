@@ -1,4 +1,4 @@
-"""The product: the kernel against its plain-PyTorch twin, its gradients, its properties."""
+"""The product: the kernel against its reference implementation, its gradients, its properties."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The stencil: the kernel against its plain-PyTorch twin. (Both against dense oracles: test_laplacian.py.)"""
+"""The stencil: the kernel against its reference implementation. (Both against dense oracles: test_laplacian.py.)"""
 
 import pytest
 import torch
@@ -21,10 +21,10 @@ def test_kernel_agrees_with_twin(level, size, channels, dtype, learning_based):
             _ops.matting_stencil(image, 1e-5, learning_based)
         return
     tolerance = 1e-6 if dtype == torch.float32 else 1e-11
-    twins = _reference.matting_stencil(image, 1e-5, learning_based)
-    for ours, twin in zip(_ops.matting_stencil(image, 1e-5, learning_based), twins, strict=True):
-        assert ours.shape == twin.shape
-        torch.testing.assert_close(ours, twin, rtol=tolerance, atol=tolerance)
+    references = _reference.matting_stencil(image, 1e-5, learning_based)
+    for ours, reference in zip(_ops.matting_stencil(image, 1e-5, learning_based), references, strict=True):
+        assert ours.shape == reference.shape
+        torch.testing.assert_close(ours, reference, rtol=tolerance, atol=tolerance)
 
 
 def test_margins_are_zero(level):

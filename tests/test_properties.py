@@ -123,7 +123,7 @@ def test_8_bit_images_are_those_divided_by_255(name: str, size: tuple[int, int, 
 
 
 @contextmanager
-def twins() -> Iterator[None]:
+def references() -> Iterator[None]:
     """Plain PyTorch in place of every kernel."""
     with mock.patch.multiple(_ops, **{name: getattr(_reference, name) for name in _ops.__all__}):
         yield
@@ -148,7 +148,7 @@ def test_kernels_and_their_twins_agree(name: str, size: tuple[int, int, int], se
     function, arguments = prepared(name, size, seed)
     arguments = precise(arguments)
     results = with_gradients(function, arguments)
-    with twins():
+    with references():
         expected = with_gradients(function, arguments)
     torch.testing.assert_close(results, expected, rtol=1e-6, atol=1e-6)
 

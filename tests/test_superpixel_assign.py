@@ -1,4 +1,4 @@
-"""Soft assignment and its update: kernels against naive loops and twins, gradients, numerics."""
+"""Soft assignment and its update: kernels against naive loops and reference implementations, gradients, numerics."""
 
 import numpy as np
 import oracle

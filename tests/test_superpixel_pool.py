@@ -1,4 +1,4 @@
-"""Pixels to superpixels and back: kernels against naive loops and their twins, gradients, properties, errors."""
+"""Pixels to superpixels and back: kernels against loops and reference implementations, gradients, errors."""
 
 import numpy as np
 import oracle

@@ -1,4 +1,4 @@
-"""How an operator is made known to torch: schema, kernels, plain-PyTorch path for other devices, fake, gradient."""
+"""Registers an operator with ``torch.library``: schema, kernels, path for other devices, fake kernel, gradient."""
 
 from __future__ import annotations
 

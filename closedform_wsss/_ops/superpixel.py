@@ -24,8 +24,8 @@ def _pixels(x: Tensor, channels: int) -> Tensor:
     return x.new_empty(x.shape[0], channels, x.shape[2], x.shape[3])
 
 
-def _shares(s: Tensor, channels: int) -> Tensor:
-    """Scratch memory of kernels that pool to s: what each cell leaves for its nine superpixels."""
+def _partial_sums(s: Tensor, channels: int) -> Tensor:
+    """Scratch memory of kernels that pool to s: the sums of each cell for its nine superpixels."""
     return s.new_empty(s.shape[0], s.shape[2] * s.shape[3], 9, channels)
 
 
@@ -41,7 +41,7 @@ def _define(name: str, inputs: str, fake: Any, pooled: int | None = None, half: 
         out = fake(first, second, cell_size)
         # N, channels, H, W are those of the first input, but for unpool, which starts from superpixels.
         sizes = out.shape if name == "superpixel_unpool" else first.shape
-        scratch = [] if pooled is None else [_shares(out, first.shape[1] + pooled)]
+        scratch = [] if pooled is None else [_partial_sums(out, first.shape[1] + pooled)]
         launch(name, first, first, second, *scratch, out, *sizes, cell_size)
         return out
 
@@ -166,10 +166,12 @@ def _update_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
     q = superpixel_assign(features, centers, size)
     ones = torch.ones_like(features[:, :1])
     weight = superpixel_pool(ones, q, size)
-    share = torch.where(weight < EMPTY, 0, grad / weight.clamp_min(EMPTY))
-    grad_q = superpixel_dot(features, share, size) - superpixel_dot(ones, (updated * share).sum(1, keepdim=True), size)
+    scaled = torch.where(weight < EMPTY, 0, grad / weight.clamp_min(EMPTY))
+    grad_q = superpixel_dot(features, scaled, size) - superpixel_dot(
+        ones, (updated * scaled).sum(1, keepdim=True), size
+    )
     grad_features, grad_centers = _assign_gradient(features, centers, q, grad_q, size)
-    grad_features = grad_features + superpixel_unpool(share, q, size)
+    grad_features = grad_features + superpixel_unpool(scaled, q, size)
     return grad_features, grad_centers + torch.where(weight < EMPTY, grad, 0), None
 
 

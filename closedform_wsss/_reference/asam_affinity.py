@@ -1,4 +1,4 @@
-"""How much neighbouring superpixels share their pixels; the twin of ``csrc/cpu/asam_affinity.cpp``."""
+"""How much neighbouring superpixels share their pixels; the kernel is ``csrc/cpu/asam_affinity.cpp``."""
 
 from __future__ import annotations
 

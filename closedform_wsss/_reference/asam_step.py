@@ -1,4 +1,4 @@
-"""One step of ASAM; the twin of ``csrc/cpu/asam_step.cpp``."""
+"""One step of ASAM; the kernel is ``csrc/cpu/asam_step.cpp``."""
 
 from __future__ import annotations
 

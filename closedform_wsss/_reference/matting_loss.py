@@ -1,4 +1,4 @@
-"""The closed-form loss and its gradient; the twin of ``csrc/cpu/matting_loss.cpp``, which has the formulas."""
+"""The closed-form loss and its gradient; the kernel is ``csrc/cpu/matting_loss.cpp``, which has the formulas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""y = L x + mark_weight x; the twin of ``csrc/cpu/matting_product.cpp``."""
+"""y = L x + mark_weight x; the kernel is ``csrc/cpu/matting_product.cpp``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stencils of the matting Laplacians; the twin of ``csrc/cpu/matting_stencil.cpp``."""
+"""The stencils of the matting Laplacians; the kernel is ``csrc/cpu/matting_stencil.cpp``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soft assignment of pixels to centres; the twin of ``csrc/cpu/superpixel_assign.cpp``."""
+"""Soft assignment of pixels to centres; the kernel is ``csrc/cpu/superpixel_assign.cpp``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""d_pk = sum_c x_pc s_ic; the twin of ``csrc/cpu/superpixel_dot.cpp``."""
+"""d_pk = sum_c x_pc s_ic; the kernel is ``csrc/cpu/superpixel_dot.cpp``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""s_i = sum_p q(p -> i) x_p; the twin of ``csrc/cpu/superpixel_pool.cpp``."""
+"""s_i = sum_p q(p -> i) x_p; the kernel is ``csrc/cpu/superpixel_pool.cpp``."""
 
 from __future__ import annotations
 

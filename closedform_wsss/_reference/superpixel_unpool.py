@@ -1,4 +1,4 @@
-"""x_p = sum_i q(p -> i) s_i; the twin of ``csrc/cpu/superpixel_unpool.cpp``."""
+"""x_p = sum_i q(p -> i) s_i; the kernel is ``csrc/cpu/superpixel_unpool.cpp``."""
 
 from __future__ import annotations
 

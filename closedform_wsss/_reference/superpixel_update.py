@@ -1,4 +1,4 @@
-"""One iteration of soft k-means; the twin of ``csrc/cpu/superpixel_update.cpp``."""
+"""One iteration of soft k-means; the kernel is ``csrc/cpu/superpixel_update.cpp``."""
 
 from __future__ import annotations
 

@@ -28,13 +28,14 @@ struct SuperpixelGrid {
   CFW_INLINE int64_t neighbour(int r, int c, int k) const { return int64_t(r + k / 3 - 1) * w + c + k % 3 - 1; }
 };
 
-// Kernels that pool leave what each cell gives to its nine superpixels in shares (cells, 9, C). Their second pass: the
-// sum of what the nine cells around superpixel (r, c) left for it.
+// Kernels that pool write the sums of each cell for its nine superpixels to partial_sums (cells, 9, C). Their second pass
+// adds, for superpixel (r, c), the sums of the nine cells around it.
 template <class T>
-CFW_INLINE double gather_shares(const T* shares, const SuperpixelGrid& g, int r, int c, int classes, int channel) {
+CFW_INLINE double gather_sums(const T* partial_sums, const SuperpixelGrid& g, int r, int c, int classes, int channel) {
   double sum = 0;
   for (int k = 0; k < kNeighbours; ++k)
-    if (g.inside(r, c, k)) sum += double(shares[(g.neighbour(r, c, k) * kNeighbours + (8 - k)) * classes + channel]);
+    if (g.inside(r, c, k))
+      sum += double(partial_sums[(g.neighbour(r, c, k) * kNeighbours + (8 - k)) * classes + channel]);
   return sum;
 }
 

@@ -2,7 +2,7 @@
 //
 // Every pointer is contiguous; shapes stand beside it. N images, C classes, D colour channels, F features, H x W pixels (for
 // the matting kernels H, W >= 3), h x w cells of S x S pixels. `stencil` is laid out as common/stencil_layout.h says, `q` as
-// common/superpixel_grid.h does. `parts`, `shares` and `pairs` are scratch memory. Results do not depend on `threads`.
+// common/superpixel_grid.h does. `parts`, `partial_sums` and `pairs` are scratch memory. Results do not depend on `threads`.
 #pragma once
 #include <cstdint>
 
@@ -50,8 +50,9 @@
                    const int32_t* ends /* (4) */, const T* r /* (F, C) */, T* z /* (F, C) */, int C, bool backward,   \
                    int threads);                                                                                      \
   /* Pixels to superpixels: sums, not means. */                                                                       \
-  void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* shares /* (N, h w, 9, C) */,  \
-                       T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, int S, int threads);                  \
+  void superpixel_pool(const T* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */,                                  \
+                       T* partial_sums /* (N, h w, 9, C) */, T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, \
+                       int S, int threads);                                                                           \
   /* Superpixels to pixels. */                                                                                        \
   void superpixel_unpool(const T* s /* (N, C, h, w) */, const T* q /* (N, 9, H, W) */, T* x /* (N, C, H, W) */,       \
                          int64_t N, int C, int H, int W, int S, int threads);                                         \
@@ -62,8 +63,8 @@
   void superpixel_assign(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,                   \
                          T* q /* (N, 9, H, W) */, int64_t N, int F, int H, int W, int S, int threads);                \
   void superpixel_update(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,                   \
-                         T* shares /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F, int H,  \
-                         int W, int S, int threads);                                                                  \
+                         T* partial_sums /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F,   \
+                         int H, int W, int S, int threads);                                                           \
   /* How much neighbouring superpixels share their pixels. */                                                         \
   void asam_affinity(const T* q /* (N, 9, H, W) */, T* pairs /* (N, h w, 9, 9) */, T* result /* (N, 25, h, w) */,     \
                      int64_t N, int H, int W, int S, int threads);                                                    \

@@ -1,8 +1,8 @@
 // Walk over the cells of the superpixel grid: what all superpixel kernels share.
 //
 // All pixels of a cell share their nine superpixels. So a cell is the unit of work: its superpixels' values are constants,
-// and its pixels' sums need no atomics: each cell leaves its share of its nine neighbours in a buffer of its own, and a second
-// pass adds nine shares a superpixel, always in the same order.
+// and its pixels' sums need no atomics: each cell leaves its sums for its nine neighbours in a buffer of its own, and a second
+// pass adds nine partial sums a superpixel, always in the same order.
 //
 // A cell is taken in strips of rows, packed without gaps and padded with zeros to whole vectors. Packed, the nine planes
 // of q stay in the first-level cache while the classes pass by (in place, rows and planes that lie a power of two apart would
@@ -113,11 +113,11 @@ CFW_INLINE void pack_superpixels(const T* s, int C, const SuperpixelGrid& g, con
       to[c * kNeighbours + k] = g.inside(cell.r, cell.c, k) ? s[c * g.cells() + g.neighbour(cell.r, cell.c, k)] : T(0);
 }
 
-// shares[k, c] += sum over the strip of q_k x_c, for kClasses planes of x and all nine of q, `stride` apart; shares have
-// `row` channels in all.
+// partial_sums[k, c] += sum over the strip of q_k x_c, for kClasses planes of x and all nine of q, `stride` apart;
+// partial_sums have `row` channels in all.
 // Three planes of q and kClasses of x at a time: 3 kClasses sums for 3 + kClasses loads.
 template <int kClasses, class T>
-CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int row) {
+CFW_INLINE void accumulate(const T* q, const T* x, int stride, int size, double* partial_sums, int row) {
   for (int k = 0; k < kNeighbours; k += 3) {
     Vector<T> sum[3][kClasses] = {};
     for (int i = 0; i < size; i += Simd<T>::lanes) {
@@ -129,16 +129,16 @@ CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double*
       }
     }
     for (int j = 0; j < 3; ++j)
-      for (int c = 0; c < kClasses; ++c) shares[(k + j) * row + c] += sum_lanes<T>(sum[j][c]);
+      for (int c = 0; c < kClasses; ++c) partial_sums[(k + j) * row + c] += sum_lanes<T>(sum[j][c]);
   }
 }
 
 // The same for any number of classes.
 template <class T>
-CFW_INLINE void add_shares(const T* q, const T* x, int stride, int size, double* shares, int row, int classes) {
+CFW_INLINE void accumulate(const T* q, const T* x, int stride, int size, double* partial_sums, int row, int classes) {
   int c = 0;
-  for (; c + 4 <= classes; c += 4) add_shares<4>(q, x + c * stride, stride, size, shares + c, row);
-  for (; c < classes; ++c) add_shares<1>(q, x + c * stride, stride, size, shares + c, row);
+  for (; c + 4 <= classes; c += 4) accumulate<4>(q, x + c * stride, stride, size, partial_sums + c, row);
+  for (; c < classes; ++c) accumulate<1>(q, x + c * stride, stride, size, partial_sums + c, row);
 }
 
 }  // namespace CFW_LEVEL

@@ -15,11 +15,11 @@ constexpr int kGroup = 8;  // classes packed at a time
 template <class T>
 struct Scratch {
   std::vector<T> q, x;
-  std::vector<double> shares;
+  std::vector<double> partial_sums;
 };
 
 template <class T>
-void pool(const T* x, const T* q, T* shares, T* s, int64_t N, int C, int H, int W, int S, int threads) {
+void pool(const T* x, const T* q, T* partial_sums, T* s, int64_t N, int C, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
   auto make = [&] {
@@ -27,37 +27,38 @@ void pool(const T* x, const T* q, T* shares, T* s, int64_t N, int C, int H, int 
                       std::vector<double>(kNeighbours * C)};
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
-    std::fill(own.shares.begin(), own.shares.end(), 0.0);
+    std::fill(own.partial_sums.begin(), own.partial_sums.end(), 0.0);
     for_each_strip<T>(cell, [&](const Strip& strip) {
       pack_q(q + cell.n * kNeighbours * g.pixels(), g, cell, strip, stride, own.q.data());
       for (int group = 0; group < C; group += kGroup) {
         const int classes = std::min(kGroup, C - group);
         pack_planes(x + (cell.n * C + group) * g.pixels(), classes, g, strip, stride, own.x.data());
-        add_shares(own.q.data(), own.x.data(), stride, strip.size(), &own.shares[group], C, classes);
+        accumulate(own.q.data(), own.x.data(), stride, strip.size(), &own.partial_sums[group], C, classes);
       }
     });
-    std::copy(own.shares.begin(), own.shares.end(), &shares[(cell.n * g.cells() + cell.index) * kNeighbours * C]);
+    std::copy(own.partial_sums.begin(), own.partial_sums.end(),
+              &partial_sums[(cell.n * g.cells() + cell.index) * kNeighbours * C]);
   });
   parallel_for(N * g.h, threads, [&](int64_t item) {
     const int64_t n = item / g.h;
     const int r = int(item % g.h);
-    const T* of_image = &shares[n * g.cells() * kNeighbours * C];
+    const T* of_image = &partial_sums[n * g.cells() * kNeighbours * C];
     for (int channel = 0; channel < C; ++channel)
       for (int c = 0; c < g.w; ++c)
-        s[((n * C + channel) * g.h + r) * g.w + c] = T(gather_shares(of_image, g, r, c, C, channel));
+        s[((n * C + channel) * g.h + r) * g.w + c] = T(gather_sums(of_image, g, r, c, C, channel));
   });
 }
 
 }  // namespace
 
-void superpixel_pool(const float* x, const float* q, float* shares, float* s, int64_t N, int C, int H, int W, int S,
-                     int threads) {
-  pool(x, q, shares, s, N, C, H, W, S, threads);
+void superpixel_pool(const float* x, const float* q, float* partial_sums, float* s, int64_t N, int C, int H, int W,
+                     int S, int threads) {
+  pool(x, q, partial_sums, s, N, C, H, W, S, threads);
 }
 
-void superpixel_pool(const double* x, const double* q, double* shares, double* s, int64_t N, int C, int H, int W, int S,
-                     int threads) {
-  pool(x, q, shares, s, N, C, H, W, S, threads);
+void superpixel_pool(const double* x, const double* q, double* partial_sums, double* s, int64_t N, int C, int H, int W,
+                     int S, int threads) {
+  pool(x, q, partial_sums, s, N, C, H, W, S, threads);
 }
 
 }  // namespace CFW_LEVEL

@@ -11,11 +11,11 @@ namespace {
 template <class T>
 struct Scratch {
   std::vector<T> features, centers, q;
-  std::vector<double> shares;
+  std::vector<double> partial_sums;
 };
 
 template <class T>
-void update(const T* features, const T* centers, T* shares, T* updated, int64_t N, int F, int H, int W, int S,
+void update(const T* features, const T* centers, T* partial_sums, T* updated, int64_t N, int F, int H, int W, int S,
             int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g), channels = F + 1;  // the last channel is 1: the weights' sum
@@ -25,7 +25,7 @@ void update(const T* features, const T* centers, T* shares, T* updated, int64_t 
   };
   for_each_cell(g, N, threads, make, [&](const Cell& cell, Scratch<T>& own) {
     pack_superpixels(centers + cell.n * F * g.cells(), F, g, cell, own.centers.data());
-    std::fill(own.shares.begin(), own.shares.end(), 0.0);
+    std::fill(own.partial_sums.begin(), own.partial_sums.end(), 0.0);
     for_each_strip<T>(cell, [&](const Strip& strip) {
       pack_planes(features + cell.n * F * g.pixels(), F, g, strip, stride, own.features.data());
       T* ones = own.features.data() + F * stride;
@@ -34,20 +34,20 @@ void update(const T* features, const T* centers, T* shares, T* updated, int64_t 
         std::fill_n(ones + y * strip.pitch + strip.width, strip.pitch - strip.width, T(0));
       }
       assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size(), own.q.data());
-      add_shares(own.q.data(), own.features.data(), stride, strip.size(), own.shares.data(), channels, channels);
+      accumulate(own.q.data(), own.features.data(), stride, strip.size(), own.partial_sums.data(), channels, channels);
     });
-    std::copy(own.shares.begin(), own.shares.end(),
-              &shares[(cell.n * g.cells() + cell.index) * kNeighbours * channels]);
+    std::copy(own.partial_sums.begin(), own.partial_sums.end(),
+              &partial_sums[(cell.n * g.cells() + cell.index) * kNeighbours * channels]);
   });
   parallel_for(N * g.h, threads, [&](int64_t item) {
     const int64_t n = item / g.h;
     const int r = int(item % g.h);
-    const T* of_image = &shares[n * g.cells() * kNeighbours * channels];
+    const T* of_image = &partial_sums[n * g.cells() * kNeighbours * channels];
     for (int c = 0; c < g.w; ++c) {
-      const double weight = gather_shares(of_image, g, r, c, channels, F);
+      const double weight = gather_sums(of_image, g, r, c, channels, F);
       for (int f = 0; f < F; ++f) {
         const int64_t at = ((n * F + f) * g.h + r) * g.w + c;
-        updated[at] = weight < kEmpty ? centers[at] : T(gather_shares(of_image, g, r, c, channels, f) / weight);
+        updated[at] = weight < kEmpty ? centers[at] : T(gather_sums(of_image, g, r, c, channels, f) / weight);
       }
     }
   });
@@ -55,14 +55,14 @@ void update(const T* features, const T* centers, T* shares, T* updated, int64_t 
 
 }  // namespace
 
-void superpixel_update(const float* features, const float* centers, float* shares, float* updated, int64_t N, int F,
-                       int H, int W, int S, int threads) {
-  update(features, centers, shares, updated, N, F, H, W, S, threads);
+void superpixel_update(const float* features, const float* centers, float* partial_sums, float* updated, int64_t N,
+                       int F, int H, int W, int S, int threads) {
+  update(features, centers, partial_sums, updated, N, F, H, W, S, threads);
 }
 
-void superpixel_update(const double* features, const double* centers, double* shares, double* updated, int64_t N, int F,
-                       int H, int W, int S, int threads) {
-  update(features, centers, shares, updated, N, F, H, W, S, threads);
+void superpixel_update(const double* features, const double* centers, double* partial_sums, double* updated, int64_t N,
+                       int F, int H, int W, int S, int threads) {
+  update(features, centers, partial_sums, updated, N, F, H, W, S, threads);
 }
 
 }  // namespace CFW_LEVEL

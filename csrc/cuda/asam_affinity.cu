@@ -3,7 +3,7 @@
 //
 // Floor: q is read once.
 #include "cuda/kernels.h"
-#include "cuda/superpixel_shares.h"
+#include "cuda/superpixel_partial_sums.h"
 
 namespace cfw {
 namespace cuda {
@@ -13,8 +13,8 @@ constexpr int kSide = 5, kTaps = kSide * kSide, kPairs = kNeighbours * kNeighbou
 
 // pairs[a, b] = sum over the cell of q_a q_b: q pooled by itself.
 template <class T>
-__global__ void __launch_bounds__(kChunk, kShareBlocks<T>) pool_pairs(const T* q, T* pairs, SuperpixelGrid g) {
-  Shares<T>& memory = shared<Shares<T>>();
+__global__ void __launch_bounds__(kChunk, kPoolBlocks<T>) pool_pairs(const T* q, T* pairs, SuperpixelGrid g) {
+  PartialSums<T>& memory = shared<PartialSums<T>>();
   const Cell cell(g, blockIdx.x);
   q += cell.n * kNeighbours * g.pixels();
   memory.clear(kNeighbours);
@@ -57,7 +57,7 @@ template <class T>
 void asam_affinity(const T* q, T* pairs, T* result, int64_t N, int H, int W, int S, Queue queue) {
   const SuperpixelGrid g(S, H, W);
   const int64_t outputs = N * kTaps * g.cells();
-  launch(pool_pairs<T>, N * g.cells(), share_threads<T>(g, kNeighbours), sizeof(Shares<T>), queue, q, pairs, g);
+  launch(pool_pairs<T>, N * g.cells(), pool_threads<T>(g, kNeighbours), sizeof(PartialSums<T>), queue, q, pairs, g);
   launch(gather<T>, gather_blocks(outputs), kGatherThreads, 0, queue, pairs, result, outputs, g);
 }
 

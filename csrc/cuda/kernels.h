@@ -54,7 +54,7 @@ void block_relax(const T* matrix, const int64_t* offsets /* (M, 6) */, const int
                  bool backward, Queue queue);
 
 template <class T, class X = T>
-void superpixel_pool(const X* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* shares /* (N, h w, 9, C) */,
+void superpixel_pool(const X* x /* (N, C, H, W) */, const T* q /* (N, 9, H, W) */, T* partial_sums /* (N, h w, 9, C) */,
                      T* s /* (N, C, h, w) */, int64_t N, int C, int H, int W, int S, Queue queue);
 
 template <class T>
@@ -71,7 +71,7 @@ void superpixel_assign(const T* features /* (N, F, H, W) */, const T* centers /*
 
 template <class T>
 void superpixel_update(const T* features /* (N, F, H, W) */, const T* centers /* (N, F, h, w) */,
-                       T* shares /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F, int H,
+                       T* partial_sums /* (N, h w, 9, F + 1) */, T* updated /* (N, F, h, w) */, int64_t N, int F, int H,
                        int W, int S, Queue queue);
 
 template <class T>

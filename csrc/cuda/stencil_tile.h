@@ -99,7 +99,7 @@ struct Values {
   }
 };
 
-// The share of a thread in filling Values: where its values come from, and the values on their way.
+// What a thread contributes to Values: where its values come from, and the values on their way.
 template <class T, int kBorder>
 struct Loader {
   static constexpr int kPitch = Values<T, kBorder>::kPitch, kCount = Values<T, kBorder>::kHeight * kPitch;

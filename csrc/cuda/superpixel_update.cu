@@ -4,21 +4,21 @@
 // Floor: the features are read once (again for the sums, but then they are in the cache).
 #include "cuda/kernels.h"
 #include "cuda/superpixel_assign.h"
-#include "cuda/superpixel_shares.h"
+#include "cuda/superpixel_partial_sums.h"
 
 namespace cfw {
 namespace cuda {
 namespace {
 
 template <class T>
-struct Memory : Shares<T> {
+struct Memory : PartialSums<T> {
   int place[kChunk];
   Superpixels<T> centers;
 };
 
 template <class T>
-__global__ void __launch_bounds__(kChunk, kShareBlocks<T>)
-    pool_assigned(const T* features, const T* centers, T* shares, int F, SuperpixelGrid g) {
+__global__ void __launch_bounds__(kChunk, kPoolBlocks<T>)
+    pool_assigned(const T* features, const T* centers, T* partial_sums, int F, SuperpixelGrid g) {
   Memory<T>& memory = shared<Memory<T>>();
   const Cell cell(g, blockIdx.x);
   const int channels = F + 1;  // the last channel is 1: the weights' sum
@@ -45,34 +45,34 @@ __global__ void __launch_bounds__(kChunk, kShareBlocks<T>)
       });
       __syncthreads();
     }
-    memory.write(shares + cell.number * kNeighbours * channels, channels, first, classes);
+    memory.write(partial_sums + cell.number * kNeighbours * channels, channels, first, classes);
   }
 }
 
 template <class T>
 __global__ void __launch_bounds__(kGatherThreads)
-    divide(const T* shares, const T* centers, T* updated, int64_t outputs, int F, SuperpixelGrid g) {
+    divide(const T* partial_sums, const T* centers, T* updated, int64_t outputs, int F, SuperpixelGrid g) {
   const int64_t i = gather_index();
   if (i >= outputs) return;
   const int64_t cell = i / F, n = cell / g.cells(), index = cell % g.cells();
   const int f = int(i % F), r = int(index / g.w), c = int(index % g.w);
-  const T* of_image = shares + n * g.cells() * kNeighbours * (F + 1);
-  const double weight = gather_shares(of_image, g, r, c, F + 1, F);
+  const T* of_image = partial_sums + n * g.cells() * kNeighbours * (F + 1);
+  const double weight = gather_sums(of_image, g, r, c, F + 1, F);
   const int64_t at = (n * F + f) * g.cells() + index;
-  updated[at] = weight < kEmpty ? centers[at] : T(gather_shares(of_image, g, r, c, F + 1, f) / weight);
+  updated[at] = weight < kEmpty ? centers[at] : T(gather_sums(of_image, g, r, c, F + 1, f) / weight);
 }
 
 }  // namespace
 
 template <class T>
-void superpixel_update(const T* features, const T* centers, T* shares, T* updated, int64_t N, int F, int H, int W,
+void superpixel_update(const T* features, const T* centers, T* partial_sums, T* updated, int64_t N, int F, int H, int W,
                        int S, Queue queue) {
   const SuperpixelGrid g(S, H, W);
   const int64_t outputs = N * F * g.cells();
   if (outputs == 0) return;
-  launch(pool_assigned<T>, N * g.cells(), share_threads<T>(g, F + 1), sizeof(Memory<T>), queue, features, centers,
-         shares, F, g);
-  launch(divide<T>, gather_blocks(outputs), kGatherThreads, 0, queue, shares, centers, updated, outputs, F, g);
+  launch(pool_assigned<T>, N * g.cells(), pool_threads<T>(g, F + 1), sizeof(Memory<T>), queue, features, centers,
+         partial_sums, F, g);
+  launch(divide<T>, gather_blocks(outputs), kGatherThreads, 0, queue, partial_sums, centers, updated, outputs, F, g);
 }
 
 #define CFW_INSTANTIATE(T) \

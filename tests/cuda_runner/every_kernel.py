@@ -1,4 +1,4 @@
-"""Run every operator that has a CUDA kernel on a few odd sizes and compare with its plain-PyTorch twin.
+"""Run every operator that has a CUDA kernel on a few odd sizes and compare with its reference implementation.
 
     python tests/cuda_runner/every_kernel.py                 the kernels compiled for the CPU
     python tests/cuda_runner/every_kernel.py --device cuda   real launches, for compute-sanitizer
@@ -100,19 +100,19 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
 
 
 def error(name: str, arguments: Arguments) -> float:
-    """Largest difference between kernel and twin, relative to the largest value."""
+    """Largest difference between kernel and reference, relative to the largest value."""
     op = getattr(_ops, name)
-    ours, twins = (tiles.outcome(run, op, arguments) for run in (op, getattr(_reference, name)))
-    pairs = zip(ours, twins, strict=True) if isinstance(ours, tuple) else [(ours, twins)]
+    ours, references = (tiles.outcome(run, op, arguments) for run in (op, getattr(_reference, name)))
+    pairs = zip(ours, references, strict=True) if isinstance(ours, tuple) else [(ours, references)]
     worst = 0.0
-    for own, twin in pairs:
+    for own, reference in pairs:
         if name == "matting_stencil" and own.ndim == 4:  # the columns that pad a row hold anything
             width = arguments[0].shape[-1]
-            own, twin = stencil_planes(own, width), stencil_planes(twin, width)
-        if twin.numel():
+            own, reference = stencil_planes(own, width), stencil_planes(reference, width)
+        if reference.numel():
             # The sums of a row of L are what is left of numbers of about 1.
-            scale = 1.0 if name == "matting_stencil" else twin.abs().max()
-            difference = float((own - twin).abs().max() / scale)
+            scale = 1.0 if name == "matting_stencil" else reference.abs().max()
+            difference = float((own - reference).abs().max() / scale)
             worst = max(worst, difference if difference == difference else float("inf"))
     return worst
 

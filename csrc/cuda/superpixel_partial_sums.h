@@ -1,6 +1,6 @@
 // Pool inside a cell: what superpixel_pool, superpixel_update and asam_affinity share.
 //
-// Each cell leaves its share of its nine superpixels in a place of its own, and a second kernel adds nine shares a
+// Each cell leaves its sums for its nine superpixels in a place of its own, and a second kernel adds nine partial sums a
 // superpixel, always in the same order: no atomics.
 //
 // A cell is taken in chunks of pixels. A warp takes kGroup classes, its lanes the pixels of the chunk: then nine
@@ -18,11 +18,11 @@ constexpr int kGroupOf = sizeof(T) == 4 ? 4 : 2;
 
 // Blocks of kChunk threads that find registers on a multiprocessor: what the sums need without spilling.
 template <class T>
-constexpr int kShareBlocks = sizeof(T) == 4 ? 3 : 2;
+constexpr int kPoolBlocks = sizeof(T) == 4 ? 3 : 2;
 
 // Threads of a block: a warp for each group of classes, where the cell has that many pixels.
 template <class T>
-inline int share_threads(const SuperpixelGrid& g, int classes) {
+inline int pool_threads(const SuperpixelGrid& g, int classes) {
   const int warps = (smaller(classes, kClasses) + kGroupOf<T> - 1) / kGroupOf<T>;
   return smaller(kWarp * warps, cell_threads(g));
 }
@@ -51,7 +51,7 @@ __device__ __forceinline__ void sum_over_lanes(T* values, int& first, int& end) 
 
 // In shared memory: the weights of a chunk and the sums of up to kClasses classes, [9][classes].
 template <class T>
-struct Shares {
+struct PartialSums {
   double sums[kNeighbours * kClasses];
   T q[kNeighbours][kChunk];
 
@@ -97,10 +97,10 @@ struct Shares {
     }
   }
 
-  // To the cell's place in shares (9, channels), from channel `first` on.
-  __device__ __forceinline__ void write(T* shares, int channels, int first, int classes) const {
+  // To the cell's place in partial_sums (9, channels), from channel `first` on.
+  __device__ __forceinline__ void write(T* partial_sums, int channels, int first, int classes) const {
     for (int i = threadIdx.x; i < kNeighbours * classes; i += blockDim.x)
-      shares[int64_t(i / classes) * channels + first + i % classes] = T(sums[i]);
+      partial_sums[int64_t(i / classes) * channels + first + i % classes] = T(sums[i]);
   }
 };
 
