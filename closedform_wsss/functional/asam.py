@@ -26,12 +26,13 @@ _CENTER = 12  # of the 5 x 5
 
 
 def asam_affinity(superpixels: Superpixels) -> Tensor:
-    r"""How much each superpixel shares its pixels with the 5 x 5 around it.
+    r"""The affinity of adjacent superpixels: the fraction of its pixels that each shares with the 5 x 5 around it.
 
     .. math:: A_{ki} = \frac{\sum_p q(p \to i)\, q(p \to j)}{\sum_p q(p \to i)},
 
-    j the k-th superpixel of the 5 x 5 around i, row-major; the weights of a pixel add up to 1, so rows add up to 1
-    (each is divided by its own sum, which keeps that exact in rounding). A superpixel without pixels keeps its value.
+    where j is the k-th superpixel of the 5 x 5 around i, row by row. The weights of a pixel add up to 1, so the rows of
+    A add up to 1; each row is divided by its own sum, which keeps that exact in rounding. The row of a superpixel
+    without pixels is that of the identity.
 
     Args:
         superpixels: Soft :class:`~closedform_wsss.Superpixels`, whose assignment q is differentiable. Half precision is
@@ -76,25 +77,26 @@ def asam(
     tol: float | None = None,
     class_present: Tensor | None = None,
 ) -> Tensor:
-    r"""Smooth maps over adjacent superpixels.
+    r"""Propagate maps over adjacent superpixels.
 
-    Pixels are averaged into superpixels, these exchange their values with the 5 x 5 around them ``num_iters`` times,
-    and go back to pixels. With the affinity A of :func:`asam_affinity` and restart r,
+    The map is averaged over each superpixel. Then each superpixel exchanges values with the 5 x 5 around it,
+    ``num_iters`` times, and the values go back to the pixels. With the affinity A of :func:`asam_affinity` and the
+    restart r,
 
     .. math:: s^{(t + 1)} = (1 - r)\, A s^{(t)} + r\, s^{(0)}.
 
-    Without restart this is the paper's propagation, which ends in one value everywhere; with it, it converges to
+    r = 0 is the paper's propagation, which converges to a constant. With r > 0 it converges to
     :math:`r\,(I - (1 - r) A)^{-1} s^{(0)}`. Differentiable in cam and q, the assignment.
 
     Args:
-        cam: ``(N, C, h', w')``, any size: brought to the superpixels' size by bilinear interpolation. Half precision
+        cam: ``(N, C, h', w')``, any size; resized to the superpixels by bilinear interpolation. Half precision
             is computed in float32.
         superpixels: Soft :class:`~closedform_wsss.Superpixels` of ``(N, 9, H, W)``, such as of :func:`soft_slic`.
         num_iters: Steps of propagation. Default 20.
         restart: r in [0, 1], the weight of the input in each step. Default 0.
-        tol: Stop as soon as no value changes by more than this in a step (CUDA waits for it in each step). Default
-            None: all steps.
-        class_present: ``(N, C)`` bool or 0 to 1, from the image's tags: maps of absent classes become 0. Default all.
+        tol: Stop when no value changes by more than this in a step, > 0. CUDA then waits in each step. Default None:
+            all steps.
+        class_present: ``(N, C)`` bool or 0 to 1, image-level labels: maps of absent classes become 0. Default all.
 
     Returns:
         ``(N, C, H, W)``; within the range of cam, and constant where it is. float64 if cam is, float32 otherwise.

@@ -1,4 +1,4 @@
-"""Image tags from marks: which classes an image holds."""
+"""Image-level labels from marks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from closedform_wsss._checks import check_count, check_target
 
 
 def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255) -> Tensor:
-    """The classes that occur in each image's marks: the tags that a scribbled image has for free.
+    """Image-level labels: the classes that occur in the marks of each image.
 
     Args:
         target: ``(N, H, W)`` integer labels; ``ignore_index`` where unmarked.
@@ -17,7 +17,7 @@ def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255
         ignore_index: Label that counts for no class, outside [0, C). Default 255.
 
     Returns:
-        ``(N, C)`` bool: ``class_present`` of :func:`closed_form_loss`, and the truth for :func:`multi_label_loss`.
+        ``(N, C)`` bool: ``class_present`` of :func:`closed_form_loss`, and the target of :func:`multi_label_loss`.
 
     Raises:
         TypeError: target is not an integer tensor.
@@ -29,7 +29,7 @@ def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255
     """
     num_classes = check_count("classes_present", "num_classes", num_classes, 1)
     target = check_target("classes_present", target, None, None, num_classes, ignore_index)
-    # One column more takes the unmarked pixels; scattering a constant is deterministic.
+    # One more column takes the unmarked pixels. Scattering a constant is deterministic.
     present = torch.zeros(target.shape[0], num_classes + 1, dtype=torch.bool, device=target.device)
     label = torch.where(target == ignore_index, num_classes, target)
     return present.scatter_(1, label.flatten(1), True)[:, :num_classes]

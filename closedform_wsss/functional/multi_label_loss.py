@@ -1,6 +1,8 @@
-"""What a multi-label head learns from image tags."""
+"""The loss of image-level labels."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,8 @@ from torch import Tensor
 from closedform_wsss._checks import check_device, check_finite, check_option, check_tensor, reads_values
 
 
-def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: str = "mean") -> Tensor:
-    r"""Binary cross-entropy of image tags, :math:`L_{mlc}` in :math:`L = L_{cfm} + \beta L_{mlc}`.
+def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: Literal["mean", "sum", "none"] = "mean") -> Tensor:
+    r"""Binary cross-entropy of image-level labels, :math:`L_{mlc}` in :math:`L = L_{cfm} + \beta L_{mlc}`.
 
     Args:
         logits: ``(N, C)`` of :class:`closedform_wsss.nn.MultiLabelHead`.

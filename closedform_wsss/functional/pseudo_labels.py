@@ -20,13 +20,13 @@ from closedform_wsss._checks import (
 
 
 def background_score(cam: Tensor, *, power: float) -> Tensor:
-    r"""The score of the background where no class is active, :math:`(1 - \max_c m_c)^\alpha`.
+    r"""The score of the background, :math:`(1 - \max_c m_c)^\alpha`.
 
-    Put in front of the CAM it makes maps of all classes: ``torch.cat([background_score(cam, power=4), cam], 1)``.
+    Maps of all classes, the background first: ``torch.cat([background_score(cam, power=4), cam], 1)``.
 
     Args:
         cam: ``(N, C, H, W)`` floating point in [0, 1], foreground classes only.
-        power: :math:`\alpha` > 0. A larger one leaves more to the foreground; 4 to 32 are common.
+        power: :math:`\alpha` > 0. A larger one gives more pixels to the foreground; 4 to 32 are common.
 
     Returns:
         ``(N, 1, H, W)``, float32 unless ``cam`` is float64; 1 for C = 0. Differentiable.
@@ -59,18 +59,18 @@ def pseudo_labels(
     classes: Sequence[int] | Tensor | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
-    r"""The winner of every pixel among the background and the classes of a CAM.
+    r"""Labels from class activation maps: the best of the background and the classes at every pixel.
 
-    With the classes' scores :math:`s_c = m_c` and the background's
+    The score of class c is :math:`s_c = m_c`; that of the background is
 
     .. math:: s_0 = t \quad\text{(threshold)} \qquad\text{or}\qquad s_0 = (1 - \max_c m_c)^\alpha \quad\text{(power)},
 
-    a pixel gets the label with the largest score, the background or the first class of equal ones. Where the largest
-    leads the second largest by less than ``margin``, the pixel is doubtful and gets ``ignore_index``. For a single
-    class and a threshold these are the pixels between :math:`t` - margin and :math:`t` + margin.
+    A pixel gets the label with the largest score; of equal ones the background, then the first class. If the largest
+    score exceeds the second largest by less than ``margin``, the pixel is doubtful and gets ``ignore_index``. For a
+    single class and a threshold these are the pixels between :math:`t` - margin and :math:`t` + margin.
 
-    Without a margin both rules give the same labels: the power's are those of the threshold at which
-    :math:`t = (1 - t)^\alpha`, such as 0.38 for 2, 0.28 for 4 and 0.08 for 32.
+    Without a margin, ``power`` gives the same labels as the threshold t with :math:`t = (1 - t)^\alpha`: 0.38 for the
+    power 2, 0.28 for 4 and 0.08 for 32.
 
     Args:
         cam: ``(N, C, H, W)`` floating point in [0, 1], foreground classes only.
@@ -78,7 +78,7 @@ def pseudo_labels(
             it on labelled images with ``closedform-wsss eval``.
         power: :math:`\alpha` > 0; see :func:`background_score`.
         margin: In [0, 1]. Default 0: no pixel is doubtful.
-        class_present: ``(N, C)`` bool, image tags: the channels of absent classes are left out. Default all.
+        class_present: ``(N, C)`` bool, image-level labels: the channels of absent classes are left out. Default all.
         classes: ``(C,)`` integers, the label of each channel, >= 1. Default 1 to C.
         ignore_index: Label of doubtful pixels, not a class. Default 255.
 

@@ -1,4 +1,4 @@
-"""Class activation maps made to follow the image."""
+"""Refine class activation maps by the image."""
 
 from __future__ import annotations
 
@@ -26,22 +26,20 @@ def refine_cam(
     fidelity: float = 3e-3,
     level: float | None = 0.4,
 ) -> Tensor:
-    """Refine class activation maps by the image alone: the recipe that did best on real ones.
+    """Refine class activation maps by the image, in three steps and without training.
 
     1. Superpixels: :func:`soft_slic` with cells of 8 pixels at half the image's size, and :func:`asam` over them.
     2. Edges: :func:`matting_filter` at a quarter of the size, with eps 1e-6.
-    3. Thresholds: :func:`calibrate_cam` moves each map's best contour to one level.
+    3. Threshold: :func:`calibrate_cam`, so that one threshold suits all maps.
 
-    Then the maps go to the image's size. No training, no parameters to fit to a data set. How much each step gives
-    is measured on two data sets in the documentation, under "Benchmarks".
+    Then the maps are resized to the image. The page :doc:`/cams` has what each step gains on two data sets.
 
     Args:
         cam: ``(N, C, h, w)``, any size, in [0, 1] (divided by its maximum), differentiable.
         image: ``(N, 3, H, W)`` or ``(N, 1, H, W)`` in [0, 1] or uint8; a constant.
         num_iters: Steps of ASAM; 0 leaves it out. Default 40.
         fidelity: Of the matting filter, > 0; smaller smooths further. Default 3e-3.
-        level: Where each map's best contour goes, and the threshold to use. None leaves the third step out. Default
-            0.4.
+        level: The threshold to use afterwards, in (0, 1). None leaves the third step out. Default 0.4.
 
     Returns:
         ``(N, C, H, W)`` in [0, 1]; float64 if cam is, float32 otherwise.

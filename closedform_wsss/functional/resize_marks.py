@@ -1,4 +1,4 @@
-"""Marks at another size, for a data loader."""
+"""Resize marks, for a data loader."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FN = "resize_marks"
 
 
 def resize_marks(target: Tensor, size: tuple[int, int], *, num_classes: int, ignore_index: int = 255) -> Tensor:
-    """Resize marks so that thin ones survive.
+    """Resize marks and keep thin ones.
 
-    A pixel of a smaller map takes the class most frequent among the marked pixels inside it (the lowest class of
-    equals), and is unmarked only where all of them are: a scribble one pixel wide stays whole, where nearest-neighbour
-    sampling would cut it into dots. A larger map repeats pixels. The losses bring ``target`` to the size of the logits
-    by the same rule.
+    A pixel of a smaller map gets the most frequent class of the marked pixels inside it; of equally frequent classes
+    the lowest. It is unmarked only if all pixels inside it are. So a scribble one pixel wide stays whole, which
+    nearest-neighbour sampling would cut into dots. A larger map repeats pixels. The losses resize ``target`` to the
+    logits by the same rule.
 
     Args:
         target: ``(N, H, W)`` integer marks, ``ignore_index`` where unmarked.

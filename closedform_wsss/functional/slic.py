@@ -16,18 +16,18 @@ FN = "slic"
 
 
 def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num_iters: int = 10) -> Superpixels:
-    r"""SLIC superpixels: k-means of colours and positions around a regular grid, one label for each pixel.
+    r"""Hard superpixels by scikit-image's SLIC: k-means in colour and position from a regular grid.
 
-    Pixel p goes to the superpixel i of least
-    :math:`\lVert c_p - c_i \rVert^2 + (m / S)^2 \lVert x_p - x_i \rVert^2`, with colours c in CIELAB, positions x, the
-    ``compactness`` m and S the step of the grid. scikit-image does the work, on the CPU and image by image: a CUDA
-    tensor goes there and back. It first stretches each image's values to [0, 1], and at last makes every superpixel
-    connected, where parts much smaller than a cell join a neighbour: of pure noise little is left.
+    Pixel p belongs to the superpixel i with the smallest
+    :math:`\lVert c_p - c_i \rVert^2 + (m / S)^2 \lVert x_p - x_i \rVert^2`, with colours c in CIELAB, positions x,
+    ``compactness`` m and the step S of the grid. scikit-image works on the CPU, one image at a time; CUDA tensors are
+    copied. It first scales the values of each image to [0, 1]. At the end it makes every superpixel connected: parts
+    much smaller than a cell join a neighbour.
 
     Args:
-        image: ``(N, D, H, W)`` in [0, 1] or uint8, before mean/std normalisation: RGB for D = 3, grey for D = 1 (as if
-            its copy in three channels were given); other channels are used without a conversion, in per cent.
-        cell_size: The square root of the pixels that a superpixel has on average, >= 1, about. Default 16.
+        image: ``(N, D, H, W)`` in [0, 1] or uint8, before mean/std normalisation: RGB for D = 3, grey for D = 1
+            (repeated to three channels); other channels are used without conversion, times 100.
+        cell_size: About the square root of the number of pixels in a superpixel, >= 1. Default 16.
         compactness: m > 0; more makes superpixels squarer. Default 10.
         num_iters: Steps of k-means, >= 1. Default 10.
 

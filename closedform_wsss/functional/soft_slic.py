@@ -33,27 +33,29 @@ def soft_slic(
     temperature: float = 20.0,
     color_space: Literal["lab"] | None = "lab",
 ) -> Superpixels:
-    r"""Soft superpixels: k-means in colour and position, each pixel over the 3 x 3 cells around its own.
+    r"""Soft superpixels by k-means in colour and position.
 
-    With the colour :math:`I_p`, the position :math:`x_p` in pixels, cells of side S, compactness m and temperature T,
+    Each pixel is assigned to the superpixels of the 3 x 3 cells around its own. With the colour :math:`I_p`, the
+    position :math:`x_p` in pixels, cells of side S, compactness m and temperature T,
 
     .. math::
         d(p, i) = \lVert I_p - c_i \rVert^2 + \frac{m^2}{S^2} \lVert x_p - y_i \rVert^2, \qquad
         q(p \to i) = \frac{e^{-d(p, i) / T}}{\sum_j e^{-d(p, j) / T}};
 
-    then the centres :math:`c_i, y_i` become the means of colour and position under q, ``num_iters`` times. They start
-    as the means of the cells. Differentiable in the image (twice), so it can sit in a network; the backward pass
-    computes q again instead of keeping it for each iteration.
+    The centres :math:`c_i, y_i` start as the means of the cells. ``num_iters`` times they become the means of colour
+    and position with the weights q. Differentiable in the image (twice), so a network may come before it. The backward
+    pass computes q again for each iteration and does not store it.
 
     Args:
         image: ``(N, 3, H, W)`` RGB or ``(N, 1, H, W)`` grey in [0, 1] or uint8; with ``color_space=None`` any number of
             features in any range. Half precision is computed in float32.
         cell_size: S, in pixels. Default 16.
         num_iters: Updates of the centres. Default 5.
-        compactness: m > 0: larger makes squarer superpixels. In units of the colour, of which CIELAB has 100 from black
-            to white. Default 10.
-        temperature: T > 0: smaller makes harder superpixels. In units of the colour squared. Default 20.
-        color_space: "lab" (default): to CIELAB first (D65), a grey image to its lightness. None: as it is.
+        compactness: m > 0; larger makes squarer superpixels. In units of the colour: CIELAB has 100 from black to
+            white. Default 10.
+        temperature: T > 0; smaller makes harder superpixels. In squared units of the colour. Default 20.
+        color_space: "lab" (default): convert to CIELAB (D65), or a grey image to its lightness. None: use the channels
+            as they are.
 
     Returns:
         Soft :class:`~closedform_wsss.Superpixels`. Their assignment is q ``(N, 9, H, W)``, row by row over the 3 x 3

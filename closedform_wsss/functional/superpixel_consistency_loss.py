@@ -38,10 +38,10 @@ def superpixel_consistency_loss(
     ignore_index: int = 255,
     reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
-    r"""Cross-entropy on pseudo-labels that trusts a label as far as its superpixel agrees with it.
+    r"""Cross-entropy on pseudo-labels, weighted by how well each label agrees with its superpixel.
 
-    Superpixel u has the labels' distribution :math:`h_u(c) = \sum_p q(p \to u)\,[y_p = c] \,/ \sum_p q(p \to u)`, over
-    labelled pixels. With the weights
+    The labels of superpixel u have the distribution
+    :math:`h_u(c) = \sum_p q(p \to u)\,[y_p = c] \,/ \sum_p q(p \to u)`, over the labelled pixels. With the weights
 
     .. math::
         w_p = \Big( \sum_u q(p \to u)\, a_u(y_p) \Big)^{\gamma}, \qquad
@@ -52,18 +52,18 @@ def superpixel_consistency_loss(
         \end{cases}
 
     the loss is :math:`\sum_p w_p \mathrm{CE}_p / \sum_p w_p` over the batch. The weights are constants: no gradient
-    flows into the superpixels. Superpixels that straddle the border of an object, and lone wrong labels inside one,
-    count little.
+    flows into the superpixels. Superpixels across the border of an object, and isolated wrong labels, have small
+    weights.
 
     Args:
-        logits: ``(N, C, h, w)``, differentiable. Unlike in the other losses they follow the superpixels' size, by
-            bilinear interpolation: superpixels cannot be shrunk. Half precision is computed in float32.
-        target: ``(N, H', W')`` integer pseudo-labels, ``ignore_index`` where there is none; brought to the superpixels'
-            size like marks (the most frequent class of a pixel stays).
+        logits: ``(N, C, h, w)``, differentiable. They are resized to the superpixels by bilinear interpolation, unlike
+            in the other losses: superpixels cannot be resized. Half precision is computed in float32.
+        target: ``(N, H', W')`` integer pseudo-labels, ``ignore_index`` where there is none; resized to the superpixels
+            by the rule of :func:`resize_marks`.
         superpixels: :class:`~closedform_wsss.Superpixels`, such as of :func:`soft_slic` or :func:`slic`; or integer
             labels ``(N, H, W)``.
         weighting: "agreement" (default): the fraction of the pixel's label. "majority": only labels that win their
-            superpixel. "purity": how uniform the superpixel is, whatever the pixel's own label.
+            superpixel. "purity": how uniform the superpixel is.
         gamma: :math:`\gamma` > 0; larger trusts less. Default 1.
         class_weight: ``(C,)`` >= 0, multiplied with :math:`w_p`. Default all 1.
         ignore_index: Label of pixels that count neither in h nor in the loss, outside [0, C). Default 255.

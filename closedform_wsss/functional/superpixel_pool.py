@@ -32,15 +32,15 @@ def superpixel_pool(
 
     .. math:: s_i = \frac{\sum_p q(p \to i)\, x_p}{\sum_p q(p \to i)},
 
-    or the numerator alone. A superpixel without pixels gets 0. The kernel adds in a fixed order: the same bits
-    twice, with any number of threads.
+    or the numerator alone. A superpixel without pixels gets 0. Sums have a fixed order, so results have the same bits
+    for any number of threads.
 
     Args:
         x: ``(N, C, H, W)``, differentiable. Half precision is computed in float32.
         superpixels: :class:`~closedform_wsss.Superpixels`, whose assignment q is differentiable; or integer labels
             ``(N, H, W)`` >= 0.
         reduction: "mean" (default) or "sum".
-        num_superpixels: Number of labels, K. Default the largest + 1, for which CUDA has to wait.
+        num_superpixels: Number of labels, K. Default the largest label + 1; CUDA waits for it.
 
     Returns:
         ``(N, C, h, w)`` for soft superpixels, ``(N, C, K)`` for labels; float64 if x is, float32 otherwise.

@@ -1,4 +1,4 @@
-"""The loss that a superpixel network learns from."""
+"""The loss of a superpixel network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from closedform_wsss._checks import (
 from closedform_wsss.superpixels import Superpixels, check_soft_superpixels
 
 FN = "superpixel_reconstruction_loss"
-# The paper's for labels; that of SLIC with compactness 10 for colours whose lightness goes to 1 instead of 100.
+# For labels that of the paper; for colours that of SLIC with compactness 10, for a lightness of 0 to 1.
 LABEL_WEIGHT, FEATURE_WEIGHT = 0.003, 0.1
 TINY = 1e-12
 
@@ -35,24 +35,23 @@ def superpixel_reconstruction_loss(
     ignore_index: int = 255,
     reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
-    r"""How badly superpixels rebuild what they should keep: colours or labels, and positions.
+    r"""The error of superpixels in the reconstruction of colours or labels, and of positions.
 
-    Maps f and positions x are averaged over the superpixels and given back to the pixels (pool, then unpool), f'
-    and x'. With P pixels, the cell size S and the weight m,
+    Maps f and positions x are pooled over the superpixels and unpooled again, to f' and x'. With P pixels, the cell
+    size S and the weight m, the loss is
 
     .. math:: \frac{1}{P} \sum_p d(f_p, f'_p) + \frac{m}{S} \lVert x_p - x'_p \rVert_2.
 
-    The distance d is :math:`\lVert f_p - f'_p \rVert_2` for maps, which needs no labels at all, and for labels the
-    cross-entropy :math:`-\log f'_p(l_p)` of the pixel's own label in the mix of labels that its superpixels hold. The
-    value does not depend on the resolution.
+    For maps, :math:`d = \lVert f_p - f'_p \rVert_2`. For labels, d is the cross-entropy :math:`-\log f'_p(l_p)` of the
+    pixel's label, with one-hot labels as f. The value does not depend on the resolution.
 
     Args:
         superpixels: Soft :class:`~closedform_wsss.Superpixels` of ``(N, 9, H, W)``, such as of
             :class:`closedform_wsss.nn.SpixelNet`; differentiable in the assignment.
         target: ``(N, D, H, W)`` floating-point maps, such as CIELAB divided by 100; or ``(N, H, W)`` integer labels.
-        position_weight: m > 0; more makes superpixels squarer. Default 0.003 for labels, as in the paper, and 0.1 for
-            maps, which fits values of about 0 to 1.
-        num_classes: Labels are in [0, ``num_classes``). By default any labels >= 0 are counted, and a GPU waited for.
+        position_weight: m > 0; larger makes squarer superpixels. Default 0.003 for labels, as in the paper, and 0.1 for
+            maps with values of about 0 to 1.
+        num_classes: Labels are in [0, ``num_classes``). Default: any labels >= 0; CUDA waits for them.
         ignore_index: Label of pixels of which only the position counts. Default 255; give -1 where 255 is a label.
         reduction: "mean" over images (default), "sum", or "none" for one value an image.
 
@@ -108,30 +107,30 @@ def check_options(fn: str, position_weight: Any, num_classes: Any, reduction: An
         check_count(fn, "num_classes", num_classes, 1)
 
 
-def _rebuild(q: Tensor, x: Tensor, counted: Tensor, cell_size: int) -> Tensor:
+def _reconstruct(q: Tensor, x: Tensor, counted: Tensor, cell_size: int) -> Tensor:
     """The mean of x ``(N, C, H, W)`` over each superpixel's counted pixels ``(N, 1, H, W)``, back at all pixels."""
     pooled = _ops.superpixel_pool(torch.cat([x * counted, counted], 1), q, cell_size)
-    # Saturated logits leave superpixels with a weight of 1e-40 or none, whose gradient would be infinite or NaN.
+    # Saturated logits make superpixels of weight 1e-40 or 0, whose gradient would be infinite or NaN.
     mean = pooled[:, :-1] / pooled[:, -1:].clamp_min(TINY)
     return _ops.superpixel_unpool(mean, q, cell_size)
 
 
 def _distance(q: Tensor, x: Tensor, cell_size: int) -> Tensor:
-    """``(N,)``: mean distance of the pixels from what their superpixels rebuild."""
-    rebuilt = _rebuild(q, x, torch.ones_like(x[:, :1]), cell_size)
+    """``(N,)``: mean distance of the pixels from what their superpixels reconstruct."""
+    reconstructed = _reconstruct(q, x, torch.ones_like(x[:, :1]), cell_size)
     # The gradient of this norm is 0 where the distance is, not NaN.
-    return torch.linalg.vector_norm(x - rebuilt, dim=1).mean((1, 2))
+    return torch.linalg.vector_norm(x - reconstructed, dim=1).mean((1, 2))
 
 
 def _label_distance(q: Tensor, labels: Tensor, cell_size: int, num_classes: int | None, ignore_index: int) -> Tensor:
-    """``(N,)``: mean cross-entropy of the labelled pixels; those without a label are no part of any mix."""
+    """``(N,)``: mean cross-entropy of the labelled pixels; pixels without a label are not pooled."""
     valid = labels != ignore_index
     if num_classes is None:
-        # Only how labels differ counts, not what they are called: take as many channels as there are labels.
+        # The values of labels do not matter: one channel for each different label.
         names, labels = torch.unique(labels, return_inverse=True)
         num_classes = max(len(names), 1)
     own = F.one_hot(torch.where(valid, labels, 0), num_classes).movedim(3, 1).to(q.dtype)
-    found = (_rebuild(q, own, valid[:, None].to(q.dtype), cell_size) * own).sum(1)
+    found = (_reconstruct(q, own, valid[:, None].to(q.dtype), cell_size) * own).sum(1)
     entropy = -torch.where(valid, found, 1).clamp_min(TINY).log()
     return entropy.sum((1, 2)) / valid.sum((1, 2)).clamp_min(1)
 

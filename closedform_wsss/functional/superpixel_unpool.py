@@ -14,7 +14,7 @@ FN = "superpixel_unpool"
 
 
 def superpixel_unpool(s: Tensor, superpixels: Superpixels | Tensor) -> Tensor:
-    r"""Values of superpixels back to pixels.
+    r"""Give every pixel the weighted mean of its superpixels.
 
     .. math:: x_p = \sum_i q(p \to i)\, s_i
 

@@ -1,4 +1,4 @@
-"""Averages over scales and flips of an image."""
+"""Test-time augmentation: the mean over scales and flips of an image."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def test_time_augmentation(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> Tensor:
-    """The mean of what a refiner makes of several views of an image.
+    """Test-time augmentation: the mean of a function's results on resized and mirrored copies of an image.
 
-    Superpixels of a fixed cell size are coarser on a smaller view, and their grid lies elsewhere on a mirrored one; the
-    mean has less of both than each.
+    Superpixels depend on the scale of the image and on the place of their grid. The mean over several scales and flips
+    depends less on both.
 
     Args:
         refine: ``(x, image) -> y``: maps ``(N, C, h, w)`` and an image ``(N, D, h, w)`` of a size to maps of any size.
-        x: ``(N, C, H', W')``, any size: brought to each view's size by bilinear interpolation.
+        x: ``(N, C, H', W')``, any size; resized to each copy of the image by bilinear interpolation.
         image: ``(N, D, H, W)`` in [0, 1] or uint8.
-        scales: Sizes of the views, > 0, relative to the image's. Default the image's own.
-        flip: Each view also mirrored left to right. Default False.
+        scales: Sizes of the copies, > 0, relative to the image. Default (1,).
+        flip: Use each copy also mirrored left to right. Default False.
 
     Returns:
         ``(N, C, H, W)``.
@@ -71,3 +71,7 @@ def test_time_augmentation(
             total = total + F.interpolate(y, size, mode="bilinear", align_corners=False)
             count += 1
     return total / count
+
+
+# pytest collects functions whose name starts with "test" from modules that import them by name.
+test_time_augmentation.__test__ = False  # type: ignore[attr-defined]
