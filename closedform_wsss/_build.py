@@ -39,7 +39,9 @@ def build_info() -> dict[str, str | int | bool | list[str]]:
         A flat dictionary: ``version``, ``compiler``, ``openmp``, ``simd`` (the instruction-set level in use),
         ``simd_available`` (those this machine can run), ``cuda`` (whether CUDA kernels were built), ``cuda_toolkit``
         (the release that they were built with, or ``"none"``), ``cuda_architectures`` (for which, named as
-        ``torch.cuda.get_arch_list()`` does), ``cuda_kernels`` (``"used"``, or why not) and ``threads``.
+        ``torch.cuda.get_arch_list()`` does), ``cuda_driver`` (the CUDA release that the driver knows, or ``"none"``),
+        ``cuda_kernels`` (``"used"``, or why not) and ``threads``. Where torch sees a GPU, the call starts CUDA in this
+        process: fork workers before it.
 
     Example:
         >>> import closedform_wsss
@@ -57,6 +59,7 @@ def build_info() -> dict[str, str | int | bool | list[str]]:
         "cuda": _C.cuda,
         "cuda_toolkit": _C.cuda_version or "none",
         "cuda_architectures": _C.cuda_architectures,
+        "cuda_driver": _cuda.release(driver) if (driver := _C.cuda_driver_version()) else "none",
         "cuda_kernels": "used" if why_not is None else f"not used: {why_not}",
         "threads": num_threads(),
     }

@@ -8,6 +8,7 @@ import re
 import torch
 
 from closedform_wsss import _C
+from closedform_wsss._warn import warn_user
 
 
 def why_not_registered() -> str | None:
@@ -38,10 +39,41 @@ def runs_on(capability: tuple[int, int], codes: list[str]) -> bool:
     return False
 
 
+def release(version: int) -> str:
+    """12040 -> "12.4"."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def why_not_on(index: int) -> str | None:
+    """Why the kernels cannot run on the device of this index, None if they can.
+
+    A runtime runs on drivers of its own major release and of later ones. Only a driver that is not older than the
+    runtime compiles its PTX.
+    """
+    driver, runtime = _C.cuda_driver_version(), _C.cuda_runtime_version()
+    if driver // 1000 < runtime // 1000:
+        return (
+            f"built with CUDA {release(runtime)}, which the driver is too old for: it knows CUDA {release(driver)}. "
+            f"Update the driver, or build with CUDA {max(driver // 1000, 12)}"
+        )
+    codes = [code for code in _C.cuda_architectures if driver >= runtime or code.startswith("sm_")]
+    capability = torch.cuda.get_device_capability(index)
+    if runs_on(capability, codes):
+        return None
+    return f"built for {' '.join(codes)}, not for the device's sm_{capability[0]}{capability[1]}"
+
+
 @functools.cache
 def supports(index: int) -> bool:
-    """Whether the kernels were built for the device of this index."""
-    return runs_on(torch.cuda.get_device_capability(index), _C.cuda_architectures)
+    """Whether the kernels run on the device of this index; if not, warn once."""
+    reason = why_not_on(index)
+    if reason is not None:
+        warn_user(
+            f"closedform_wsss: the CUDA kernels are not used on device {index}: {reason}. CUDA tensors run in plain "
+            "PyTorch, which is slower",
+            RuntimeWarning,
+        )
+    return reason is None
 
 
 def why_not() -> str | None:
@@ -51,7 +83,4 @@ def why_not() -> str | None:
         return reason
     if not torch.cuda.is_available():
         return "torch.cuda.is_available() is False"
-    if not supports(torch.cuda.current_device()):
-        major, minor = torch.cuda.get_device_capability()
-        return f"built for {' '.join(_C.cuda_architectures)}, not for the device's sm_{major}{minor}"
-    return None
+    return why_not_on(torch.cuda.current_device())

@@ -11,6 +11,7 @@
 #include "cpu/dispatch.h"
 #if CFW_CUDA
 #include "cuda/bindings.h"
+#include "cuda/versions.h"
 #endif
 
 namespace py = pybind11;
@@ -37,6 +38,14 @@ PYBIND11_MODULE(_C, m) {
   m.attr("compiler") = CFW_COMPILER;
   m.attr("openmp") = bool(CFW_OPENMP);
   m.attr("cuda") = bool(CFW_CUDA);
+#if CFW_CUDA
+  m.def("cuda_driver_version", &cfw::cuda::driver_version,
+        "1000 * major + 10 * minor of the CUDA that the driver knows.");
+  m.def("cuda_runtime_version", &cfw::cuda::runtime_version, "The same of the runtime that is linked in.");
+#else
+  m.def("cuda_driver_version", [] { return 0; }, "0: the CUDA kernels were not built.");
+  m.def("cuda_runtime_version", [] { return 0; }, "0: the CUDA kernels were not built.");
+#endif
   m.attr("cuda_version") = CFW_CUDA_VERSION;
   m.attr("cuda_architectures") = py::str(CFW_CUDA_ARCHITECTURES).attr("split")();
   m.attr("cuda_why_not") = CFW_CUDA_WHY_NOT;

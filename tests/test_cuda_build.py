@@ -111,3 +111,49 @@ def test_a_kernel_without_a_gpu_is_an_error(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.match("closedform_wsss: CUDA error: .*(driver|device)", done.stdout)
+
+
+# A libcuda of an old driver, as far as the runtime asks before it starts: it only says its version.
+OLD_DRIVER = r"""
+#include <stddef.h>
+#include <string.h>
+int cuDriverGetVersion(int* version) { *version = 12040; return 0; }
+int cuInit(unsigned flags) { return 0; }
+static int not_supported() { return 801; }
+int cuGetProcAddress_v2(const char* name, void** function, int version, unsigned long long flags, int* status) {
+  if (status) *status = 0;
+  if (!strcmp(name, "cuDriverGetVersion")) *function = (void*)cuDriverGetVersion;
+  else if (!strcmp(name, "cuInit")) *function = (void*)cuInit;
+  else if (!strcmp(name, "cuGetProcAddress")) *function = (void*)cuGetProcAddress_v2;
+  else *function = (void*)not_supported;
+  return 0;
+}
+int cuGetProcAddress(const char* name, void** function, int version, unsigned long long flags) {
+  return cuGetProcAddress_v2(name, function, version, flags, NULL);
+}
+int cuGetExportTable(const void** table, const void* id) { return 1; }
+"""
+
+
+@BUILT
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc not found")
+def test_an_old_driver_is_noticed_before_any_kernel_runs(tmp_path: Path) -> None:
+    source, library = tmp_path / "driver.c", tmp_path / "libcuda.so.1"
+    source.write_text(OLD_DRIVER, encoding="utf-8")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-w", str(source), "-o", str(library)], check=True)
+    code = (
+        "import torch\n"
+        "torch.cuda.get_device_capability = lambda index=None: (9, 0)\n"
+        "from closedform_wsss import _C, _cuda\n"
+        "print(_C.cuda_driver_version(), _C.cuda_runtime_version() // 1000, _cuda.why_not_on(0))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    driver, runtime, reason = done.stdout.strip().split(" ", 2)
+    assert driver == "12040"
+    assert (reason == "None") == (int(runtime) <= 12)
+    if int(runtime) > 12:
+        assert "too old for: it knows CUDA 12.4" in reason

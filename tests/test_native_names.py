@@ -20,7 +20,7 @@ CSRC = ROOT / "csrc"
 pytestmark = pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not here")
 
 KERNELS = {file.stem for file in CSRC.glob("cpu/*.cpp")} - {"dispatch"}
-CUDA_KERNELS = {file.stem for file in CSRC.glob("cuda/*.cu")}
+CUDA_KERNELS = {file.stem for file in CSRC.glob("cuda/*.cu")} - {"versions"}
 WITHOUT_CUDA = {"tile_energy"}  # a part of the set-up, once a solve: on a GPU plain PyTorch does it
 HALF = {"matting_product", "superpixel_dot", "superpixel_pool"}  # on a GPU they read half precision too
 # Beside <kernel>_f32 and <kernel>_f64: a stencil in float32, all else in float64.

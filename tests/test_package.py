@@ -5,8 +5,10 @@ import importlib
 import multiprocessing
 import os
 import pkgutil
+import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -46,18 +48,19 @@ def test_build_info():
 class Built:
     """The parts of a compiled extension that the CUDA reasons look at."""
 
-    def __init__(self, architectures):
+    def __init__(self, architectures, driver, runtime):
         self.cuda, self.cuda_architectures = bool(architectures), architectures
         self.cuda_why_not = "" if architectures else "nvcc not found"
+        self.cuda_driver_version, self.cuda_runtime_version = (lambda: driver), (lambda: runtime)
 
 
 @pytest.fixture
 def machine(monkeypatch):
     """A machine with GPU, driver and torch, as far as the package can tell: ``machine(codes, capability)``."""
 
-    def pretend(architectures, capability=None, cuda="13.0", hip=None):
+    def pretend(architectures, capability=None, cuda="13.0", hip=None, driver=13000, runtime=13000):
         _cuda.supports.cache_clear()
-        monkeypatch.setattr(_cuda, "_C", Built(architectures))
+        monkeypatch.setattr(_cuda, "_C", Built(architectures, driver, runtime))
         monkeypatch.setattr(torch.version, "cuda", cuda)
         monkeypatch.setattr(torch.version, "hip", hip, raising=False)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
@@ -84,6 +87,38 @@ def test_why_cuda_kernels_are_not_used(machine):
     machine(codes, (9, 0))
     assert _cuda.why_not() is None
     assert closedform_wsss.build_info()["cuda_kernels"] == "used"
+
+
+@pytest.mark.parametrize(
+    ("driver", "runtime", "codes", "reason"),
+    [
+        (
+            12040,
+            13000,
+            ["sm_90"],
+            r"with CUDA 13.0, .* knows CUDA 12.4. Update the driver, or build with CUDA 12",
+        ),
+        (0, 13000, ["sm_90"], "it knows CUDA 0.0"),
+        (11080, 12080, ["sm_90"], "built with CUDA 12.8"),
+        (12000, 12080, ["sm_90"], None),  # within a major release code for the device runs
+        (13010, 12080, ["sm_90"], None),
+        (12000, 12080, ["compute_80"], r"not for the device's sm_90"),  # but PTX of a later release does not
+        (12080, 12080, ["compute_80"], None),
+        (13000, 12080, ["compute_80"], None),
+    ],
+)
+def test_which_drivers_run_the_kernels(machine, driver, runtime, codes, reason):
+    machine(codes, (9, 0), driver=driver, runtime=runtime)
+    found = _cuda.why_not()
+    assert found is None if reason is None else re.search(reason, found), found
+    if reason is None:
+        assert _cuda.supports(0)
+        return
+    with pytest.warns(RuntimeWarning, match="the CUDA kernels are not used on device 0: .*CUDA tensors run in plain"):
+        assert not _cuda.supports(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not _cuda.supports(0)  # warned once
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def build(*flags: str) -> Path:
     """Compile the module, once for each state of its sources; return its file."""
     import pybind11
 
-    kernels = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+    # versions.cu asks the driver; all others hold kernels.
+    kernels = [file for file in sorted((ROOT / "csrc" / "cuda").glob("*.cu")) if file.stem != "versions"]
     sources = [*kernels, *sorted((ROOT / "csrc").rglob("*.h")), *HERE.glob("*.h"), *HERE.glob("*.cpp")]
     state = hashlib.sha256("\0".join(flags).encode() + sys.version.encode())
     for source in sources:
