@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -37,7 +38,10 @@ def launch(name: str, like: Tensor, *arguments: Any) -> None:
     suffix = SUFFIX[like.dtype]
     if like.is_cuda:
         queue = (like.device.index, torch.cuda.current_stream(like.device).cuda_stream)
-        getattr(_C, f"{name}_cuda_{suffix}")(*values, queue)
+        # torch restores the caller's device without making a context on it.
+        same = like.device.index == torch.cuda.current_device()
+        with nullcontext() if same else torch.cuda.device(like.device):
+            getattr(_C, f"{name}_cuda_{suffix}")(*values, queue)
     else:
         getattr(_C, f"{name}_{suffix}")(*values, num_threads())
 

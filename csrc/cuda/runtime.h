@@ -24,23 +24,19 @@ namespace cuda {
 
 #ifndef CFW_CUDA_RUNNER
 inline void check(cudaError_t error) {
-  if (error != cudaSuccess)
-    throw std::runtime_error(std::string("closedform_wsss: CUDA error: ") + cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // or the next launch reports this error again
+  throw std::runtime_error(std::string("closedform_wsss: CUDA error: ") + cudaGetErrorString(error) +
+                           " (of this kernel or an earlier one: run with CUDA_LAUNCH_BLOCKING=1 to find it)");
 }
 
-// Restores the caller's device at the end, after an exception too.
-class DeviceGuard {
- public:
-  explicit DeviceGuard(int device) {
-    check(cudaGetDevice(&before_));
-    if (before_ != device) check(cudaSetDevice(device));
-  }
-  ~DeviceGuard() { cudaSetDevice(before_); }
-  DeviceGuard(const DeviceGuard&) = delete;
-
- private:
-  int before_;
-};
+// The current device becomes `device`. Python restores it (_ops/_define.py): cudaSetDevice would create a context on the
+// device that was current, even where the process does not use that one.
+inline void use_device(int device) {
+  int current = 0;
+  check(cudaGetDevice(&current));
+  if (current != device) check(cudaSetDevice(device));
+}
 
 // The block's shared memory. A kernel has one such structure; no more than 48 KB, which every device has.
 template <class Shared>
@@ -54,7 +50,7 @@ void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, int64_t 
             Arguments... arguments) {
   if (blocks == 0) return;
   if (blocks > INT32_MAX) throw std::length_error("closedform_wsss: a batch too large for one launch of a CUDA kernel");
-  const DeviceGuard guard(queue.device);
+  use_device(queue.device);
   kernel<<<dim3(unsigned(blocks)), dim3(unsigned(threads)), size_t(shared_bytes), cudaStream_t(queue.stream)>>>(
       Parameters(arguments)...);
   check(cudaGetLastError());
