@@ -43,17 +43,18 @@ def _affinity_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(q)
 
 
-# For a and b among the 3 x 3 around a cell: the place of (a, the place of b among the 5 x 5 around a) in 9 x 25 planes.
-_PAIRS = [25 * a + (by - ay + 2) * 5 + bx - ax + 2 for a, (ay, ax) in enumerate(NEIGHBOURS) for by, bx in NEIGHBOURS]
-
-
 def _affinity_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     """The pixels of a cell give q_a q_b to B at superpixel a, for all pairs: a 9 x 9 matrix for each cell, times q."""
     (q,) = ctx.saved_tensors
     size = ctx.cell_size
     n, _, h, w = grad.shape
     around = torch.stack([neighbour_of(grad, dy, dx) for dy, dx in NEIGHBOURS], 1)  # (N, 9, 25, h, w)
-    matrix = around.flatten(1, 2)[:, _PAIRS].unflatten(1, (9, 9))
+    # Of the 5 x 5 around neighbour a, the 3 x 3 around the cell itself: slices, because an index list is copied to the
+    # device, which then waits.
+    planes = around.unflatten(2, (5, 5))
+    matrix = torch.stack(
+        [planes[:, a, 1 - dy : 4 - dy, 1 - dx : 4 - dx].flatten(1, 2) for a, (dy, dx) in enumerate(NEIGHBOURS)], 1
+    )
     inside = torch.stack([exists(h, w, dy, dx, q.device) for dy, dx in NEIGHBOURS])
     matrix = torch.where(inside[:, None] & inside, matrix + matrix.transpose(1, 2), 0)
     pixels = F.pad(q, (0, w * size - q.shape[3], 0, h * size - q.shape[2]))
