@@ -125,11 +125,10 @@ def closed_form_loss(
     else:
         target = check_target(FN, target, n, image.device, classes, ignore_index)
         target = resize_marks(target, (h, w), classes, ignore_index)
-    weight = _weights(logits, class_weight, class_present)
-
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     if laplacian is not None:
         dtype = laplacian.check_fits(FN, "logits", logits)
+    weight = _weights(logits, class_weight, class_present, dtype)
     if activation == "softmax":
         x = torch.softmax(logits, 1, dtype=dtype)  # reads half precision as it is
     else:
@@ -141,7 +140,7 @@ def closed_form_loss(
         operator = window_operator(resize_image(image.to(dtype), (h, w)), *options.fitting(FN, h, w))
     else:
         operator = laplacian._operator
-    weight, residual = weight.to(dtype), form == "residual"
+    residual = form == "residual"
     if isinstance(operator, StencilOperator):
         with_gradient = x.requires_grad and torch.is_grad_enabled()
         loss, _ = _ops.matting_loss(
@@ -165,16 +164,16 @@ def check_options(fn: str, *, form: Any, mark_weight: Any, activation: Any, redu
     check_positive(fn, "mark_weight", mark_weight)
 
 
-def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor | None) -> Tensor:
+def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor | None, dtype: torch.dtype) -> Tensor:
     """w ``(N, C)``."""
     n, classes = logits.shape[:2]
-    weight = torch.ones(n, classes, device=logits.device, dtype=torch.float64)
+    weight = torch.ones(n, classes, device=logits.device, dtype=dtype)
     if class_weight is not None:
         check_class_weight(FN, class_weight, classes, logits.device)
-        weight = weight * class_weight.detach()
+        weight = weight * class_weight.detach().to(dtype)
     if class_present is not None:
         check_class_present(FN, class_present, n, classes, logits.device)
-        weight = weight * class_present.detach()
+        weight = weight * class_present.detach().to(dtype)
     return weight
 
 
