@@ -2,8 +2,9 @@
 
     python examples/gallery_cams.py -o docs/_static
 
-The photographs come with scikit-image; the CAMs are in examples/cams, whose README says how they were made. The
-references are drawn by hand: strokes, spread by the closed-form solution. They are no ground truth of a data set.
+The photographs come with scikit-image. The CAMs are in examples/cams, and its README says how they were made. The
+references are drawn by hand: strokes that the closed-form solution spreads. They are not the ground truth of a data
+set.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ WIDTH = 330  # of a panel, in pixels
 GOLD = np.array([1.0, 0.72, 0.1])
 Strokes = list[list[tuple[int, int]]]
 
-# Lines (x, y), (x, y), ... on the object, and beside it.
+# Lines (x, y), (x, y), ... on the object, and next to it.
 OBJECT: dict[str, Strokes] = {
     "chelsea": [
         [
@@ -134,7 +135,7 @@ def heat(image: np.ndarray, cam: Tensor) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The object in colour with a golden border, the rest pale grey."""
+    """The object in colour with a golden border, all else in pale grey."""
     pale = 0.75 + 0.2 * image.mean(2, keepdims=True).repeat(3, 2)
     return mark_boundaries(np.where(mask[..., None], image, pale), mask.astype(int), color=GOLD, mode="thick")
 

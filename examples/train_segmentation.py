@@ -3,13 +3,14 @@
     python examples/train_segmentation.py TRAIN --val VAL --classes 11 --size 180 240 -o OUTPUT
     torchrun --nproc-per-node 4 examples/train_segmentation.py ...
 
-TRAIN and VAL hold images/ and labels/; TRAIN also the folder of marks that --targets names. Targets are PNGs of classes
-with 255 where nothing is marked. From marks the network first learns by cross-entropy; then, --rounds times, its own
-predictions on the training images are corrected by the marks and the image (examples/segmentation/self_training.py) and
-it learns from these. Further losses are added by name: --loss energy=10. From masks (--targets labels) it learns by
-cross-entropy alone.
+TRAIN holds images/ and the folder of targets that --targets names. VAL holds images/ and labels/. Targets are PNG files
+of classes, with 255 where nothing is marked.
 
-OUTPUT gets log.csv, last.pt (resumed from if it is there), model.pt (the averaged weights), scores.json and pictures/
+From marks, the network first learns by cross-entropy. Then, --rounds times, the marks and the image correct its
+predictions on the training images (examples/segmentation/self_training.py), and it learns from these pseudo-labels.
+From masks (--targets labels), it learns by cross-entropy alone. --loss adds further losses: --loss energy=10.
+
+OUTPUT gets log.csv, last.pt (a new run continues from it), model.pt (the averaged weights), scores.json and pictures/
 (image, prediction, target).
 """
 
@@ -51,28 +52,26 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--targets", default="scribbles", help="folder in TRAIN: scribbles (default), points, labels ..."
     )
-    parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("H", "W"), help="images are brought to; default their own"
-    )
+    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="size of the images; default their own")
     parser.add_argument("--model", default="lite_fpn", help="lite_fpn (default), torchvision:NAME or smp:ARCH:ENCODER")
     parser.add_argument("--no-pretrained", action="store_true", help="start from random weights")
     parser.add_argument(
-        "--loss", action="append", default=[], metavar="NAME=WEIGHT", help=f"added, ramped in: {', '.join(LOSSES)}"
+        "--loss", action="append", default=[], metavar="NAME=WEIGHT", help=f"further loss: {', '.join(LOSSES)}"
     )
-    parser.add_argument("--rounds", type=int, help="of self-training; default 2 from marks, 0 from masks; at most 4")
+    parser.add_argument("--rounds", type=int, help="rounds of self-training (default 2, from masks 0; at most 4)")
     parser.add_argument(
-        "--recipe", choices=RECIPES, help="of the rounds; default points where --targets says points or clicks"
+        "--recipe", choices=RECIPES, help="default points if --targets contains point or click, else scribbles"
     )
     parser.add_argument("--epochs", type=int, default=12, help="default 12")
     parser.add_argument(
         "--val-every", type=int, default=4, help="epochs between two scores (default 4), and at the end"
     )
-    parser.add_argument("--batch", type=int, default=8, help="images in a step, of each process (default 8)")
+    parser.add_argument("--batch", type=int, default=8, help="images in a step of each process (default 8)")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate (default 1e-3)")
     parser.add_argument("--amp", action="store_true", help="compute in half precision (float16 on CUDA, else bfloat16)")
     parser.add_argument("--workers", type=int, default=0, help="processes that read; 0 keeps all images in memory")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", help="default cuda where there is one")
+    parser.add_argument("--device", help="default cuda, if available")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)
     args.loss = [name_and_weight(parser, text) for text in args.loss]
@@ -96,7 +95,7 @@ def name_and_weight(parser: argparse.ArgumentParser, text: str) -> tuple[str, fl
 
 
 class Trainer:
-    """All of a training run; `run` does it."""
+    """A training run."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -119,13 +118,13 @@ class Trainer:
         self.val = None
         if args.val:
             val = MarkedFolder(args.val, "labels", resize_targets=False, **options)
-            # One at a time, because labels are of any size; each rank its share.
+            # One at a time, because labels have any size. Each rank takes a part.
             own = list(range(self.rank, len(val), self.world))
             self.val = DataLoader(val, 1, sampler=own, num_workers=args.workers)
 
         model = build_model(args.model, args.classes, not args.no_pretrained)
         model = model.to(self.device, memory_format=torch.channels_last)
-        # By the number of steps here, not that on the device, which would have to be waited for.
+        # Uses the number of steps on the CPU: reading the one on the device would wait for it.
         self.average = AveragedModel(model, avg_fn=lambda a, p, _: average(a, p, self.step), use_buffers=True)
         self.model: nn.Module = DistributedDataParallel(model) if self.world > 1 else model
         self.optimizer = torch.optim.AdamW(model.parameters(), args.lr)
@@ -138,7 +137,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=args.amp and half is torch.float16)
 
         self.pseudo: PseudoLabels | None = None
-        self.shares: Tensor | None = None  # of the classes, once the targets tell
+        self.shares: Tensor | None = None  # fraction of each class in the targets, once it is known
         self.recipe = RECIPES[args.recipe]
         self.balance = 0.5 if args.targets == "labels" else self.recipe.balance
         if args.targets == "labels":
@@ -152,7 +151,7 @@ class Trainer:
                 device=self.device,
                 quiet=self.quiet,
             )
-        # After a third of the epochs, a half ...
+        # After a third of the epochs, after half of them, and so on.
         self.rounds = [max(args.epochs * (2 + k) // 6, 1) for k in range(args.rounds)]
         self.epoch = self.step = 0
 
@@ -188,7 +187,7 @@ class Trainer:
         """One pass over the data; the mean of each loss."""
         self.model.train()
         self.sampler.set_epoch(self.epoch)
-        # Anew in each epoch, so that a run that was cut goes on alike.
+        # A new generator in each epoch, so that a resumed run gives the same result.
         flips = torch.Generator().manual_seed(hash((self.args.seed, self.epoch, self.rank)) % 2**31)
         sums: dict[str, Tensor] = {}
         bar = tqdm(self.loader, f"epoch {self.epoch + 1}/{self.args.epochs}", leave=False, disable=self.quiet)
@@ -203,7 +202,7 @@ class Trainer:
             weight = None if self.shares is None else class_weights(self.shares, power=self.balance).to(self.device)
             batch = Batch(logits.float(), image, target, *(pseudo or [None]), class_weight=weight)
             names = {"pseudo_cross_entropy" if learnt else "cross_entropy": 1.0}
-            # Further losses come in over the first third: at the start there is nothing to refine yet.
+            # The weight of further losses grows in the first third: at the start there is nothing to refine.
             ramp = min(1.0, 3 * self.step / self.steps)
             names |= {name: weight * ramp for name, weight in self.args.loss}
             losses = {name: weight * LOSSES[name](batch) for name, weight in names.items()}
@@ -223,7 +222,7 @@ class Trainer:
         return self.model.module if self.world > 1 else self.model
 
     def log(self, row: dict[str, float]) -> None:
-        """A line of log.csv; columns that come later widen the table."""
+        """Add a line to log.csv. New columns extend the table."""
         file = self.args.output / "log.csv"
         rows = list(csv.DictReader(file.open())) if file.exists() and row["epoch"] > 1 else []
         rows.append({name: value if isinstance(value, int) else f"{value:.6g}" for name, value in row.items()})
@@ -236,7 +235,7 @@ class Trainer:
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
 
     def options(self) -> dict[str, str]:
-        """What a run must go on with."""
+        """Options that a resumed run must not change."""
         free = ("output", "val", "val_every", "workers", "device", "quiet")
         return {name: str(value) for name, value in vars(self.args).items() if name not in free}
 
@@ -267,7 +266,7 @@ class Trainer:
 
 
 def average(averaged: Tensor, parameter: Tensor, step: int) -> Tensor:
-    """Exponential, over about 100 steps; over fewer at first. Counts are not averaged."""
+    """Exponential average over about 100 steps, over fewer at the start. Counts are not averaged."""
     if not averaged.is_floating_point():
         return parameter
     return averaged.lerp(parameter, 1 - min(0.99, (1 + step) / (10 + step)))

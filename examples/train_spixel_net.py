@@ -3,9 +3,9 @@
     python examples/train_spixel_net.py IMAGES -o spixel_net.pt
     python examples/train_spixel_net.py IMAGES --segments SEGMENTS -o spixel_net.pt
 
-IMAGES holds .jpg or .png files. Without labels the superpixels learn to rebuild colours, with them to rebuild labels.
-SEGMENTS holds for each image a label map of the same name: a .png with classes, 255 where there is none, or an .npz
-with `segments` (A, H, W) of A annotators, of whom one is drawn at random in each step.
+IMAGES holds .jpg or .png files. With labels the superpixels learn to reconstruct the labels, otherwise the colours.
+SEGMENTS holds a label map for each image, with the same name: a .png with classes, 255 where there is none, or an .npz
+with `segments` (A, H, W) of A annotators. Each step draws one annotator at random.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def read_segments(folder: Path, stem: str) -> tuple[np.ndarray, int]:
 
 
 class Crops:
-    """Random crops, flipped at random, of images that are all kept in memory."""
+    """Random crops, flipped at random, of images that stay in memory."""
 
     def __init__(self, images: Path, segments: Path | None, size: int, seed: int) -> None:
         files = sorted(file for file in images.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
         self.images = [np.array(Image.open(file).convert("RGB")) for file in files]
         if not self.images or min(min(image.shape[:2]) for image in self.images) < size:
             raise SystemExit(f"{images} must hold images of at least {size} x {size} pixels")
-        # What the superpixels are to rebuild, (K, H, W, D): label maps, or the colours in CIELAB.
+        # What the superpixels reconstruct, (K, H, W, D): label maps, or the colours in CIELAB.
         if segments:
             loaded = [read_segments(segments, file.stem) for file in files]
             self.targets, self.ignore_index = [labels[..., None] for labels, _ in loaded], loaded[0][1]
@@ -69,8 +69,8 @@ def main() -> None:
     """Read the options, train, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of .jpg or .png files")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="where the weights go (a state_dict)")
-    parser.add_argument("--segments", type=Path, help="folder of label maps; without it colours are rebuilt")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="file for the weights (a state_dict)")
+    parser.add_argument("--segments", type=Path, help="folder of label maps; default: reconstruct colours")
     parser.add_argument("--cell-size", type=int, default=16, help="side of the grid's cells (default 16)")
     parser.add_argument("--steps", type=int, default=1000, help="default 1000")
     parser.add_argument("--batch", type=int, default=4, help="crops in a step (default 4)")
@@ -87,7 +87,7 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     crops = Crops(args.images, args.segments, args.crop, args.seed)
-    print(f"{len(crops.images)} images; rebuilding {'labels' if args.segments else 'colours'} on {args.device}")
+    print(f"{len(crops.images)} images; reconstructing {'labels' if args.segments else 'colours'} on {args.device}")
     net = SpixelNet(cell_size=args.cell_size).to(args.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)

@@ -2,13 +2,13 @@
 Class activation maps to labels
 ===============================
 
-A classifier's map of a class is coarse: here one value for 16 x 16 pixels. ASAM spreads it over alike superpixels,
-the matting filter bends it to outlines, levelling puts the best contour at a common threshold. Nothing but the image
-is used, nothing is trained.
+A classifier's map of a class is coarse: here it has one value for 16 x 16 pixels. ASAM spreads it over similar
+superpixels. The matting filter moves its borders to the outlines in the image. The calibration moves the best contour
+to a common threshold. All steps use only the image. Nothing is trained.
 """
 
 # %%
-# The maps of three photographs are stored in the repository, in ``examples/cams``.
+# The folder ``examples/cams`` of the repository holds the maps of three photographs.
 
 from pathlib import Path
 
@@ -41,8 +41,9 @@ print(tuple(image.shape), tuple(cam.shape))
 # %%
 # Step by step
 # ------------
-# Superpixels at half the size; ASAM lets each of them exchange values with its neighbours again and again. What they
-# have in common is how many pixels they share, so values run along an object and hardly across its outline.
+# ASAM works on superpixels, here at half of the image's size. In each step, a superpixel exchanges values with its
+# neighbours, in proportion to the pixels that both share. So values spread within an object, but little across its
+# outline.
 
 half = resized(image, 0.5)
 superpixels = soft_slic(half, cell_size=8)
@@ -55,8 +56,8 @@ for ax, (title, x) in zip(axes, {"CAM": cam, **{f"{k} steps": x for k, x in spre
     ax.set_axis_off()
 
 # %%
-# Too few steps leave gaps, too many blur the object into what lies around it. The filter and the levelling run at a
-# quarter of the size.
+# Too few steps leave gaps. Too many steps blur the object into its surroundings. The filter and the calibration run
+# at a quarter of the size.
 
 quarter = resized(image, 0.25)
 x = interpolate(spread[40], quarter.shape[2:], mode="bilinear")
@@ -73,8 +74,8 @@ for ax, (title, y) in zip(axes, {"ASAM": x, "matting filter": filtered, "level":
 # %%
 # All of it in one call
 # ---------------------
-# :func:`~closedform_wsss.functional.refine_cam` does these steps, :func:`~closedform_wsss.functional.pseudo_labels`
-# cuts at the threshold. The same options for all images.
+# :func:`~closedform_wsss.functional.refine_cam` runs these steps, and
+# :func:`~closedform_wsss.functional.pseudo_labels` applies the threshold. The options are the same for all images.
 
 figure, axes = plt.subplots(3, 3, figsize=(11, 7.2), layout="constrained")
 for row, name in zip(axes, ("chelsea", "coffee", "rocket"), strict=True):
@@ -93,9 +94,9 @@ for ax in axes.flat:
     ax.set_axis_off()
 
 # %%
-# Of the cup the classifier looked at the bright part, and refinement finds that part's outline, not the cup's: it
-# moves a map to edges and adds no knowledge of objects. The rocket is a failure: its CAM is several times wider than
-# the rocket, in a sky without edges. What the steps gain on data sets is measured in :doc:`/benchmarks`; :doc:`/cams`
-# explains them.
+# The CAM of the cup covers only its bright part. Refinement finds the outline of that part, not of the cup: it moves
+# a map to edges, but has no knowledge of objects. The rocket is a failure: its CAM is several times wider than the
+# rocket, and the sky around it has no edges. :doc:`/benchmarks` measures the effect of each step on data sets.
+# :doc:`/cams` explains the steps.
 
 # sphinx_gallery_thumbnail_number = 3

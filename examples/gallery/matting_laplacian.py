@@ -1,17 +1,17 @@
 """
-What the matting Laplacian sees
-===============================
+What the matting Laplacian measures
+===================================
 
-The pictures behind :doc:`the mathematics </mathematics>`. In every small window a matte is an affine function of the
-colour; the Laplacian adds up how far a map is from that. The maps that cost it little are those that respect the
-image.
+This program draws the pictures of :doc:`the mathematics </mathematics>`. In every small window, a matte is nearly an
+affine function of the colour. The Laplacian adds up the deviations of a map from such functions. A map has a low cost
+if it follows the image.
 """
 
 # %%
 # A matte is affine in the colours, window by window
 # --------------------------------------------------
-# A line of pixels from the saucer over the cup's rim into the cup, and a map that is smooth in colour but not in place:
-# each window of three pixels predicts it by a slope and a constant of its own.
+# A line of pixels goes from the saucer over the rim into the cup. The map on this line is smooth in colour, but not in
+# position. Each window of three pixels predicts it with its own slope and constant.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,8 +30,8 @@ picture = image[0].permute(1, 2, 0)
 
 EPS = 1e-5
 line = image[0, :, 45, 18:60].T.numpy()
-alpha = (line.mean(1) - line.mean(1).min()) / np.ptp(line.mean(1))  # a matte that follows the grey value ...
-alpha[22:] = 1 - alpha[22:]  # ... and from the middle on, its opposite
+alpha = (line.mean(1) - line.mean(1).min()) / np.ptp(line.mean(1))  # a matte that follows the grey value
+alpha[22:] = 1 - alpha[22:]  # from the middle on, the opposite
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 2.7), layout="constrained", width_ratios=(1.2, 1.5, 1.5))
 axes[0].imshow(picture)
@@ -47,20 +47,20 @@ for middle in range(1, len(alpha) - 1):
     fitted = colors @ slopes + alpha[window].mean()
     axes[1].plot(np.arange(middle - 1, middle + 2), fitted, color="C1", linewidth=0.8)
     cost[middle] = ((values - colors @ slopes) ** 2).sum() + EPS * (slopes**2).sum()
-axes[1].plot([], [], color="C1", label="what the windows predict")
+axes[1].plot([], [], color="C1", label="prediction of the windows")
 axes[1].legend(fontsize=8)
 axes[2].semilogy(cost, ".-", color="C3")
 axes[2].set_title("cost of each window", fontsize=10)
 
 # %%
-# In the middle the matte turns into its opposite where the image has no edge: the two windows across that place cost
-# ten thousand times what the others do. At the rim the matte falls as steeply, but so does the colour, and a slope
-# explains it. Any affine function of the colour is nearly free, and every window may have one of its own.
+# In the middle, the matte turns into its opposite, but the image has no edge there. The two windows across that place
+# cost ten thousand times as much as the others. At the rim the matte also falls steeply, but so does the colour, and a
+# slope explains it. Every affine function of the colour has almost no cost, and every window can have its own.
 #
-# Maps that cost next to nothing
-# ------------------------------
-# The eigenvectors of the smallest eigenvalues, after the constant. The solution for scribbles is made of such maps,
-# and so is the coarse space of the solver.
+# Maps with almost no cost
+# ------------------------
+# These are the eigenvectors of the smallest eigenvalues, after the constant. The solution for scribbles is a
+# combination of such maps. The coarse basis of the solver contains similar functions.
 
 laplacian = MattingLaplacian(image, eps=EPS)
 values, vectors = eigsh(laplacian.to_scipy(0), k=7, sigma=-1e-6)
@@ -72,11 +72,11 @@ for ax, value, vector in zip(axes.flat, values[1:], vectors.T[1:], strict=True):
     ax.set_axis_off()
 
 # %%
-# Where one pixel's value goes
-# ----------------------------
-# The answer of :func:`~closedform_wsss.functional.matting_filter` to a single pixel: a row of :math:`(L + \lambda
-# I)^{-1} \lambda`. It runs along surfaces of one colour, stops at edges, and is negative in places (blue): there is
-# no maximum principle.
+# The influence of one pixel
+# --------------------------
+# The response of :func:`~closedform_wsss.functional.matting_filter` to a single pixel is a row of
+# :math:`(L + \lambda I)^{-1} \lambda`. It spreads over surfaces of one colour and stops at edges. Some values are
+# negative (blue), because there is no maximum principle.
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 2.8), layout="constrained")
 for ax, (y, x) in zip(axes, ((26, 38), (60, 70), (85, 120)), strict=True):

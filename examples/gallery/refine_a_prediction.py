@@ -2,16 +2,16 @@
 Refining a network's output
 ===========================
 
-Networks predict at a quarter or an eighth of the image's size and are upsampled without looking at the image. Two
-ways to bring the image's edges back: :func:`~closedform_wsss.functional.matting_filter` takes the maps as they are,
-:func:`~closedform_wsss.functional.solve_matting` keeps what is clear and finds the rest.
+Networks predict at a quarter or an eighth of the image's size, and upsampling ignores the image. Two functions align
+the prediction with the edges of the image. :func:`~closedform_wsss.functional.matting_filter` filters the whole maps.
+:func:`~closedform_wsss.functional.solve_matting` keeps the confident part and computes the rest.
 """
 
 # %%
-# A network that is sharp nowhere
-# -------------------------------
-# It learns one photograph by heart, from a mask, but sees a sixteenth of its size. So it is right about what is
-# where, and no more.
+# A network with coarse predictions
+# ---------------------------------
+# The network overfits one photograph with its mask, at a sixteenth of the size. So its prediction is roughly right,
+# but has no sharp outline.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -57,17 +57,18 @@ with torch.no_grad():
 upsampled = interpolate(coarse, image.shape[2:], mode="bilinear")
 
 # %%
-# Filtered
-# --------
-# A map on every pixel in, a map on every pixel out; the mean of each is kept. A smaller ``fidelity`` trusts the image
-# further.
+# The matting filter
+# ------------------
+# The filter takes a map and returns a map of the same size and with the same mean. With a smaller ``fidelity`` the
+# result follows the image more.
 
 filtered = matting_filter(upsampled, image, fidelity=3e-3, eps=1e-6, tol=1e-2)
 
 # %%
-# Solved
-# ------
-# What the network is sure of becomes marks, less a border of the width that it cannot see; the image decides the rest.
+# The solver
+# ----------
+# Confident predictions become marks, except in a border as wide as a cell of the network. The image determines the
+# other pixels.
 
 best, labels = upsampled.max(1)
 border = torch.nn.functional.max_pool2d((best < 0.9).float(), 17, 1, padding=8) > 0
@@ -93,6 +94,6 @@ for ax in axes.flat:
     ax.set_axis_off()
 
 # %%
-# The filter is a linear function of the network's output, with a gradient (:class:`~closedform_wsss.nn.MattingFilter`
-# is the module). It can be the last layer of the network in training too. The solve cannot follow a network that is
-# sure and wrong, and gives mattes where the marks are right.
+# The filter is a differentiable, linear function of the network's output. The module
+# :class:`~closedform_wsss.nn.MattingFilter` can also be the last layer of the network during training. The solver gives
+# sharp mattes where the marks are right. It cannot correct confident errors of the network.

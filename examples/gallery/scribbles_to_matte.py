@@ -2,8 +2,8 @@
 Scribbles to mattes
 ===================
 
-A few strokes on a photograph and :func:`~closedform_wsss.functional.solve_matting` make a matte of each class: how
-much of every pixel belongs to it, down to the fur.
+:func:`~closedform_wsss.functional.solve_matting` computes a matte of each class from a few strokes on a photograph. The
+matte is the fraction of each pixel that belongs to the class, also in fine structures such as fur.
 """
 
 # %%
@@ -37,7 +37,7 @@ marks = torch.from_numpy(np.array(drawing))[None]  # (1, H, W)
 image = torch.from_numpy(photograph).permute(2, 0, 1)[None] / 255  # (1, 3, H, W) in [0, 1]
 
 # %%
-# One call. It returns a map a class, which add up to 1, and says how the solve went.
+# One call returns a map for each class. The maps add up to 1. The solution also describes the convergence.
 
 progress = []
 solution = solve_matting(
@@ -60,13 +60,13 @@ for ax, title in zip(axes, ("photograph and strokes", "matte of the cat", "befor
     ax.set_axis_off()
 
 # %%
-# Before the other wall the old colours still shine through at the border: a matte is no foreground.
-# :doc:`/postprocessing` says where to get one.
+# In front of the other wall, the old colours are still visible at the border: a matte does not contain the colours of
+# the foreground. :doc:`/postprocessing` says how to compute them.
 #
-# How the solve went
-# ------------------
-# The error is an estimate of how far any pixel of any matte still is from the solution, in units of alpha (an 8-bit
-# step is 0.004). The solver stops at ``tol``, 0.001 by default.
+# Convergence
+# -----------
+# The solver estimates the largest error of all pixels and mattes, in units of alpha (a step of an 8-bit picture is
+# 0.004). It stops at ``tol``, 0.001 by default.
 
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 ax.semilogy(*zip(*progress, strict=True), "o-", markersize=3)

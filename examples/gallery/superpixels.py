@@ -2,9 +2,9 @@
 Superpixels, hard and soft
 ==========================
 
-Hard superpixels by :func:`~closedform_wsss.functional.slic` (scikit-image's), soft ones by
-:func:`~closedform_wsss.functional.soft_slic`, which is differentiable, runs in batches and says how sure it is of
-every pixel.
+:func:`~closedform_wsss.functional.slic` computes hard superpixels with scikit-image.
+:func:`~closedform_wsss.functional.soft_slic` computes soft superpixels: it is differentiable, runs in batches, and its
+weights show how certain the assignment of each pixel is.
 """
 
 # %%
@@ -43,7 +43,7 @@ for ax, title in zip(axes, ("slic", "soft_slic, strongest", "weight of the stron
 # %%
 # Means over superpixels
 # ----------------------
-# Pooling averages any map over each superpixel; unpooling gives every pixel the values of its superpixels back.
+# Pooling averages a map over each superpixel. Unpooling gives each pixel the weighted mean of its superpixels.
 # Gradients flow through both, to the map and to the assignment. Smaller cells keep more detail.
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
@@ -57,7 +57,8 @@ for ax, cell in zip(axes, (8, 16, 32), strict=True):
 # %%
 # Compactness
 # -----------
-# How much position counts beside colour: superpixels become rounder, and cut across faint edges.
+# Compactness is the weight of the position relative to the colour. With a larger value, superpixels are rounder and
+# cross weak edges.
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
 for ax, compactness in zip(axes, (3, 10, 40), strict=True):

@@ -2,14 +2,14 @@
 Time and memory against resolution
 ==================================
 
-The losses and filters go through an image a few times, so both should grow with the number of pixels and no faster.
-Measured when this page was built, on the machine named below; run it on yours. :doc:`/performance` says what to make
-of it, :doc:`/benchmarks` has the rivals.
+The losses and filters read an image a few times, so time and memory should be proportional to the number of pixels.
+The measurements are from the machine below, at the time when this page was built. Run the program on your own machine.
+:doc:`/performance` explains the results, and :doc:`/benchmarks` compares with baselines.
 """
 
 # %%
-# Each case runs in a process of its own, which says how much memory it held at its worst moment beyond what it
-# held before (as Linux counts it), and the median time of three calls after the first.
+# Each case runs in a separate process. The process reports its peak memory minus the memory before the call, as Linux
+# counts it, and the median time of three calls after the first.
 
 import json
 import platform

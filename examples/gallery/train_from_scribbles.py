@@ -2,16 +2,20 @@
 Training from scribbles
 =======================
 
-The same small network learns from the same start in four ways: from full masks, from scribbles, from scribbles with
-the closed-form energy beside the cross-entropy, and from labels that it makes of its own predictions with the matting
-filter, as the :doc:`recipe </training>` does. One picture a case.
+A small network learns in four ways, always from the same initial weights:
+
+* from full masks;
+* from scribbles;
+* from scribbles, with the closed-form energy added to the cross-entropy;
+* from pseudo-labels: its own predictions after the matting filter, as in the :doc:`recipe </training>`.
 """
 
 # %%
-# Scenes with a known answer
-# --------------------------
-# Blobs of three classes on a background, in colours that shade, vary from scene to scene and overlap between classes.
-# A scribble is a short stroke in the middle of a blob, and one with a corner on the background.
+# Synthetic scenes
+# ----------------
+# Each scene has blobs of three classes on a background. The colours of a class vary within a scene and between scenes,
+# and overlap with those of other classes. Scribbles are a short stroke in the middle of each blob, and a stroke with a
+# corner on the background.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,8 +66,8 @@ TRAIN, TEST = slice(0, 48), slice(48, 80)
 print(f"{(marks != UNMARKED).float().mean():.1%} of the pixels are marked")
 
 # %%
-# A network at a quarter of the size, and a loop
-# ----------------------------------------------
+# A network at a quarter of the size, and a training loop
+# -------------------------------------------------------
 
 
 def layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -98,7 +102,7 @@ def predict(model: nn.Module, part: slice) -> Tensor:
 # %%
 # Four ways to learn
 # ------------------
-# Cross-entropy, where a pixel has a target:
+# The cross-entropy counts the pixels that have a target:
 
 
 def on_targets(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
@@ -119,17 +123,17 @@ models = {
 }
 
 # %%
-# The fourth: the predictions of the network that learned from scribbles, on the training images, are filtered along
-# the image with the scribbles kept. The winning class of each pixel becomes the target of a new network.
+# The fourth way starts with the network that learned from scribbles. The matting filter aligns its predictions on the
+# training images with the edges and keeps the scribbles. The best class of each pixel is the target of a new network.
 
 probabilities = predict(models["scribbles"], TRAIN)
 filtered = matting_filter(probabilities, images[TRAIN], target=marks[TRAIN], fidelity=3e-3, eps=1e-5, tol=0.03)
 models["own labels, filtered"] = train(filtered.argmax(1), on_targets)
 
 # %%
-# What came out
-# -------------
-# On scenes that no network has seen:
+# Results
+# -------
+# Mean IoU on scenes that were not used for training:
 
 for name, model in models.items():
     matrix = ConfusionMatrix(CLASSES)
@@ -155,8 +159,8 @@ for ax in axes.flat:
     ax.set_axis_off()
 
 # %%
-# From scribbles the network learns roughly where what is, and gets outlines and the pixels far from any stroke wrong.
-# The energy by itself does not help here: it asks that pixels of like colour agree, and a whole region with the wrong
-# class agrees very well. The filter weighs the network's knowledge against the image's edges once for the whole
-# image, and the new network learns from the result. On photographs the energy helps more, the filter still the most:
+# From scribbles, the network learns roughly where each class is. It makes errors along outlines and far from the
+# strokes. The energy alone does not help here: it wants pixels of similar colour to have the same class, and a whole
+# region of the wrong class satisfies this. The filter combines the predictions and the edges over the whole image, and
+# the new network learns from the result. On photographs the energy helps more, but the filter still helps most:
 # :doc:`/training` has the measurements.

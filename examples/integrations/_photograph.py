@@ -1,4 +1,4 @@
-"""The photograph that the integrations train on, and a picture of what came out."""
+"""The photograph for the integrations, and a picture of the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def scribbled_batch(side: int = 128) -> tuple[Tensor, Tensor]:
 
 
 def save(image: Tensor, marks: Tensor, logits: Tensor, file: str) -> None:
-    """Image with marks, and the likeliest classes over the image, side by side."""
+    """Save the image with marks, and the image with the most likely classes, side by side."""
     colors = torch.from_numpy(COLORS) / 255
     picture = image[0].permute(1, 2, 0)
     marked = torch.where((marks[0] == 255)[..., None], picture, colors[marks[0].clamp_max(NUM_CLASSES - 1)])

@@ -1,4 +1,4 @@
-"""pytorch-grad-cam: class activation maps of any classifier, made to follow the image.
+"""pytorch-grad-cam: refined class activation maps of any classifier.
 
 The classifier here is EfficientNet-Lite0 with its ImageNet weights: 281, 282 and 285 are cats.
 """
@@ -34,7 +34,7 @@ class Classifier(torch.nn.Module):
 
 classifier = Classifier().eval()
 image = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)[None] / 255
-# At the size that the classifier was trained for. Any size of map will do below.
+# The size for which the classifier was trained. The functions below accept maps of any size.
 small = torch.nn.functional.interpolate(image, (224, 336), mode="bilinear", antialias=True)
 with GradCAM(classifier, target_layers=[classifier.relu]) as grad_cam:
     cam = grad_cam(small, targets=[lambda scores: scores[[281, 282, 285]].sum()])  # (N, H, W) in [0, 1], NumPy
@@ -42,7 +42,7 @@ cam = torch.from_numpy(cam)[:, None]  # one foreground class
 cam = torch.nn.functional.interpolate(cam, image.shape[2:], mode="bilinear")
 
 spread = asam(cam, soft_slic(image, cell_size=16))  # superpixels alone
-refined = refine_cam(cam, image)  # ASAM, the matting filter, and a level
+refined = refine_cam(cam, image)  # ASAM, the matting filter and the calibration
 labels = pseudo_labels(refined, threshold=0.4)
 
 grey = image[0].mean(0).numpy()

@@ -1,4 +1,4 @@
-"""Lightning: the criterion is a submodule, the image in [0, 1] comes with the batch."""
+"""Lightning: the loss is a submodule, and the batch contains the image in [0, 1]."""
 
 import lightning
 import torch

@@ -1,6 +1,6 @@
-"""mmsegmentation: a segmentor whose loss sees the image, to be named in a config.
+"""mmsegmentation: a segmentor with a loss on the image.
 
-Losses of decode heads get no image, so the loss is added by the segmentor. In a config:
+Losses of decode heads get no image, so the segmentor adds the loss. In a config:
 
     custom_imports = dict(imports=["with_mmsegmentation"])
     model = dict(type="ClosedFormEncoderDecoder", ...)
@@ -15,7 +15,7 @@ from closedform_wsss.nn import ClosedFormLoss
 
 @MODELS.register_module()
 class ClosedFormEncoderDecoder(EncoderDecoder):
-    """``weight``: of the closed-form loss."""
+    """``weight`` is the weight of the closed-form loss."""
 
     def __init__(self, *args, weight: float = 1.0, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -28,7 +28,7 @@ class ClosedFormEncoderDecoder(EncoderDecoder):
             losses = super().loss(inputs, data_samples)
         finally:
             hook.remove()
-        normalised = self.data_preprocessor  # which knows how to undo it
+        normalised = self.data_preprocessor  # undo its normalisation
         image = ((inputs * normalised.std + normalised.mean) / 255).clamp(0, 1)
         marks = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
         return losses | {"loss_closed_form": self.weight * self.closed_form(logits[0], marks, image)}

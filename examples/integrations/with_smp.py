@@ -1,4 +1,4 @@
-"""segmentation_models_pytorch: its models return logits at the image's size."""
+"""segmentation_models_pytorch: the models return logits at the size of the image."""
 
 import torch
 from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch

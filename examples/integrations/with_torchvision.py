@@ -1,4 +1,4 @@
-"""torchvision: its segmentation models return a dictionary."""
+"""torchvision: the segmentation models return a dictionary."""
 
 import torch
 from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch

@@ -1,6 +1,6 @@
-"""Hugging Face transformers: SegFormer has a cross-entropy of its own, and logits at a quarter of the size.
+"""Hugging Face transformers: SegFormer computes the cross-entropy itself. Its logits have a quarter of the size.
 
-The loss brings image and marks to the logits' size, so they are passed as they are.
+The closed-form loss resizes image and marks to the size of the logits.
 """
 
 import torch

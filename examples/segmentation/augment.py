@@ -1,4 +1,4 @@
-"""Augmentations of a batch that keep image, target and pseudo-label on one another."""
+"""Augmentations that change image, target and pseudo-label in the same way."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from torch import Tensor
 
 
 def flip(maps: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """Mirror a random half of the batch, alike in all of the maps ``(N, ..., W)``."""
+    """Mirror a random half of the batch, the same images in all maps ``(N, ..., W)``."""
     chosen = (torch.rand(len(maps[0]), generator=generator) < 0.5).to(maps[0].device)
     return [torch.where(chosen.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x) for x in maps]

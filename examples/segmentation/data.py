@@ -27,12 +27,12 @@ class MarkedFolder(Dataset):
 
     Args:
         folder: Holds ``images/`` and the targets' folder.
-        targets: Name of the targets' folder. Of ``labels`` a smaller size samples the nearest pixel; marks are kept
-            however thin they are.
+        targets: Name of the targets' folder. ``labels`` are resized by nearest neighbour, all others as marks, so that
+            thin strokes stay.
         num_classes: Labels are 0 to num_classes - 1, or 255.
         size: (H, W) of the images; None leaves them as they are.
-        resize_targets: Whether targets follow; to score a network they are best left as they are.
-        keep: Whether what was read once stays in memory.
+        resize_targets: Whether targets are resized too. Do not resize them to score a network.
+        keep: Whether items stay in memory after they were read.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class MarkedFolder(Dataset):
         return self.images[index].stem
 
     def shares(self) -> Tensor:
-        """Share of each class in the labelled pixels, ``(C,)``."""
+        """Fraction of each class in the labelled pixels, ``(C,)``."""
         counts = sum(torch.bincount(self[k][2].flatten().long(), minlength=256) for k in range(len(self)))
         counts = counts[: self.num_classes]
         if not counts.any():
-            raise SystemExit(f"{self.targets[0].parent} holds not one labelled pixel")
+            raise SystemExit(f"{self.targets[0].parent} has no labelled pixel")
         return counts / counts.sum()
 
     def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""How good a network is on labelled images, and pictures of what it says."""
+"""Scores of a network on labelled images, and pictures of its predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segmentation.data import IGNORE
 
 @torch.no_grad()
 def evaluate(model: nn.Module, loader: DataLoader, num_classes: int, device: torch.device) -> ConfusionMatrix:
-    """The confusion matrix over the loader's images, at the size of their labels; of all ranks together."""
+    """The confusion matrix over the images of all ranks, at the size of their labels."""
     model.eval()
     counts = ConfusionMatrix(num_classes, ignore_index=IGNORE)
     for _, image, label in loader:
@@ -30,7 +30,7 @@ def evaluate(model: nn.Module, loader: DataLoader, num_classes: int, device: tor
 
 @torch.no_grad()
 def save_pictures(model: nn.Module, loader: DataLoader, folder: Path, count: int, device: torch.device) -> None:
-    """Image, prediction and target side by side, of the first images, as PNG."""
+    """Save image, prediction and target of the first images side by side, as PNG."""
     model.eval()
     folder.mkdir(parents=True, exist_ok=True)
     palette = torch.from_numpy(np.asarray(voc_palette()).copy())

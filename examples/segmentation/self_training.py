@@ -1,15 +1,15 @@
 """Pseudo-labels from a network's own predictions, the marks and the image.
 
-A network that has learned from marks alone knows roughly what is where, but not how much there is of each class: thin
-things are marked densely, wide ones sparsely, and so it sees too many of the former. Its predictions p on the training
-images are made into labels by
+A network that learned from marks alone knows roughly where each class is, but not its area. Thin objects are marked
+densely and wide ones sparsely, so the network predicts too much of the thin ones. These steps turn its predictions p on
+the training images into labels:
 
-    q_c   =   (L + lambda + kappa D)^-1 (lambda p_c + kappa D s_c)        the matting filter, marks kept
-    a_c   =   share of the pixels in which q_c is the largest             how much of each class the image's edges leave
+    q_c   =   (L + lambda + kappa D)^-1 (lambda p_c + kappa D s_c)        the matting filter, with the marks s
+    a_c   =   fraction of the pixels in which q_c is the largest          the area of each class after the filter
     p_c  <-   r_c p_c / sum_k r_k p_k,      r such that the mean of p is a
 
-repeated a few times: a class that wins less often than it is predicted loses more of its share each time. Edges, marks
-and areas correct one another. It is done at half the size, where the filter takes a quarter of the time and reaches
+They are repeated a few times. If a class wins less often than it is predicted, its area shrinks each time. Edges, marks
+and areas correct each other. The filter runs at half of the size, where it takes a quarter of the time and reaches
 twice as far.
 """
 
@@ -33,29 +33,31 @@ from closedform_wsss.training import class_factors, winning_fractions
 from segmentation.data import IGNORE
 
 STRENGTH, EPS, TOL = 3e-2, 1e-7, 3e-2
-IMAGES, PIXELS = 64, 500  # that the areas are taken from, and of each of them for the means
+IMAGES, PIXELS = 64, 500  # images for the areas, and pixels of each of them for the means
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What suits a kind of marks.
+    """Settings for a kind of marks.
 
     Attributes:
-        repeats: How often areas are put right before the first labels, and before later ones.
-        balance: Classes weigh share^-balance in the cross-entropy on the labels.
+        repeats: Number of corrections of the areas, before the first labels and before later ones.
+        balance: The weight of a class in the cross-entropy on the labels is fraction^-balance.
     """
 
     repeats: tuple[int, int]
     balance: float
 
 
-# Scribbles hold the labels so well that areas settle, and weights would only make doubt look like a rare class. Between
-# points the winners go on winning: a few repeats are best, once, and weights make up for what rare classes lose.
+# Scribbles: the areas converge, and larger weights would turn uncertain pixels into rare classes. Points: frequent
+# classes grow with each repeat. So a few repeats in the first round are best, and weights compensate the loss of rare
+# classes.
 RECIPES = {"scribbles": Recipe((4, 4), 0.3), "points": Recipe((3, 0), 0.5)}
 
 
 class PseudoLabels:
-    """Soft labels of a training set in a folder, one file an image, so that all processes and later runs see them."""
+    """Soft labels of a training set in a folder, one file for each image, so that all processes and later runs can read
+    them."""
 
     def __init__(
         self, folder: Path, dataset: Dataset, *, batch_size: int, workers: int, device: torch.device, quiet: bool
@@ -77,7 +79,7 @@ class PseudoLabels:
 
     @torch.no_grad()
     def make(self, model: nn.Module, repeats: int) -> Tensor:
-        """Anew, from what the model now predicts; returns the share of each class in them, ``(C,)``."""
+        """Make new labels from the predictions of the model. Returns the fraction of each class, ``(C,)``."""
         model.eval()
         for index, image, _ in self._batches(self.own, "predicting"):
             p = (model(image).softmax(1) + model(image.flip(-1)).softmax(1).flip(-1)) / 2
@@ -94,7 +96,7 @@ class PseudoLabels:
         return self._shares(won).cpu()
 
     def _factors(self, classes: int, repeats: int) -> Tensor:
-        """r of the classes, ``(C,)``, from some images."""
+        """The factors r of the classes, ``(C,)``, from some images."""
         some = self.own[:: max(len(self.own) * self.world // IMAGES, 1)]
         p = torch.cat([self._stored([index]).flatten(2)[0].mT for index in some])
         p = p[torch.randint(len(p), (PIXELS * len(some),), device=self.device)]
@@ -127,14 +129,14 @@ class PseudoLabels:
         return torch.stack([torch.from_numpy(np.load(self._file(i))) for i in index]).to(self.device).float()
 
     def _shares(self, won: Tensor) -> Tensor:
-        """Of the images of all processes; a class that has no pixel keeps a trace."""
+        """Fractions over the pixels of all processes. A class without pixels keeps a small fraction."""
         if self.world > 1:
             dist.all_reduce(won)
         fractions = (won / won.sum()).clamp_min(1e-5)
         return fractions / fractions.sum()
 
     def load(self, index: Tensor, target: Tensor) -> Tensor:
-        """Of a batch, ``(N, C, H, W)`` at the size of its target, whose marks are kept."""
+        """Labels of a batch, ``(N, C, H, W)``, at the size of its target. They contain the marks of the target."""
         q = self._stored(index.tolist())
         q = F.interpolate(q, target.shape[-2:], mode="bilinear", align_corners=False)
         classes = torch.arange(q.shape[1], device=q.device)[:, None, None]
@@ -143,7 +145,7 @@ class PseudoLabels:
 
 
 def write(file: Path, values: np.ndarray) -> None:
-    """Whole or not at all."""
+    """Write the file completely or not at all."""
     part = file.with_suffix(f".{os.getpid()}")
     with part.open("wb") as stream:
         np.save(stream, values)
