@@ -36,7 +36,7 @@ def test_affinity_is_the_formula(grid):
 
 
 @pytest.mark.parametrize("grid", GRIDS + LARGE)
-def test_kernels_agree_with_twins(level, grid):
+def test_kernels_agree_with_their_references(level, grid):
     h, w = cells(*grid)
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
         q = association(2, *grid, dtype)
@@ -45,18 +45,27 @@ def test_kernels_agree_with_twins(level, grid):
         for channels in (1, 2, 7):
             affinity, s = torch.randn(2, 25, h, w, dtype=dtype), torch.randn(2, channels, h, w, dtype=dtype)
             for transposed in (False, True):
-                got = _ops.asam_step(affinity, s, transposed)
-                expected = _reference.asam_step(affinity, s, transposed)
-                torch.testing.assert_close(got, expected, rtol=10 * tolerance, atol=10 * tolerance)
+                for num_steps, decay, restart, keep in (
+                    (1, 1.0, 0.0, False),
+                    (3, 0.2, 0.7, True),
+                    (4, 0.1, 0.0, False),
+                ):
+                    options = (num_steps, decay, restart, transposed, keep)
+                    got, expected = (run(affinity, s, *options) for run in (_ops.asam_steps, _reference.asam_steps))
+                    torch.testing.assert_close(got, expected, rtol=10 * tolerance, atol=10 * tolerance)
 
 
-def test_step_is_the_matrix(level):
+def test_steps_are_products_with_the_matrix(level):
     affinity, s = torch.randn(1, 25, 5, 11, dtype=torch.float64), torch.randn(1, 3, 5, 11, dtype=torch.float64)
     A = oracle.asam_matrix(affinity[0].numpy(force=True))
     flat = s[0].flatten(1).numpy(force=True).T
     for transposed, matrix in ((False, A), (True, A.T)):
-        got = _ops.asam_step(affinity, s, transposed)[0].flatten(1).numpy(force=True).T
-        np.testing.assert_allclose(got, matrix @ flat, atol=1e-12)
+        expected = [flat]
+        for num_steps in range(4):
+            y, iterates = _ops.asam_steps(affinity, s, num_steps, 0.7, 0.2, transposed, True)
+            for got, y_t in zip([*iterates[:, 0], y[0]], expected[min(num_steps, 1) :], strict=True):
+                np.testing.assert_allclose(got.flatten(1).numpy(force=True).T, y_t, rtol=1e-12, atol=1e-12)
+            expected.append(0.7 * matrix @ expected[-1] + 0.2 * flat)
 
 
 @settings(max_examples=25, deadline=None)
@@ -149,8 +158,10 @@ def test_gradients():
     assert gradcheck(lambda v: _ops.asam_affinity(v, 3), q)
     assert gradgradcheck(lambda v: _ops.asam_affinity(v, 2), association(1, 3, 4, 2).requires_grad_())
     for transposed in (False, True):
-        assert gradcheck(lambda a, v, t=transposed: _ops.asam_step(a, v, t), (affinity, s))
-        assert gradgradcheck(lambda a, v, t=transposed: _ops.asam_step(a, v, t), (affinity, s))
+        for num_steps, restart, keep in ((0, 0.0, True), (1, 0.0, False), (3, 0.2, True), (3, 0.2, False)):
+            options = (num_steps, 0.5, restart, transposed, keep)
+            assert gradcheck(lambda a, v, o=options: _ops.asam_steps(a, v, *o), (affinity, s))
+            assert gradgradcheck(lambda a, v, o=options: _ops.asam_steps(a, v, *o), (affinity, s))
     assert gradcheck(lambda v, w: asam(v, Superpixels(w, 3), num_iters=2, restart=0.1), (cam, q))
 
 
@@ -160,8 +171,8 @@ def test_opcheck():
     affinity = torch.rand(1, 25, 2, 3, requires_grad=True)
     s = torch.rand(1, 2, 2, 3, requires_grad=True)
     opcheck(_ops.asam_affinity.default, (q, 3))
-    opcheck(_ops.asam_step.default, (affinity, s, False))
-    opcheck(_ops.asam_step.default, (affinity, s, True))
+    for transposed, keep in ((False, True), (True, True), (False, False)):
+        opcheck(_ops.asam_steps.default, (affinity, s, 3, 0.9, 0.1, transposed, keep))
 
 
 def test_compiles():

@@ -184,9 +184,9 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_kernels_refuse_memory_that_they_would_misread() -> None:
     x = torch.rand(3, 4).T
     with pytest.raises(
-        RuntimeError, match=r"closedform_wsss.asam_step: tensors must be contiguous, got strides \(1, 4\)"
+        RuntimeError, match=r"closedform_wsss.asam_steps: tensors must be contiguous, got strides \(1, 4\)"
     ):
-        _define.launch("asam_step", x, x)
+        _define.launch("asam_steps", x, x)
 
 
 @pytest.mark.parametrize("name", ["matting_filter", "solve_matting", "slic"])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -56,8 +57,8 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("superpixel_assign", (image, centers, size)),
         ("superpixel_update", (image, centers, size)),
         ("asam_affinity", (q, size)),
-        ("asam_step", (affinity, s, False)),
-        ("asam_step", (affinity, s, True)),
+        ("asam_steps", (affinity, s, 3, 0.9, 0.1, False, False)),
+        ("asam_steps", (affinity, s, 3, 0.9, 0.1, True, True)),
     ]
 
 
@@ -78,8 +79,13 @@ def test_a_cuda_tensor_goes_to_the_cuda_kernel_of_its_device_and_stream(monkeypa
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=1000 + device.index))
     like = SimpleNamespace(is_cuda=True, device=torch.device("cuda:3"), dtype=torch.float32)
     values = torch.zeros(2)
-    _define.launch("some_kernel", like, values, None, 7)
-    assert calls == [(values.data_ptr(), 0, 7, (3, 1003))]
+    entered = []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: entered.append(device) or nullcontext())
+    for current in (3, 0):  # torch selects the device, and restores the caller's, only where it is another
+        monkeypatch.setattr(torch.cuda, "current_device", lambda current=current: current)
+        _define.launch("some_kernel", like, values, None, 7)
+    assert calls == [(values.data_ptr(), 0, 7, (3, 1003))] * 2
+    assert entered == [torch.device("cuda:3")]
 
 
 def test_devices_without_kernels_take_the_plain_path(monkeypatch):

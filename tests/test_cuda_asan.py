@@ -16,7 +16,7 @@ from closedform_wsss._common.stencil_layout import stencil_shape
 
 FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 EVERY_KERNEL = cuda_runner.HERE / "every_kernel.py"
-KERNELS = {path.stem for path in (cuda_runner.ROOT / "csrc" / "cuda").glob("*.cu")}
+KERNELS = {path.stem for path in (cuda_runner.ROOT / "csrc" / "cuda").glob("*.cu")} - {"versions"}
 
 
 def libasan() -> str | None:

@@ -97,7 +97,7 @@ WITHOUT_BARRIERS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]
     "tile_prolong": _tile_prolong,
     "block_product": _block_product,
     "block_relax": _block_relax,
-    "asam_step": lambda: (torch.randn(1, 25, 3, 5), torch.randn(1, 5, 3, 5), True),
+    "asam_steps": lambda: (torch.randn(1, 25, 3, 5), torch.randn(1, 5, 3, 5), 3, 0.9, 0.1, True, True),
 }
 
 

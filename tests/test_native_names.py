@@ -98,7 +98,7 @@ def test_every_kernel_is_an_operator_with_a_reference_and_tests(kernel: str) -> 
     assert (PACKAGE / "_reference" / f"{kernel}.py").is_file()
     assert kernel in _reference.__all__ and kernel in _ops.__all__
     assert hasattr(torch.ops.closedform_wsss, kernel)
-    # In a file of tests of its own, or in that of its family: asam_step in test_asam.py.
+    # In a file of tests of its own, or in that of its family: asam_steps in test_asam.py.
     family = kernel.split("_")[0]
     tests = [file for file in Path(__file__).parent.glob(f"test_{family}*.py")]
     assert [file for file in tests if re.search(rf"\b{kernel}\b", file.read_text(encoding="utf-8"))]

@@ -64,7 +64,7 @@ def test_a_new_operator_builds_and_passes_its_tests(tree: Path) -> None:
     run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, folder=tree, PYTHONPATH=str(tree))
 
 
-@pytest.mark.parametrize("name", ["pixel", "Pixel_Norm", "pixel-norm", "pixel_", "asam_step"])
+@pytest.mark.parametrize("name", ["pixel", "Pixel_Norm", "pixel-norm", "pixel_", "asam_steps"])
 def test_a_bad_name_changes_nothing(tree: Path, name: str) -> None:
     before = contents(tree)
     done = subprocess.run([sys.executable, TOOL, name, "--root", tree], capture_output=True, text=True, check=False)

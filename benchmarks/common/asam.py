@@ -15,6 +15,5 @@ def plain_asam(cam: Tensor, q: Tensor) -> Tensor:
     shared = _reference.asam_affinity(q, CELL)
     affinity = shared / shared.sum(1, keepdim=True)
     s = _reference.superpixel_pool(cam, q, CELL) / _reference.superpixel_pool(torch.ones_like(q[:, :1]), q, CELL)
-    for _ in range(STEPS):
-        s = _reference.asam_step(affinity, s, False)
+    s, _ = _reference.asam_steps(affinity, s, STEPS, 1.0, 0.0, False, False)
     return _reference.superpixel_unpool(s, q, CELL)

@@ -45,6 +45,10 @@ def _plain_loss(scores: Tensor, target: Tensor, images: Tensor, weight: Tensor, 
     return _reference.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, False)[0].mean()
 
 
+def _first(result: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return result[0] if isinstance(result, tuple) else result
+
+
 def _plain_soft_slic(images: Tensor) -> Tensor:
     """The same function with the operators' twins."""
     with mock.patch.object(importlib.import_module("closedform_wsss.functional.soft_slic"), "_ops", _reference):
@@ -120,13 +124,17 @@ def superpixels(n: int, classes: int, size: int, device: torch.device) -> list[C
         "assign, 3 features": ("superpixel_assign", (images, centers, CELL), 3 * FLOAT * pixels + association),
         "update, 3 features": ("superpixel_update", (images, centers, CELL), 3 * FLOAT * pixels),
         "affinity of ASAM": ("asam_affinity", (q, CELL), association),
-        "one step of ASAM": ("asam_step", (affinity, s, False), FLOAT * (affinity.numel() + 2 * s.numel())),
+        f"{STEPS} steps of ASAM": (
+            "asam_steps",
+            (affinity, s, STEPS, 1.0, 0.0, False, False),
+            FLOAT * STEPS * (affinity.numel() + 2 * s.numel()),
+        ),
     }
     cases = [
         Case(
             name,
-            lambda operator=operator, arguments=arguments: getattr(_ops, operator)(*arguments),
-            lambda operator=operator, arguments=arguments: getattr(_reference, operator)(*arguments),
+            lambda operator=operator, arguments=arguments: _first(getattr(_ops, operator)(*arguments)),
+            lambda operator=operator, arguments=arguments: _first(getattr(_reference, operator)(*arguments)),
             least,
         )
         for name, (operator, arguments, least) in pairs.items()

@@ -55,9 +55,9 @@ def asam_cases(n: int, classes: int, size: int) -> list[Case]:
         "affinity": (lambda: _ops.asam_affinity(q, CELL), lambda: _reference.asam_affinity(q, CELL)),
         "pool": (lambda: _ops.superpixel_pool(x, q, CELL), lambda: _reference.superpixel_pool(x, q, CELL)),
         "unpool": (lambda: _ops.superpixel_unpool(s, q, CELL), lambda: _reference.superpixel_unpool(s, q, CELL)),
-        "one step": (
-            lambda: _ops.asam_step(affinity, s, False),
-            lambda: _reference.asam_step(affinity, s, False),
+        f"{STEPS} steps": (
+            lambda: _ops.asam_steps(affinity, s, STEPS, 1.0, 0.0, False, False)[0],
+            lambda: _reference.asam_steps(affinity, s, STEPS, 1.0, 0.0, False, False)[0],
         ),
     }
     cases = []

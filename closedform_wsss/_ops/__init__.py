@@ -4,7 +4,7 @@ The kernels know nothing of torch; here tensors are allocated and passed as addr
 public functions; operators trust them (contiguity aside).
 """
 
-from closedform_wsss._ops.asam import asam_affinity, asam_step
+from closedform_wsss._ops.asam import asam_affinity, asam_steps
 from closedform_wsss._ops.block import block_product, block_relax
 from closedform_wsss._ops.matting import matting_loss, matting_product, matting_stencil
 from closedform_wsss._ops.superpixel import (
@@ -18,7 +18,7 @@ from closedform_wsss._ops.tile import tile_energy, tile_product, tile_prolong, t
 
 __all__ = [
     "asam_affinity",
-    "asam_step",
+    "asam_steps",
     "block_product",
     "block_relax",
     "matting_loss",

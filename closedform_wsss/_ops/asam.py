@@ -67,32 +67,45 @@ def _affinity_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
 define_gradient("asam_affinity", _affinity_backward, _affinity_setup)
 
 
-# --- asam_step: A s, or A^T s -----------------------------------------------------------------------------------------
+# --- asam_steps: y_0 = s, y_t = decay A y_(t-1) + restart s, or with A^T ----------------------------------------------
+# The last y and, with `keep`, those before it.
 
 
-def _step(affinity: Tensor, s: Tensor, transposed: bool) -> Tensor:
+def _steps(
+    affinity: Tensor, s: Tensor, num_steps: int, decay: float, restart: float, transposed: bool, keep: bool
+) -> tuple[Tensor, Tensor]:
     affinity, s = affinity.contiguous(), s.contiguous()
-    y = torch.empty_like(s)
-    launch("asam_step", s, affinity, s, y, *s.shape, transposed)
-    return y
+    y, iterates = _steps_fake(affinity, s, num_steps, decay, restart, transposed, keep)
+    if num_steps == 0:
+        return y.copy_(s), iterates
+    memory = iterates if keep else torch.empty_like(s)
+    options = (num_steps, decay, restart, transposed)
+    launch("asam_steps", s, affinity, s, y, memory, keep, *s.shape, *options)
+    return y, iterates
 
 
-def _step_fake(affinity: Tensor, s: Tensor, transposed: bool) -> Tensor:
-    return torch.empty_like(s, memory_format=torch.contiguous_format)
+def _steps_fake(
+    affinity: Tensor, s: Tensor, num_steps: int, decay: float, restart: float, transposed: bool, keep: bool
+) -> tuple[Tensor, Tensor]:
+    y = torch.empty_like(s, memory_format=torch.contiguous_format)
+    return y, s.new_empty(max(num_steps - 1, 0) if keep else 0, *s.shape)
 
 
-asam_step = define(
-    "asam_step",
-    "(Tensor affinity, Tensor s, bool transposed) -> Tensor",
-    _step,
-    _reference.asam_step,
-    _step_fake,
+asam_steps = define(
+    "asam_steps",
+    "(Tensor affinity, Tensor s, int num_steps, float decay, float restart, bool transposed, bool keep)"
+    " -> (Tensor, Tensor)",
+    _steps,
+    _reference.asam_steps,
+    _steps_fake,
 )
 
 
-def _step_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    affinity, s, ctx.transposed = inputs
-    ctx.save_for_backward(affinity, s)
+def _steps_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    affinity, s, *options, ctx.keep = inputs
+    ctx.set_materialize_grads(False)
+    ctx.options = tuple(options)
+    ctx.save_for_backward(affinity, s, output[1])
 
 
 def _outer(u: Tensor, v: Tensor) -> Tensor:
@@ -100,13 +113,37 @@ def _outer(u: Tensor, v: Tensor) -> Tensor:
     return torch.stack([(u * neighbour_of(v, k // 5 - 2, k % 5 - 2)).sum(1) for k in range(25)], 1)
 
 
-def _step_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-    affinity, s = ctx.saved_tensors
-    grad_affinity = None
+def _steps_backward(
+    ctx: Any, grad_y: Tensor | None, grad_iterates: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, None, None, None, None, None]:
+    """With g_t the gradient in y_t: g_(t-1) = decay A^T g_t and what comes to y_(t-1) from elsewhere."""
+    affinity, s, iterates = ctx.saved_tensors
+    num_steps, decay, restart, transposed = ctx.options
+    if not ctx.keep:
+        grad_iterates = None  # of no iterates
+    if num_steps == 0 or (grad_y is None and grad_iterates is None):
+        return None, grad_y, None, None, None, None, None
+    if num_steps > 1 and not ctx.keep:
+        _, iterates = asam_steps(affinity, s, num_steps, decay, restart, transposed, True)
+    last = torch.zeros_like(s) if grad_y is None else grad_y
+    if grad_iterates is None:
+        first, between = asam_steps(affinity, last, num_steps - 1, decay, 0.0, not transposed, True)
+        gradients = [last, *between.unbind(0), *([first] if num_steps > 1 else [])]
+    else:
+        gradients = [last]
+        for grad in reversed(grad_iterates.unbind(0)):
+            back, _ = asam_steps(affinity, gradients[-1], 1, decay, 0.0, not transposed, True)
+            gradients.append(back + grad)
+    grad_affinity = grad_s = None
     if ctx.needs_input_grad[0]:
-        grad_affinity = _outer(s, grad) if ctx.transposed else _outer(grad, s)
-    grad_s = asam_step(affinity, grad, not ctx.transposed) if ctx.needs_input_grad[1] else None
-    return grad_affinity, grad_s, None
+        before = torch.cat([s[None], iterates]).flip(0)  # y_(T-1) to y_0, as the gradients lie
+        u, v = (x.transpose(0, 1).flatten(1, 2) for x in (torch.stack(gradients), before))
+        grad_affinity = decay * (_outer(v, u) if transposed else _outer(u, v))
+    if ctx.needs_input_grad[1]:
+        grad_s, _ = asam_steps(affinity, gradients[-1], 1, decay, 0.0, not transposed, True)
+        if restart:
+            grad_s = grad_s + restart * torch.stack(gradients).sum(0)
+    return grad_affinity, grad_s, None, None, None, None, None
 
 
-define_gradient("asam_step", _step_backward, _step_setup)
+define_gradient("asam_steps", _steps_backward, _steps_setup)

@@ -1,7 +1,7 @@
 """The operators in plain PyTorch: what the kernels are tested against, and what runs on devices that have no kernel."""
 
 from closedform_wsss._reference.asam_affinity import asam_affinity
-from closedform_wsss._reference.asam_step import asam_step
+from closedform_wsss._reference.asam_steps import asam_steps
 from closedform_wsss._reference.block_product import block_product
 from closedform_wsss._reference.block_relax import block_relax
 from closedform_wsss._reference.matting_loss import matting_loss
@@ -20,7 +20,7 @@ from closedform_wsss._reference.tile_restrict import tile_restrict
 
 __all__ = [
     "asam_affinity",
-    "asam_step",
+    "asam_steps",
     "block_product",
     "block_relax",
     "matting_loss",

@@ -132,14 +132,22 @@ def asam(
     weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size)
     start = mean_of(_ops.superpixel_pool(cam, q, cell_size), weight)
     check_finite(fn, "cam", start)  # NaN comes through
-    s = start
-    for _ in range(num_iters):
-        before, s = s, _ops.asam_step(affinity, s, False)
-        if restart:
-            s = torch.lerp(s, start, float(restart))
-        if tol is not None and s.numel() and bool((s - before).abs().max() <= tol):
-            break
+    if tol is None:
+        s = _propagate(affinity, start, num_iters, restart)
+    else:
+        s = start
+        for _ in range(num_iters):
+            before, s = s, _propagate(affinity, s, 1, 0.0)
+            s = torch.lerp(s, start, float(restart)) if restart else s
+            if s.numel() and bool((s - before).abs().max() <= tol):
+                break
     return _ops.superpixel_unpool(s, q, cell_size)
+
+
+def _propagate(affinity: Tensor, s: Tensor, num_steps: int, restart: float) -> Tensor:
+    keep = torch.is_grad_enabled() and (affinity.requires_grad or s.requires_grad)
+    y: Tensor = _ops.asam_steps(affinity, s, int(num_steps), 1 - float(restart), float(restart), False, keep)[0]
+    return y
 
 
 def check_options(fn: str, num_iters: Any, restart: Any, tol: Any) -> None:

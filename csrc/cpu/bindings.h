@@ -47,7 +47,7 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND(superpixel_assign);
   CFW_BIND(superpixel_update);
   CFW_BIND(asam_affinity);
-  CFW_BIND(asam_step);
+  CFW_BIND(asam_steps);
   bind<float>(m, "tile_product_mixed_f64", CFW_LEVELS(tile_product_mixed));
 #undef CFW_BIND
 #undef CFW_LEVELS

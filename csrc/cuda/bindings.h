@@ -41,7 +41,7 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND_CUDA(superpixel_assign);
   CFW_BIND_CUDA(superpixel_update);
   CFW_BIND_CUDA(asam_affinity);
-  CFW_BIND_CUDA(asam_step);
+  CFW_BIND_CUDA(asam_steps);
 #define CFW_BIND_CUDA_HALF(kernel)                    \
   bind(m, #kernel "_cuda_f16", &kernel<float, Half>); \
   bind(m, #kernel "_cuda_bf16", &kernel<float, BFloat16>)

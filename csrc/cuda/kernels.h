@@ -79,8 +79,9 @@ void asam_affinity(const T* q /* (N, 9, H, W) */, T* pairs /* (N, h w, 9, 9) */,
                    int64_t N, int H, int W, int S, Queue queue);
 
 template <class T>
-void asam_step(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */, int64_t N, int C,
-               int h, int w, bool transposed, Queue queue);
+void asam_steps(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */,
+                T* iterates /* (num_steps - 1, N, C, h, w), or (N, C, h, w) */, bool keep, int64_t N, int C, int h,
+                int w, int num_steps, double decay, double restart, bool transposed, Queue queue);
 
 }  // namespace cuda
 }  // namespace cfw

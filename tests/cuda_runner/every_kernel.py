@@ -91,10 +91,11 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
         yield x, cells, CELL
     elif name == "asam_affinity":
         yield _q(n, size, **options), CELL
-    elif name == "asam_step":
-        affinity = torch.rand(n, 25, *_grid(size), **options)
+    elif name == "asam_steps":
+        affinity = torch.rand(n, 25, *_grid(size), **options) / 25
         for transposed in (False, True):
-            yield affinity, cells, transposed
+            for num_steps, keep in ((1, False), (2, False), (3, False), (3, True)):
+                yield affinity, cells, num_steps, 0.9, 0.1, transposed, keep
     else:
         raise ValueError(f"cases: name must be an operator, got {name}")
 
