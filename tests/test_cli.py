@@ -58,8 +58,8 @@ def test_matte_writes_what_the_solver_gives(folder: Path, marks: str, capsys: py
     assert run(folder, marks) == 0
     names = {"alpha_0.png", "alpha_1.png", "alpha.png", "labels.png", "overlay.png"}
     assert {path.name for path in (folder / "out").iterdir()} == names
-    image = torch.from_numpy(read(folder / "image.png")).permute(2, 0, 1)[None]
-    target = torch.from_numpy(io.from_trimap(read(folder / "trimap.png"))).long()[None]
+    image = io.read_image(folder / "image.png")[None]
+    target = io.from_trimap(read(folder / "trimap.png"))[None]
     alpha = functional.solve_matting(target, image, num_classes=2, tol=1e-3).alpha[0].numpy()
     for label in (0, 1):
         got = read(folder / "out" / f"alpha_{label}.png")

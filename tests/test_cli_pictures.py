@@ -60,7 +60,7 @@ def run(data: Path, command: str, *options: str) -> int:
 
 
 def overlap(path: Path, truth: np.ndarray) -> float:
-    found = io.read_label_png(path) == 1
+    found = io.read_label_png(path).numpy() == 1
     return float((found & truth).sum() / (found | truth).sum())
 
 

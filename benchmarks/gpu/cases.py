@@ -11,11 +11,12 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from common.asam import CELL, STEPS, plain_asam
-from common.inputs import IGNORE, logits, marks, photo
+from common.inputs import logits, marks, photo
 from torch import Tensor
 
 from closedform_wsss import _ops, _reference, functional
 from closedform_wsss._common.stencil_layout import stencil_planes
+from closedform_wsss.io import IGNORE_INDEX
 
 CONFIDENCE, EPS = 100.0, 1e-7
 FLOAT, MARK = 4, 8  # bytes
@@ -42,7 +43,8 @@ def _with_gradient(x: Tensor, loss: Callable[[], Tensor]) -> Tensor:
 def _plain_loss(scores: Tensor, target: Tensor, images: Tensor, weight: Tensor, residual: bool) -> Tensor:
     stencil, _ = _reference.matting_stencil(images, EPS, False)
     x = scores.softmax(1)
-    return _reference.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, False)[0].mean()
+    loss, _ = _reference.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, False)
+    return loss.mean()
 
 
 def _plain_soft_slic(images: Tensor) -> Tensor:
@@ -63,7 +65,7 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
     picture = 3 * FLOAT * pixels
 
     def operator(residual: bool, module: Any) -> Tensor:
-        return module.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, True)[1]
+        return module.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, True)[1]
 
     cases = [
         Case(
@@ -219,7 +221,7 @@ def training(n: int, classes: int, size: int, device: torch.device, large: bool)
         found = model(images)
         scores = found["out"] if isinstance(found, dict) else found
         scores = F.interpolate(scores, (size, size), mode="bilinear", align_corners=False)
-        loss = F.cross_entropy(scores, target, ignore_index=IGNORE)
+        loss = F.cross_entropy(scores, target, ignore_index=IGNORE_INDEX)
         if with_loss:
             loss = loss + functional.closed_form_loss(scores, target, images, form="energy", eps=1e-4)
         loss.backward()

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import torch
 from common.harness import Contender, Result, milliseconds, race, ratio_text, table
-from common.inputs import IGNORE, logits, marks, photo
+from common.inputs import logits, marks, photo
 from common.memory import peak_bytes
 from torch import Tensor
 
 from closedform_wsss import MattingLaplacian, _ops
 from closedform_wsss.functional import closed_form_loss
+from closedform_wsss.io import IGNORE_INDEX
 from kernels import baselines
 
 CONFIDENCE = 100.0
@@ -66,7 +67,8 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
             return closed_form_loss(x, target, images, form=form, activation=None)
 
         def prebuilt(residual: bool = residual) -> Tensor:
-            return _ops.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, True)[0].mean()
+            loss, _ = _ops.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, True)
+            return loss.mean()
 
         def rival(residual: bool = residual) -> Tensor:
             return baselines.CSRLoss.apply(x, matrices, target, CONFIDENCE, residual)

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 from common.harness import describe_machine, write_json
 
+from closedform_wsss.io import IGNORE_INDEX
 from solver.children import Child, JobFailed, LimitReached
 from solver.contenders import DIRECT, OURS, SOLVERS, SYSTEMS
-from solver.inputs import UNMARKED, Problem
+from solver.inputs import Problem
 
 LONG = 10.0  # seconds from which a single run must do
 PATIENCE = 5  # limits of the rivals that ours and the tight solutions may take
@@ -99,7 +100,7 @@ class References:
         reference = self._files[system]
         if reference is None:
             return {"max_error": None, "mean_error": None}
-        unmarked = self._problem.marks == UNMARKED
+        unmarked = self._problem.marks == IGNORE_INDEX
         largest, total, count = 0.0, 0.0, 0
         for ours, tight in zip(np.load(mattes, mmap_mode="r"), np.load(reference, mmap_mode="r"), strict=True):
             difference = np.abs(ours.clip(0, 1) - tight.clip(0, 1))[unmarked]

@@ -19,8 +19,9 @@ import torch
 from common.memory import measure
 from common.paths import BENCHMARKS
 
+from closedform_wsss.io import IGNORE_INDEX
 from solver.contenders import REFERENCES, SOLVERS, Solution
-from solver.inputs import UNMARKED, Problem
+from solver.inputs import Problem
 
 START = 600.0  # seconds to make inputs in
 SIDE = 16  # of the tiny problem that is solved first: threads started, code loaded
@@ -141,7 +142,7 @@ def _serve(connection: Connection, name: str, problem: Problem, threads: int) ->
 
 def _tiny(problem: Problem) -> Problem:
     """The same classes in few pixels, with enough marks for every solver to be done at once."""
-    marks = np.full((SIDE, SIDE), UNMARKED, dtype=np.int64)
+    marks = np.full((SIDE, SIDE), IGNORE_INDEX, dtype=np.int64)
     marks.flat[::8] = np.arange(SIDE * SIDE // 8) % problem.classes
     image = np.ascontiguousarray(problem.image[:SIDE, :SIDE])
     return Problem("tiny", image, marks, problem.classes, problem.trimap)

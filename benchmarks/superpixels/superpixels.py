@@ -25,12 +25,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from common.harness import describe_machine, table, write_json, write_markdown
-from PIL import Image
 from skimage import measure
 from torch import Tensor
 
 from closedform_wsss import metrics
 from closedform_wsss.functional import slic, soft_slic
+from closedform_wsss.io import read_image
 from closedform_wsss.nn import SpixelNet
 
 CELL_SIZES = (8, 12, 16, 24)
@@ -199,7 +199,7 @@ def main() -> None:
     for cell_size in CELL_SIZES:
         images = []
         for file in files:
-            image = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None]
+            image = read_image(file)[None]
             segments = np.load(args.data / "bsds_val" / "segments" / f"{file.stem}.npz")["segments"]
             images.append(one(image, segments, cell_size, net))
         rows += summary(images, cell_size)

@@ -30,6 +30,7 @@ from common.paths import ROOT
 from skimage import data
 from skimage.transform import resize
 
+from closedform_wsss.io import from_array
 from training import rivals
 from training.rivals import RIVALS
 
@@ -38,8 +39,8 @@ CLASSES, BATCH, SIZE = 11, 8, (180, 240)
 
 def photographs(batch: int, size: tuple[int, int]) -> torch.Tensor:
     """``(batch, 3, H, W)`` in [0, 1]."""
-    pictures = [torch.from_numpy(resize(image, size)) for image in (data.astronaut(), data.coffee(), data.chelsea())]
-    images = torch.stack([pictures[k % 3] for k in range(batch)]).permute(0, 3, 1, 2)
+    pictures = [from_array(resize(image, size)) for image in (data.astronaut(), data.coffee(), data.chelsea())]
+    images = torch.stack([pictures[k % 3] for k in range(batch)])
     return images.float().contiguous(memory_format=torch.channels_last)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_option
 from closedform_wsss.io._cam_pickle import load_pickled_item, read_header, save_pickled_item
 from closedform_wsss.io._open import PathLike
@@ -31,7 +32,7 @@ _MAX_BYTES = 1 << 31  # of one array; a file of a few bytes can name any size
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
-def read_cam(path: PathLike) -> tuple[Classes, Maps]:
+def read_cam(path: PathLike) -> tuple[Tensor, Tensor]:
     """Reads the class activation maps of one image.
 
     The format is found out from the content:
@@ -82,32 +83,36 @@ def read_cam(path: PathLike) -> tuple[Classes, Maps]:
         ...     np.save(path, {0: np.ones((2, 3)), 14: np.zeros((2, 3))})  # aeroplane and person, as EPS writes them
         ...     classes, maps = read_cam(path)
         >>> classes, maps.shape
-        (array([ 1, 15]), (2, 2, 3))
+        (tensor([ 1, 15]), torch.Size([2, 2, 3]))
     """
     _, classes, maps = load_cam(path)
     return classes, maps
 
 
-def load_cam(path: PathLike) -> tuple[str, Classes, Maps]:
+def load_cam(path: PathLike) -> tuple[str, Tensor, Tensor]:
     """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz"."""
     with open(path, "rb") as file:
         start = file.read(6)
         file.seek(0)
         try:
             if start == b"\x93NUMPY":
-                return _from_dictionary(load_pickled_item(file))
-            if start[:2] == b"PK":
-                return "npz", *_from_npz(file)
-            raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
+                format, classes, maps = _from_dictionary(load_pickled_item(file))
+            elif start[:2] == b"PK":
+                format, classes, maps = "npz", *_from_npz(file)
+            else:
+                raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
         except Exception as error:  # a damaged zip can fail in any way
             got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
             raise ValueError(
                 "read_cam: path must be a .npy dictionary of maps, as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
                 f"with cams and classes, got {got} in {os.fspath(path)!r}"
             ) from error
+    return format, torch.from_numpy(classes), torch.from_numpy(maps)
 
 
-def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tensor, *, format: str = "irn") -> None:
+def write_cam(
+    path: PathLike, classes: npt.ArrayLike | Tensor, maps: npt.ArrayLike | Tensor, *, format: str = "irn"
+) -> None:
     """Writes the class activation maps of one image so that the projects themselves can read them.
 
     The file appears whole or not at all: it is written under another name first.
@@ -136,7 +141,7 @@ def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tens
     """
     where = "write_cam"
     check_option(where, "format", format, CAM_FORMATS)
-    ids, values = _array(classes), _array(maps)
+    ids, values = as_array(classes), as_array(maps)
     if ids.size and ids.dtype.kind not in "iu":
         raise TypeError(f"{where}: classes must be integers, got {ids.dtype}")
     if values.dtype.kind != "f":
@@ -177,7 +182,7 @@ def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
     if len({plane.shape for plane in planes}) > 1 or any(plane.ndim != 2 for plane in planes):
         raise ValueError(f"maps of shapes {', '.join(str(plane.shape) for plane in planes)}, not all (H, W)")
     stack = np.stack(planes) if planes else np.zeros((0, 0, 0), np.float32)
-    return "eps", *_zero_based(np.array([_array(key)[()] for key in item]), stack)
+    return "eps", *_zero_based(np.array([as_array(key)[()] for key in item]), stack)
 
 
 def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) -> tuple[Classes, Maps]:
@@ -238,7 +243,8 @@ def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Ma
     if len(np.unique(ids)) < len(ids):
         raise ValueError(f"a class twice, {ids.tolist()}")
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused
-        values = np.ascontiguousarray(maps, dtype=np.float32)
+        # A copy of what may not be written to, as torch wants it, and no subclass.
+        values = np.require(maps, np.float32, ["C", "W", "E"])
     if not np.isfinite(values).all():
         raise ValueError(f"{'NaN' if np.isnan(values).any() else 'infinite'} values")
     return ids, values
@@ -249,7 +255,7 @@ def _loaded(value: Any) -> npt.NDArray[Any]:
     size = _nbytes(value, {})
     if size > _MAX_BYTES:
         raise ValueError(f"an array of {size} bytes")
-    return _array(value)
+    return as_array(value)
 
 
 def _nbytes(value: Any, known: dict[int, int]) -> int:
@@ -262,13 +268,6 @@ def _nbytes(value: Any, known: dict[int, int]) -> int:
     if id(value) not in known:
         known[id(value)] = sum(_nbytes(part, known) for part in value)
     return known[id(value)]
-
-
-def _array(value: Any) -> npt.NDArray[Any]:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = value.float() if value.dtype == torch.bfloat16 else value
-    return np.asarray(value)
 
 
 def _quarter(maps: Maps) -> Tensor:

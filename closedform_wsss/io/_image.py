@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from closedform_wsss.io._depth import Window, check_wide_color, check_window, grey_as_bytes
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
+from closedform_wsss.io._tensors import image_tensor
 
 
-def read_image(path: PathLike, *, orientation: str | None = None, window: Window | None = None) -> UInt8Array:
-    """Reads an image file as 8-bit RGB.
+def read_image(path: PathLike, *, orientation: str | None = None, window: Window | None = None) -> Tensor:
+    """Reads an image file as 8-bit RGB. ``image[None]`` is a batch of one, as the losses take it.
 
     Grey, palette, CMYK and bilevel images become RGB. Transparent pixels are laid over white. Of an animation the first
     frame is read.
 
-    **Orientation.** That of the EXIF data is applied, so the array is the way up that a viewer shows. Since other
-    loaders do not turn, and what was made with them does not fit then, an :class:`OrientationWarning` says so for
-    every file that is turned, unless ``orientation`` is given.
+    **Orientation.** The orientation in the EXIF data is applied, so the image is the way up that a viewer shows. Many
+    other loaders do not apply it, and what was made with them does not fit the turned image. Therefore an
+    :class:`OrientationWarning` names every file that is turned, unless ``orientation`` is given.
 
-    **Depth.** Grey of 16 bits becomes 8 bits by the bits in use: b, that of the largest value, 8 to 16, and
-    2^b - 1 is white. If b is below 16, a :class:`ValueRangeWarning` says so. A format that states what white is (PGM,
-    12-bit TIFF) is believed. ``window`` sets black and white for grey files of every kind: 8, 16 and 32 bits, signed,
-    and floating point; the last three cannot be read without.
+    **Depth.** Grey of 16 bits becomes 8 bits. The largest value decides how many bits b are in use, 8 to 16, and
+    2^b - 1 becomes white. If b is below 16, a :class:`ValueRangeWarning` says so. Where the format states the value of
+    white (PGM, 12-bit TIFF), that is used. ``window`` sets black and white for all grey files: 8, 16 and 32 bits,
+    signed, and floating point. The last three cannot be read without it.
 
     Args:
         path: A file in any format that Pillow can read.
-        orientation: None (the default) applies that of the EXIF data and warns, ``"apply"`` applies it, ``"ignore"``
-            gives the pixels as stored.
-        window: ``(low, high)``, the stored values that become 0 and 255; what is beyond is cut off. For grey files.
+        orientation: ``"apply"`` applies the orientation in the EXIF data, ``"ignore"`` gives the pixels as stored. None
+            (the default) applies it and warns.
+        window: ``(low, high)``, the stored values that become 0 and 255; values outside are clipped. For grey files.
 
     Returns:
-        uint8 ``(H, W, 3)``.
+        uint8 ``(3, H, W)``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no image, is damaged, has values that need a ``window`` and none is given, NaN values, or
-            colours and a ``window``; an option is none of those.
+        ValueError: The file is not an image, is damaged, needs a ``window``, holds NaN values, or has colours and a
+            ``window`` is given; an option has another value.
 
     Example:
         >>> import tempfile, pathlib
-        >>> import numpy as np
-        >>> from PIL import Image
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "grey.png"
         ...     Image.new("L", (3, 2), 200).save(path)
@@ -49,13 +49,13 @@ def read_image(path: PathLike, *, orientation: str | None = None, window: Window
         ...     slice = pathlib.Path(folder) / "slice.tif"  # in Hounsfield units
         ...     Image.fromarray(np.array([[-1000, -160, 40, 240]], np.float32)).save(slice)
         ...     soft_tissue = read_image(slice, window=(-160, 240))
-        >>> image.shape, image[0, 0].tolist()
-        ((2, 3, 3), [200, 200, 200])
-        >>> soft_tissue[0, :, 0].tolist()
+        >>> image.shape, image[:, 0, 0].tolist()
+        (torch.Size([3, 2, 3]), [200, 200, 200])
+        >>> soft_tissue[0, 0].tolist()
         [0, 0, 128, 255]
     """
     check_window("read_image", window)
-    return to_rgb(open_image(path, "read_image", orientation=orientation), window=window)
+    return image_tensor(to_rgb(open_image(path, "read_image", orientation=orientation), window=window))
 
 
 def to_rgb(opened: Opened, backdrop: UInt8Array | None = None, *, window: Window | None = None) -> UInt8Array:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._remap import UNMARKED
 from closedform_wsss.io._stroke_colors import HALO, BoolArray, Color, is_blend, is_close, is_solid, unique_colors
 
 _TINY = 5  # fewer pixels beside other strokes are taken for their mixture
@@ -36,9 +36,9 @@ def find_layer_colors(rgb: UInt8Array, drawn: BoolArray, tolerance: int) -> list
     found: list[Color] = []
     strokes = np.zeros_like(drawn)
     near: list[BoolArray] = []
-    for visited in range(2 * UNMARKED):
+    for visited in range(2 * IGNORE_INDEX):
         # More are no strokes, nor is any where the first ones are none, as in a photograph; going on would take long.
-        if not left.any() or len(found) > UNMARKED or (visited == _IN_VAIN and not found):
+        if not left.any() or len(found) > IGNORE_INDEX or (visited == _IN_VAIN and not found):
             break
         red, green, blue = exact[left.argmax()].tolist()
         color = red, green, blue
@@ -72,20 +72,20 @@ def class_of_pixels(
     """
     values = rgb[drawn].astype(np.int16)
     best = np.full(len(values), tolerance + 1, np.int16)
-    label = np.full(len(values), UNMARKED, np.uint8)
-    for index, color in enumerate(palette[:UNMARKED].astype(np.int16)):
+    label = np.full(len(values), IGNORE_INDEX, np.uint8)
+    for index, color in enumerate(palette[:IGNORE_INDEX].astype(np.int16)):
         distance = np.abs(values - color).max(axis=1)
         label[distance < best] = index
         best = np.minimum(best, distance)
-    marks = np.full(drawn.shape, UNMARKED, np.uint8)
+    marks = np.full(drawn.shape, IGNORE_INDEX, np.uint8)
     marks[drawn] = label
-    present = np.unique(label[label != UNMARKED]).tolist()
+    present = np.unique(label[label != IGNORE_INDEX]).tolist()
     thin = drawn & ~_in_flat_block(rgb, drawn)
     beside = {index: ndimage.maximum_filter(marks == index, 2 * _BESIDE + 1)[thin] for index in present}
     edge = np.zeros_like(drawn)
     edge[thin] = _are_mixed(rgb[thin], marks[thin], {index: palette[index] for index in present}, beside, tolerance)
-    unexplained = drawn & (marks == UNMARKED) & ~edge
-    marks[edge] = UNMARKED
+    unexplained = drawn & (marks == IGNORE_INDEX) & ~edge
+    marks[edge] = IGNORE_INDEX
     return marks, unexplained
 
 
@@ -97,7 +97,7 @@ def _is_edge(rgb: UInt8Array, where: BoolArray, found: list[Color], near: list[B
         return False
     colors = {index: np.array(color, np.uint8) for index, color in enumerate(found)}
     beside = {index: mask[where] for index, mask in enumerate(near)}
-    mixed = _are_mixed(rgb[where], np.full(total, UNMARKED, np.uint8), colors, beside, tolerance)
+    mixed = _are_mixed(rgb[where], np.full(total, IGNORE_INDEX, np.uint8), colors, beside, tolerance)
     return 2 * int(np.count_nonzero(mixed)) > total
 
 

@@ -25,11 +25,11 @@ _GREY_CURE = (
 def voc_palette() -> UInt8Array:
     """The 256 colours of PASCAL VOC label maps.
 
-    The bits of a label are dealt out to red, green, blue, red, ... from the highest bit of each channel down,
-    so that small labels get colours far apart.
+    The bits of a label go to red, green, blue, red, ... in turn, from the highest bit of each channel down. So small
+    labels get very different colours.
 
     Returns:
-        uint8 ``(256, 3)``; label 255, void, is (224, 224, 192).
+        uint8 ``(256, 3)``, an array, which labels of every integer type can index. Label 255, void, is (224, 224, 192).
 
     Example:
         >>> voc_palette()[[0, 1, 15, 255]].tolist()
@@ -42,9 +42,12 @@ def voc_palette() -> UInt8Array:
     return palette
 
 
+VOC_COLORS = voc_palette()
+
+
 def in_voc_palette(image: Image.Image) -> bool:
     """Whether every pixel has a colour of the VOC palette."""
-    known = set(map(tuple, voc_palette().tolist()))
+    known = set(map(tuple, VOC_COLORS.tolist()))
     colors = image.convert("RGB").getcolors(len(known))  # None if there are more
     return colors is not None and all(color in known for _, color in colors)
 
@@ -120,7 +123,7 @@ def look_up(opened: Opened, colors: UInt8Array) -> UInt8Array:
 
 def label_of_color(colors: UInt8Array) -> npt.NDArray[np.int16]:
     """VOC labels of colours ``(..., 3)``; -1 of other colours."""
-    known = _packed(voc_palette())
+    known = _packed(VOC_COLORS)
     order = known.argsort()
     wanted = _packed(colors)
     at = np.searchsorted(known[order], wanted).clip(max=len(known) - 1)

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from torch import Tensor
 
-from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._remap import UNMARKED
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.io._tensors import label_tensor
 
 
-def from_points(
-    points: Iterable[tuple[float, float, int]], shape: tuple[int, int], *, radius: float = 2.0
-) -> UInt8Array:
+def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, int], *, radius: float = 2.0) -> Tensor:
     """Draws a disc of marks round every point.
 
     A pixel belongs to a disc if its centre is at most ``radius`` away from the point's pixel. Where discs
@@ -26,7 +25,7 @@ def from_points(
         radius: Of the discs in pixels; 0 marks single pixels.
 
     Returns:
-        uint8 ``(H, W)``, 255 where no disc is.
+        int64 ``(H, W)``, 255 where no disc is.
 
     Raises:
         ValueError: A point lies outside, a class or an option is out of range, or two points of different
@@ -41,12 +40,12 @@ def from_points(
         raise ValueError(f"from_points: shape must be (H, W), got {shape}")
     if not (radius >= 0 and math.isfinite(radius)):
         raise ValueError(f"from_points: radius must be a number of at least 0, got {radius}")
-    marks = np.full(shape, UNMARKED, np.uint8)
+    marks = np.full(shape, IGNORE_INDEX, np.uint8)
     nearest = np.full(shape, np.inf)
     reach = int(radius)
     for index, (x, y, label) in enumerate(points):
-        if not 0 <= label < UNMARKED or int(label) != label:
-            raise ValueError(f"from_points: points[{index}] must have a class in 0..{UNMARKED - 1}, got {label}")
+        if not 0 <= label < IGNORE_INDEX or int(label) != label:
+            raise ValueError(f"from_points: points[{index}] must have a class in 0..{IGNORE_INDEX - 1}, got {label}")
         # Comparing first also refuses NaN, which no comparison holds for.
         if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
             raise ValueError(
@@ -66,4 +65,4 @@ def from_points(
         wins = (distance <= radius * radius) & (distance < nearest[rows, columns])
         marks[rows, columns][wins] = label
         nearest[rows, columns][wins] = distance[wins]
-    return marks
+    return label_tensor(marks)

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from closedform_wsss._checks import check_option
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._guess import grey_values, kind_of_file
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
 from closedform_wsss.io._palette import PALETTES
-from closedform_wsss.io._remap import UNMARKED, Remap, check_mapping, check_unmarked, remap_marks
+from closedform_wsss.io._remap import Remap, check_mapping, check_unmarked, remap_marks
 from closedform_wsss.io._scribbles import check_size, strokes
-from closedform_wsss.io._scribblesup import read_scribblesup_xml
+from closedform_wsss.io._scribblesup import scribblesup_marks
 from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE
-from closedform_wsss.io._trimap import from_trimap
+from closedform_wsss.io._tensors import as_pixels, label_tensor
+from closedform_wsss.io._trimap import trimap_marks
 from closedform_wsss.io._voc import as_labels, label_codes
 
 _WHERE = "read_marks"
@@ -25,7 +28,7 @@ KINDS = ("scribbles", "labels", "trimap", "scribblesup")
 
 def read_marks(
     path: PathLike,
-    image: UInt8Array | None = None,
+    image: UInt8Array | Tensor | None = None,
     *,
     kind: str = "auto",
     colors: Sequence[Sequence[int]] | None = None,
@@ -33,7 +36,7 @@ def read_marks(
     unmarked: int | None = None,
     remap: Remap | None = None,
     orientation: str | None = None,
-) -> UInt8Array:
+) -> Tensor:
     """Reads marks from a file of any kind.
 
     ``"scribbles"`` is a copy of the image with colour strokes on it or a transparent layer of strokes
@@ -43,8 +46,8 @@ def read_marks(
 
     Args:
         path: The file.
-        image: The image that the marks belong to, uint8 ``(H, W, 3)``. Needed for scribbles; given with
-            another kind, it checks the size.
+        image: The image that the marks belong to, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array
+            ``(H, W, 3)``. Scribbles need it; of other kinds it checks the size.
         kind: What the file is.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
             data set: by default each file's colours are numbered among themselves, and where a class is missing,
@@ -57,7 +60,7 @@ def read_marks(
         orientation: What to do where EXIF data says that the file is turned: see ``read_image``.
 
     Returns:
-        uint8 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
+        int64 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
 
     Raises:
         OSError: The file is missing or may not be read.
@@ -84,13 +87,14 @@ def read_marks(
     if remap is not None:
         check_mapping(_WHERE, "remap", remap)
     check_unmarked(_WHERE, unmarked)
+    pixels = None if image is None else as_pixels(_WHERE, "image", image)
     if kind == "auto" and _is_xml(path):
         kind = "scribblesup"
     opened = None if kind == "scribblesup" else open_image(path, _WHERE, orientation=orientation)
     if kind == "auto" and opened is not None:
         # These are for label maps, or for grey pictures of some other kind.
         is_map = unmarked is not None or (remap is not None and opened.image.mode in ("P", "RGB", "RGBA"))
-        kind = "labels" if is_map else kind_of_file(opened, image, remap)
+        kind = "labels" if is_map else kind_of_file(opened, pixels, remap)
     for name, got, kinds in (
         ("colors", None if colors is None else f"{len(colors)} colours", ("scribbles",)),
         ("unmarked", unmarked, ("labels",)),
@@ -99,19 +103,19 @@ def read_marks(
         if got is not None and kind not in kinds:
             raise ValueError(f"{_WHERE}: {name} must be None for kind={kind!r}, got {got}")
     if opened is None:
-        marks = read_scribblesup_xml(path)
+        marks = scribblesup_marks(path)
     elif kind == "scribbles":
-        if image is None:
+        if pixels is None:
             raise ValueError(f"{_WHERE}: image must be given for kind='scribbles', got None for {opened.path!r}")
-        marks, _ = strokes(opened, image, tolerance=DEFAULT_TOLERANCE, colors=colors)
+        marks, _ = strokes(opened, pixels, tolerance=DEFAULT_TOLERANCE, colors=colors)
     else:
         marks = _from_trimap(opened, remap) if kind == "trimap" else _from_labels(opened, palette, unmarked, remap)
-    if image is not None:
-        check_size(_WHERE, path, marks.shape, image)
-    return marks
+    if pixels is not None:
+        check_size(_WHERE, path, marks.shape, pixels)
+    return label_tensor(marks)
 
 
-def guess_kind(path: PathLike, image: UInt8Array | None = None, *, orientation: str | None = None) -> str:
+def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orientation: str | None = None) -> str:
     """Tells what kind of marks a file holds.
 
     A name that ends in ``.xml`` is ScribbleSup. An image is
@@ -126,7 +130,7 @@ def guess_kind(path: PathLike, image: UInt8Array | None = None, *, orientation: 
 
     Args:
         path: The file.
-        image: The image that the marks belong to, uint8 ``(H, W, 3)``.
+        image: The image that the marks belong to, as in ``read_marks``.
         orientation: ``"ignore"`` leaves the pixels as stored; else the EXIF data decides, and nothing is said of it.
 
     Returns:
@@ -138,7 +142,8 @@ def guess_kind(path: PathLike, image: UInt8Array | None = None, *, orientation: 
     """
     if _is_xml(path):
         return "scribblesup"
-    return kind_of_file(open_image(path, _WHERE, orientation=orientation or "apply"), image, None)
+    pixels = None if image is None else as_pixels("guess_kind", "image", image)
+    return kind_of_file(open_image(path, _WHERE, orientation=orientation or "apply"), pixels, None)
 
 
 def _is_xml(path: PathLike) -> bool:
@@ -154,12 +159,12 @@ def _from_labels(opened: Opened, palette: str, unmarked: int | None, remap: Rema
 
 def _from_trimap(opened: Opened, remap: Remap | None) -> UInt8Array:
     try:
-        marks = from_trimap(grey_values(opened, remap))
+        marks = trimap_marks(grey_values(opened, remap))
     except ValueError as error:
         if str(error).startswith(f"{_WHERE}: "):
             raise
         raise ValueError(f"{_WHERE}: path must hold a trimap, got {opened.path!r} ({error})") from error
-    if marks.size and not (marks == UNMARKED).any():
+    if marks.size and not (marks == IGNORE_INDEX).any():
         background, foreground = (int(np.count_nonzero(marks == label)) for label in (0, 1))
         raise ValueError(
             f"{_WHERE}: a trimap must leave something unknown, neither 0 nor 255, got a mask of {background} pixels 0 "

@@ -8,40 +8,49 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from closedform_wsss._arrays import as_array
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
+from closedform_wsss.io._tensors import label_tensor
 
 Remap: TypeAlias = Mapping[int, int] | Literal["reduce_zero"]
 
-UNMARKED = 255
 
-
-def remap_labels(labels: npt.NDArray[Any], mapping: Remap) -> UInt8Array:
+def remap_labels(labels: npt.NDArray[Any] | Tensor, mapping: Remap) -> Tensor:
     """Exchanges labels for others.
 
     Args:
-        labels: Integers of any shape.
+        labels: Integers of any shape, an array or a tensor.
         mapping: The new label, 0 to 255, of each stored code. Codes that it does not name stay as they are.
             ``"reduce_zero"``: 0 becomes 255 and every other label one less, 255 excepted, as for the 150 classes of
             ADE20K, whose files have 0 where nothing is labelled.
 
     Returns:
-        uint8, of the shape of ``labels``.
+        int64, of the shape of ``labels`` and on their device.
 
     Raises:
-        TypeError: ``labels`` is not an array of integers, or the mapping holds anything but integers.
+        TypeError: ``labels`` is not an array or a tensor of integers, or the mapping holds anything but integers.
         ValueError: A new label is outside 0 to 255, or one stays there.
 
     Example:
-        >>> remap_labels(np.array([[0, 1, 2]]), {0: 0, 1: 255, 2: 1}).tolist()  # a trimap of 0, 1 and 2
-        [[0, 255, 1]]
-        >>> remap_labels(np.array([[0, 1, 150, 255]], np.uint8), "reduce_zero").tolist()
-        [[255, 0, 149, 255]]
+        >>> remap_labels(np.array([[0, 1, 2]]), {0: 0, 1: 255, 2: 1})  # a trimap of 0, 1 and 2
+        tensor([[  0, 255,   1]])
+        >>> remap_labels(np.array([[0, 1, 150, 255]]), "reduce_zero")
+        tensor([[255,   0, 149, 255]])
     """
+    if not isinstance(labels, (Tensor, np.ndarray)):
+        raise TypeError(f"remap_labels: labels must be an array or a tensor of integers, got {type(labels).__name__}")
+    new = label_tensor(remapped(as_array(labels), mapping))
+    return new.to(labels.device) if isinstance(labels, Tensor) else new
+
+
+def remapped(labels: npt.NDArray[Any], mapping: Remap) -> UInt8Array:
+    """``remap_labels`` of an array, as an array."""
     where = "remap_labels"
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biu":
-        got = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise TypeError(f"{where}: labels must be an array of integers, got {got}")
+    if labels.dtype.kind not in "biu":
+        raise TypeError(f"{where}: labels must be an array or a tensor of integers, got {labels.dtype}")
     check_mapping(where, "mapping", mapping)
     codes, number = np.unique(labels, return_inverse=True)
     named = _reduced_zero(codes) if isinstance(mapping, str) else mapping
@@ -65,19 +74,19 @@ def remap_marks(
     """
     mapping = dict(_reduced_zero(np.unique(codes)) if isinstance(remap, str) else remap or {})
     if unmarked is not None:
-        if mapping.get(unmarked, UNMARKED) != UNMARKED:
+        if mapping.get(unmarked, IGNORE_INDEX) != IGNORE_INDEX:
             raise ValueError(
                 f"{where}: remap must not make a label of unmarked={unmarked}, got {unmarked}: {mapping[unmarked]}"
             )
-        if unmarked != UNMARKED and UNMARKED not in mapping and bool((codes == UNMARKED).any()):
+        if unmarked != IGNORE_INDEX and IGNORE_INDEX not in mapping and bool((codes == IGNORE_INDEX).any()):
             raise ValueError(
-                f"{where}: unmarked must be the only value that is unmarked, got {unmarked} and {UNMARKED}, which "
-                f"is so too, in {path!r}: remap={{{UNMARKED}: ...}} names what {UNMARKED} is, "
-                f"remap={{{unmarked}: {UNMARKED}}} takes both for unmarked"
+                f"{where}: unmarked must be the only value that is unmarked, got {unmarked} and {IGNORE_INDEX}, which "
+                f"is so too, in {path!r}: remap={{{IGNORE_INDEX}: ...}} names what {IGNORE_INDEX} is, "
+                f"remap={{{unmarked}: {IGNORE_INDEX}}} takes both for unmarked"
             )
-        mapping[unmarked] = UNMARKED
+        mapping[unmarked] = IGNORE_INDEX
     try:
-        return remap_labels(codes, mapping)
+        return remapped(codes, mapping)
     except ValueError as error:
         raise ValueError(f"{where}: path must hold labels that fit remap, got {path!r} ({error})") from error
 
@@ -93,7 +102,7 @@ def _is_integer(value: object) -> bool:
 
 
 def _reduced_zero(codes: npt.NDArray[Any]) -> dict[int, int]:
-    return {code: code if code == UNMARKED else code - 1 if code else UNMARKED for code in codes.tolist()}
+    return {code: code if code == IGNORE_INDEX else code - 1 if code else IGNORE_INDEX for code in codes.tolist()}
 
 
 def check_mapping(where: str, name: str, mapping: Remap) -> None:

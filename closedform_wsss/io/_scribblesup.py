@@ -9,9 +9,11 @@ from xml.parsers import expat
 
 import numpy as np
 from PIL import Image, ImageDraw
+from torch import Tensor
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import PathLike, UInt8Array
-from closedform_wsss.io._remap import UNMARKED
+from closedform_wsss.io._tensors import label_tensor
 from closedform_wsss.io._voc import VOC_CLASSES
 
 _MAX_PIXELS = 1 << 28  # a size beyond this is a damaged or hostile file
@@ -28,7 +30,7 @@ _OTHER_NAMES = {
 }
 
 
-def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> UInt8Array:
+def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> Tensor:
     """Reads a ScribbleSup annotation and draws its scribbles.
 
     The file holds ``<size>`` with ``<width>`` and ``<height>``, and ``<polygon>`` elements, each with a
@@ -47,7 +49,7 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
         width: Of the lines in pixels, at least 1.
 
     Returns:
-        uint8 ``(H, W)`` with the classes, 255 where no line is.
+        int64 ``(H, W)`` with the classes, 255 where no line is.
 
     Raises:
         OSError: The file is missing or may not be read.
@@ -63,17 +65,22 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
         ...     read_scribblesup_xml(path, width=1).tolist()
         [[255, 255, 255, 255, 255], [8, 8, 8, 8, 255], [255, 255, 255, 255, 255]]
     """
+    return label_tensor(scribblesup_marks(path, class_names, width))
+
+
+def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> UInt8Array:
+    """``read_scribblesup_xml``, as an array."""
     if width < 1:
         raise ValueError(f"read_scribblesup_xml: width must be at least 1, got {width}")
-    if not 1 <= len(class_names) <= UNMARKED:
-        raise ValueError(f"read_scribblesup_xml: class_names must be 1 to {UNMARKED} names, got {len(class_names)}")
+    if not 1 <= len(class_names) <= IGNORE_INDEX:
+        raise ValueError(f"read_scribblesup_xml: class_names must be 1 to {IGNORE_INDEX} names, got {len(class_names)}")
     name = os.fspath(path)
     root = _parse(path)
     columns, rows = (round(_number(root, f"size/{side}", name)) for side in ("width", "height"))
     if columns < 1 or rows < 1 or columns * rows > _MAX_PIXELS:
         raise ValueError(f"read_scribblesup_xml: size must be that of an image, got {columns} x {rows} in {name!r}")
     index = {label: number for number, label in enumerate(class_names)}
-    canvas = Image.new("L", (columns, rows), UNMARKED)
+    canvas = Image.new("L", (columns, rows), IGNORE_INDEX)
     for polygon in root.iter("polygon"):
         tag = (polygon.findtext("tag") or "").strip()
         label = index.get(tag, index.get(_OTHER_NAMES.get(tag, tag)))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._remap import UNMARKED
 from closedform_wsss.io._stroke_colors import BoolArray, Color, is_close, unique_colors
 
 DEFAULT_TOLERANCE = 24
@@ -27,8 +27,8 @@ def check_tolerance(where: str, tolerance: int) -> None:
 def checked_colors(where: str, colors: Sequence[Sequence[int]]) -> UInt8Array:
     """Stroke colours in class order as uint8 ``(C, 3)``."""
     array = np.asarray(colors)
-    if array.ndim != 2 or array.shape[1] != 3 or not 1 <= len(array) <= UNMARKED:
-        raise ValueError(f"{where}: colors must be (C, 3) with C in 1..{UNMARKED}, got shape {array.shape}")
+    if array.ndim != 2 or array.shape[1] != 3 or not 1 <= len(array) <= IGNORE_INDEX:
+        raise ValueError(f"{where}: colors must be (C, 3) with C in 1..{IGNORE_INDEX}, got shape {array.shape}")
     if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
         raise ValueError(f"{where}: colors must be integers in 0..255, got {array.tolist()}")
     if len(np.unique(array, axis=0)) < len(array):

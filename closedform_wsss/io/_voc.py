@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from torch import Tensor
 
+from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_option
 from closedform_wsss.io._image import has_transparency
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, check_lossless, open_image
-from closedform_wsss.io._palette import PALETTES, check_indices, look_up, voc_palette
+from closedform_wsss.io._palette import PALETTES, VOC_COLORS, check_indices, look_up
 from closedform_wsss.io._save import save_png
+from closedform_wsss.io._tensors import label_tensor
 
 VOC_CLASSES: tuple[str, ...] = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -21,7 +24,7 @@ VOC_CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | None = None) -> UInt8Array:
+def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | None = None) -> Tensor:
     """Reads a label map.
 
     The labels are the stored samples of a grey or bilevel file, whatever its depth, and the indices of a palette file;
@@ -39,7 +42,7 @@ def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | 
         orientation: What to do where EXIF data says that the file is turned: see :func:`read_image`.
 
     Returns:
-        uint8 ``(H, W)``.
+        int64 ``(H, W)``.
 
     Raises:
         OSError: The file is missing or may not be read.
@@ -51,35 +54,35 @@ def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | 
         >>> import tempfile, pathlib
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "labels.png"
-        ...     write_label_png(path, np.array([[0, 15, 255]], np.uint8))
+        ...     write_label_png(path, [[0, 15, 255]])
         ...     read_label_png(path).tolist()
         [[0, 15, 255]]
     """
     opened = open_image(path, "read_label_png", orientation=orientation)
-    return as_labels(label_codes(opened, palette), "read_label_png", f"in {opened.path!r}")
+    return label_tensor(as_labels(label_codes(opened, palette), "read_label_png", f"in {opened.path!r}"))
 
 
-def write_label_png(path: PathLike, labels: npt.ArrayLike) -> None:
+def write_label_png(path: PathLike, labels: npt.ArrayLike | Tensor) -> None:
     """Writes a label map as a PNG file with the VOC palette.
 
     The file appears whole or not at all: it is written under another name first.
 
     Args:
         path: The file to make or replace.
-        labels: Integers ``(H, W)`` in 0..255.
+        labels: Integers ``(H, W)`` in 0..255, an array or a tensor on any device.
 
     Raises:
         OSError: The file cannot be written.
         TypeError: ``labels`` is not of an integer type.
         ValueError: It is not ``(H, W)``, is empty or has values outside 0..255.
     """
-    array = np.asarray(labels)
+    array = as_array(labels)
     if array.dtype.kind not in "iub":
         raise TypeError(f"write_label_png: labels must be integers, got {array.dtype}")
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"write_label_png: labels must be (H, W) and not empty, got shape {array.shape}")
     image = Image.fromarray(as_labels(array, "write_label_png", "in labels"))
-    image.putpalette(voc_palette().tobytes())
+    image.putpalette(VOC_COLORS.tobytes())
     save_png(image, path)
 
 

@@ -21,7 +21,7 @@ class OrientationWarning(UserWarning):
         ...         shape = read_image(path).shape
         ...     stored = read_image(path, orientation="ignore").shape
         >>> caught[0].category.__name__, shape, stored
-        ('OrientationWarning', (30, 20, 3), (20, 30, 3))
+        ('OrientationWarning', torch.Size([3, 30, 20]), torch.Size([3, 20, 30]))
     """
 
 
@@ -38,7 +38,7 @@ class ValueRangeWarning(UserWarning):
         ...     Image.fromarray(np.array([[0, 2048, 4095]], np.uint16)).save(path)
         ...     with warnings.catch_warnings(record=True) as caught:
         ...         warnings.simplefilter("always")
-        ...         grey = read_image(path)[0, :, 0].tolist()
+        ...         grey = read_image(path)[0, 0].tolist()
         >>> caught[0].category.__name__, grey
         ('ValueRangeWarning', [0, 128, 255])
     """

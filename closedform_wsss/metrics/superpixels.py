@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from torch import Tensor
 
-from closedform_wsss.metrics._arrays import as_array
+from closedform_wsss._arrays import as_array
 
 _Labels: TypeAlias = npt.NDArray[np.integer]
 _Counts: TypeAlias = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss.functional import closed_form_loss, soft_slic, superpixel_consistency_loss
-from segmentation.data import IGNORE
+from closedform_wsss.io import IGNORE_INDEX
 
 
 @dataclass
@@ -30,8 +30,10 @@ class Batch:
 
 def cross_entropy(batch: Batch) -> Tensor:
     """On the marked pixels; zero, with a graph, if there are none."""
-    loss = F.cross_entropy(batch.logits, batch.target, weight=batch.class_weight, ignore_index=IGNORE, reduction="none")
-    marked = batch.target != IGNORE
+    loss = F.cross_entropy(
+        batch.logits, batch.target, weight=batch.class_weight, ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    marked = batch.target != IGNORE_INDEX
     weight = marked.float()
     if batch.class_weight is not None:
         weight = weight * batch.class_weight[torch.where(marked, batch.target, 0)]
@@ -47,7 +49,9 @@ def pseudo_cross_entropy(batch: Batch) -> Tensor:
 
 def energy(batch: Batch) -> Tensor:
     """The closed-form loss as an energy, of the predictions alone: the cross-entropy holds them to the marks."""
-    return closed_form_loss(batch.logits, torch.full_like(batch.target, IGNORE), batch.image, form="energy", eps=1e-4)
+    return closed_form_loss(
+        batch.logits, torch.full_like(batch.target, IGNORE_INDEX), batch.image, form="energy", eps=1e-4
+    )
 
 
 def residual(batch: Batch) -> Tensor:
@@ -59,7 +63,7 @@ def learning_based(batch: Batch) -> Tensor:
     """As :func:`energy`, on the learning-based Laplacian."""
     return closed_form_loss(
         batch.logits,
-        torch.full_like(batch.target, IGNORE),
+        torch.full_like(batch.target, IGNORE_INDEX),
         batch.image,
         form="energy",
         kind="learning_based",

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from closedform_wsss.functional import matting_filter
-from segmentation.data import IGNORE
+from closedform_wsss.io import IGNORE_INDEX
 
 STRENGTH, EPS, TOL = 3e-2, 1e-7, 3e-2
 IMAGES, PIXELS = 64, 500  # that the areas are taken from, and of each of them for the means
@@ -146,7 +146,7 @@ class PseudoLabels:
         q = self._stored(index.tolist())
         q = F.interpolate(q, target.shape[-2:], mode="bilinear", align_corners=False)
         classes = torch.arange(q.shape[1], device=q.device)[:, None, None]
-        q = torch.where((target != IGNORE)[:, None], (target[:, None] == classes).float(), q)
+        q = torch.where((target != IGNORE_INDEX)[:, None], (target[:, None] == classes).float(), q)
         return q / q.sum(1, keepdim=True).clamp_min(1e-6)
 
 

@@ -34,6 +34,17 @@ def positive_float(text: str) -> float:
     return value
 
 
+def unit_interval(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return value
+
+
 def stroke_colors(text: str) -> tuple[tuple[int, int, int], ...]:
     """Colours as six hexadecimal digits each, with or without a # before them, and commas between them."""
     try:

@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closedform_wsss import functional
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.common.arguments import positive_int
 from closedform_wsss.cli.common.progress import Progress
 from closedform_wsss.cli.demo.picture import compose, marked_photograph, overlay
-from closedform_wsss.cli.demo.scribbles import CLASSES, UNMARKED, photograph, scribbles
+from closedform_wsss.cli.demo.scribbles import CLASSES, photograph, scribbles
 from closedform_wsss.io._save import save_png
 
 TOL = 1e-3
@@ -47,13 +48,13 @@ def run(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     image = torch.from_numpy(np.array(photograph(args.side))).permute(2, 0, 1)[None].float() / 255
     target = torch.from_numpy(scribbles(args.side)).long()[None]
-    share = float((target != UNMARKED).float().mean())
+    share = float((target != IGNORE_INDEX).float().mean())
     print(
         f"photograph of {args.side} x {args.side} pixels, {share:.1%} of them under scribbles of {len(CLASSES)} classes"
     )
 
     def partial(logits: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, ignore_index=UNMARKED)
+        return F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX)
 
     def with_closed_form(logits: Tensor) -> Tensor:
         return partial(logits) + functional.closed_form_loss(logits, target, image, form="energy", eps=1e-4)

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from closedform_wsss.cli.demo.scribbles import CLASSES, COLORS, UNMARKED, photograph, scribbles
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.cli.demo.scribbles import CLASSES, COLORS, photograph, scribbles
 
 _SIDE, _GAP, _TITLE, _LEGEND = 440, 16, 64, 44
 _Picture = npt.NDArray[np.uint8]
@@ -35,7 +36,7 @@ def marked_photograph() -> _Picture:
     """The photograph with the scribbles on it."""
     picture = np.array(photograph(_SIDE))
     marks = scribbles(_SIDE)
-    picture[marks != UNMARKED] = COLORS[marks[marks != UNMARKED]]
+    picture[marks != IGNORE_INDEX] = COLORS[marks[marks != IGNORE_INDEX]]
     return picture
 
 

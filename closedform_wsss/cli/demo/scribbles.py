@@ -7,9 +7,10 @@ import numpy.typing as npt
 import skimage.data
 from PIL import Image, ImageDraw
 
+from closedform_wsss._common import IGNORE_INDEX
+
 CLASSES = ("background", "astronaut", "flag", "shuttle", "helmet")
 COLORS = np.array([[70, 70, 78], [255, 120, 40], [214, 40, 70], [70, 150, 255], [250, 224, 60]], np.uint8)
-UNMARKED = 255
 
 # Strokes as (class, corners), in 1/400 of the photograph's side.
 _STROKES = [
@@ -48,7 +49,7 @@ def photograph(side: int) -> Image.Image:
 
 def scribbles(side: int) -> npt.NDArray[np.uint8]:
     """Marks ``(side, side)``: classes, 255 unmarked."""
-    marks = Image.new("L", (side, side), UNMARKED)
+    marks = Image.new("L", (side, side), IGNORE_INDEX)
     draw = ImageDraw.Draw(marks)
     for label, corners in _STROKES:
         line = [(x * side / 400, y * side / 400) for x, y in corners]

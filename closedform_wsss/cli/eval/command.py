@@ -9,8 +9,13 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from closedform_wsss.cli.common.arguments import add_orientation_argument, add_palette_argument, positive_int, remap
-from closedform_wsss.cli.common.cam_values import share
+from closedform_wsss.cli.common.arguments import (
+    add_orientation_argument,
+    add_palette_argument,
+    positive_int,
+    remap,
+    unit_interval,
+)
 from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
 from closedform_wsss.cli.common.image_progress import ImageProgress
 from closedform_wsss.cli.common.text_file import read_text
@@ -52,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz)")
     add("truths", metavar="GT", type=Path, help="folder of label maps (PNG) with the same names")
     add("--list", metavar="FILE", type=Path, help="measure only the images named in FILE, one a line")
-    add("--threshold", metavar="T", type=share, help="of CAMs, in place of the best one")
+    add("--threshold", metavar="T", type=unit_interval, help="of CAMs, in place of the best one")
     add("--normalize", action="store_true", help="divide each CAM by its maximum first")
     add("--num-classes", metavar="N", type=positive_int, help="background included (default: highest label + 1)")
     add("--names", metavar="FILE", help="class names, one a line, background first; or voc")

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.common.cam_values import check_upright, unit_range
 from closedform_wsss.io import read_cam, read_label_png, read_marks
 from closedform_wsss.io._remap import Remap
 
 _LABELS = 256
-UNLABELLED = 255
 
 Counts = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
     counted = truth != options.ignore_index
     read = _labels if options.thresholds is None else _strongest
     winner, exceeded = read(options, job, truth)
-    unlabelled = (winner == UNLABELLED) & counted
+    unlabelled = (winner == IGNORE_INDEX) & counted
     if options.unlabelled is None and unlabelled.any():
         cure = ""
-        if options.remap is None and not ((winner != 0) & (winner != UNLABELLED)).any():
+        if options.remap is None and not ((winner != 0) & (winner != IGNORE_INDEX)).any():
             cure = "; if this is a mask of 0 and 255, --remap 255:1 makes 255 a class"
-        elif options.remap == "reduce_zero" or UNLABELLED in dict(options.remap or {}).values():
+        elif options.remap == "reduce_zero" or IGNORE_INDEX in dict(options.remap or {}).values():
             cure = "; --remap, which is for PRED as for GT, may have made them so"
         raise ValueError(
             f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not "
@@ -137,7 +137,7 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
         )
     _check_labels(options, truth[counted], job.truth)
     _check_labels(options, winner[counted & ~unlabelled], job.prediction)
-    cell = (truth.astype(np.int64) * _LABELS + winner) * options.bins + exceeded
+    cell = (truth * _LABELS + winner) * options.bins + exceeded
     cells, counts = np.unique(cell[counted], return_counts=True)
     scored = counted & ~unlabelled if options.unlabelled == "skip" else counted
     return ImageCounts(cells, counts, int(truth.size - counts.sum()), not scored.any())
@@ -147,8 +147,8 @@ def _read_labels(options: EvalOptions, path: Path) -> Labels:
     """A label map with its values as they are to be understood."""
     palette, orientation = options.palette, options.orientation
     if options.remap is None:
-        return read_label_png(path, palette=palette, orientation=orientation)
-    return read_marks(path, kind="labels", remap=options.remap, palette=palette, orientation=orientation)
+        return read_label_png(path, palette=palette, orientation=orientation).numpy()
+    return read_marks(path, kind="labels", remap=options.remap, palette=palette, orientation=orientation).numpy()
 
 
 def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
@@ -158,7 +158,7 @@ def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, 
         raise ValueError(
             f"the prediction must have the size of the truth {truth.shape}, got {prediction.shape} in {job.prediction}"
         )
-    return prediction.astype(np.int64), np.zeros(truth.shape, np.int64)
+    return prediction, np.zeros(truth.shape, np.int64)
 
 
 def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
@@ -166,24 +166,24 @@ def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Count
     classes, maps = read_cam(job.prediction)
     if len(classes) == 0:
         return np.zeros(truth.shape, np.int64), np.zeros(truth.shape, np.int64)  # background at any threshold
-    if classes.max() >= UNLABELLED:
+    if classes.max() >= IGNORE_INDEX:
         raise ValueError(f"classes must be up to 254, got {classes.max()} in {job.prediction}")
     check_upright(maps, *truth.shape)
-    cam = torch.from_numpy(unit_range(maps, normalize=options.normalize))
+    cam = unit_range(maps, normalize=options.normalize)
     if cam.shape[1:] != truth.shape:
         cam = torch.nn.functional.interpolate(cam[None], truth.shape, mode="bilinear", align_corners=False)[0]
     best, winner = cam.max(0)
     # In float32, as pseudo_labels compares them.
     thresholds = np.array(options.thresholds, np.float32)
-    return classes[winner.numpy()], np.searchsorted(thresholds, best.numpy(), side="left")
+    return classes[winner].numpy(), np.searchsorted(thresholds, best.numpy(), side="left")
 
 
 def _check_labels(options: EvalOptions, found: npt.NDArray[np.integer], path: Path) -> None:
-    limit = UNLABELLED if options.num_classes is None else options.num_classes
+    limit = IGNORE_INDEX if options.num_classes is None else options.num_classes
     wrong = np.unique(found[found >= limit])
     if wrong.size:
         cure = ""
-        if options.remap is None and UNLABELLED in wrong:
+        if options.remap is None and IGNORE_INDEX in wrong:
             cure = ": --remap 255:1 makes 255 a class"
         elif options.num_classes is not None and wrong.tolist() == [limit]:
             cure = ": the background is a class too; if 0 means unlabelled, --remap reduce_zero"

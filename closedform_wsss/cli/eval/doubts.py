@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from closedform_wsss.cli.eval.counts import UNLABELLED, EvalOptions, Total
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.cli.eval.counts import EvalOptions, Total
 
 _MANY = 0.5  # share of the pixels
 _MOST_LEVELS = 9  # more grey levels than that are a step of fewer than 32 apart
@@ -70,7 +71,7 @@ def _of_classes(options: EvalOptions, total: Total, names: list[str] | None) -> 
 
 def _of_masks(options: EvalOptions, total: Total) -> list[str]:
     _, guessed = _labels(options, total, skipped=True)
-    if options.thresholds is not None or options.remap is not None or guessed != [0, UNLABELLED]:
+    if options.thresholds is not None or options.remap is not None or guessed != [0, IGNORE_INDEX]:
         return []
     return ["PRED holds 0 and 255 only, and 255 is taken as unlabelled: if it is a class, --remap 255:1"]
 
@@ -79,7 +80,7 @@ def _labels(options: EvalOptions, total: Total, *, skipped: bool = False) -> tup
     """Which labels count in GT, and which do in PRED; those of unlabelled pixels too only if ``skipped``."""
     pairs: npt.NDArray[np.bool_] = np.any([half.any(axis=2) for half in total.halves], axis=0)
     if options.unlabelled == "skip" and not skipped:
-        pairs[:, UNLABELLED] = False
+        pairs[:, IGNORE_INDEX] = False
     return np.flatnonzero(pairs.any(axis=1)).tolist(), np.flatnonzero(pairs.any(axis=0)).tolist()
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from closedform_wsss.cli.eval.counts import UNLABELLED, Counts, EvalOptions, Total
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.cli.eval.counts import Counts, EvalOptions, Total
 from closedform_wsss.cli.eval.doubts import check_class_numbers, doubts
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
@@ -44,7 +45,7 @@ def scores_of_halves(options: EvalOptions, halves: Sequence[Counts], names: list
         ValueError: All pixels are unlabelled and left out.
     """
     # From here on matrices are (C + 1, C + 1): the last class stands for unlabelled predictions.
-    kept = [*range(options.num_classes or max(map(_classes_seen, halves))), UNLABELLED]
+    kept = [*range(options.num_classes or max(map(_classes_seen, halves))), IGNORE_INDEX]
     halves = [half[np.ix_(kept, kept)] for half in halves]
     if options.thresholds is None:
         return _of_labels(options, halves, names)
@@ -115,7 +116,7 @@ def _columns(row: dict[str, Any]) -> list[tuple[float | None, int]]:
 def _classes_seen(histogram: Counts) -> int:
     """One more than the highest label."""
     truth, guess = np.nonzero(histogram.any(axis=2))
-    return 1 + int(max(truth.max(initial=0), guess[guess != UNLABELLED].max(initial=0)))
+    return 1 + int(max(truth.max(initial=0), guess[guess != IGNORE_INDEX].max(initial=0)))
 
 
 def _matrix_at(histogram: Counts, threshold: int) -> Counts:

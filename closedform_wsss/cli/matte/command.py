@@ -150,7 +150,7 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
         seconds = time.perf_counter() - started
         files = write(args.output, problem, solution.alpha[0].numpy(), options)
     if not args.quiet:
-        height, width = problem.image.shape[:2]
+        height, width = problem.marks.shape
         print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}")
         print(
             f"solved {width} x {height} pixels in {solution.iterations} iterations, "

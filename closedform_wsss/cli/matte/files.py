@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from closedform_wsss._build import num_threads
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io import voc_palette, write_label_png
 from closedform_wsss.io._save import save_png
 
@@ -62,7 +63,7 @@ def overlay(image: _UInt8Array, marks: _UInt8Array, alpha: _FloatArray, classes:
         clipped = alpha[:, rows].clip(0, 1)
         share = clipped / np.maximum(clipped.sum(axis=0), 1e-6)
         blended[rows] = np.rint((image[rows] + np.tensordot(share, colors, axes=(0, 0))) / 2).clip(0, 255)
-    marked = marks != 255
+    marked = marks != IGNORE_INDEX
     blended[marked] = palette[marks[marked]]
     return blended
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-_UNMARKED = 255
+from closedform_wsss._common import IGNORE_INDEX
+
 _SHOWN = 6
 
 Marks = npt.NDArray[np.uint8]
@@ -19,13 +20,13 @@ def check_unmarked_pixels(marks: Marks, path: Path) -> None:
     Raises:
         ValueError: Names the labels, how many pixels each has, and what may be meant.
     """
-    if (marks == _UNMARKED).any():
+    if (marks == IGNORE_INDEX).any():
         return
     values, counts = np.unique(marks, return_counts=True)
     shown = [f"{value} ({count} pixels)" for value, count in zip(values, counts, strict=True)]
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     raise ValueError(
-        f"MARKS must leave pixels unmarked, {_UNMARKED}, for the solver to fill, "
+        f"MARKS must leave pixels unmarked, {IGNORE_INDEX}, for the solver to fill, "
         f"got {', '.join(shown[:_SHOWN])}{more} in {path}: {_cure(marks, values, counts)}"
     )
 

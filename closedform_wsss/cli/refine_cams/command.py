@@ -8,8 +8,7 @@ from pathlib import Path
 
 import closedform_wsss
 from closedform_wsss import io
-from closedform_wsss.cli.common.arguments import add_picture_arguments, positive_float
-from closedform_wsss.cli.common.cam_values import share
+from closedform_wsss.cli.common.arguments import add_picture_arguments, positive_float, unit_interval
 from closedform_wsss.cli.common.data_set import add_data_set_arguments, rank_and_world, report, work
 from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, files_by_stem
 from closedform_wsss.cli.common.record import claim, remove_leftovers
@@ -52,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     background.add_argument(
         "--threshold",
         metavar="T",
-        type=share,
+        type=unit_interval,
         help=f"pixels whose CAMs are all up to T are background ({_DEFAULT_THRESHOLD})",
     )
     background.add_argument(
@@ -61,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--margin",
         metavar="M",
-        type=share,
+        type=unit_interval,
         default=0.0,
         help="label pixels 255 whose best score leads the second best by less than M (%(default)s)",
     )

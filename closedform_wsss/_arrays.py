@@ -1,4 +1,4 @@
-"""Arrays and tensors, taken alike."""
+"""Arrays and tensors are accepted alike."""
 
 from __future__ import annotations
 
