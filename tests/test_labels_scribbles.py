@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_not_told_to_do_what_was_done() -> None:
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, lambda x: x])
 def test_scribbles_on_tensors(layout: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path) -> None:
     image = photo()
-    scribbled, drawn = bars(image, [RED, BLUE])
+    scribbled, _ = bars(image, [RED, BLUE])
     tensors = [layout(io.from_array(picture)) for picture in (image, scribbled)]
     marks, colors = io.from_scribbles(*tensors)
     assert marks.dtype == torch.int64 and colors.dtype == torch.uint8

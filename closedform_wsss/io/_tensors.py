@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from closedform_wsss._arrays import as_array
+from closedform_wsss._arrays import as_array, as_tensor
 from closedform_wsss.io._open import UInt8Array
 
 
@@ -21,7 +21,7 @@ def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:
         pixels: ``(H, W, D)``, or ``(H, W)`` for one channel; uint8 or floating point. An array or a Pillow image.
 
     Returns:
-        ``(D, H, W)`` of the same type, a view of the same memory where that can be written to.
+        ``(D, H, W)`` of the same type, a view where ``pixels`` is contiguous and can be written to.
 
     Raises:
         TypeError: The type is neither uint8 nor floating point.
@@ -39,9 +39,7 @@ def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:
         )
     if array.ndim not in (2, 3):
         raise ValueError(f"from_array: pixels must be (H, W, D) or (H, W), got shape {array.shape}")
-    if not array.flags.writeable or array.dtype.byteorder == ">" or min(array.strides, default=0) < 0:
-        array = array.astype(array.dtype.newbyteorder("="))  # torch has no such tensors
-    return image_tensor(array if array.ndim == 3 else array[..., None])
+    return as_tensor("from_array", "pixels", array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
 
 
 def image_tensor(pixels: npt.NDArray[Any]) -> Tensor:

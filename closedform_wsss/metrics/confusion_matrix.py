@@ -6,11 +6,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from closedform_wsss._checks import as_int64, check_count, check_integer, check_tensor
+from closedform_wsss._arrays import as_tensor
+from closedform_wsss._checks import as_int64, check_count, check_integer
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
 if TYPE_CHECKING:
@@ -52,22 +54,22 @@ class ConfusionMatrix:
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        where = "ConfusionMatrix"
+        fn = "ConfusionMatrix"
         given: Any = num_classes
         num_classes = int(given) if isinstance(given, np.integer) else given
         if type(num_classes) is int and num_classes == 1:
             raise ValueError(
-                f"{where}: num_classes must be an integer >= 2, got 1, with which every score is 1: a binary network "
+                f"{fn}: num_classes must be an integer >= 2, got 1, with which every score is 1: a binary network "
                 "has two classes, background and object; its one logit z becomes labels, (z > 0).long().squeeze(1), "
                 "or scores, torch.cat([torch.zeros_like(z), z], 1)"
             )
-        check_count(where, "num_classes", num_classes, 2)
-        check_integer(where, "ignore_index", ignore_index)
+        check_count(fn, "num_classes", num_classes, 2)
+        check_integer(fn, "ignore_index", ignore_index)
         if not _INT64.min <= ignore_index <= _INT64.max:
-            raise ValueError(f"{where}: ignore_index must be in the range of int64, got {ignore_index}")
+            raise ValueError(f"{fn}: ignore_index must be in the range of int64, got {ignore_index}")
         if ignore_index == 255 < num_classes:
             raise ValueError(
-                f"{where}: ignore_index must not be the class 255 of {num_classes}, got 255: pass another, such as -1"
+                f"{fn}: ignore_index must not be the class 255 of {num_classes}, got 255: pass another, such as -1"
             )
         self.num_classes = num_classes
         self.ignore_index = int(ignore_index)
@@ -82,31 +84,33 @@ class ConfusionMatrix:
         """
         return self._counts[:-2].view(self.num_classes, self.num_classes)
 
-    def update(self, pred: Tensor, target: Tensor) -> None:
+    def update(self, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> None:
         """Adds a batch.
 
         Args:
-            pred: Labels ``(N, H, W)`` of any integer type or bool, or scores ``(N, C, H, W)`` of a floating type, of
-                which the largest wins (the first of equal ones).
+            preds: Labels ``(N, H, W)`` of any integer type or bool, or scores ``(N, C, H, W)`` of a floating type,
+                whose largest wins, the first of equal ones. Arrays or tensors.
             target: Labels ``(N, H, W)`` of any integer type or bool, in 0..C-1 or ``ignore_index``.
 
         Raises:
-            TypeError: ``pred`` or ``target`` is of the wrong type.
+            TypeError: ``preds`` or ``target`` is of the wrong type.
             ValueError: Shapes or devices do not agree; on the CPU also if a counted pixel has a label out of
                 range or a NaN score. Nothing is added then.
         """
-        self._check(pred, target)
+        fn = "ConfusionMatrix.update"
+        preds, target = as_tensor(fn, "preds", preds), as_tensor(fn, "target", target)
+        self._check(fn, preds, target)
         classes = self.num_classes
         truth = as_int64(target).reshape(-1)
         counted = truth != self.ignore_index
-        if pred.ndim == 4:
+        if preds.ndim == 4:
             # NaN is the maximum where it occurs, so looking at the maximum is enough. torch compares no float8.
-            scores = pred.detach().float() if pred.element_size() == 1 else pred.detach()
+            scores = preds.detach().float() if preds.element_size() == 1 else preds.detach()
             best, index = scores.max(dim=1)
             guess = index.reshape(-1)
             valid = ~best.isnan().reshape(-1)
         else:
-            guess = as_int64(pred).reshape(-1)
+            guess = as_int64(preds).reshape(-1)
             valid = (guess >= 0) & (guess < classes)
         valid = valid & (truth >= 0) & (truth < classes)
         ignored_bin, invalid_bin = len(self._counts) - 2, len(self._counts) - 1
@@ -117,10 +121,10 @@ class ConfusionMatrix:
             wrong = counted & ~valid
             found = _outside("target", truth[wrong], classes)
             cure = ": ignore_index names the value of target that does not count" if found else ""
-            if pred.ndim == 4:
-                found += ["NaN in pred"] * bool((counted & best.isnan().reshape(-1)).any())
+            if preds.ndim == 4:
+                found += ["NaN in preds"] * bool((counted & best.isnan().reshape(-1)).any())
             else:
-                found += _outside("pred", guess[wrong], classes)
+                found += _outside("preds", guess[wrong], classes)
             self._refuse_invalid(added, "update", f" ({', '.join(found)}){cure}")
         self._counts = self._counts.to(added.device) + added
 
@@ -192,40 +196,37 @@ class ConfusionMatrix:
     def __repr__(self) -> str:
         return f"ConfusionMatrix(num_classes={self.num_classes}, ignore_index={self.ignore_index})"
 
-    def _check(self, pred: Tensor, target: Tensor) -> None:
-        where = "ConfusionMatrix.update"
-        check_tensor(where, "pred", pred)
-        check_tensor(where, "target", target)
+    def _check(self, fn: str, preds: Tensor, target: Tensor) -> None:
         if target.is_floating_point() or target.is_complex():
-            raise TypeError(f"{where}: target must be of an integer type, got {target.dtype}: target.long()")
+            raise TypeError(f"{fn}: target must be of an integer type, got {target.dtype}: target.long()")
         if target.ndim != 3:
             cure = self._to_labels(tuple(target.shape))
-            raise ValueError(f"{where}: target must be (N, H, W), got shape {tuple(target.shape)}{cure}")
+            raise ValueError(f"{fn}: target must be (N, H, W), got shape {tuple(target.shape)}{cure}")
         batch, height, width = target.shape
-        one_channel = tuple(pred.shape) == (batch, 1, height, width)
-        if one_channel and pred.is_floating_point():
+        one_channel = tuple(preds.shape) == (batch, 1, height, width)
+        if one_channel and preds.is_floating_point():
             raise ValueError(
-                f"{where}: pred must be {(batch, self.num_classes, height, width)} to go with target, got one channel "
-                f"for {self.num_classes} classes, shape {tuple(pred.shape)}: the one logit z of a binary network "
+                f"{fn}: preds must be {(batch, self.num_classes, height, width)} to go with target, got one channel "
+                f"for {self.num_classes} classes, shape {tuple(preds.shape)}: the one logit z of a binary network "
                 "becomes labels, (z > 0).long().squeeze(1), or scores, torch.cat([torch.zeros_like(z), z], 1)"
             )
-        if pred.ndim == 4 and not pred.is_floating_point():
-            cure = ": labels are (N, H, W), pred.squeeze(1)" if one_channel else ""
-            raise TypeError(f"{where}: pred of shape (N, C, H, W) must be of a floating type, got {pred.dtype}{cure}")
-        if pred.ndim == 3 and (pred.is_floating_point() or pred.is_complex()):
+        if preds.ndim == 4 and not preds.is_floating_point():
+            cure = ": labels are (N, H, W), preds.squeeze(1)" if one_channel else ""
+            raise TypeError(f"{fn}: preds of shape (N, C, H, W) must be of a floating type, got {preds.dtype}{cure}")
+        if preds.ndim == 3 and (preds.is_floating_point() or preds.is_complex()):
             raise TypeError(
-                f"{where}: pred of shape (N, H, W) must be of an integer type, got {pred.dtype}: pass labels, "
-                "pred.long(); the logits of a binary network become (pred > 0).long()"
+                f"{fn}: preds of shape (N, H, W) must be of an integer type, got {preds.dtype}: pass labels, "
+                "preds.long(); the logits of a binary network become (preds > 0).long()"
             )
-        if tuple(pred.shape) not in ((batch, height, width), (batch, self.num_classes, height, width)):
+        if tuple(preds.shape) not in ((batch, height, width), (batch, self.num_classes, height, width)):
             scores = (batch, self.num_classes, height, width)
-            last = tuple(pred.shape) == (batch, height, width, self.num_classes)
+            last = tuple(preds.shape) == (batch, height, width, self.num_classes)
             raise ValueError(
-                f"{where}: pred must be {(batch, height, width)} or {scores} "
-                f"to go with target, got shape {tuple(pred.shape)}{': pred.permute(0, 3, 1, 2)' if last else ''}"
+                f"{fn}: preds must be {(batch, height, width)} or {scores} "
+                f"to go with target, got shape {tuple(preds.shape)}{': preds.permute(0, 3, 1, 2)' if last else ''}"
             )
-        if pred.device != target.device:
-            raise ValueError(f"{where}: target must be on the device of pred, {pred.device}, got {target.device}")
+        if preds.device != target.device:
+            raise ValueError(f"{fn}: target must be on the device of preds, {preds.device}, got {target.device}")
 
     def _to_labels(self, shape: tuple[int, ...]) -> str:
         """The cure for a target of this shape."""

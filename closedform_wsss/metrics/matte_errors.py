@@ -25,14 +25,14 @@ _STEPS = 10  # thresholds 0.1, 0.2, ..., 1
 _THETA = 0.15
 
 
-def sad(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
-    """Sum of absolute differences, ``sum |alpha - truth|`` over the unknown pixels.
+def sad(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
+    """Sum of absolute differences, ``sum |preds - target|`` over the unknown pixels.
 
     The benchmark prints it divided by 1000.
 
     Args:
-        alpha: ``(H, W)`` floating, in 0..1: clip a solver's result first.
-        truth: ``(H, W)`` floating, in 0..1.
+        preds: ``(H, W)`` floating, in 0..1: clip a solver's result first.
+        target: ``(H, W)`` floating, in 0..1.
         unknown: ``(H, W)`` bool, True where the trimap is unknown; at least one pixel. All three may be arrays or
             tensors, on any device and of any layout.
 
@@ -40,25 +40,25 @@ def sad(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: n
         The error, 0 or more.
 
     Raises:
-        TypeError: ``alpha`` or ``truth`` is not floating or ``unknown`` not bool.
+        TypeError: ``preds`` or ``target`` is not floating or ``unknown`` not bool.
         ValueError: Shapes differ, values are NaN or outside 0..1, or nothing is unknown.
 
     Example:
         >>> sad([[0.0, 0.5, 1.0]], [[1.0, 0.25, 1.0]], [[False, True, True]])
         0.25
     """
-    a, t, mask = _checked("sad", alpha, truth, unknown)
+    a, t, mask = _checked("sad", preds, target, unknown)
     return float(np.abs(a[mask].astype(np.float64) - t[mask]).sum())
 
 
-def mse(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
-    """Mean squared error, the mean of ``(alpha - truth)^2`` over the unknown pixels.
+def mse(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
+    """Mean squared error, the mean of ``(preds - target)^2`` over the unknown pixels.
 
     Unscaled; many papers print it times 1000.
 
     Args:
-        alpha: As in ``sad``.
-        truth: As in ``sad``.
+        preds: As in ``sad``.
+        target: As in ``sad``.
         unknown: As in ``sad``.
 
     Returns:
@@ -71,22 +71,22 @@ def mse(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: n
         >>> mse([[0.0, 0.5, 1.0]], [[1.0, 0.0, 1.0]], [[False, True, True]])
         0.125
     """
-    a, t, mask = _checked("mse", alpha, truth, unknown)
+    a, t, mask = _checked("mse", preds, target, unknown)
     return float(np.square(a[mask].astype(np.float64) - t[mask]).mean())
 
 
 def gradient_error(
-    alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+    preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> float:
-    """Gradient error, ``sum (|grad alpha| - |grad truth|)^2`` over the unknown pixels.
+    """Gradient error, ``sum (|grad preds| - |grad target|)^2`` over the unknown pixels.
 
     The gradient is the response to first derivatives of a Gaussian with sigma 1.4, each filter scaled to unit
     Euclidean norm and cut off where the Gaussian falls below 0.01; the border is repeated. The benchmark
     prints the sum divided by 1000.
 
     Args:
-        alpha: As in ``sad``.
-        truth: As in ``sad``.
+        preds: As in ``sad``.
+        target: As in ``sad``.
         unknown: As in ``sad``.
 
     Returns:
@@ -101,14 +101,14 @@ def gradient_error(
         >>> gradient_error(edge, 1 - edge, np.ones((4, 4), bool)) < 1e-12
         True
     """
-    a, t, mask = _checked("gradient_error", alpha, truth, unknown)
+    a, t, mask = _checked("gradient_error", preds, target, unknown)
     return float(np.square(_gradient_size(a) - _gradient_size(t))[mask].sum())
 
 
 def connectivity_error(
-    alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+    preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> float:
-    """Connectivity error, ``sum |phi(alpha) - phi(truth)|`` over the unknown pixels.
+    """Connectivity error, ``sum |phi(preds) - phi(target)|`` over the unknown pixels.
 
     For thresholds 0.1, 0.2, ..., 1 the region where both mattes reach the threshold is taken, and of it the
     largest 4-connected part. Let l be the last threshold, from 0 on, before the pixel first drops out of that
@@ -116,8 +116,8 @@ def connectivity_error(
     foreground count as errors, slightly wrong values do not. The benchmark prints the sum divided by 1000.
 
     Args:
-        alpha: As in ``sad``.
-        truth: As in ``sad``.
+        preds: As in ``sad``.
+        target: As in ``sad``.
         unknown: As in ``sad``.
 
     Returns:
@@ -132,7 +132,7 @@ def connectivity_error(
         >>> connectivity_error(with_island, body, [[True] * 4])
         0.5
     """
-    a, t, mask = _checked("connectivity_error", alpha, truth, unknown)
+    a, t, mask = _checked("connectivity_error", preds, target, unknown)
     level = np.full(a.shape, np.nan)
     for step in range(1, _STEPS + 1):
         threshold = step / _STEPS
@@ -176,24 +176,24 @@ def _gradient_size(alpha: _Matte) -> npt.NDArray[np.float64]:
 
 
 def _checked(
-    caller: str, alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+    caller: str, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> tuple[_Matte, _Matte, _Mask]:
-    a, t, mask = as_array(alpha), as_array(truth), as_array(unknown)
-    for name, array in (("alpha", a), ("truth", t)):
+    a, t, mask = as_array(preds), as_array(target), as_array(unknown)
+    for name, array in (("preds", a), ("target", t)):
         if array.dtype.kind != "f":
             raise TypeError(
-                f"{caller}: {name} must be of a floating type, in 0..1, got {array.dtype}{_to_shares(name, array)}"
+                f"{caller}: {name} must be of a floating type, in 0..1, got {array.dtype}{_to_fractions(name, array)}"
             )
     if mask.dtype != np.bool_:
         raise TypeError(f"{caller}: unknown must be bool, got {mask.dtype}{_to_mask(mask)}")
     if a.ndim != 2 or t.shape != a.shape or mask.shape != a.shape:
         raise ValueError(
-            f"{caller}: alpha, truth and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}: "
+            f"{caller}: preds, target and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}: "
             "one matte of one image at a time"
         )
     if not mask.any():
         raise ValueError(f"{caller}: unknown must be True for at least one pixel, got none")
-    for name, array in (("alpha", a), ("truth", t)):
+    for name, array in (("preds", a), ("target", t)):
         # Written so that NaN, for which no comparison holds, is refused as well.
         if not ((array >= 0) & (array <= 1)).all():
             raise ValueError(
@@ -202,7 +202,7 @@ def _checked(
     return a, t, mask
 
 
-def _to_shares(name: str, array: npt.NDArray[np.generic]) -> str:
+def _to_fractions(name: str, array: npt.NDArray[np.generic]) -> str:
     """The cure for a matte that is not floating."""
     if array.dtype.kind not in "iub" or array.size == 0:
         return ""

@@ -21,15 +21,15 @@ _Labels: TypeAlias = npt.NDArray[np.integer]
 _Counts: TypeAlias = npt.NDArray[np.int64]
 
 
-def boundary_recall(labels: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, *, tolerance: int = 2) -> float:
+def boundary_recall(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, *, tolerance: int = 2) -> float:
     """Share of the true boundary pixels with a superpixel boundary near.
 
     Near means in the square of 2 ``tolerance`` + 1 pixels around. A pixel is on a boundary of a label map if one of its
     four neighbours has another label, so a boundary is two pixels thick.
 
     Args:
-        labels: ``(H, W)`` integers, the superpixels.
-        truth: ``(H, W)``, or ``(A, H, W)`` of A annotators: bool, True on the boundaries, or integers, segments whose
+        preds: ``(H, W)`` integers, the superpixels.
+        target: ``(H, W)``, or ``(A, H, W)`` of A annotators: bool, True on the boundaries, or integers, segments whose
             boundaries are taken. A picture of boundaries is bool: pass ``picture > 0``.
         tolerance: Pixels, >= 0. Default 2; Stutz et al. take 0.0025 of the image's diagonal, rounded (1 in BSDS500).
 
@@ -37,7 +37,7 @@ def boundary_recall(labels: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tenso
         The mean over the annotators, in 0..1, more is better; 1 for an annotator who drew no boundary.
 
     Raises:
-        TypeError: ``labels`` is not of an integer type, ``truth`` neither that nor bool, ``tolerance`` not an integer.
+        TypeError: ``preds`` is not of an integer type, ``target`` neither that nor bool, ``tolerance`` not an integer.
         ValueError: Shapes do not agree, or ``tolerance`` is negative.
 
     Warns:
@@ -49,24 +49,24 @@ def boundary_recall(labels: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tenso
 
     Example:
         >>> import numpy as np
-        >>> truth = np.repeat([[0, 0, 0, 0, 1, 1, 1, 1]], 8, axis=0)
-        >>> boundary_recall(truth, truth, tolerance=0), boundary_recall(truth.T, truth, tolerance=0)
+        >>> target = np.repeat([[0, 0, 0, 0, 1, 1, 1, 1]], 8, axis=0)
+        >>> boundary_recall(target, target, tolerance=0), boundary_recall(target.T, target, tolerance=0)
         (1.0, 0.25)
     """
-    where = "boundary_recall"
+    fn = "boundary_recall"
     if isinstance(tolerance, bool) or not isinstance(tolerance, int):
-        raise TypeError(f"{where}: tolerance must be an integer >= 0, got {type(tolerance).__name__} {tolerance!r}")
+        raise TypeError(f"{fn}: tolerance must be an integer >= 0, got {type(tolerance).__name__} {tolerance!r}")
     if tolerance < 0:
-        raise ValueError(f"{where}: tolerance must be an integer >= 0, got {tolerance}")
-    own, annotators = _checked(where, labels, "truth", truth, bool_too=True)
+        raise ValueError(f"{fn}: tolerance must be an integer >= 0, got {tolerance}")
+    own, annotators = _checked(fn, preds, target, bool_too=True)
     near = ndimage.maximum_filter(_boundaries(own), size=2 * tolerance + 1, mode="constant", cval=0)
     drawn = [annotator if annotator.dtype == np.bool_ else _boundaries(annotator) for annotator in annotators]
     if not any(boundary.any() for boundary in drawn):
-        _warn_of_one_region(where, "truth", "1")
+        _warn_of_one_region(fn, "1")
     return float(np.mean([near[boundary].mean() if boundary.any() else 1.0 for boundary in drawn]))
 
 
-def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayLike | Tensor) -> float:
+def undersegmentation_error(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> float:
     r"""How much superpixels leak over the segments' boundaries, as defined by Neubert and Protzel.
 
     Each superpixel :math:`S_j` that meets a segment :math:`G_i` counts with its smaller part, inside or outside:
@@ -78,14 +78,14 @@ def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayL
     a single pixel: their values do not compare.
 
     Args:
-        labels: ``(H, W)`` integers, the superpixels.
-        segments: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
+        preds: ``(H, W)`` integers, the superpixels.
+        target: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
 
     Returns:
         The mean over the annotators, 0 or more, less is better.
 
     Raises:
-        TypeError: ``labels`` or ``segments`` is not of an integer type.
+        TypeError: ``preds`` or ``target`` is not of an integer type.
         ValueError: Shapes do not agree.
 
     Warns:
@@ -98,10 +98,10 @@ def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayL
         >>> undersegmentation_error([[0, 0, 0, 1]], [[5, 5, 7, 7]])  # one pixel leaks, and counts in both segments
         0.5
     """
-    where = "undersegmentation_error"
-    own, annotators = _checked(where, labels, "segments", segments)
+    fn = "undersegmentation_error"
+    own, annotators = _checked(fn, preds, target)
     if (annotators == annotators[:, :1, :1]).all():
-        _warn_of_one_region(where, "segments", "0")
+        _warn_of_one_region(fn, "0")
     errors = []
     for annotator in annotators:
         superpixel, overlap, size = _overlaps(own, annotator)
@@ -109,7 +109,7 @@ def undersegmentation_error(labels: npt.ArrayLike | Tensor, segments: npt.ArrayL
     return float(np.mean(errors))
 
 
-def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: npt.ArrayLike | Tensor) -> float:
+def achievable_segmentation_accuracy(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> float:
     r"""The best pixel accuracy that a labelling of whole superpixels can reach.
 
     Each superpixel :math:`S_j` takes the segment :math:`G_i` that it overlaps most:
@@ -117,14 +117,14 @@ def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: n
     .. math:: \frac{1}{P} \sum_j \max_i |S_j \cap G_i|.
 
     Args:
-        labels: ``(H, W)`` integers, the superpixels.
-        segments: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
+        preds: ``(H, W)`` integers, the superpixels.
+        target: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
 
     Returns:
         The mean over the annotators, in 0..1, more is better.
 
     Raises:
-        TypeError: ``labels`` or ``segments`` is not of an integer type.
+        TypeError: ``preds`` or ``target`` is not of an integer type.
         ValueError: Shapes do not agree.
 
     Warns:
@@ -137,10 +137,10 @@ def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: n
         >>> achievable_segmentation_accuracy([[0, 0, 0, 1]], [[5, 5, 7, 7]])
         0.75
     """
-    where = "achievable_segmentation_accuracy"
-    own, annotators = _checked(where, labels, "segments", segments)
+    fn = "achievable_segmentation_accuracy"
+    own, annotators = _checked(fn, preds, target)
     if (annotators == annotators[:, :1, :1]).all():
-        _warn_of_one_region(where, "segments", "1")
+        _warn_of_one_region(fn, "1")
     accuracies = []
     for annotator in annotators:
         superpixel, overlap, size = _overlaps(own, annotator)
@@ -150,9 +150,9 @@ def achievable_segmentation_accuracy(labels: npt.ArrayLike | Tensor, segments: n
     return float(np.mean(accuracies))
 
 
-def _warn_of_one_region(where: str, name: str, value: str) -> None:
+def _warn_of_one_region(fn: str, value: str) -> None:
     warnings.warn(
-        f"{where}: {name} has one region only, so the result is {value} whatever labels are", UserWarning, stacklevel=3
+        f"{fn}: target has one region only, so the result is {value} whatever preds are", UserWarning, stacklevel=3
     )
 
 
@@ -177,20 +177,20 @@ def _overlaps(labels: _Labels, segments: _Labels) -> tuple[_Counts, _Counts, _Co
 
 
 def _checked(
-    where: str, labels: npt.ArrayLike | Tensor, name: str, truth: npt.ArrayLike | Tensor, *, bool_too: bool = False
+    fn: str, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, *, bool_too: bool = False
 ) -> tuple[_Labels, npt.NDArray[Any]]:
-    """Labels ``(H, W)`` and truth ``(A, H, W)`` as arrays."""
-    own, other = as_array(labels), as_array(truth)
+    """The superpixels ``(H, W)`` and the target ``(A, H, W)`` as arrays."""
+    own, other = as_array(preds), as_array(target)
     if own.dtype.kind not in "iu":
-        raise TypeError(f"{where}: labels must be of an integer type, got {own.dtype}")
+        raise TypeError(f"{fn}: preds must be of an integer type, got {own.dtype}")
     if other.dtype.kind not in ("iub" if bool_too else "iu"):
-        raise TypeError(f"{where}: {name} must be of an integer type{' or bool' * bool_too}, got {other.dtype}")
+        raise TypeError(f"{fn}: target must be of an integer type{' or bool' * bool_too}, got {other.dtype}")
     if own.ndim != 2 or own.size == 0:
-        cure = ": labels[0]" if own.ndim == 3 and own.shape[0] == 1 else ""
-        raise ValueError(f"{where}: labels must be (H, W), got shape {own.shape}{cure}")
+        cure = ": preds[0]" if own.ndim == 3 and own.shape[0] == 1 else ""
+        raise ValueError(f"{fn}: preds must be (H, W), got shape {own.shape}{cure}")
     if other.ndim not in (2, 3) or other.shape[-2:] != own.shape or other.size == 0:
         raise ValueError(
-            f"{where}: {name} must be {own.shape} like labels, or that for each of A annotators (A, H, W), "
+            f"{fn}: target must be {own.shape} like preds, or that for each of A annotators (A, H, W), "
             f"got shape {other.shape}"
         )
     return own, other.reshape(-1, *own.shape)
