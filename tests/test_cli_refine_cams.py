@@ -243,7 +243,7 @@ def test_interruption(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setitem(methods.REFINERS, "none", interrupted)
     assert run(data, "--method", "none") == 130
     assert capsys.readouterr().err == (
-        "stopped with 1 of 4 images refined; the same command goes on from here\n"
+        "stopped with 1 of 4 images refined; the same command continues from here\n"
         "closedform-wsss refine-cams: interrupted\n"
     )
     assert set(files(data / "out")) == {"cams/a.npy", "labels/a.png"}
@@ -302,7 +302,7 @@ def test_files_that_fail_are_named_and_the_rest_continues(data: Path, capsys: py
     for n, (line, reason) in enumerate(zip(lines, wanted, strict=True)):
         assert line.startswith(f"{data / 'images' / f'x{n}.jpg'}: ") and reason in line
     assert "4 images refined" in out and "6 failed" in out
-    assert "1 images without CAM, 1 CAMs without image" in out
+    assert "1 images without CAMs, 1 CAMs without image" in out
     assert set(files(data / "out")) == {f"cams/{s}.npy" for s in STEMS} | {f"labels/{s}.png" for s in STEMS}
 
 

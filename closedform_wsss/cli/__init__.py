@@ -1,7 +1,7 @@
 """The command line ``closedform-wsss``.
 
-Every command is one module with ``add_arguments(parser)`` and ``run(args) -> exit status``, imported only
-when it is called. To add one, write the module and its line in ``_COMMANDS``.
+Every command is one module with ``add_arguments(parser)``, ``run(args) -> exit status`` and, if its help needs more
+text, ``EPILOG``. It is imported only when it is called. To add one, write the module and its line in ``_COMMANDS``.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(module_name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
+            command.epilog = getattr(module, "EPILOG", None)
+            command.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 

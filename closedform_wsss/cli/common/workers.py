@@ -18,7 +18,7 @@ import torch
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-_MOST_BY_DEFAULT = 8  # each holds torch in memory
+_MAX_BY_DEFAULT = 8  # each holds torch in memory
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Failure:
 
 def default_workers() -> int:
     """As many as there are cores to this process, up to 8."""
-    return min(_cores(), _MOST_BY_DEFAULT)
+    return min(_cores(), _MAX_BY_DEFAULT)
 
 
 def run_jobs(

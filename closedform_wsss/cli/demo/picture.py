@@ -35,7 +35,7 @@ def compose(panels: list[tuple[str, str, _Picture]]) -> Image.Image:
 def marked_photograph() -> _Picture:
     """The photograph with the scribbles on it."""
     picture = np.array(photograph(_SIDE))
-    marks = scribbles(_SIDE)
+    marks = scribbles(_SIDE).numpy()
     picture[marks != IGNORE_INDEX] = COLORS[marks[marks != IGNORE_INDEX]]
     return picture
 

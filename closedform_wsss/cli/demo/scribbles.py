@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import skimage.data
+import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 
@@ -47,11 +48,11 @@ def photograph(side: int) -> Image.Image:
     return Image.fromarray(skimage.data.astronaut()).resize((side, side), Image.Resampling.BOX)
 
 
-def scribbles(side: int) -> npt.NDArray[np.uint8]:
-    """Marks ``(side, side)``: classes, 255 unmarked."""
+def scribbles(side: int) -> Tensor:
+    """Marks ``(side, side)`` int64."""
     marks = Image.new("L", (side, side), IGNORE_INDEX)
     draw = ImageDraw.Draw(marks)
     for label, corners in _STROKES:
         line = [(x * side / 400, y * side / 400) for x, y in corners]
         draw.line(line, fill=label, width=max(round(side / 90), 1), joint="curve")
-    return np.array(marks)
+    return torch.from_numpy(np.array(marks)).long()

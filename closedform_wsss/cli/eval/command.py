@@ -17,7 +17,7 @@ from closedform_wsss.cli.common.arguments import (
     unit_interval,
 )
 from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
-from closedform_wsss.cli.common.image_progress import ImageProgress
+from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.text_file import read_text
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
@@ -28,12 +28,12 @@ from closedform_wsss.io._save import atomic
 
 _FAILED = 1
 _STEPS = 100
-_MOST_CLASSES = 255  # the last label means unlabelled
+_MAX_CLASSES = 255  # the last label means unlabelled
 
-_EPILOG = """\
+EPILOG = """\
 The pixels of all images go into one confusion matrix; the mean IoU is over the classes that occur in it, background
-included. Pixels with the ignore index in GT do not count; their share is printed. What makes the scores say less than
-they seem to is a warning on stderr.
+included. Pixels with the ignore index in GT do not count; their fraction is printed. A warning on stderr says where
+the scores mean less than they seem to.
 
 A line of --list is a name with or without its suffix, a path of one, or columns between tabs, semicolons, commas or
 spaces of which one names an image; other columns are not read. Empty lines and lines that start with # are left out.
@@ -51,8 +51,6 @@ exit status: 0 done; 1 some images failed (each has a line on stderr) and are le
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     add = parser.add_argument
     add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz)")
     add("truths", metavar="GT", type=Path, help="folder of label maps (PNG) with the same names")
@@ -123,9 +121,9 @@ def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | N
         if num_classes is not None and num_classes != len(names):
             raise ValueError(f"--names must name --num-classes {num_classes} classes, got {len(names)} in {source}")
     classes = num_classes if names is None else len(names)
-    if classes is not None and not 2 <= classes <= _MOST_CLASSES:
+    if classes is not None and not 2 <= classes <= _MAX_CLASSES:
         option = "--num-classes" if names is None else "--names"
-        raise ValueError(f"{option} must be of 2 to {_MOST_CLASSES} classes, background included, got {classes}")
+        raise ValueError(f"{option} must be of 2 to {_MAX_CLASSES} classes, background included, got {classes}")
     return names, classes
 
 
@@ -133,12 +131,12 @@ def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) 
     total = Total((empty_histogram(options), empty_histogram(options)))
     shown = args.progress or sys.stderr.isatty()
     results = run_jobs(partial(count_image, options), jobs, workers=args.workers)
-    with closing(results), ImageProgress(len(jobs), shown=shown) as progress:
+    with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
         for job, result in results:
             if isinstance(result, Failure):
                 total.failed += 1
-                progress.note(f"{job.prediction}: {result.reason}")
+                note(f"{job.prediction}: {result.reason}")
             else:
                 total.add(job, result)
-            progress.advance()
+            bar.update()
     return total

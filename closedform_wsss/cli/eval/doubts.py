@@ -10,8 +10,8 @@ import numpy.typing as npt
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.eval.counts import EvalOptions, Total
 
-_MANY = 0.5  # share of the pixels
-_MOST_LEVELS = 9  # more grey levels than that are a step of fewer than 32 apart
+_MANY = 0.5  # fraction of the pixels
+_MAX_LEVELS = 9  # more grey levels than that are a step of fewer than 32 apart
 _SHOWN = 5
 
 
@@ -25,7 +25,7 @@ def check_class_numbers(options: EvalOptions, total: Total) -> None:
     """
     labels, _ = _labels(options, total, skipped=True)
     levels = sorted([*labels, *[options.ignore_index] * (total.ignored > 0)])
-    if options.remap is not None or not 2 <= len(levels) <= _MOST_LEVELS or (levels[0], levels[-1]) != (0, 255):
+    if options.remap is not None or not 2 <= len(levels) <= _MAX_LEVELS or (levels[0], levels[-1]) != (0, 255):
         return
     if np.abs(np.linspace(0, 255, len(levels)) - levels).max() > 1:
         return
@@ -43,10 +43,10 @@ def doubts(options: EvalOptions, total: Total, names: list[str] | None) -> list[
 
 def _of_ignored(options: EvalOptions, total: Total) -> list[str]:
     found = []
-    share = total.ignored / (total.ignored + total.counted)
-    if share > _MANY:
+    fraction = total.ignored / (total.ignored + total.counted)
+    if fraction > _MANY:
         cure = "; if 255 is a class there, --remap 255:1" if options.ignore_index == 255 and not options.remap else ""
-        found.append(f"{share:.1%} of the pixels of GT are ignored (--ignore-index {options.ignore_index}){cure}")
+        found.append(f"{fraction:.1%} of the pixels of GT are ignored (--ignore-index {options.ignore_index}){cure}")
     if total.void:
         files = ", ".join(path.name for path in total.void[:_SHOWN])
         found.append(f"images in which no pixel counts: {files}{_more(total.void)}")

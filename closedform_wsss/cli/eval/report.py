@@ -82,8 +82,8 @@ def table(result: dict[str, Any]) -> str:
     width = max(map(len, (*rows, "class")))
     lines = [f"{'class':<{width}}    IoU  precision  recall"]
     for name, row in zip(rows, result["classes"], strict=True):
-        shares = "".join(f"{'-' if v is None else format(v, '.3f'):>{n}}" for v, n in _columns(row))
-        lines.append(f"{name:<{width}}{shares}")
+        values = "".join(f"{'-' if v is None else format(v, '.3f'):>{n}}" for v, n in _columns(row))
+        lines.append(f"{name:<{width}}{values}")
     lines.append("")
     if "curve" in result:
         every = round(_PRINTED_STEP * (len(result["curve"]) - 1))

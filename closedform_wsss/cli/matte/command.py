@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from closedform_wsss import io
+from closedform_wsss.cli.common import data_set
 from closedform_wsss.cli.common.arguments import (
     add_palette_argument,
     add_picture_arguments,
@@ -22,44 +23,32 @@ from closedform_wsss.cli.common.arguments import (
     stroke_colors,
 )
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
-from closedform_wsss.cli.common.data_set import add_data_set_arguments
-from closedform_wsss.cli.common.progress import Progress
+from closedform_wsss.cli.common.data_set import NOT_CONVERGED, add_data_set_arguments
+from closedform_wsss.cli.common.progress import error_callback, progress_bar
 from closedform_wsss.cli.matte.folder import run_folder
 from closedform_wsss.cli.matte.image import MatteOptions, Problem, not_converged, read_problem, solve, write
 from closedform_wsss.laplacian import KINDS
 
-_NOT_CONVERGED = 3
-
-_EPILOG = """\
+EPILOG = f"""\
 DIR gets alpha_<class>.png for each class, labels.png (the class with the largest alpha, VOC palette) and
-overlay.png (the image under the classes' colours, the marks on top). If the classes are 0 and 1, background
-and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. Files of the same names are
-replaced.
+overlay.png (the image under the colours of the classes, with the marks on top). If the classes are 0 and 1,
+background and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. Files of the same
+names are replaced.
 
-If IMAGE and MARKS are folders, images and marks belong together by name, a.jpg and a.png. DIR then gets
-mattes/a/ with these files, whole or not at all, and matte.json, which records how they were made. A run that was
-stopped goes on where it ended when the same command is given again. Under torchrun every process does its share.
+If IMAGE and MARKS are folders, an image and its marks have the same name, a.jpg and a.png. DIR then gets
+mattes/a/ with these files, all of them or none, and matte.json, which records how they were made.
 
+{data_set.EPILOG}
 exit status: 0 done; 1 some images of a folder failed (each has a line on stderr); 2 a mistake in the arguments or
-files; 3 files written, but not converged. Under torchrun, which would stop the other processes, 0 in place of 1 and 3.
+files; 3 files written, but not converged.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     add = parser.add_argument
     add("image", metavar="IMAGE", type=Path, help="the image, or a folder of images")
     add("marks", metavar="MARKS", type=Path, help="marks of the same size, or a folder of them: see --kind")
-    add(
-        "-o",
-        "--output",
-        metavar="DIR",
-        type=Path,
-        required=True,
-        help="folder for the results, made if missing",
-    )
     add(
         "--kind",
         choices=("auto", *io.KINDS),
@@ -145,8 +134,8 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
     started = time.perf_counter()
     shown = not args.quiet and (args.progress or sys.stderr.isatty())
     with _threads(args.threads):
-        with Progress(args.tol, shown=shown) as progress:
-            solution = solve(problem, options, progress)
+        with progress_bar(shown=shown, total=100, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+            solution = solve(problem, options, error_callback(bar, args.tol))
         seconds = time.perf_counter() - started
         files = write(args.output, problem, solution.alpha[0].numpy(), options)
     if not args.quiet:
@@ -160,7 +149,7 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
             print(f"wrote {file}")
     if not solution.converged:
         _warn(not_converged(solution, options))
-        return _NOT_CONVERGED
+        return NOT_CONVERGED
     return 0
 
 

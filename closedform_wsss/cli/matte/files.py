@@ -55,14 +55,14 @@ def write_matte(
 
 
 def overlay(image: _UInt8Array, marks: _UInt8Array, alpha: _FloatArray, classes: Sequence[int]) -> _UInt8Array:
-    """Half the image and half its classes' colours, in the shares of their alphas; marks in full colour."""
+    """Half the image and half its classes' colours, weighted by their alphas; marks in full colour."""
     palette = voc_palette()
     colors = palette[list(classes)].astype(alpha.dtype)
     blended = np.empty_like(image)
     for rows in _bands(*marks.shape):
         clipped = alpha[:, rows].clip(0, 1)
-        share = clipped / np.maximum(clipped.sum(axis=0), 1e-6)
-        blended[rows] = np.rint((image[rows] + np.tensordot(share, colors, axes=(0, 0))) / 2).clip(0, 255)
+        weight = clipped / np.maximum(clipped.sum(axis=0), 1e-6)
+        blended[rows] = np.rint((image[rows] + np.tensordot(weight, colors, axes=(0, 0))) / 2).clip(0, 255)
     marked = marks != IGNORE_INDEX
     blended[marked] = palette[marks[marked]]
     return blended

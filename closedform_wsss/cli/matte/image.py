@@ -16,6 +16,7 @@ from torch import Tensor
 from closedform_wsss import functional, io
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._resize import resize_marks
+from closedform_wsss.cli.common.data_set import NotConverged
 from closedform_wsss.cli.matte.files import write_matte
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
 
@@ -101,10 +102,6 @@ def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating],
         alpha = full
     image, marks = problem.image.permute(1, 2, 0).numpy(), problem.marks.numpy()
     return write_matte(folder, image, marks, alpha, every_class, options.bits)
-
-
-class NotConverged(str):
-    """A warning of a solve that stopped early."""
 
 
 def not_converged(solution: functional.Solution, options: MatteOptions) -> NotConverged:

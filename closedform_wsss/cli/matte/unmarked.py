@@ -34,8 +34,8 @@ def check_unmarked_pixels(marks: Marks, path: Path) -> None:
 def _cure(marks: Marks, values: Marks, counts: npt.NDArray[np.intp]) -> str:
     if len(values) < 3:
         return "a mask needs a band of unmarked pixels along its edge"
-    most = int(values[counts.argmax()])
-    unmarked = f"if {most} means unmarked, --unmarked {most}"
+    frequent = int(values[counts.argmax()])
+    unmarked = f"if {frequent} means unmarked, --unmarked {frequent}"
     if values.tolist() == [0, 1, 2] and not _touch(marks, 0, 2):
         return f"if this is a trimap of 0 background, 1 unknown and 2 foreground, --remap 0:0,1:255,2:1; {unmarked}"
     return f"{unmarked}; where every pixel has its label, there is nothing to solve"

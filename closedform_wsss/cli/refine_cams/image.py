@@ -41,6 +41,11 @@ class RefineJob:
     cam_output: Path | None
     label_output: Path | None
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files to write."""
+        return tuple(path for path in (self.cam_output, self.label_output) if path is not None)
+
 
 def plan_job(image: Path, cam: Path, output: Path, kinds: tuple[str, ...], format: str | None) -> RefineJob:
     """The results of an image: ``cams/<name of the CAM>``, its suffix that of the format, and ``labels/<stem>.png``."""
