@@ -1,4 +1,4 @@
-"""What gpu.py times: an operation, its twin in plain PyTorch, and the bytes that it must at least move."""
+"""What gpu.py times: an operation, its reference implementation, and the fewest bytes that it can move."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLOAT, MARK = 4, 8  # bytes
 
 @dataclass
 class Case:
-    """``run`` and ``plain`` give a tensor each, which must agree; ``bytes`` is the least that moves through memory."""
+    """``run`` and ``plain`` give a tensor each, which must agree; ``bytes`` is the fewest that it can move."""
 
     name: str
     run: Callable[[], Tensor]
@@ -48,7 +48,7 @@ def _plain_loss(scores: Tensor, target: Tensor, images: Tensor, weight: Tensor, 
 
 
 def _plain_soft_slic(images: Tensor) -> Tensor:
-    """The same function with the operators' twins."""
+    """The same function with the reference implementations of the operators."""
     with mock.patch.object(importlib.import_module("closedform_wsss.functional.soft_slic"), "_ops", _reference):
         return functional.soft_slic(images, cell_size=CELL)
 
@@ -128,9 +128,9 @@ def superpixels(n: int, classes: int, size: int, device: torch.device) -> list[C
             name,
             lambda operator=operator, arguments=arguments: getattr(_ops, operator)(*arguments),
             lambda operator=operator, arguments=arguments: getattr(_reference, operator)(*arguments),
-            least,
+            minimum,
         )
-        for name, (operator, arguments, least) in pairs.items()
+        for name, (operator, arguments, minimum) in pairs.items()
     ]
     return [
         *cases,
@@ -182,8 +182,8 @@ def graph(n: int, classes: int, size: int, device: torch.device) -> list[Case]:
 
     assert torch.equal(replay(), expected), "the replayed graph gives other values than the same calls one by one"
     pixels = n * size * size
-    least = 2 * FLOAT * classes * pixels + 3 * FLOAT * pixels + MARK * pixels
-    return [Case("closed_form_loss, residual, forward and backward, as a CUDA graph", replay, None, least)]
+    minimum = 2 * FLOAT * classes * pixels + 3 * FLOAT * pixels + MARK * pixels
+    return [Case("closed_form_loss, residual, forward and backward, as a CUDA graph", replay, None, minimum)]
 
 
 def _small_network(classes: int) -> torch.nn.Module:

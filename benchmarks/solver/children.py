@@ -1,4 +1,4 @@
-"""Every contender in a process of its own, which makes its inputs, waits to be told to run, and can be killed."""
+"""Every method in a process of its own, which makes its inputs, waits to be told to run, and can be killed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from common.memory import measure
 from common.paths import BENCHMARKS
 
 from closedform_wsss.io import IGNORE_INDEX
-from solver.contenders import REFERENCES, SOLVERS, Solution
 from solver.inputs import Problem
+from solver.methods import REFERENCES, SOLVERS, Solution
 
 START = 600.0  # seconds to make inputs in
 SIDE = 16  # of the tiny problem that is solved first: threads started, code loaded
@@ -57,7 +57,7 @@ class JobFailed(Exception):
 
 
 class Child:
-    """A contender or a reference with its inputs made, waiting."""
+    """A method or a reference with its inputs made, waiting."""
 
     def __init__(self, name: str, problem: Problem, threads: int, quick: bool = False) -> None:
         context = _context(quick)

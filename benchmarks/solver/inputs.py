@@ -35,7 +35,7 @@ class Problem:
     image: Bytes  # (H, W, 3)
     marks: Marks  # (H, W): 0 to classes - 1, or IGNORE_INDEX
     classes: int
-    # Most is known (a trimap): rivals that can then solve for the unknown pixels alone.
+    # Most is known (a trimap): baselines that can then solve for the unknown pixels alone.
     trimap: bool = False
 
     @property

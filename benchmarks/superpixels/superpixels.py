@@ -120,8 +120,8 @@ def one(image: Tensor, segments: np.ndarray[Any, Any], cell_size: int, net: Spix
         hard = add(f"{name}, argmax", run)
         joined = add(f"{name}, connected", lambda: connected(hard, SMALLEST * cell_size**2))
         for compactness in COMPACTNESS:
-            rival = matched_slic(image, int(joined.max()) + 1, compactness)
-            found[f"SLIC at the number of {name}, compactness {compactness:g}"] = criterion(rival, segments)
+            baseline = matched_slic(image, int(joined.max()) + 1, compactness)
+            found[f"SLIC at the number of {name}, compactness {compactness:g}"] = criterion(baseline, segments)
 
     add("SLIC", lambda: slic(image, cell_size=cell_size)[0].numpy())
     add_soft("soft_slic", lambda: hard_labels(soft_slic(image, cell_size=cell_size), cell_size))

@@ -17,7 +17,7 @@ import sys
 
 import torch
 from common.harness import (
-    Contender,
+    Method,
     describe_machine,
     milliseconds,
     race,
@@ -31,8 +31,8 @@ from skimage import data
 from skimage.transform import resize
 
 from closedform_wsss.io import from_array
-from training import rivals
-from training.rivals import RIVALS
+from training import baselines
+from training.baselines import BASELINES
 
 CLASSES, BATCH, SIZE = 11, 8, (180, 240)
 
@@ -67,8 +67,8 @@ def main() -> None:
             logits = network(image)
             marked = Batch(logits, image, target)
             loss = LOSSES["cross_entropy"](marked)
-            if name in RIVALS:
-                loss = loss + getattr(rivals, name)(logits.softmax(1), image)
+            if name in BASELINES:
+                loss = loss + getattr(baselines, name)(logits.softmax(1), image)
             elif name:
                 loss = loss + LOSSES[name](marked)
             optimizer.zero_grad()
@@ -77,10 +77,10 @@ def main() -> None:
 
         return run
 
-    names = ["energy", "residual", "learning_based", "superpixel", *RIVALS]
-    contenders = [Contender("cross-entropy alone", step(None))] + [Contender(name, step(name)) for name in names]
+    names = ["energy", "residual", "learning_based", "superpixel", *BASELINES]
+    methods = [Method("cross-entropy alone", step(None))] + [Method(name, step(name)) for name in names]
     case = f"{batch} x {CLASSES} x {size[0]} x {size[1]}"
-    results = race("training step", case, args.threads, contenders, repeats=repeats, budget=60)
+    results = race("training step", case, args.threads, methods, repeats=repeats, budget=60)
     machine = describe_machine()
     cells = [[r.name, milliseconds(r.median_s), ratio_text(r), str(r.rounds)] for r in results]
     body = (

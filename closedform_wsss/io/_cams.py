@@ -139,17 +139,17 @@ def write_cam(
         >>> stored["keys"], tuple(stored["cam"].shape), stored["high_res"].shape
         (array([ 0, 14]), (2, 94, 125), (2, 375, 500))
     """
-    where = "write_cam"
-    check_option(where, "format", format, CAM_FORMATS)
+    fn = "write_cam"
+    check_option(fn, "format", format, CAM_FORMATS)
     ids, values = as_array(classes), as_array(maps)
     if ids.size and ids.dtype.kind not in "iu":
-        raise TypeError(f"{where}: classes must be integers, got {ids.dtype}")
+        raise TypeError(f"{fn}: classes must be integers, got {ids.dtype}")
     if values.dtype.kind != "f":
-        raise TypeError(f"{where}: maps must be floating point, got {values.dtype}")
+        raise TypeError(f"{fn}: maps must be floating point, got {values.dtype}")
     try:
         ids, values = _checked(ids, values)
     except ValueError as error:
-        raise ValueError(f"{where}: classes and maps must be (K,) and (K, h, w), finite, got {error}") from error
+        raise ValueError(f"{fn}: classes and maps must be (K,) and (K, h, w), finite, got {error}") from error
     with atomic(path) as file:
         if format == "npz":
             np.savez_compressed(file, classes=ids, cams=values)

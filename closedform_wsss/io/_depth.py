@@ -51,8 +51,8 @@ def grey_as_bytes(opened: Opened, window: Window | None, *, warns: bool = True) 
         raise ValueError(f"{opened.caller}: path must hold numbers, got NaN values in {opened.path!r}")
     if window is not None:
         low, high = window
-        share = (values.astype(np.float64) - low) / (high - low)
-        grey = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+        fraction = (values.astype(np.float64) - low) / (high - low)
+        grey = np.rint(fraction.clip(0, 1) * 255).astype(np.uint8)
     else:
         white = opened.white or _assumed_white(opened, values, warns)
         grey = ((values.astype(np.int64) * 510 + white) // (2 * white)).clip(0, 255).astype(np.uint8)

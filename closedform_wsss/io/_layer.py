@@ -68,12 +68,12 @@ def layer_marks(
     layer: UInt8Array, *, tolerance: int, colors: Sequence[Sequence[int]] | None
 ) -> tuple[UInt8Array, UInt8Array]:
     """``from_layer`` of an array ``(H, W, 4)``, as arrays."""
-    where = "from_layer"
-    check_tolerance(where, tolerance)
-    given = None if colors is None else checked_colors(where, colors)
+    fn = "from_layer"
+    check_tolerance(fn, tolerance)
+    given = None if colors is None else checked_colors(fn, colors)
     drawn = _drawn(layer[..., 3])
     if not drawn.any():
-        raise ValueError(f"{where}: layer must hold strokes, got alpha 0 everywhere")
+        raise ValueError(f"{fn}: layer must hold strokes, got alpha 0 everywhere")
     if given is None:
         found = find_layer_colors(layer[..., :3], drawn, tolerance)
         palette = np.array(sorted(found, key=class_order), np.uint8).reshape(-1, 3)
@@ -85,10 +85,10 @@ def layer_marks(
         what = describe_colors(layer[..., :3][unexplained], tolerance)
         if given is not None:
             raise ValueError(
-                f"{where}: colors must name every colour that is drawn, got none for {lost} of {total} pixels, {what}"
+                f"{fn}: colors must name every colour that is drawn, got none for {lost} of {total} pixels, {what}"
             )
         raise ValueError(
-            f"{where}: layer must hold strokes of up to {IGNORE_INDEX} pure colours, got {len(palette)} and {lost} of "
+            f"{fn}: layer must hold strokes of up to {IGNORE_INDEX} pure colours, got {len(palette)} and {lost} of "
             f"{total} drawn pixels of other colours, {what}: name the colors, or raise tolerance={tolerance}"
         )
     return marks, palette

@@ -21,7 +21,7 @@ from closedform_wsss.io._tensors import as_pixels, label_tensor
 from closedform_wsss.io._trimap import trimap_marks
 from closedform_wsss.io._voc import as_labels, label_codes
 
-_WHERE = "read_marks"
+_FN = "read_marks"
 
 KINDS = ("scribbles", "labels", "trimap", "scribblesup")
 
@@ -81,16 +81,16 @@ def read_marks(
         >>> trimap.tolist(), scribbles.tolist()
         ([[0, 255, 1]], [[255, 1, 2]])
     """
-    check_option(_WHERE, "palette", palette, PALETTES)
+    check_option(_FN, "palette", palette, PALETTES)
     if kind != "auto" and kind not in KINDS:
-        raise ValueError(f"{_WHERE}: kind must be auto or one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"{_FN}: kind must be auto or one of {', '.join(KINDS)}, got {kind!r}")
     if remap is not None:
-        check_mapping(_WHERE, "remap", remap)
-    check_unmarked(_WHERE, unmarked)
-    pixels = None if image is None else as_pixels(_WHERE, "image", image)
+        check_mapping(_FN, "remap", remap)
+    check_unmarked(_FN, unmarked)
+    pixels = None if image is None else as_pixels(_FN, "image", image)
     if kind == "auto" and _is_xml(path):
         kind = "scribblesup"
-    opened = None if kind == "scribblesup" else open_image(path, _WHERE, orientation=orientation)
+    opened = None if kind == "scribblesup" else open_image(path, _FN, orientation=orientation)
     if kind == "auto" and opened is not None:
         # These are for label maps, or for grey pictures of some other kind.
         is_map = unmarked is not None or (remap is not None and opened.image.mode in ("P", "RGB", "RGBA"))
@@ -101,17 +101,17 @@ def read_marks(
         ("remap", remap, ("labels", "trimap")),
     ):
         if got is not None and kind not in kinds:
-            raise ValueError(f"{_WHERE}: {name} must be None for kind={kind!r}, got {got}")
+            raise ValueError(f"{_FN}: {name} must be None for kind={kind!r}, got {got}")
     if opened is None:
         marks = scribblesup_marks(path)
     elif kind == "scribbles":
         if pixels is None:
-            raise ValueError(f"{_WHERE}: image must be given for kind='scribbles', got None for {opened.path!r}")
+            raise ValueError(f"{_FN}: image must be given for kind='scribbles', got None for {opened.path!r}")
         marks, _ = strokes(opened, pixels, tolerance=DEFAULT_TOLERANCE, colors=colors)
     else:
         marks = _from_trimap(opened, remap) if kind == "trimap" else _from_labels(opened, palette, unmarked, remap)
     if pixels is not None:
-        check_size(_WHERE, path, marks.shape, pixels)
+        check_size(_FN, path, marks.shape, pixels)
     return label_tensor(marks)
 
 
@@ -143,7 +143,7 @@ def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orie
     if _is_xml(path):
         return "scribblesup"
     pixels = None if image is None else as_pixels("guess_kind", "image", image)
-    return kind_of_file(open_image(path, _WHERE, orientation=orientation or "apply"), pixels, None)
+    return kind_of_file(open_image(path, _FN, orientation=orientation or "apply"), pixels, None)
 
 
 def _is_xml(path: PathLike) -> bool:
@@ -153,21 +153,21 @@ def _is_xml(path: PathLike) -> bool:
 def _from_labels(opened: Opened, palette: str, unmarked: int | None, remap: Remap | None) -> UInt8Array:
     codes = label_codes(opened, palette)
     if remap is None and unmarked is None:
-        return as_labels(codes, _WHERE, f"in {opened.path!r}: remap gives others")
-    return remap_marks(_WHERE, codes, remap, unmarked, opened.path)
+        return as_labels(codes, _FN, f"in {opened.path!r}: remap gives others")
+    return remap_marks(_FN, codes, remap, unmarked, opened.path)
 
 
 def _from_trimap(opened: Opened, remap: Remap | None) -> UInt8Array:
     try:
         marks = trimap_marks(grey_values(opened, remap))
     except ValueError as error:
-        if str(error).startswith(f"{_WHERE}: "):
+        if str(error).startswith(f"{_FN}: "):
             raise
-        raise ValueError(f"{_WHERE}: path must hold a trimap, got {opened.path!r} ({error})") from error
+        raise ValueError(f"{_FN}: path must hold a trimap, got {opened.path!r} ({error})") from error
     if marks.size and not (marks == IGNORE_INDEX).any():
         background, foreground = (int(np.count_nonzero(marks == label)) for label in (0, 1))
         raise ValueError(
-            f"{_WHERE}: a trimap must leave something unknown, neither 0 nor 255, got a mask of {background} pixels 0 "
+            f"{_FN}: a trimap must leave something unknown, neither 0 nor 255, got a mask of {background} pixels 0 "
             f"and {foreground} pixels 255 in {opened.path!r}: erode both sides to leave a band between them"
         )
     return marks

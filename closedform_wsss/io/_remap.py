@@ -48,26 +48,24 @@ def remap_labels(labels: npt.NDArray[Any] | Tensor, mapping: Remap) -> Tensor:
 
 def remapped(labels: npt.NDArray[Any], mapping: Remap) -> UInt8Array:
     """``remap_labels`` of an array, as an array."""
-    where = "remap_labels"
+    fn = "remap_labels"
     if labels.dtype.kind not in "biu":
-        raise TypeError(f"{where}: labels must be an array or a tensor of integers, got {labels.dtype}")
-    check_mapping(where, "mapping", mapping)
+        raise TypeError(f"{fn}: labels must be an array or a tensor of integers, got {labels.dtype}")
+    check_mapping(fn, "mapping", mapping)
     codes, number = np.unique(labels, return_inverse=True)
     named = _reduced_zero(codes) if isinstance(mapping, str) else mapping
     new = [named.get(code, code) for code in codes.tolist()]
     outside = [code for code in new if not 0 <= code <= 255]
     if outside:
         raise ValueError(
-            f"{where}: labels must be in 0..255 or named by mapping, got {', '.join(map(str, outside[:5]))}"
+            f"{fn}: labels must be in 0..255 or named by mapping, got {', '.join(map(str, outside[:5]))}"
             f"{', ...' if len(outside) > 5 else ''}"
         )
     return np.array(new, np.uint8)[number].reshape(labels.shape)
 
 
-def remap_marks(
-    where: str, codes: npt.NDArray[Any], remap: Remap | None, unmarked: int | None, path: str
-) -> UInt8Array:
-    """Marks from stored codes, of which ``unmarked`` becomes 255; ``where`` and ``path`` are for messages.
+def remap_marks(fn: str, codes: npt.NDArray[Any], remap: Remap | None, unmarked: int | None, path: str) -> UInt8Array:
+    """Marks from stored codes, of which ``unmarked`` becomes 255; ``fn`` and ``path`` are for messages.
 
     Raises:
         ValueError: ``remap`` makes something else of ``unmarked``, 255 would mean two things, or see ``remap_labels``.
@@ -76,11 +74,11 @@ def remap_marks(
     if unmarked is not None:
         if mapping.get(unmarked, IGNORE_INDEX) != IGNORE_INDEX:
             raise ValueError(
-                f"{where}: remap must not make a label of unmarked={unmarked}, got {unmarked}: {mapping[unmarked]}"
+                f"{fn}: remap must not make a label of unmarked={unmarked}, got {unmarked}: {mapping[unmarked]}"
             )
         if unmarked != IGNORE_INDEX and IGNORE_INDEX not in mapping and bool((codes == IGNORE_INDEX).any()):
             raise ValueError(
-                f"{where}: unmarked must be the only value that is unmarked, got {unmarked} and {IGNORE_INDEX}, which "
+                f"{fn}: unmarked must be the only value that is unmarked, got {unmarked} and {IGNORE_INDEX}, which "
                 f"is so too, in {path!r}: remap={{{IGNORE_INDEX}: ...}} names what {IGNORE_INDEX} is, "
                 f"remap={{{unmarked}: {IGNORE_INDEX}}} takes both for unmarked"
             )
@@ -88,13 +86,13 @@ def remap_marks(
     try:
         return remapped(codes, mapping)
     except ValueError as error:
-        raise ValueError(f"{where}: path must hold labels that fit remap, got {path!r} ({error})") from error
+        raise ValueError(f"{fn}: path must hold labels that fit remap, got {path!r} ({error})") from error
 
 
-def check_unmarked(where: str, unmarked: int | None) -> None:
+def check_unmarked(fn: str, unmarked: int | None) -> None:
     """An integer, or None."""
     if unmarked is not None and not _is_integer(unmarked):
-        raise TypeError(f"{where}: unmarked must be None or an integer, got {unmarked!r}")
+        raise TypeError(f"{fn}: unmarked must be None or an integer, got {unmarked!r}")
 
 
 def _is_integer(value: object) -> bool:
@@ -105,14 +103,14 @@ def _reduced_zero(codes: npt.NDArray[Any]) -> dict[int, int]:
     return {code: code if code == IGNORE_INDEX else code - 1 if code else IGNORE_INDEX for code in codes.tolist()}
 
 
-def check_mapping(where: str, name: str, mapping: Remap) -> None:
+def check_mapping(fn: str, name: str, mapping: Remap) -> None:
     """Integers to 0..255, or "reduce_zero"."""
     if mapping == "reduce_zero":
         return
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"{where}: {name} must be a dictionary of labels or 'reduce_zero', got {mapping!r}")
+        raise TypeError(f"{fn}: {name} must be a dictionary of labels or 'reduce_zero', got {mapping!r}")
     for code, label in mapping.items():
         if not (_is_integer(code) and _is_integer(label)):
-            raise TypeError(f"{where}: {name} must hold integers, got {code!r}: {label!r}")
+            raise TypeError(f"{fn}: {name} must hold integers, got {code!r}: {label!r}")
         if not 0 <= label <= 255:
-            raise ValueError(f"{where}: {name} must give labels in 0..255, got {code}: {label}")
+            raise ValueError(f"{fn}: {name} must give labels in 0..255, got {code}: {label}")

@@ -188,14 +188,14 @@ def _check_copy(rgba: UInt8Array) -> None:
         )
 
 
-def check_size(where: str, path: PathLike, shape: tuple[int, ...], image: UInt8Array) -> None:
+def check_size(fn: str, path: PathLike, shape: tuple[int, ...], image: UInt8Array) -> None:
     """Refuses marks of another size than that of the image."""
     if shape == image.shape[:2]:
         return
     turned = shape[::-1] == image.shape[:2]
     cure = ": one of them was turned as its EXIF data says, see orientation (--orientation on the command line)"
     raise ValueError(
-        f"{where}: marks must have the size of image (H, W) = {image.shape[:2]}, got {shape} in "
+        f"{fn}: marks must have the size of image (H, W) = {image.shape[:2]}, got {shape} in "
         f"{os.fspath(path)!r}{cure if turned else ''}"
     )
 

@@ -14,7 +14,7 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Color: TypeAlias = tuple[int, int, int]
 
 _MIN_PIXELS = 5  # fewer pixels of one colour are taken for noise
-_MIN_SHARE = 1e-4  # and so are fewer than this share of all changed pixels
+_MIN_FRACTION = 1e-4  # and so are fewer than this fraction of all changed pixels
 _BIN = 16  # width of a colour histogram bin; a peak only starts the search
 HALO = 8  # pixels: a JPEG block; no stroke spreads its colour farther
 
@@ -35,7 +35,7 @@ def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolAr
     lossy = _is_lossy(image, scribbled, changed)
     # Coarse chroma samples give the thin parts of one stroke a second, duller colour about this far away.
     variant = 2 * tolerance if lossy else tolerance
-    floor = max(_MIN_PIXELS, int(_MIN_SHARE * total))
+    floor = max(_MIN_PIXELS, int(_MIN_FRACTION * total))
     before, values = image[changed].astype(np.int16), scribbled[changed].astype(np.int16)
     left = np.ones(total, bool)
     found: list[Color] = []
@@ -69,11 +69,11 @@ def is_close(values: npt.NDArray[np.int16], color: Color, tolerance: int) -> Boo
 
 
 def is_blend(values: npt.NDArray[np.int16], color: Color, behind: npt.NDArray[np.int16], tolerance: int) -> BoolArray:
-    """Where ``values`` ``(..., 3)`` are within ``tolerance`` of some share of ``color`` over ``behind``."""
+    """Where ``values`` ``(..., 3)`` are within ``tolerance`` of some fraction of ``color`` over ``behind``."""
     towards = (np.array(color, np.int16) - behind).astype(np.float32)
     moved = (values - behind).astype(np.float32)
-    share = (moved * towards).sum(-1) / np.maximum((towards * towards).sum(-1), 1)
-    rest = moved - share.clip(0, 1)[..., None] * towards
+    fraction = (moved * towards).sum(-1) / np.maximum((towards * towards).sum(-1), 1)
+    rest = moved - fraction.clip(0, 1)[..., None] * towards
     return np.asarray(np.abs(rest).max(axis=-1) <= tolerance)
 
 
@@ -95,13 +95,13 @@ def _peak(values: npt.NDArray[np.int16], tolerance: int) -> tuple[Color, int]:
     counts = np.bincount(key)
     fullest = int(counts.argmax())
     unique, repeats = unique_colors(values[key == fullest])
-    most = color = unique[repeats.argmax()]
+    frequent = color = unique[repeats.argmax()]
     for _ in range(2):
         near = values[is_close(values, color, tolerance)]
         # The middle of a scattered cluster can lie away from all of it.
-        color = np.median(near, axis=0).astype(np.int16) if len(near) else most
+        color = np.median(near, axis=0).astype(np.int16) if len(near) else frequent
     if not is_close(values, color, tolerance).any():
-        color = most
+        color = frequent
     red, green, blue = color.tolist()
     return (red, green, blue), int(counts[fullest])
 

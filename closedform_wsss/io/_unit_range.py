@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-_WHERE = "to_unit_range"
+_FN = "to_unit_range"
 # Single precision would round values of these before they are near 0.
 _WIDE = ("int32", "int64", "uint32", "uint64", "float64")
 
@@ -51,7 +51,7 @@ def to_unit_range(
     """
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":
-            raise TypeError(f"{_WHERE}: x must be real numbers, got {x.dtype}")
+            raise TypeError(f"{_FN}: x must be real numbers, got {x.dtype}")
         # In the machine's byte order, which torch insists on.
         native = x.astype(x.dtype.newbyteorder("="))
         kind = np.float64 if native.dtype == np.float64 else np.float32
@@ -59,9 +59,9 @@ def to_unit_range(
         scaled = _scaled(torch.from_numpy(wide), window, percentiles).numpy().astype(kind)
         return cast("Values", scaled)
     if not isinstance(x, Tensor):
-        raise TypeError(f"{_WHERE}: x must be a tensor or an array, got {type(x).__name__}")
+        raise TypeError(f"{_FN}: x must be a tensor or an array, got {type(x).__name__}")
     if x.is_complex():
-        raise TypeError(f"{_WHERE}: x must be real numbers, got {x.dtype}")
+        raise TypeError(f"{_FN}: x must be real numbers, got {x.dtype}")
     name = str(x.dtype).removeprefix("torch.")
     values = x.to(torch.float64 if name in _WIDE else torch.float32)
     return _scaled(values, window, percentiles).to(torch.float64 if x.dtype == torch.float64 else torch.float32)
@@ -70,11 +70,11 @@ def to_unit_range(
 def _scaled(values: Tensor, window: tuple[float, float] | None, percentiles: tuple[float, float] | None) -> Tensor:
     if (window is None) == (percentiles is None):
         raise ValueError(
-            f"{_WHERE}: one of window and percentiles must be given, got {window} and {percentiles}: window=(low, "
+            f"{_FN}: one of window and percentiles must be given, got {window} and {percentiles}: window=(low, "
             "high) in the data's unit, or percentiles=(1, 99)"
         )
     if bool(values.isnan().any()):
-        raise ValueError(f"{_WHERE}: x must hold numbers, got NaN values: replace them, as by torch.nan_to_num")
+        raise ValueError(f"{_FN}: x must hold numbers, got NaN values: replace them, as by torch.nan_to_num")
     if window is not None:
         low, high = _pair("window", window, -math.inf, math.inf)
     else:
@@ -84,23 +84,23 @@ def _scaled(values: Tensor, window: tuple[float, float] | None, percentiles: tup
     return ((values - low) / (high - low)).clamp(0, 1)
 
 
-def _pair(name: str, pair: tuple[float, float] | None, least: float, most: float) -> tuple[float, float]:
+def _pair(name: str, pair: tuple[float, float] | None, minimum: float, maximum: float) -> tuple[float, float]:
     try:
         low, high = map(float, pair or ())
     except (TypeError, ValueError):
         low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and least <= low < high <= most):
-        within = f" in {least:g} to {most:g}" if math.isfinite(most) else ""
-        raise ValueError(f"{_WHERE}: {name} must be (low, high), finite{within}, low below high, got {pair!r}")
+    if not (math.isfinite(low) and math.isfinite(high) and minimum <= low < high <= maximum):
+        within = f" in {minimum:g} to {maximum:g}" if math.isfinite(maximum) else ""
+        raise ValueError(f"{_FN}: {name} must be (low, high), finite{within}, low below high, got {pair!r}")
     return low, high
 
 
 def _percentiles(values: Tensor, percentiles: tuple[float, float]) -> tuple[float, float]:
     if values.numel() == 0:
-        raise ValueError(f"{_WHERE}: x must hold values to take percentiles of, got shape {tuple(values.shape)}")
+        raise ValueError(f"{_FN}: x must hold values to take percentiles of, got shape {tuple(values.shape)}")
     # NumPy's, because torch.quantile takes no more than 16 million values.
     with np.errstate(invalid="ignore"):  # between infinite values
         low, high = np.percentile(values.detach().cpu().resolve_neg().numpy(), percentiles)
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"{_WHERE}: percentiles must be those of finite values, got {low} and {high}: pass a window")
+        raise ValueError(f"{_FN}: percentiles must be those of finite values, got {low} and {high}: pass a window")
     return float(low), float(high)

@@ -15,10 +15,10 @@ class SegmentationScores:
         mean_iou: Mean of ``iou`` over the classes that occur in targets or predictions.
         iou: ``(C,)`` float64 on the CPU, true positives / (true positives + false positives + false
             negatives) of each class; NaN for a class that occurs in neither.
-        pixel_accuracy: Share of the counted pixels that are predicted correctly.
-        mean_accuracy: Mean over the classes that occur in targets of the share of their pixels that are
+        pixel_accuracy: Fraction of the counted pixels that are predicted correctly.
+        mean_accuracy: Mean over the classes that occur in targets of the fraction of their pixels that are
             predicted correctly.
-        ignored: Share of all pixels whose target is ``ignore_index``; NaN if there was no pixel at all.
+        ignored: Fraction of all pixels whose target is ``ignore_index``; NaN if there was no pixel at all.
         classes_in_target: ``(C,)`` bool on the CPU, True for the classes that occur in counted targets.
     """
 

@@ -176,29 +176,27 @@ def _gradient_size(alpha: _Matte) -> npt.NDArray[np.float64]:
 
 
 def _checked(
-    caller: str, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+    fn: str, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> tuple[_Matte, _Matte, _Mask]:
     a, t, mask = as_array(preds), as_array(target), as_array(unknown)
     for name, array in (("preds", a), ("target", t)):
         if array.dtype.kind != "f":
             raise TypeError(
-                f"{caller}: {name} must be of a floating type, in 0..1, got {array.dtype}{_to_fractions(name, array)}"
+                f"{fn}: {name} must be of a floating type, in 0..1, got {array.dtype}{_to_fractions(name, array)}"
             )
     if mask.dtype != np.bool_:
-        raise TypeError(f"{caller}: unknown must be bool, got {mask.dtype}{_to_mask(mask)}")
+        raise TypeError(f"{fn}: unknown must be bool, got {mask.dtype}{_to_mask(mask)}")
     if a.ndim != 2 or t.shape != a.shape or mask.shape != a.shape:
         raise ValueError(
-            f"{caller}: preds, target and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}: "
+            f"{fn}: preds, target and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}: "
             "one matte of one image at a time"
         )
     if not mask.any():
-        raise ValueError(f"{caller}: unknown must be True for at least one pixel, got none")
+        raise ValueError(f"{fn}: unknown must be True for at least one pixel, got none")
     for name, array in (("preds", a), ("target", t)):
         # Written so that NaN, for which no comparison holds, is refused as well.
         if not ((array >= 0) & (array <= 1)).all():
-            raise ValueError(
-                f"{caller}: {name} must be in 0..1, got {array.min()} to {array.max()}{_to_unit(name, array)}"
-            )
+            raise ValueError(f"{fn}: {name} must be in 0..1, got {array.min()} to {array.max()}{_to_unit(name, array)}")
     return a, t, mask
 
 

@@ -22,7 +22,7 @@ _Counts: TypeAlias = npt.NDArray[np.int64]
 
 
 def boundary_recall(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, *, tolerance: int = 2) -> float:
-    """Share of the true boundary pixels with a superpixel boundary near.
+    """Fraction of the true boundary pixels with a superpixel boundary near.
 
     Near means in the square of 2 ``tolerance`` + 1 pixels around. A pixel is on a boundary of a label map if one of its
     four neighbours has another label, so a boundary is two pixels thick.

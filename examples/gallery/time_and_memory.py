@@ -4,7 +4,7 @@ Time and memory against resolution
 
 The losses and filters go through an image a few times, so both should grow with the number of pixels and no faster.
 Measured when this page was built, on the machine named below; run it on yours. :doc:`/performance` says what to make
-of it, :doc:`/benchmarks` has the rivals.
+of it, :doc:`/benchmarks` has the baselines.
 """
 
 # %%

@@ -53,7 +53,7 @@ Run = Callable[[], Solution]
 
 @dataclass(frozen=True)
 class Solver:
-    """A contender: ``make`` turns a problem into the function to measure."""
+    """A method: ``make`` turns a problem into the function to measure."""
 
     make: Callable[[Problem], Run]
     # Which exact solution is meant: marks held with weight 100 ("soft", "learning_based") or fixed ("hard").
