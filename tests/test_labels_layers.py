@@ -152,7 +152,7 @@ def test_layers_over_most_of_an_image(tmp_path: Path) -> None:
     assert (marks[:64] == 1).all() and (marks[64:100] == 0).all() and (marks[100:] == 255).all()
     # Over a black image the black strokes agree with it, as those of a copy would.
     rgba[:64], rgba[64:100] = (*BLACK, 255), (*RED, 255)
-    with pytest.raises(ValueError, match=r"got transparent pixels, 2 colours and much that is as in image"):
+    with pytest.raises(ValueError, match=r"got transparent pixels, 2 colours and many pixels as in image"):
         read(tmp_path, rgba, IMAGE * 0)
 
 

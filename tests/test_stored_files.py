@@ -176,7 +176,7 @@ def test_orientation_of_a_label_map() -> None:
 
 @pytest.mark.parametrize("name", named("*_12_in_16.*", "*_12_in_16_big.tif"))
 def test_twelve_bits_in_sixteen(name: str) -> None:
-    message = f"{name}' .* values of 0 to 4095; 12 bits .* 4095 white.* window="
+    message = f"{name}' .* values of 0 to 4095; 12 bits .* 4095 as white.* window="
     with pytest.warns(io.ValueRangeWarning, match=message):
         grey = pixels(io.read_image(FILES / name))
     want = np.rint(stored.TWELVE_BITS / 4095 * 255)

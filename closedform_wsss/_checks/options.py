@@ -1,4 +1,4 @@
-"""Checks of numbers and options. NumPy's numbers are numbers too."""
+"""Checks of numbers and options. Numbers of NumPy are accepted too."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_integer(fn: str, name: str, value: Any) -> int:
 
 
 def check_count(fn: str, name: str, value: Any, minimum: int) -> int:
-    """An integer, at minimum so large."""
+    """An integer that is not below the minimum."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < minimum:
         raise ValueError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
@@ -49,7 +49,7 @@ def check_probability(fn: str, name: str, value: Any) -> float:
 
 
 def check_cell_size(fn: str, cell_size: Any) -> int:
-    """The side of a superpixel's cell, in pixels."""
+    """The side of a superpixel cell, in pixels."""
     if isinstance(cell_size, bool) or not isinstance(cell_size, numbers.Integral):
         raise TypeError(f"{fn}: cell_size must be an integer >= 1, got {type(cell_size).__name__} {cell_size!r}")
     if cell_size < 1:
@@ -58,7 +58,7 @@ def check_cell_size(fn: str, cell_size: Any) -> int:
 
 
 def check_radius(fn: str, radius: Any, height: int, width: int) -> int:
-    """Windows of 2 radius + 1 pixels that fit; radius 1 fits always (windows shrink to tiny images)."""
+    """A window of 2 radius + 1 pixels that fits into the image. Radius 1 always fits: windows shrink in tiny images."""
     if isinstance(radius, bool) or not isinstance(radius, numbers.Integral):
         raise TypeError(f"{fn}: radius must be an integer >= 1, got {type(radius).__name__} {radius!r}")
     radius = int(radius)

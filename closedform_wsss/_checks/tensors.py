@@ -1,4 +1,4 @@
-"""Checks of tensors, which return them as the functions want them."""
+"""Checks of tensors. They return the tensors as the functions need them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from closedform_wsss._checks import cures
 from closedform_wsss._checks.options import check_integer
 from closedform_wsss._checks.values import reads_values
 
-# What the rounding of a resize or a solve may add to [0, 1]; more is another range.
+# Rounding in a resize or a solve may exceed [0, 1] by this much; more means another range.
 _ROUNDING = 0.02
 _MAX_LABELS_SHOWN = 5
 
@@ -35,7 +35,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
     if image.ndim != 4 or 0 in image.shape[1:]:
         shape = tuple(image.shape)
         raise ValueError(f"{fn}: image must be (N, D, H, W) in [0, 1], got shape {shape}{cures.image_shape(shape)}")
-    # Any number of channels is allowed, so (N, H, W, 3) would pass for an image of H channels and be quietly wrong.
+    # Any number of channels is allowed, so (N, H, W, 3) would be accepted as an image of H channels.
     if image.shape[1] > 16 and image.shape[3] in (1, 3, 4):
         raise ValueError(
             f"{fn}: image must be (N, D, H, W) in [0, 1], got shape {tuple(image.shape)} with the channels last: "
@@ -61,7 +61,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
 
 
 def check_maps(fn: str, name: str, maps: Tensor, n: int | None, device: torch.device | None) -> Tensor:
-    """Floating-point maps ``(n, C, h, w)`` on the image's device, contiguous; None: of any number, or device."""
+    """Floating-point maps ``(n, C, h, w)`` on the image's device, contiguous. None: any batch size, or any device."""
     if not isinstance(maps, Tensor):
         raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
     if maps.ndim != 4:
@@ -83,7 +83,7 @@ def check_pixels(fn: str, name: str, maps: Tensor) -> None:
 
 
 def check_classes(fn: str, logits: Tensor) -> None:
-    """Two classes or more: one alone wins everywhere, with no gradient."""
+    """Two classes or more: a single class would win everywhere, without a gradient."""
     if logits.shape[1] < 2 and logits.shape[0]:
         raise ValueError(
             f"{fn}: logits must have 2 or more channels, one for each class, got shape {tuple(logits.shape)}: for a "
@@ -129,9 +129,9 @@ def check_target(
 
 
 def as_int64(labels: Tensor) -> Tensor:
-    """Labels of any integer type, contiguous. In a narrow type -1 is 255, and a comparison with 300 a surprise."""
+    """Labels of any integer type in int64, contiguous. In uint8, -1 would be 255 and 300 would be 44."""
     wide = labels.to(torch.int64).contiguous()
-    if labels.dtype == torch.uint64:  # what is beyond int64 would wrap to negative labels
+    if labels.dtype == torch.uint64:  # labels above the maximum of int64 became negative
         wide = torch.where(wide < 0, torch.iinfo(torch.int64).max, wide)
     return wide
 
@@ -154,7 +154,7 @@ def check_unit_range(fn: str, name: str, maps: Tensor) -> None:
 
 
 def _range(fn: str, name: str, values: Tensor) -> tuple[float, float]:
-    """The least and the largest, both finite."""
+    """The minimum and the maximum, both finite."""
     low, high = (v.item() for v in torch.aminmax(values))
     if math.isnan(low) or math.isnan(high):
         raise ValueError(f"{fn}: {name} must be in [0, 1], got NaN values")
@@ -174,7 +174,7 @@ def check_class_weight(fn: str, class_weight: Tensor, classes: int, device: torc
 
 
 def check_class_present(fn: str, class_present: Tensor, n: int, classes: int, device: torch.device) -> None:
-    """Image tags ``(N, C)``, bool or in [0, 1]."""
+    """Image-level labels ``(N, C)``, bool or in [0, 1]."""
     check_tensor(fn, "class_present", class_present)
     if class_present.shape != (n, classes):
         raise ValueError(

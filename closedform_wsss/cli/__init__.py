@@ -35,15 +35,13 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
-    Mistakes of the user (a missing or unreadable file, values that do not fit) end with one line on stderr
-    and no traceback.
+    Mistakes of the user (a missing or unreadable file, wrong values) end with one line on stderr and no traceback.
 
     Args:
         argv: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        The exit status: 0 success, 2 a mistake in the arguments or files, 130 interrupted; commands may have
-            others.
+        The exit status: 0 success, 2 a mistake in the arguments or files, 130 interrupted. Commands may have others.
 
     Raises:
         SystemExit: After ``--help`` (status 0) or arguments that cannot be parsed (status 2).

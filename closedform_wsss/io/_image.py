@@ -1,4 +1,4 @@
-"""Images from files: every mode Pillow can decode becomes 8-bit RGB, the way up that a viewer shows it."""
+"""Images from files: every mode that Pillow can decode becomes 8-bit RGB, turned as a viewer shows it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def to_rgb(opened: Opened, backdrop: UInt8Array | None = None, *, window: Window
     """The colours of a decoded file as uint8 ``(H, W, 3)``, transparent pixels over ``backdrop`` or white.
 
     Raises:
-        ValueError: It has values that need a window, colours that do not take one, or too little of 16 bits a channel.
+        ValueError: The values need a window, the file has colours and a window is given, or it uses too few of 16 bits
+            a channel.
     """
     image = opened.image
     if window is not None and not (opened.is_deep or image.mode in ("1", "L")):
@@ -84,13 +85,13 @@ def to_rgb(opened: Opened, backdrop: UInt8Array | None = None, *, window: Window
     layer = image.convert("RGBA")
     check_wide_color(opened, np.asarray(layer)[np.asarray(layer)[..., 3] > 0])
     behind = Image.new("RGB", image.size, "white") if backdrop is None else Image.fromarray(backdrop)
-    # Paste rather than alpha_composite: it keeps opaque and empty pixels exact.
+    # Unlike alpha_composite, paste keeps opaque and empty pixels exact.
     behind.paste(layer, mask=layer)
     return np.array(behind)
 
 
 def has_transparency(image: Image.Image) -> bool:
-    """Whether some pixel of the image lets what is behind it through."""
+    """Whether some pixel of the image is not opaque."""
     if image.mode[0] in "IF" or ("A" not in image.getbands() and "transparency" not in image.info):
         return False
     return int(np.asarray(image.convert("RGBA"))[..., 3].min(initial=255)) < 255
@@ -99,7 +100,7 @@ def has_transparency(image: Image.Image) -> bool:
 def color_distance(one: UInt8Array, other: UInt8Array) -> UInt8Array:
     """The largest difference of a channel between two images ``(H, W, 3)``, uint8 ``(H, W)``."""
     distance = np.zeros(one.shape[:2], np.uint8)
-    # A channel at a time: NumPy is slow over an axis of 3, and a photograph's three channels are much to copy.
+    # One channel at a time: NumPy is slow over an axis of 3, and a copy of all channels takes memory.
     for a, b in zip(np.moveaxis(one, 2, 0), np.moveaxis(other, 2, 0), strict=True):
         distance = np.maximum(distance, np.maximum(a, b) - np.minimum(a, b))
     return distance

@@ -24,7 +24,7 @@ from closedform_wsss.io._stroke_options import (
 )
 from closedform_wsss.io._tensors import as_pixels, label_tensor
 
-_FAINT = 8  # less than this part of the strongest stroke is what an eraser leaves
+_FAINT = 8  # an eraser leaves less than an eighth of the strongest alpha
 
 
 def from_layer(
@@ -32,25 +32,24 @@ def from_layer(
 ) -> tuple[Tensor, Tensor]:
     """Turns a transparent layer of strokes into marks, one class for each stroke colour.
 
-    Alpha says what is a stroke, and the image below does not matter: a pixel is drawn if its alpha is at least half of
-    the largest one around it, up to 8 pixels away, and an eighth of the largest one of the layer. Strokes may therefore
-    be half transparent, as those of label tools, and have soft edges. A drawn pixel's own colour, not blended with
-    anything, is its class.
+    Alpha decides what is a stroke; the image does not matter. A pixel is drawn if its alpha is at least half of the
+    largest alpha within 8 pixels, and at least an eighth of the largest alpha of the layer. So strokes may be half
+    transparent, as in label tools, and may have soft edges. The stored colour of a drawn pixel gives its class.
 
     Args:
         layer: uint8, red, green, blue and alpha: a tensor ``(4, H, W)`` or an array ``(H, W, 4)``.
-        tolerance: Colours are one if no channel differs by more, 0 to 127.
-        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: those that are found, in the
-            order of :func:`from_scribbles`, black first and white last.
+        tolerance: Colours are the same if no channel differs by more, 0 to 127.
+        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: the colours that are found, in
+            the order of :func:`from_scribbles`, black first and white last.
 
     Returns:
         The marks, int64 ``(H, W)``, the class of every drawn pixel and 255 elsewhere; and the colours in class order,
-        uint8 ``(C, 3)``. Where two strokes blend into each other, at a soft edge, pixels are unmarked.
+        uint8 ``(C, 3)``. Pixels at a soft edge where two strokes blend are unmarked.
 
     Raises:
         TypeError: ``layer`` is not uint8.
-        ValueError: It has another shape, nothing is drawn, an option is out of range, or more than 2 % of what is
-            drawn is of no pure colour, or of none of ``colors``.
+        ValueError: It has another shape, nothing is drawn, an option is out of range, or more than 2 % of the
+            drawn pixels have no pure colour, or none of ``colors``.
 
     Example:
         >>> layer = np.zeros((20, 20, 4), np.uint8)
@@ -97,7 +96,7 @@ def layer_marks(
 def is_layer(rgba: UInt8Array, image: UInt8Array) -> bool:
     """Whether a picture with transparent pixels is a layer of strokes, and not a copy of the image with alpha.
 
-    Of a copy at least half of the pixels are opaque, and at least half of these agree with the image.
+    In a copy at least half of the pixels are opaque, and at least half of these agree with the image.
 
     Args:
         rgba: uint8 ``(H, W, 4)``.

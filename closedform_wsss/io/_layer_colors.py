@@ -1,7 +1,7 @@
-"""Which colours the strokes on a transparent layer have, and which pixel has which.
+"""The colours of the strokes on a transparent layer, and the class of each pixel.
 
-The colours of a layer are exact, or nearly so: it is not blended with an image and not compressed with loss. What is in
-between two strokes' colours is the soft edge of one over the other.
+The colours of a layer are exact, or nearly so: it is not blended with an image and has no lossy compression. A colour
+between those of two strokes is the soft edge of one over the other.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
 from closedform_wsss.io._stroke_colors import HALO, BoolArray, Color, is_blend, is_close, is_solid, unique_colors
 
-_TINY = 5  # fewer pixels beside other strokes are taken for their mixture
+_TINY = 5  # fewer pixels beside other strokes count as their mixture
 _BESIDE = 2  # pixels
 _IN_VAIN = 16  # colours
 
 
 def find_layer_colors(rgb: UInt8Array, drawn: BoolArray, tolerance: int) -> list[Color]:
-    """Finds the colours of the strokes, most frequent first; at most one more than there can be classes.
+    """Finds the colours of the strokes, the most frequent first; at most 256, one more than can be classes.
 
     Args:
         rgb: uint8 ``(H, W, 3)``.
         drawn: bool ``(H, W)``, where there are strokes.
-        tolerance: Colours no farther apart are one.
+        tolerance: Colours are the same if no channel differs by more.
     """
     values = rgb[drawn].astype(np.int16)
     exact, counts = unique_colors(values)
@@ -37,7 +37,7 @@ def find_layer_colors(rgb: UInt8Array, drawn: BoolArray, tolerance: int) -> list
     strokes = np.zeros_like(drawn)
     near: list[BoolArray] = []
     for visited in range(2 * IGNORE_INDEX):
-        # More are no strokes, nor is any where the first ones are none, as in a photograph; going on would take long.
+        # With so many colours, or none among the first ones, this is a photograph and would take long.
         if not left.any() or len(found) > IGNORE_INDEX or (visited == _IN_VAIN and not found):
             break
         red, green, blue = exact[left.argmax()].tolist()
@@ -62,13 +62,13 @@ def find_layer_colors(rgb: UInt8Array, drawn: BoolArray, tolerance: int) -> list
 def class_of_pixels(
     rgb: UInt8Array, drawn: BoolArray, palette: UInt8Array, tolerance: int
 ) -> tuple[UInt8Array, BoolArray]:
-    """The class of every drawn pixel, 255 elsewhere and at the edge of one stroke over another; and where neither is.
+    """The class of every drawn pixel (255 elsewhere, and at edges where two strokes blend), and the unexplained pixels.
 
     Args:
         rgb: uint8 ``(H, W, 3)``.
         drawn: bool ``(H, W)``, where there are strokes.
         palette: uint8 ``(C, 3)``, C up to 255.
-        tolerance: How far a pixel's colour may be from that of its class.
+        tolerance: The largest distance of a pixel's colour from that of its class.
     """
     values = rgb[drawn].astype(np.int16)
     best = np.full(len(values), tolerance + 1, np.int16)
@@ -90,7 +90,7 @@ def class_of_pixels(
 
 
 def _is_edge(rgb: UInt8Array, where: BoolArray, found: list[Color], near: list[BoolArray], tolerance: int) -> bool:
-    """Whether most of these pixels are mixtures of two strokes close by, and not a stroke of their own."""
+    """Whether most of these pixels are mixtures of two strokes nearby, and no stroke of their own."""
     flat = _in_flat_block(rgb, where)
     total = int(np.count_nonzero(where))
     if 2 * int(np.count_nonzero(flat)) >= total:
@@ -104,7 +104,7 @@ def _is_edge(rgb: UInt8Array, where: BoolArray, found: list[Color], near: list[B
 def _are_mixed(
     values: UInt8Array, marks: UInt8Array, colors: dict[int, UInt8Array], beside: dict[int, BoolArray], tolerance: int
 ) -> BoolArray:
-    """Which of N pixels are mixtures of two classes beside them, neither of which is their own.
+    """Which of N pixels are mixtures of two classes beside them, both other than their own.
 
     Args:
         values: uint8 ``(N, 3)``.
@@ -123,7 +123,7 @@ def _are_mixed(
 
 
 def _in_flat_block(rgb: UInt8Array, where: BoolArray) -> BoolArray:
-    """The pixels in blocks of 2 x 2 of one colour, which the edges of strokes are too thin for."""
+    """The pixels in blocks of 2 x 2 of one colour. Edges of strokes are too thin for such blocks."""
     packed: npt.NDArray[np.int32] = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     packed[~where] = -1
     first = packed[:-1, :-1]

@@ -13,16 +13,16 @@ from closedform_wsss.io._tensors import label_tensor
 
 
 def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, int], *, radius: float = 2.0) -> Tensor:
-    """Draws a disc of marks round every point.
+    """Draws a disc of marks around every point.
 
-    A pixel belongs to a disc if its centre is at most ``radius`` away from the point's pixel. Where discs
-    overlap, the nearest point wins, and of equally near ones the first.
+    A pixel belongs to a disc if its centre is at most ``radius`` away from the pixel of the point. Where discs overlap,
+    the nearest point wins; if two are equally near, the first.
 
     Args:
-        points: ``(x, y, class)`` in pixels, x to the right and y down from the centre of the top left pixel;
-            fractions are rounded to the nearest pixel. Classes are in 0..254.
+        points: ``(x, y, class)`` in pixels: x to the right, y down, (0, 0) the centre of the top left pixel. Fractions
+            are rounded to the nearest pixel. Classes are in 0..254.
         shape: ``(H, W)`` of the marks.
-        radius: Of the discs in pixels; 0 marks single pixels.
+        radius: The radius of the discs in pixels; 0 marks single pixels.
 
     Returns:
         int64 ``(H, W)``, 255 where no disc is.
@@ -46,7 +46,7 @@ def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, in
     for index, (x, y, label) in enumerate(points):
         if not 0 <= label < IGNORE_INDEX or int(label) != label:
             raise ValueError(f"from_points: points[{index}] must have a class in 0..{IGNORE_INDEX - 1}, got {label}")
-        # Comparing first also refuses NaN, which no comparison holds for.
+        # This form also refuses NaN, for which every comparison is false.
         if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
             raise ValueError(
                 f"from_points: points[{index}] must lie inside (H, W) = ({height}, {width}), got x={x}, y={y}"

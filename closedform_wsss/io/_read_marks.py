@@ -40,33 +40,32 @@ def read_marks(
     """Reads marks from a file of any kind.
 
     ``"scribbles"`` is a copy of the image with colour strokes on it or a transparent layer of strokes
-    (``read_scribbles``), ``"labels"`` a label map (``read_label_png``), ``"trimap"`` a trimap
-    (``from_trimap``) and ``"scribblesup"`` an XML file (``read_scribblesup_xml``). ``"auto"`` finds out, see
-    ``guess_kind``.
+    (``read_scribbles``), ``"labels"`` a label map (``read_label_png``), ``"trimap"`` a trimap (``from_trimap``) and
+    ``"scribblesup"`` an XML file (``read_scribblesup_xml``). ``"auto"`` guesses the kind, see ``guess_kind``.
 
     Args:
         path: The file.
         image: The image that the marks belong to, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array
             ``(H, W, 3)``. Scribbles need it; of other kinds it checks the size.
-        kind: What the file is.
+        kind: The kind of marks in the file.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
-            data set: by default each file's colours are numbered among themselves, and where a class is missing,
-            those after it move up.
-        palette: Whether the labels of a label map are ``"index"`` or ``"voc"`` colour, see ``read_label_png``.
-        unmarked: The label that means unmarked in a label map, where that is not 255. 255 must not occur then, unless
-            ``remap`` says what it is.
-        remap: New labels for stored ones, of a label map or a trimap, before anything else is done: see
-            ``remap_labels``. A trimap of 0, 1 and 2 is a label map with ``{1: 255, 2: 1}``.
-        orientation: What to do where EXIF data says that the file is turned: see ``read_image``.
+            data set: by default the colours of each file are numbered separately, so a missing class changes the
+            numbers of those after it.
+        palette: Whether the labels of a label map are the ``"index"`` or the ``"voc"`` colour, see ``read_label_png``.
+        unmarked: The label that means unmarked in a label map, if it is not 255. Then 255 must not occur, unless
+            ``remap`` says what it means.
+        remap: New labels for the stored ones of a label map or a trimap, applied first: see ``remap_labels``. A trimap
+            of 0, 1 and 2 is a label map with ``{1: 255, 2: 1}``.
+        orientation: What to do if the EXIF data says that the file is turned: see ``read_image``.
 
     Returns:
         int64 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is not of that kind, ``"auto"`` cannot tell which it is, scribbles have no image, colors
-            are given for another kind or remap or unmarked for a kind that has no labels, nothing is unknown in a
-            trimap, or the size is not that of the image.
+        ValueError: The file is not of that kind, ``"auto"`` cannot tell the kind, scribbles have no image, ``colors``,
+            ``remap`` or ``unmarked`` is given for a kind without them, a trimap has no unknown pixels, or the size is
+            not that of the image.
         TypeError: ``unmarked`` or ``remap`` is of another type.
 
     Example:
@@ -92,7 +91,7 @@ def read_marks(
         kind = "scribblesup"
     opened = None if kind == "scribblesup" else open_image(path, _FN, orientation=orientation)
     if kind == "auto" and opened is not None:
-        # These are for label maps, or for grey pictures of some other kind.
+        # Only label maps have these options, or grey pictures of another kind.
         is_map = unmarked is not None or (remap is not None and opened.image.mode in ("P", "RGB", "RGBA"))
         kind = "labels" if is_map else kind_of_file(opened, pixels, remap)
     for name, got, kinds in (
@@ -116,29 +115,29 @@ def read_marks(
 
 
 def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orientation: str | None = None) -> str:
-    """Tells what kind of marks a file holds.
+    """Guesses the kind of marks in a file.
 
     A name that ends in ``.xml`` is ScribbleSup. An image is
 
-    * scribbles if it has transparent pixels, or if ``image`` is given, has the same size and agrees with it
-      on at least half of the pixels;
-    * labels if it has a palette, or is grey with no stored samples but 255 and those below 64, some of them not 0, or
-      is coloured with colours of the VOC palette only;
-    * a trimap if it is grey, by its palette if it has one, with the values 0 and 255 and one other, in 64..191.
+    * scribbles if it has transparent pixels, or if ``image`` is given, has the same size and agrees with it on at least
+      half of the pixels;
+    * labels if it has a palette, or is grey and all stored samples are 255 or below 64 and some are from 1 to 63, or
+      has only colours of the VOC palette;
+    * a trimap if it shows only grey, with the values 0, 255 and one other in 64..191.
 
     A file of 1 bit a pixel is none of these: its ones may be unmarked pixels, a class, or the object of a mask.
 
     Args:
         path: The file.
         image: The image that the marks belong to, as in ``read_marks``.
-        orientation: ``"ignore"`` leaves the pixels as stored; else the EXIF data decides, and nothing is said of it.
+        orientation: ``"ignore"`` leaves the pixels as stored. Otherwise the EXIF data is applied, without a warning.
 
     Returns:
         ``"scribbles"``, ``"labels"``, ``"trimap"`` or ``"scribblesup"``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no image, or none or more than one of the descriptions fit.
+        ValueError: The file is not an image, or no description fits, or more than one.
     """
     if _is_xml(path):
         return "scribblesup"

@@ -1,4 +1,4 @@
-"""Labels exchanged for others: the codes that a data set stores, and the value that means unmarked."""
+"""New labels for the codes that a data set stores, and for its value of unmarked pixels."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Remap: TypeAlias = Mapping[int, int] | Literal["reduce_zero"]
 
 
 def remap_labels(labels: npt.NDArray[Any] | Tensor, mapping: Remap) -> Tensor:
-    """Exchanges labels for others.
+    """Replaces labels by others.
 
     Args:
         labels: Integers of any shape, an array or a tensor.
         mapping: The new label, 0 to 255, of each stored code. Codes that it does not name stay as they are.
-            ``"reduce_zero"``: 0 becomes 255 and every other label one less, 255 excepted, as for the 150 classes of
-            ADE20K, whose files have 0 where nothing is labelled.
+            ``"reduce_zero"``: 0 becomes 255, 255 stays, and every other label becomes one less. ADE20K needs this: 0
+            means unlabelled in its files, and 1 to 150 are the classes.
 
     Returns:
         int64, of the shape of ``labels`` and on their device.
 
     Raises:
         TypeError: ``labels`` is not an array or a tensor of integers, or the mapping holds anything but integers.
-        ValueError: A new label is outside 0 to 255, or one stays there.
+        ValueError: A new label is outside 0 to 255, or a label outside that range has no new one.
 
     Example:
         >>> remap_labels(np.array([[0, 1, 2]]), {0: 0, 1: 255, 2: 1})  # a trimap of 0, 1 and 2
@@ -65,10 +65,10 @@ def remapped(labels: npt.NDArray[Any], mapping: Remap) -> UInt8Array:
 
 
 def remap_marks(fn: str, codes: npt.NDArray[Any], remap: Remap | None, unmarked: int | None, path: str) -> UInt8Array:
-    """Marks from stored codes, of which ``unmarked`` becomes 255; ``fn`` and ``path`` are for messages.
+    """Marks from stored codes; ``unmarked`` becomes 255. ``fn`` and ``path`` are for messages.
 
     Raises:
-        ValueError: ``remap`` makes something else of ``unmarked``, 255 would mean two things, or see ``remap_labels``.
+        ValueError: ``remap`` makes a label of ``unmarked``, 255 would have two meanings, or see ``remap_labels``.
     """
     mapping = dict(_reduced_zero(np.unique(codes)) if isinstance(remap, str) else remap or {})
     if unmarked is not None:
@@ -79,7 +79,7 @@ def remap_marks(fn: str, codes: npt.NDArray[Any], remap: Remap | None, unmarked:
         if unmarked != IGNORE_INDEX and IGNORE_INDEX not in mapping and bool((codes == IGNORE_INDEX).any()):
             raise ValueError(
                 f"{fn}: unmarked must be the only value that is unmarked, got {unmarked} and {IGNORE_INDEX}, which "
-                f"is so too, in {path!r}: remap={{{IGNORE_INDEX}: ...}} names what {IGNORE_INDEX} is, "
+                f"is unmarked too, in {path!r}: remap={{{IGNORE_INDEX}: ...}} names what {IGNORE_INDEX} is, "
                 f"remap={{{unmarked}: {IGNORE_INDEX}}} takes both for unmarked"
             )
         mapping[unmarked] = IGNORE_INDEX

@@ -36,25 +36,25 @@ def from_scribbles(
 ) -> tuple[Tensor, Tensor]:
     """Turns strokes drawn on a copy of an image into marks, one class for each stroke colour.
 
-    A pixel has changed where some channel of the copy differs from the image by more than ``tolerance``. The
-    stroke colours are the peaks of the changed pixels' colour histogram, and a changed pixel is marked if
-    every channel is within ``tolerance`` of one of them. The rest is dropped: the soft edge of a stroke,
-    where its colour is mixed with what is behind it, the halo that JPEG compression puts round it, and noise.
-    At least 5 pixels make a stroke colour. In a lossless copy hard strokes may be 1 pixel wide; soft ones
-    need 3, and coloured ones in a JPEG file 5.
+    A pixel has changed if some channel of the copy differs from the image by more than ``tolerance``. The stroke
+    colours are the peaks in the colour histogram of the changed pixels. A changed pixel is marked if every channel is
+    within ``tolerance`` of a stroke colour. The other changed pixels stay unmarked: the soft edge of a stroke, where
+    its colour is mixed with the image, the halo of JPEG compression, and noise. A stroke colour needs at least 5
+    pixels. In a lossless copy hard strokes may be 1 pixel wide; soft strokes need 3 pixels, and coloured strokes in a
+    JPEG file 5.
 
-    **Class order.** Colours are numbered by value: by red, then green, then blue, each first rounded to 0,
-    128 or 255 so that compression does not change the order. Black is therefore first and white last, and
-    black and white strokes become 0 background and 1 foreground, the convention of Levin et al. For one order
-    over many images, in each of which some colours may be missing, pass ``colors``.
+    **Class order.** Colours are sorted by red, then green, then blue. Each is first rounded to 0, 128 or 255, so that
+    compression does not change the order. So black is first and white is last: black and white strokes become 0
+    background and 1 foreground, the convention of Levin et al. For the same order over many images, some of which lack
+    a colour, pass ``colors``.
 
     Args:
         image: The original, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array ``(H, W, 3)``.
         scribbled: The copy with strokes, as ``image``.
-        tolerance: How far noise may move a channel, 0 to 127. Raise it for strongly compressed copies; lower
-            it if strokes cross parts of the image that have nearly their own colour.
+        tolerance: How much noise may change a channel, 0 to 127. Raise it for strongly compressed copies; lower it if
+            strokes cross parts of the image with nearly the same colour.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: found as described. Strokes of
-            any other colour are an error, so that none is lost in silence.
+            another colour are then an error, so that no stroke is lost without notice.
 
     Returns:
         The marks, int64 ``(H, W)``, the class of every marked pixel and 255 elsewhere; and the colours in
@@ -63,7 +63,7 @@ def from_scribbles(
     Raises:
         TypeError: ``image`` or ``scribbled`` is not uint8.
         ValueError: Their shapes are wrong or differ, an option is out of range, nothing was drawn, or more than 2 %
-            of what was drawn is not in pure colours, or in none of ``colors``.
+            of the drawn pixels have no pure colour, or none of ``colors``.
 
     Example:
         >>> import numpy as np
@@ -107,7 +107,7 @@ def copy_marks(
         _check_all_named(image, scribbled, changed, palette, tolerance)
     marks = _assign(image, scribbled, changed, palette, tolerance)
     marked = marks != IGNORE_INDEX
-    # Noise seldom goes three times as far as it should; soft edges lie beside what was marked.
+    # Noise rarely exceeds three times the tolerance, and soft edges are beside marked pixels.
     drawn = distance > min(3 * tolerance, 254)
     lost = int(np.count_nonzero(drawn & ~ndimage.maximum_filter(marked, 2 * HALO + 1)))
     if not marked.any() or lost > MAX_UNEXPLAINED * np.count_nonzero(drawn):
@@ -132,21 +132,21 @@ def read_scribbles(
     """Reads strokes: on a copy of an image (``from_scribbles``), or on a transparent layer (``from_layer``).
 
     A file with transparent pixels is a copy if at least half of its pixels are opaque and at least half of these agree
-    with the image; then transparent pixels are unmarked. Otherwise it is a layer.
+    with the image. Then transparent pixels are unmarked. Other files with transparent pixels are layers.
 
     Args:
         path: The copy, or a layer of the same size.
         image: The original, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array ``(H, W, 3)``.
         tolerance: See ``from_scribbles`` and ``from_layer``.
         colors: Stroke colours in class order; see ``from_scribbles`` and ``from_layer``.
-        orientation: What to do where EXIF data says that the file is turned: see :func:`read_image`.
+        orientation: What to do if the EXIF data says that the file is turned: see :func:`read_image`.
 
     Returns:
         Marks int64 ``(H, W)`` and colours uint8 ``(C, 3)``; see ``from_scribbles``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        TypeError, ValueError: The file is no image, or see ``from_scribbles`` and ``from_layer``.
+        TypeError, ValueError: The file is not an image, or see ``from_scribbles`` and ``from_layer``.
     """
     pixels = as_pixels("read_scribbles", "image", image)
     opened = open_image(path, "read_scribbles", orientation=orientation)
@@ -178,18 +178,18 @@ def strokes(
 
 
 def _check_copy(rgba: UInt8Array) -> None:
-    """Refuses what looks like a copy of a dark image, say, but is painted in few colours, as layers are."""
+    """Refuses pictures that may be a copy, for example of a dark image, but have few colours, as layers have."""
     colors = np.unique(rgba[rgba[..., 3] > 0][:, :3].astype(np.int32) @ np.array([65536, 256, 1]))
     if len(colors) <= IGNORE_INDEX:
         raise ValueError(
             "scribbled must be a copy of image or a layer of strokes, got transparent pixels, "
-            f"{len(colors)} colours and much that is as in image, which may be either: remove the transparency of a "
+            f"{len(colors)} colours and many pixels as in image, which may be either: remove the transparency of a "
             "copy, and draw strokes of a layer over less than half of it"
         )
 
 
 def check_size(fn: str, path: PathLike, shape: tuple[int, ...], image: UInt8Array) -> None:
-    """Refuses marks of another size than that of the image."""
+    """Refuses marks whose size is not that of the image."""
     if shape == image.shape[:2]:
         return
     turned = shape[::-1] == image.shape[:2]
@@ -203,7 +203,7 @@ def check_size(fn: str, path: PathLike, shape: tuple[int, ...], image: UInt8Arra
 def _check_all_named(
     image: UInt8Array, scribbled: UInt8Array, changed: BoolArray, palette: UInt8Array, tolerance: int
 ) -> None:
-    """Refuses strokes of a colour that is none of the palette's."""
+    """Refuses strokes whose colour is not in the palette."""
     found = find_stroke_colors(image, scribbled, changed, tolerance)
     others = [color for color in found if none_fits(color, palette, tolerance)]
     values = scribbled[changed].astype(np.int16)
@@ -223,7 +223,7 @@ def _check_all_named(
 def _assign(
     image: UInt8Array, scribbled: UInt8Array, changed: BoolArray, palette: UInt8Array, tolerance: int
 ) -> UInt8Array:
-    """Gives every changed pixel the class of the nearest stroke colour, if one is near enough."""
+    """Gives every changed pixel the class of the nearest stroke colour within the tolerance."""
     values, before = scribbled[changed].astype(np.int16), image[changed].astype(np.int16)
     marks = np.full(changed.shape, IGNORE_INDEX, np.uint8)
     best = np.full(len(values), tolerance + 1, np.int16)
@@ -233,7 +233,7 @@ def _assign(
         label[distance < best] = index
         best = np.minimum(best, distance)
     marks[changed] = label
-    # The soft edge of one stroke can have the colour of another (grey round black on white): drop it.
+    # The soft edge of one stroke can have the colour of another (grey around black on white): unmark it.
     for index, color in enumerate(palette.tolist()):
         beside = ndimage.maximum_filter(marks == index, 3)[changed]
         edge = beside & (label != index) & (label != IGNORE_INDEX)

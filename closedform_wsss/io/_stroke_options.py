@@ -1,4 +1,4 @@
-"""What copies with strokes and layers of strokes have in common: options, the order of classes, messages."""
+"""Shared by copies with strokes and layers of strokes: options, the order of classes, messages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from closedform_wsss.io._stroke_colors import BoolArray, Color, is_close, unique
 DEFAULT_TOLERANCE = 24
 MAX_UNEXPLAINED = 0.02
 
-_LEVELS = 3  # compression moves no channel of a pure colour to another of three levels
-_NAMED = 5  # colours in a message
+_LEVELS = 3  # compression changes no channel of a pure colour to another of three levels
+_NAMED = 5  # colours that a message names
 
 
 def check_tolerance(fn: str, tolerance: int) -> None:
@@ -37,7 +37,7 @@ def checked_colors(fn: str, colors: Sequence[Sequence[int]]) -> UInt8Array:
 
 
 def class_order(color: Color) -> tuple[list[int], Color]:
-    """Sorts by red, then green, then blue, each first rounded to 0, 128 or 255."""
+    """A key that sorts by red, then green, then blue, each first rounded to 0, 128 or 255."""
     return [round(channel * (_LEVELS - 1) / 255) for channel in color], color
 
 

@@ -1,4 +1,4 @@
-"""Values of any range as [0, 1], the range that the losses and solvers take images in."""
+"""Values of any range as [0, 1], the range of images for the losses and solvers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 _FN = "to_unit_range"
-# Single precision would round values of these before they are near 0.
+# float32 would round values of these types before the window is subtracted.
 _WIDE = ("int32", "int64", "uint32", "uint64", "float64")
 
 Values = TypeVar("Values", Tensor, npt.NDArray[Any])
@@ -20,27 +20,27 @@ Values = TypeVar("Values", Tensor, npt.NDArray[Any])
 def to_unit_range(
     x: Values, *, window: tuple[float, float] | None = None, percentiles: tuple[float, float] | None = None
 ) -> Values:
-    """Maps a window of values to [0, 1] and cuts off what is beyond.
+    """Maps a window of values to [0, 1] and clips the values outside.
 
-    For images that are not in [0, 1] by themselves: computed tomography, 12-bit microscopes, depth maps. Exactly one
-    of ``window`` and ``percentiles`` says which values become 0 and 1. For data of one kind, such as a data set of CT
-    slices, a window is better: it is the same for all of them.
+    For images with other ranges: computed tomography, 12-bit microscopes, depth maps. Exactly one of ``window`` and
+    ``percentiles`` says which values become 0 and 1. For data of one kind, such as a data set of CT slices, a window is
+    better, because it is the same for all of them.
 
     Args:
         x: Numbers of any type and shape, a tensor or an array.
-        window: ``(low, high)`` in the data's unit, low below high. ``(-160, 240)`` Hounsfield units show soft tissue,
-            ``(-1350, 150)`` lungs.
-        percentiles: ``(low, high)`` in 0 to 100, low below high: those of all values of ``x`` together, whatever its
-            shape. Call once for each image where each is to have a range of its own.
+        window: ``(low, high)`` in the unit of the data, low below high. ``(-160, 240)`` Hounsfield units show soft
+            tissue, ``(-1350, 150)`` lungs.
+        percentiles: ``(low, high)`` in 0 to 100, low below high. They are taken over all values of ``x`` together. To
+            give each image its own range, call the function once for each image.
 
     Returns:
-        What ``x`` is, tensor or array, of the same shape, in float64 if ``x`` is float64, else in float32. Where both
-        percentiles are the same value, 1 above it and 0 elsewhere; data that are all equal become 0.
+        A tensor if ``x`` is a tensor, else an array, of the same shape; float64 if ``x`` is float64, else float32.
+        If both percentiles have the same value: 1 above it and 0 elsewhere, so constant data become 0.
 
     Raises:
-        TypeError: ``x`` is no tensor or array of real numbers.
-        ValueError: Both or none of the options are given, one is out of range, or ``x`` has NaN values, or no or
-            infinite values with ``percentiles``.
+        TypeError: ``x`` is not a tensor or an array of real numbers.
+        ValueError: Both options are given, or none, or one is out of range; ``x`` has NaN values; with ``percentiles``,
+            ``x`` is empty or a percentile is infinite.
 
     Example:
         >>> hounsfield = torch.tensor([[-1000.0, -160.0, 40.0, 240.0, 3000.0]])
@@ -52,7 +52,7 @@ def to_unit_range(
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":
             raise TypeError(f"{_FN}: x must be real numbers, got {x.dtype}")
-        # In the machine's byte order, which torch insists on.
+        # torch accepts only the byte order of the machine.
         native = x.astype(x.dtype.newbyteorder("="))
         kind = np.float64 if native.dtype == np.float64 else np.float32
         wide = native.astype(np.float64 if native.dtype.name in _WIDE else np.float32)
@@ -98,7 +98,7 @@ def _pair(name: str, pair: tuple[float, float] | None, minimum: float, maximum: 
 def _percentiles(values: Tensor, percentiles: tuple[float, float]) -> tuple[float, float]:
     if values.numel() == 0:
         raise ValueError(f"{_FN}: x must hold values to take percentiles of, got shape {tuple(values.shape)}")
-    # NumPy's, because torch.quantile takes no more than 16 million values.
+    # By NumPy, because torch.quantile takes at most 16 million values.
     with np.errstate(invalid="ignore"):  # between infinite values
         low, high = np.percentile(values.detach().cpu().resolve_neg().numpy(), percentiles)
     if not (math.isfinite(low) and math.isfinite(high)):

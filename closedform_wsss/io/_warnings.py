@@ -1,11 +1,11 @@
-"""What readers warn of."""
+"""The warnings of readers."""
 
 
 class OrientationWarning(UserWarning):
-    """An image was turned or mirrored as its EXIF data says, and the caller did not ask for that.
+    """An image was turned or mirrored as its EXIF data says, and the caller did not ask for it.
 
-    Whatever was made from the stored pixels, such as a class activation map from a loader that does not turn, then
-    lies otherwise than the image. ``orientation="apply"`` or ``"ignore"`` of a reader says which is right.
+    Data made from the stored pixels, such as a class activation map from a loader that does not turn, does not fit the
+    turned image. ``orientation="apply"`` or ``"ignore"`` of a reader chooses.
 
     Example:
         >>> import pathlib, tempfile, warnings
@@ -26,7 +26,7 @@ class OrientationWarning(UserWarning):
 
 
 class ValueRangeWarning(UserWarning):
-    """What white is in a file with more than 8 bits a channel had to be assumed, or grey levels were lost.
+    """The value of white was assumed for a file with more than 8 bits a channel, or grey levels were lost.
 
     Example:
         >>> import pathlib, tempfile, warnings

@@ -22,25 +22,25 @@ _INT64 = torch.iinfo(torch.int64)
 
 
 class ConfusionMatrix:
-    """Counts predictions against targets over a data set, on the device of the predictions.
+    """Counts predictions and targets over a data set, on the device of the predictions.
 
-    Pixels of all images go into one matrix, and the scores are computed once from it: the mean IoU of PASCAL
-    VOC and Cityscapes, not the mean of the images' IoUs.
+    The pixels of all images go into one matrix, and the scores are computed from it. This is the mean IoU of PASCAL VOC
+    and Cityscapes, not the mean of the IoUs of single images.
 
-    On CUDA ``update`` starts kernels and waits for none. Labels out of range and NaN scores are counted on
-    the device there, and ``compute`` reports them; on the CPU ``update`` itself does.
+    On CUDA ``update`` does not wait for the device. Labels out of range and NaN scores are counted on the device, and
+    ``compute`` reports them. On the CPU ``update`` reports them.
 
-    A binary network has two classes, background and object. If it gives one logit z for each pixel, pass the
-    labels ``(z > 0).long().squeeze(1)``, or the scores ``torch.cat([torch.zeros_like(z), z], 1)``.
+    A binary network has two classes, background and object. If it gives one logit z for each pixel, pass the labels
+    ``(z > 0).long().squeeze(1)``, or the scores ``torch.cat([torch.zeros_like(z), z], 1)``.
 
     Args:
         num_classes: Number of classes C, 2 or more.
-        ignore_index: Target value of the pixels that do not count. Default 255.
+        ignore_index: The target value of pixels that do not count. Default 255.
 
     Raises:
         TypeError: ``ignore_index`` is not an integer.
-        ValueError: ``num_classes`` is below 2, where every score is 1; ``ignore_index`` is beyond int64, or it is 255
-            and that is a class.
+        ValueError: ``num_classes`` is below 2, where every score is 1; ``ignore_index`` does not fit into int64, or
+            it is 255 and 255 is a class.
 
     Example:
         >>> import torch
@@ -73,14 +73,14 @@ class ConfusionMatrix:
             )
         self.num_classes = num_classes
         self.ignore_index = int(ignore_index)
-        # One buffer, so that an update is one scatter: the matrix row by row, ignored pixels, invalid pixels.
+        # One buffer, so that an update is one scatter: the rows of the matrix, then ignored and invalid pixels.
         self._counts = torch.zeros(num_classes * num_classes + 2, dtype=torch.int64, device="cpu")
 
     @property
     def matrix(self) -> Tensor:
-        """``(C, C)`` int64, rows are targets and columns predictions; ignored pixels are not in it.
+        """``(C, C)`` int64. Rows are targets, columns predictions; ignored pixels are left out.
 
-        A view of the live counts. To sum over processes call :meth:`all_reduce`.
+        A view of the current counts. To sum over processes call :meth:`all_reduce`.
         """
         return self._counts[:-2].view(self.num_classes, self.num_classes)
 
@@ -104,7 +104,7 @@ class ConfusionMatrix:
         truth = as_int64(target).reshape(-1)
         counted = truth != self.ignore_index
         if preds.ndim == 4:
-            # NaN is the maximum where it occurs, so looking at the maximum is enough. torch compares no float8.
+            # NaN wins every maximum, so it is enough to look at the maximum. torch cannot compare float8.
             scores = preds.detach().float() if preds.element_size() == 1 else preds.detach()
             best, index = scores.max(dim=1)
             guess = index.reshape(-1)
@@ -131,11 +131,11 @@ class ConfusionMatrix:
     def compute(self) -> SegmentationScores:
         """Computes the scores; see :class:`SegmentationScores`.
 
-        Classes that occur in neither targets nor predictions are left out of the means. If nothing was
-        counted, everything is NaN.
+        Classes that occur in neither targets nor predictions are left out of the means. If no pixel was counted, all
+        scores are NaN.
 
         Warns:
-            UserWarning: The scores say nothing: no pixel was counted, or one class alone occurs in targets.
+            UserWarning: The scores mean nothing: no pixel was counted, or only one class occurs in targets.
 
         Raises:
             ValueError: A counted pixel had a label out of range or a NaN score.
@@ -149,7 +149,7 @@ class ConfusionMatrix:
         return scores
 
     def reset(self) -> None:
-        """Forgets everything counted."""
+        """Sets all counts to zero."""
         self._counts = torch.zeros_like(self._counts)
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
@@ -163,10 +163,10 @@ class ConfusionMatrix:
         return self
 
     def all_reduce(self, group: ProcessGroup | None = None) -> ConfusionMatrix:
-        """Makes the counts of every process the sum over all of them, ignored and invalid pixels too; returns this one.
+        """Gives every process the sum of the counts of all processes, ignored and invalid pixels too; returns this one.
 
-        Call it in every process, once, after the last ``update``. With any backend of ``torch.distributed``, and also
-        where a process had no batch. Without a process group nothing is done, so that one script runs in one process
+        Call it once in every process, after the last ``update``. It works with every backend of ``torch.distributed``,
+        also if a process had no batch. Without a process group it does nothing, so the same script runs in one process
         and in many.
 
         Args:
@@ -183,7 +183,7 @@ class ConfusionMatrix:
         """
         if not (dist.is_available() and dist.is_initialized()):
             return self
-        # Objects, since NCCL takes tensors on the GPU only, and a process without a batch has its counts on the CPU.
+        # As objects, because NCCL takes only tensors on the GPU, and a process without a batch has counts on the CPU.
         parts: list[Any] = [None] * dist.get_world_size(group)
         dist.all_gather_object(parts, (self.num_classes, self.ignore_index, self._counts.cpu()), group)
         self._refuse_other("all_reduce", "all processes", [part[:2] for part in parts])
@@ -243,7 +243,7 @@ class ConfusionMatrix:
         bins = len(self._counts)
         if cell.device.type == "cpu":
             return torch.bincount(cell, minlength=bins)
-        # bincount waits for the device to learn its size; a scatter does not.
+        # bincount waits for the device, because the values decide its size; a scatter does not wait.
         counts = torch.zeros(bins, dtype=torch.int64, device=cell.device)
         return counts.scatter_add_(0, cell, torch.ones_like(cell))
 
@@ -264,7 +264,7 @@ class ConfusionMatrix:
                 )
 
     def _doubt(self, scores: SegmentationScores, counted: int, ignored: int) -> str | None:
-        """Why the scores say nothing, if so."""
+        """Why the scores mean nothing, or None."""
         present = scores.classes_in_target.nonzero().flatten().tolist()
         if len(present) > 1:
             return None
@@ -280,6 +280,6 @@ class ConfusionMatrix:
 
 
 def _outside(name: str, labels: Tensor, classes: int) -> list[str]:
-    """For an error: which labels are out of range, if any."""
+    """The labels out of range, for an error."""
     values = labels[(labels < 0) | (labels >= classes)].unique()[:5].tolist()
     return [f"{values} in {name}"] if values else []

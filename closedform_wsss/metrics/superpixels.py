@@ -1,8 +1,8 @@
 """How well superpixels follow the segments that people drew.
 
-More superpixels of any shape improve all three measures, so compare methods at equal numbers of superpixels. They are
-those of Stutz, Hermans and Leibe, "Superpixels: an evaluation of the state of the art", CVIU 2018. An image that
-several people segmented gives one value for each of them; the mean is returned.
+More superpixels of any shape improve all three measures, so compare methods at equal numbers of superpixels. The
+measures are those of Stutz, Hermans and Leibe, "Superpixels: an evaluation of the state of the art", CVIU 2018. If
+several people segmented an image, the result is the mean over these annotators.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ _Counts: TypeAlias = npt.NDArray[np.int64]
 
 
 def boundary_recall(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, *, tolerance: int = 2) -> float:
-    """Fraction of the true boundary pixels with a superpixel boundary near.
+    """Fraction of the true boundary pixels that have a superpixel boundary nearby.
 
-    Near means in the square of 2 ``tolerance`` + 1 pixels around. A pixel is on a boundary of a label map if one of its
-    four neighbours has another label, so a boundary is two pixels thick.
+    Nearby means in the square of 2 ``tolerance`` + 1 pixels around it. A pixel is on a boundary of a label map if one
+    of its four neighbours has another label, so a boundary is two pixels thick.
 
     Args:
         preds: ``(H, W)`` integers, the superpixels.
-        target: ``(H, W)``, or ``(A, H, W)`` of A annotators: bool, True on the boundaries, or integers, segments whose
-            boundaries are taken. A picture of boundaries is bool: pass ``picture > 0``.
+        target: ``(H, W)``, or ``(A, H, W)`` of A annotators: bool, True on the boundaries, or integers, the segments
+            between the boundaries. For a picture of boundaries pass ``picture > 0``.
         tolerance: Pixels, >= 0. Default 2; Stutz et al. take 0.0025 of the image's diagonal, rounded (1 in BSDS500).
 
     Returns:
-        The mean over the annotators, in 0..1, more is better; 1 for an annotator who drew no boundary.
+        The mean over the annotators, in 0..1, higher is better; 1 for an annotator who drew no boundary.
 
     Raises:
-        TypeError: ``preds`` is not of an integer type, ``target`` neither that nor bool, ``tolerance`` not an integer.
+        TypeError: ``preds`` is not of an integer type, ``target`` neither integer nor bool, or ``tolerance`` not
+            an integer.
         ValueError: Shapes do not agree, or ``tolerance`` is negative.
 
     Warns:
-        UserWarning: No annotator drew a boundary, so the result is 1 whatever the superpixels are.
+        UserWarning: No annotator drew a boundary, so the result is 1 for all superpixels.
 
     Reference:
         Martin, Fowlkes, Malik: Learning to detect natural image boundaries using local brightness, color, and texture
@@ -69,33 +70,33 @@ def boundary_recall(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tenso
 def undersegmentation_error(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> float:
     r"""How much superpixels leak over the segments' boundaries, as defined by Neubert and Protzel.
 
-    Each superpixel :math:`S_j` that meets a segment :math:`G_i` counts with its smaller part, inside or outside:
+    For each superpixel :math:`S_j` that overlaps a segment :math:`G_i`, the smaller part counts, inside or outside:
 
     .. math:: \frac{1}{P} \sum_i \sum_{j:\, S_j \cap G_i \neq \emptyset}
         \min(|S_j \cap G_i|,\; |S_j \setminus G_i|).
 
-    Older definitions (Levinshtein et al.) count the whole of :math:`S_j \setminus G_i` and punish large superpixels for
-    a single pixel: their values do not compare.
+    Older definitions (Levinshtein et al.) always count :math:`S_j \setminus G_i`, so that a single pixel of overlap
+    costs a whole superpixel. Their values cannot be compared with these.
 
     Args:
         preds: ``(H, W)`` integers, the superpixels.
-        target: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
+        target: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, also 255 and -1.
 
     Returns:
-        The mean over the annotators, 0 or more, less is better.
+        The mean over the annotators, 0 or more, lower is better.
 
     Raises:
         TypeError: ``preds`` or ``target`` is not of an integer type.
         ValueError: Shapes do not agree.
 
     Warns:
-        UserWarning: All annotators saw one segment only, so the result is 0 whatever the superpixels are.
+        UserWarning: All annotators drew one segment only, so the result is 0 for all superpixels.
 
     Reference:
         Neubert, Protzel: Superpixel benchmark and comparison. Forum Bildverarbeitung 2012.
 
     Example:
-        >>> undersegmentation_error([[0, 0, 0, 1]], [[5, 5, 7, 7]])  # one pixel leaks, and counts in both segments
+        >>> undersegmentation_error([[0, 0, 0, 1]], [[5, 5, 7, 7]])  # one pixel leaks and counts in both segments
         0.5
     """
     fn = "undersegmentation_error"
@@ -110,7 +111,7 @@ def undersegmentation_error(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike
 
 
 def achievable_segmentation_accuracy(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> float:
-    r"""The best pixel accuracy that a labelling of whole superpixels can reach.
+    r"""The best pixel accuracy of a segmentation that gives each superpixel one label.
 
     Each superpixel :math:`S_j` takes the segment :math:`G_i` that it overlaps most:
 
@@ -118,17 +119,17 @@ def achievable_segmentation_accuracy(preds: npt.ArrayLike | Tensor, target: npt.
 
     Args:
         preds: ``(H, W)`` integers, the superpixels.
-        target: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, 255 and -1 too.
+        target: ``(H, W)`` integers, or ``(A, H, W)`` of A annotators. Every value is a segment, also 255 and -1.
 
     Returns:
-        The mean over the annotators, in 0..1, more is better.
+        The mean over the annotators, in 0..1, higher is better.
 
     Raises:
         TypeError: ``preds`` or ``target`` is not of an integer type.
         ValueError: Shapes do not agree.
 
     Warns:
-        UserWarning: All annotators saw one segment only, so the result is 1 whatever the superpixels are.
+        UserWarning: All annotators drew one segment only, so the result is 1 for all superpixels.
 
     Reference:
         Liu, Tuzel, Ramalingam, Chellappa: Entropy rate superpixel segmentation. CVPR 2011.
@@ -157,7 +158,7 @@ def _warn_of_one_region(fn: str, value: str) -> None:
 
 
 def _boundaries(labels: _Labels) -> npt.NDArray[np.bool_]:
-    """``(H, W)``: the pixels with another label above, below, to the left or to the right."""
+    """``(H, W)``: the pixels with another label above, below, left or right of them."""
     edge = np.zeros(labels.shape, dtype=bool)
     down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     edge[1:] |= down
@@ -168,10 +169,10 @@ def _boundaries(labels: _Labels) -> npt.NDArray[np.bool_]:
 
 
 def _overlaps(labels: _Labels, segments: _Labels) -> tuple[_Counts, _Counts, _Counts]:
-    """Of every pair that meets: the superpixel (numbered from 0) and the common pixels; and all superpixels' sizes."""
+    """The superpixel (numbered from 0) and the common pixels of every overlapping pair; all sizes of superpixels."""
     _, own, size = np.unique(labels, return_inverse=True, return_counts=True)
     names, other = np.unique(segments, return_inverse=True)
-    # Only pairs that meet are kept: the full histogram of tiny superpixels and segments would be huge.
+    # Only overlapping pairs are kept: the full histogram of tiny superpixels and segments would be huge.
     pairs, overlap = np.unique(own.reshape(-1) * len(names) + other.reshape(-1), return_counts=True)
     return pairs // len(names), overlap, size
 

@@ -14,7 +14,7 @@ _Picture = npt.NDArray[np.uint8]
 
 
 def compose(panels: list[tuple[str, str, _Picture]]) -> Image.Image:
-    """Panels side by side under their titles, the classes' colours below."""
+    """Panels side by side under their titles, with the colours of the classes below."""
     width = len(panels) * (_SIDE + _GAP) + _GAP
     canvas = Image.new("RGB", (width, _TITLE + _SIDE + _LEGEND), "white")
     draw = ImageDraw.Draw(canvas)
@@ -41,7 +41,7 @@ def marked_photograph() -> _Picture:
 
 
 def overlay(scores: npt.NDArray[np.float32]) -> _Picture:
-    """The photograph under the colours of the classes with the highest scores ``(C, h, w)``, upsampled to it."""
+    """The photograph with the colours of the classes that have the highest scores ``(C, h, w)``, upsampled."""
     size = (_SIDE, _SIDE)
     large = [np.array(Image.fromarray(score).resize(size, Image.Resampling.BILINEAR)) for score in scores]
     winner = np.argmax(np.stack(large), 0)

@@ -28,24 +28,25 @@ from closedform_wsss.io._save import atomic
 
 _FAILED = 1
 _STEPS = 100
-_MAX_CLASSES = 255  # the last label means unlabelled
+_MAX_CLASSES = 255  # labels 0 to 254; 255 means unlabelled
 
 EPILOG = """\
-The pixels of all images go into one confusion matrix; the mean IoU is over the classes that occur in it, background
+The pixels of all images go into one confusion matrix. The mean IoU is over the classes that occur in it, background
 included. Pixels with the ignore index in GT do not count; their fraction is printed. A warning on stderr says where
 the scores mean less than they seem to.
 
-A line of --list is a name with or without its suffix, a path of one, or columns between tabs, semicolons, commas or
-spaces of which one names an image; other columns are not read. Empty lines and lines that start with # are left out.
+A line of --list is a name with or without its suffix, a path, or columns with tabs, semicolons, commas or spaces
+between them, one of which names an image; the other columns are not read. Empty lines and lines that start with # are
+skipped.
 
 Masks of 0 and 255, which many label tools write, need --remap 255:1. --remap reduce_zero is for data sets such as
-ADE20K: 0 becomes 255, and every other class one less.
+ADE20K: 0 becomes 255, and every other class becomes one less.
 
-CAMs are resized to GT bilinearly, and a pixel is background where none exceeds the threshold. Without --threshold all
-of 0, 0.01, ..., 1 are tried and the best is reported. It was chosen on the images that it is measured on; for a
-figure without that advantage, it is also chosen on either half of the images and measured on the other.
+CAMs are resized bilinearly to the size of GT. A pixel is background if no CAM exceeds the threshold. Without
+--threshold, 0, 0.01, ..., 1 are tried and the best is reported. It is chosen on the same images that it is measured
+on. For a fair figure it is also chosen on each half of the images and measured on the other half.
 
-exit status: 0 done; 1 some images failed (each has a line on stderr) and are left out; 2 a mistake in the arguments.
+exit status: 0 done; 1 some images failed (each has a line on stderr) and are not counted; 2 a mistake in the arguments.
 """
 
 
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz)")
     add("truths", metavar="GT", type=Path, help="folder of label maps (PNG) with the same names")
     add("--list", metavar="FILE", type=Path, help="measure only the images named in FILE, one a line")
-    add("--threshold", metavar="T", type=unit_interval, help="of CAMs, in place of the best one")
+    add("--threshold", metavar="T", type=unit_interval, help="threshold of CAMs, in place of the best one")
     add("--normalize", action="store_true", help="divide each CAM by its maximum first")
     add("--num-classes", metavar="N", type=positive_int, help="background included (default: highest label + 1)")
     add("--names", metavar="FILE", help="class names, one a line, background first; or voc")
@@ -64,15 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--remap",
         metavar="A:B,...",
         type=remap,
-        help="stored value A means label B, in GT and in predicted label maps, before anything else; or reduce_zero",
+        help="stored value A means label B, in GT and in predicted label maps, applied first; or reduce_zero",
     )
     add_palette_argument(parser)
     add_orientation_argument(parser, of="label maps")
-    add("--unlabelled", choices=("wrong", "skip"), help="what 255 in a predicted label map is; default: an error")
-    add("--allow-missing", action="store_true", help="leave out images of GT without a prediction")
-    add("--json", metavar="FILE", type=Path, help="write the results there, too")
+    add("--unlabelled", choices=("wrong", "skip"), help="how 255 in a predicted label map counts; default: an error")
+    add("--allow-missing", action="store_true", help="skip images of GT without a prediction")
+    add("--json", metavar="FILE", type=Path, help="also write the results to FILE")
     add("--workers", metavar="N", type=positive_int, default=1, help="processes (%(default)s)")
-    add("--progress", action="store_true", help="show progress even if stderr is no terminal")
+    add("--progress", action="store_true", help="show progress even if stderr is not a terminal")
 
 
 def run(args: argparse.Namespace) -> int:

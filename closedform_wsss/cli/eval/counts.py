@@ -1,7 +1,7 @@
-"""The counts that ``eval`` takes from each image.
+"""The counts of ``eval`` for each image.
 
-They are a histogram over the true label, the class whose CAM is largest, and the number of thresholds that this CAM
-exceeds: the confusion matrix at every threshold follows from it. A label map is the winner without any threshold.
+They are a histogram over the true label, the class with the largest CAM, and the number of thresholds that this CAM
+exceeds. The confusion matrix at every threshold follows from it. A label map is the same without thresholds.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What the counts depend on.
+    """The options that the counts depend on.
 
     Attributes:
-        thresholds: Ascending; a pixel is background where no CAM exceeds it. None: predictions are label maps.
-        num_classes: Labels must be below. None: any.
-        ignore_index: True label of pixels that do not count.
-        unlabelled: What becomes of pixels that the prediction leaves at 255: "wrong", "skip", or None, an error.
+        thresholds: Ascending. A pixel is background if no CAM exceeds the threshold. None: predictions are label maps.
+        num_classes: All labels must be below this. None: any label.
+        ignore_index: The true label of pixels that do not count.
+        unlabelled: How pixels count whose prediction is 255: "wrong", "skip", or None, an error.
         normalize: Divide each CAM by its maximum.
-        remap: New values of stored ones, in label maps, before anything else. None: values are as stored.
+        remap: New values for the stored ones of label maps, applied first. None: values are as stored.
         palette, orientation: How label maps are read, see ``read_label_png``.
     """
 
@@ -49,7 +49,7 @@ class EvalOptions:
 
     @property
     def bins(self) -> int:
-        """A CAM exceeds 0 to all of the thresholds."""
+        """The number of thresholds that a CAM exceeds is from 0 to all of them."""
         return len(self.thresholds or ()) + 1
 
 
@@ -67,9 +67,9 @@ class ImageCounts:
     """The counts of one image.
 
     Attributes:
-        cells: Positions of the occupied cells in its flat histogram.
-        counts: Theirs.
-        ignored: Pixels of GT that do not count.
+        cells: The cells of its flat histogram that are not zero.
+        counts: Their counts.
+        ignored: The number of pixels of GT that do not count.
         void: Whether no pixel counts.
     """
 
@@ -86,8 +86,8 @@ class Total:
     Attributes:
         halves: Histograms of the two halves of the images.
         ignored: Pixels of GT that do not count.
-        void: Files of GT of images in which no pixel counts.
-        failed: Images that could not be counted.
+        void: The files of GT in which no pixel counts.
+        failed: The number of images that could not be counted.
     """
 
     halves: tuple[Counts, Counts]
@@ -97,11 +97,11 @@ class Total:
 
     @property
     def counted(self) -> int:
-        """Pixels of GT that count."""
+        """The number of pixels of GT that count."""
         return int(self.halves[0].sum() + self.halves[1].sum())
 
     def add(self, job: EvalJob, image: ImageCounts) -> None:
-        """One more image."""
+        """Adds an image."""
         self.halves[job.half].reshape(-1)[image.cells] += image.counts
         self.ignored += image.ignored
         if image.void:
@@ -109,7 +109,7 @@ class Total:
 
 
 def empty_histogram(options: EvalOptions) -> Counts:
-    """``(256, 256, bins)``: true label, winner, thresholds exceeded."""
+    """``(256, 256, bins)``: true label, predicted label, number of exceeded thresholds."""
     return np.zeros((_LABELS, _LABELS, options.bins), np.int64)
 
 
@@ -144,7 +144,7 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
 
 
 def _read_labels(options: EvalOptions, path: Path) -> Labels:
-    """A label map with its values as they are to be understood."""
+    """A label map after ``remap``."""
     palette, orientation = options.palette, options.orientation
     if options.remap is None:
         return read_label_png(path, palette=palette, orientation=orientation).numpy()
@@ -152,7 +152,7 @@ def _read_labels(options: EvalOptions, path: Path) -> Labels:
 
 
 def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
-    """The labels, as winners without thresholds."""
+    """The predicted labels, without thresholds."""
     prediction = _read_labels(options, job.prediction)
     if prediction.shape != truth.shape:
         raise ValueError(
@@ -162,7 +162,7 @@ def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, 
 
 
 def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
-    """Of each pixel, at the truth's size: the class of the largest CAM, and how many thresholds this exceeds."""
+    """For each pixel of GT: the class with the largest CAM, and the number of thresholds that this CAM exceeds."""
     classes, maps = read_cam(job.prediction)
     if len(classes) == 0:
         return np.zeros(truth.shape, np.int64), np.zeros(truth.shape, np.int64)  # background at any threshold
@@ -173,7 +173,7 @@ def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Count
     if cam.shape[1:] != truth.shape:
         cam = torch.nn.functional.interpolate(cam[None], truth.shape, mode="bilinear", align_corners=False)[0]
     best, winner = cam.max(0)
-    # In float32, as pseudo_labels compares them.
+    # In float32, as in pseudo_labels.
     thresholds = np.array(options.thresholds, np.float32)
     return classes[winner].numpy(), np.searchsorted(thresholds, best.numpy(), side="left")
 

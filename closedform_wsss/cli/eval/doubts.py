@@ -1,4 +1,4 @@
-"""What makes the scores of ``eval`` say less than they seem to."""
+"""Reasons why the scores of ``eval`` mean less than they seem to."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.eval.counts import EvalOptions, Total
 
 _MANY = 0.5  # fraction of the pixels
-_MAX_LEVELS = 9  # more grey levels than that are a step of fewer than 32 apart
+_MAX_LEVELS = 9  # more grey levels would be less than 32 apart
 _SHOWN = 5
 
 
 def check_class_numbers(options: EvalOptions, total: Total) -> None:
-    """Refuses GT that holds grey levels, spread evenly from 0 to 255, in place of class numbers.
+    """Refuses GT with grey levels, evenly spaced from 0 to 255, in place of class numbers.
 
-    The 255 of such masks would be ignored, and a mask of 0 and 255 be right whatever is predicted.
+    The 255 of such masks would be ignored, so every prediction would be right for a mask of 0 and 255.
 
     Raises:
-        ValueError: It does, and ``--remap`` does not say that this is meant.
+        ValueError: GT holds such levels, and no ``--remap`` is given.
     """
     labels, _ = _labels(options, total, skipped=True)
     levels = sorted([*labels, *[options.ignore_index] * (total.ignored > 0)])
@@ -37,7 +37,7 @@ def check_class_numbers(options: EvalOptions, total: Total) -> None:
 
 
 def doubts(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
-    """Warnings, a line each."""
+    """The warnings, one line each."""
     return [*_of_ignored(options, total), *_of_classes(options, total, names), *_of_masks(options, total)]
 
 
@@ -77,7 +77,7 @@ def _of_masks(options: EvalOptions, total: Total) -> list[str]:
 
 
 def _labels(options: EvalOptions, total: Total, *, skipped: bool = False) -> tuple[list[int], list[int]]:
-    """Which labels count in GT, and which do in PRED; those of unlabelled pixels too only if ``skipped``."""
+    """The labels that count in GT and in PRED; with ``skipped`` also those of unlabelled pixels."""
     pairs: npt.NDArray[np.bool_] = np.any([half.any(axis=2) for half in total.halves], axis=0)
     if options.unlabelled == "skip" and not skipped:
         pairs[:, IGNORE_INDEX] = False

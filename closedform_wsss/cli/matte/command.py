@@ -1,4 +1,4 @@
-"""``closedform-wsss matte``: from an image and marks to alpha mattes, in files, or from folders of both."""
+"""``closedform-wsss matte``: alpha mattes from an image and marks, or from folders of both."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="MARKS is a copy of the image with colour strokes (scribbles; black is 0, white the last), "
         "a map of class numbers with 255 unmarked (labels), a grey picture with 0 background and "
-        "255 foreground (trimap), or an XML file (scribblesup); default: found out, an error if in doubt",
+        "255 foreground (trimap), or an XML file (scribblesup); default: guessed, an error if in doubt",
     )
     add(
         "--colors",
         metavar="C",
         type=stroke_colors,
-        help="of the strokes in class order, as in 000000,ffffff (default: those found, by value); needed for folders",
+        help="colours of the strokes in class order, as in 000000,ffffff (default: as found); needed for folders",
     )
     add_palette_argument(parser)
     add(
@@ -74,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--remap",
         metavar="A:B,...",
         type=remap,
-        help="of a label map or trimap, the stored value A means label B, as in 0:0,1:255,2:1; or reduce_zero: "
-        "0 is unmarked, and every other label one less",
+        help="the stored value A of a label map or trimap means label B, as in 0:0,1:255,2:1; or reduce_zero: "
+        "0 is unmarked, and every other label becomes one less",
     )
     add_picture_arguments(parser, of="images and marks")
     add(
@@ -92,13 +92,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--radius", type=positive_int, default=1, help="window radius in pixels (%(default)s)")
     add("--mark-weight", type=positive_float, default=100.0, help="weight of the marks (%(default)s)")
-    add("--tol", type=positive_float, default=1e-3, help="largest error of alpha to stop at (%(default)s)")
-    add("--max-iter", metavar="N", type=positive_int, help="stop after N iterations in any case")
+    add("--tol", type=positive_float, default=1e-3, help="stop when the error of alpha is below this (%(default)s)")
+    add("--max-iter", metavar="N", type=positive_int, help="stop after N iterations")
     add(
         "--classes",
         metavar="N",
         type=positive_int,
-        help="classes are 0..N-1; those without marks get alpha 0 everywhere (default: the classes marked)",
+        help="classes are 0..N-1; classes without marks get alpha 0 everywhere (default: the marked classes)",
     )
     add(
         "--resize",
@@ -106,13 +106,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         help="shrink larger images to this many pixels first; the results have that size",
     )
-    add("--bits", type=int, choices=(8, 16), default=8, help="of the alpha files (%(default)s)")
-    add("--threads", metavar="N", type=positive_int, help="CPU threads, of one image (default: torch's choice)")
+    add("--bits", type=int, choices=(8, 16), default=8, help="bits of the alpha files (%(default)s)")
+    add("--threads", metavar="N", type=positive_int, help="CPU threads for one image (default: the choice of torch)")
     add_data_set_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Reads, solves, writes, reports, and returns the exit status."""
+    """Reads, solves, writes, prints a report, and returns the exit status."""
     options = MatteOptions(
         **{name: getattr(args, name) for name in MatteOptions.__dataclass_fields__},
     )
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
     problem = _read(args, options)
-    # Before the long part, so that a folder that cannot be written to is known at once.
+    # Before the solve, so that a folder that cannot be written to fails early.
     args.output.mkdir(parents=True, exist_ok=True)
 
     started = time.perf_counter()
@@ -154,7 +154,7 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
 
 
 def _read(args: argparse.Namespace, options: MatteOptions) -> Problem:
-    """The files, with what the readers warn of on stderr, even if they fail."""
+    """Reads the files and prints the readers' warnings on stderr, even if they fail."""
     warned: list[str] = []
     try:
         with caught_warnings() as warned:
@@ -170,7 +170,7 @@ def _warn(text: str) -> None:
 
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
-    """Sets torch's thread count, which the kernels follow, and sets it back."""
+    """Sets torch's number of threads, which the kernels use too, and restores it."""
     before = torch.get_num_threads()
     if number is not None:
         torch.set_num_threads(number)

@@ -45,7 +45,7 @@ class MatteOptions:
 
 @dataclass(frozen=True)
 class Problem:
-    """An image, its marks, the classes that they hold, and in words what they were read from."""
+    """An image, its marks, their classes, and a description of the file of marks."""
 
     image: Tensor  # uint8 (3, H, W)
     marks: Tensor  # uint8 (H, W): int64 would take eight times the memory until the files are written
@@ -54,7 +54,7 @@ class Problem:
 
 
 def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> Problem:
-    """Reads both files and shrinks what they hold.
+    """Reads both files and shrinks image and marks.
 
     Raises:
         OSError: A file cannot be read.
@@ -77,7 +77,7 @@ def solve(
     number[problem.classes] = torch.arange(len(problem.classes))
     more: dict[str, Any] = {} if options.max_iter is None else {"max_iter": options.max_iter}
     with warnings.catch_warnings():
-        # Told by the command in terms of its own options.
+        # The command itself reports it, with the names of its options.
         warnings.simplefilter("ignore", functional.ConvergenceWarning)
         return functional.solve_matting(
             number[problem.marks.long()][None],
@@ -94,7 +94,7 @@ def solve(
 
 
 def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating], options: MatteOptions) -> list[Path]:
-    """Writes the mattes of all classes, those without marks too if their number was given."""
+    """Writes the mattes of all classes; with ``--classes`` also those of classes without marks."""
     every_class = problem.classes if options.classes is None else list(range(options.classes))
     if every_class != problem.classes:
         full = np.zeros((len(every_class), *alpha.shape[1:]), alpha.dtype)
@@ -105,7 +105,7 @@ def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating],
 
 
 def not_converged(solution: functional.Solution, options: MatteOptions) -> NotConverged:
-    """What to say of a solve that stopped early."""
+    """The warning for a solve that stopped early."""
     return NotConverged(
         f"not converged after {solution.iterations} iterations, estimated error {solution.error:.1e} above "
         f"--tol {options.tol:g}; raise --max-iter"
@@ -140,13 +140,13 @@ def _shrink(image: Tensor, marks: Tensor, longest: int) -> tuple[Tensor, Tensor]
     if scale >= 1:
         return image, marks
     size = max(round(height * scale), 1), max(round(width * scale), 1)
-    # Averages over areas: they keep a pixel of mixed colour the same mixture of its two layers.
+    # Averages over areas keep a pixel of mixed colour the same mixture of its two layers.
     small = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size[1], size[0]), Image.Resampling.BOX)
-    # Numbers without gaps, because the votes of all classes are held at once.
+    # Numbers without gaps, because resize_marks holds the votes of all classes in memory.
     values, number = torch.unique(marks, return_inverse=True)
     target = number.masked_fill(marks == IGNORE_INDEX, IGNORE_INDEX)
     winner = resize_marks(target[None], size, len(values), IGNORE_INDEX)[0]
-    # If something is unmarked, 255 is the last of the values too.
+    # If pixels are unmarked, 255 is also the last of the values.
     return io.from_array(small), values[winner.clip(max=len(values) - 1)]
 
 

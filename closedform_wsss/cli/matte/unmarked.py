@@ -1,4 +1,4 @@
-"""Marks of every pixel, which leave a solver nothing to find: said with what the values may mean."""
+"""Refuses marks without unmarked pixels, and says what their values may mean."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Marks = npt.NDArray[np.uint8]
 
 
 def check_unmarked_pixels(marks: Marks, path: Path) -> None:
-    """Refuses marks that mark every pixel: their result would be the marks themselves.
+    """Refuses marks of every pixel, because the result would be the marks themselves.
 
     Raises:
-        ValueError: Names the labels, how many pixels each has, and what may be meant.
+        ValueError: Names the labels, the number of pixels of each, and what they may mean.
     """
     if (marks == IGNORE_INDEX).any():
         return
@@ -42,6 +42,6 @@ def _cure(marks: Marks, values: Marks, counts: npt.NDArray[np.intp]) -> str:
 
 
 def _touch(marks: Marks, one: int, other: int) -> bool:
-    """Whether pixels of two labels lie side by side somewhere."""
+    """Whether pixels of two labels are neighbours somewhere."""
     pairs = ((marks[1:], marks[:-1]), (marks[:, 1:], marks[:, :-1]))
     return any(bool((((a == one) & (b == other)) | ((a == other) & (b == one))).any()) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""``closedform-wsss refine-cams``: from a folder of CAMs to refined CAMs and pseudo-labels."""
+"""``closedform-wsss refine-cams``: refined CAMs and pseudo-labels from a folder of CAMs."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--method", choices=tuple(REFINERS), default=DEFAULT, help="how CAMs are refined (%(default)s)")
     add("--normalize", action="store_true", help="divide each CAM by its maximum first")
     add("--write", choices=tuple(_KINDS), default="both", help="what to write (%(default)s)")
-    add("--format", choices=io.CAM_FORMATS, help="of the CAMs written (default: that of the input)")
+    add("--format", choices=io.CAM_FORMATS, help="format of the written CAMs (default: that of the input)")
     background = parser.add_mutually_exclusive_group()
     background.add_argument(
         "--threshold",
         metavar="T",
         type=unit_interval,
-        help=f"pixels whose CAMs are all up to T are background ({_DEFAULT_THRESHOLD})",
+        help=f"pixels where no CAM exceeds T are background ({_DEFAULT_THRESHOLD})",
     )
     background.add_argument(
         "--power", metavar="A", type=positive_float, help="the background's score is (1 - largest CAM)^A instead"

@@ -1,4 +1,4 @@
-"""What ``refine-cams`` does for one image, and where it writes."""
+"""What ``refine-cams`` does for one image, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RefineOptions:
 
 @dataclass(frozen=True)
 class RefineJob:
-    """One image; what is not to be written is None."""
+    """One image. An output is None if it is not wanted."""
 
     image: Path
     cam: Path
@@ -48,7 +48,7 @@ class RefineJob:
 
 
 def plan_job(image: Path, cam: Path, output: Path, kinds: tuple[str, ...], format: str | None) -> RefineJob:
-    """The results of an image: ``cams/<name of the CAM>``, its suffix that of the format, and ``labels/<stem>.png``."""
+    """The job of an image: it writes ``cams/<stem>`` with the suffix of the format, and ``labels/<stem>.png``."""
     name = cam.name if format is None else f"{cam.stem}{'.npz' if format == 'npz' else '.npy'}"
     return RefineJob(
         image,

@@ -33,7 +33,7 @@ def superpixels(image: Tensor, cam: Tensor, *, level: float | None) -> Tensor:
 
 
 def closed_form(image: Tensor, cam: Tensor) -> Tensor:
-    """Confident pixels, above 0.6 or all below 0.1, as marks, spread by the closed-form solution at half the size."""
+    """The closed-form solution at half the size, with confident pixels (above 0.6, or all below 0.1) as marks."""
     half = _half(image)
     small = torch.nn.functional.interpolate(cam, half.shape[-2:], mode="bilinear", align_corners=False).clamp(0, 1)
     marks = pseudo_labels(small, threshold=0.35, margin=0.25)
