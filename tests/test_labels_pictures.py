@@ -168,7 +168,8 @@ def test_the_bits_in_use(tmp_path: Path, bits: int, name: str) -> None:
     path = grey(tmp_path / name, [0, top // 3, top], np.uint16)
     white = 2 ** max(bits, 8) - 1
     if bits < 16:
-        with pytest.warns(io.ValueRangeWarning, match=rf"values of 0 to {top}; {max(bits, 8)} bits .* {white} as white"):
+        said = rf"values of 0 to {top}; {max(bits, 8)} bits .* {white} as white"
+        with pytest.warns(io.ValueRangeWarning, match=said):
             found = shown(path)
     else:
         found = shown(path)
