@@ -22,7 +22,7 @@ from skimage.segmentation import mark_boundaries
 from torch import Tensor
 
 from closedform_wsss.functional import asam, pseudo_labels, refine_cam, soft_slic, solve_matting
-from closedform_wsss.io import read_cam
+from closedform_wsss.io import IGNORE_INDEX, from_array, read_cam
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -120,7 +120,7 @@ BESIDE: dict[str, Strokes] = {
 def reference(name: str, image: Tensor) -> Tensor:
     """The object's mask ``(H, W)`` from the strokes."""
     height, width = image.shape[2:]
-    marks = Image.new("L", (width, height), 255)
+    marks = Image.new("L", (width, height), IGNORE_INDEX)
     draw = ImageDraw.Draw(marks)
     for value, strokes in ((0, BESIDE[name]), (1, OBJECT[name])):
         for stroke in strokes:
@@ -143,9 +143,9 @@ def cut_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def panels(name: str) -> dict[str, np.ndarray]:
     """Every picture of one photograph, by title."""
     pixels = getattr(data, name)()
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    image = from_array(pixels)[None] / 255
     _, maps = read_cam(HERE / "cams" / f"{name}.npz")
-    cam = torch.from_numpy(maps)[None]
+    cam = maps[None]
     rgb, size = pixels / 255, image.shape[2:]
     half = F.interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True).clamp(0, 1)
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import trange
 
 from closedform_wsss.functional import superpixel_reconstruction_loss
+from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.nn import SpixelNet
 
 
@@ -46,7 +47,7 @@ class Crops:
             self.targets, self.ignore_index = [labels[..., None] for labels, _ in loaded], loaded[0][1]
         else:
             self.targets = [(rgb2lab(image) / 100).astype(np.float32)[None] for image in self.images]
-            self.ignore_index = 255
+            self.ignore_index = IGNORE_INDEX
         self.size, self.random = size, np.random.default_rng(seed)
 
     def one(self) -> tuple[Tensor, Tensor]:
@@ -56,7 +57,7 @@ class Crops:
         y, x = (self.random.integers(side - self.size + 1) for side in image.shape[:2])
         flips = tuple(np.flatnonzero(self.random.random(2) < 0.5))
         crops = [np.flip(a[y : y + self.size, x : x + self.size], flips) for a in (image, target)]
-        image, target = (torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))) for crop in crops)
+        image, target = (torch.from_numpy(np.ascontiguousarray(np.moveaxis(crop, 2, 0))) for crop in crops)
         return image, target
 
     def batch(self, n: int) -> tuple[Tensor, Tensor]:

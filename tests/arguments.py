@@ -31,9 +31,9 @@ def product(image: Tensor, x: Tensor, **options: Any) -> Tensor:
     return MattingLaplacian(image, **options) @ x
 
 
-def count(pred: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+def count(preds: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     matrix = ConfusionMatrix(num_classes, ignore_index)
-    matrix.update(pred, target)
+    matrix.update(preds, target)
     return matrix.matrix
 
 
@@ -182,15 +182,15 @@ def calls(n: int, h: int, w: int) -> Calls:
         ),
         "class_weights": (training.class_weights, {"fractions": torch.tensor([0.5, 0.4, 0.1]), "power": 0.5}),
         "MattingLaplacian": (product, {"image": image, "x": maps, "kind": "closed_form", "eps": 1e-4, "radius": 1}),
-        "ConfusionMatrix": (count, {"pred": maps, "target": target, "num_classes": C, "ignore_index": 255}),
+        "ConfusionMatrix": (count, {"preds": maps, "target": target, "num_classes": C, "ignore_index": 255}),
         **{
-            function.__name__: (function, {"alpha": matte, "truth": matte, "unknown": unknown})
+            function.__name__: (function, {"preds": matte, "target": matte, "unknown": unknown})
             for function in (sad, mse, gradient_error, connectivity_error)
         },
-        "boundary_recall": (boundary_recall, {"labels": labels[0], "truth": labels[0], "tolerance": 1}),
-        "undersegmentation_error": (undersegmentation_error, {"labels": labels[0], "segments": labels[0]}),
+        "boundary_recall": (boundary_recall, {"preds": labels[0], "target": labels[0], "tolerance": 1}),
+        "undersegmentation_error": (undersegmentation_error, {"preds": labels[0], "target": labels[0]}),
         "achievable_segmentation_accuracy": (
             achievable_segmentation_accuracy,
-            {"labels": labels[0], "segments": labels[0]},
+            {"preds": labels[0], "target": labels[0]},
         ),
     }

@@ -6,9 +6,17 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 BLACK, WHITE, RED, GREEN, BLUE = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def pixels(image: Tensor) -> np.ndarray:
+    """What ``read_image`` gives, as an array ``(H, W, 3)`` to compare with pictures."""
+    assert image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3
+    return image.permute(1, 2, 0).numpy()
 
 
 def photo(height: int = 60, width: int = 80, seed: int = 0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The CAM benchmark's own arithmetic: its scores, and the rival that is written there."""
+"""The CAM benchmark's own arithmetic: its scores, and the baseline that is written there."""
 
 from __future__ import annotations
 

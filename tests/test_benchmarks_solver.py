@@ -102,18 +102,18 @@ def test_photographs_of_a_size_share_a_line_and_sizes_give_the_growth(solver_tab
         size = {"photo": photo, "case": f"{photo} {side}", "height": side, "width": side, "pixels": side * side}
         return row | size | {"samples_s": seconds} | other
 
-    rival = "SciPy direct"
+    baseline = "SciPy direct"
     rows = [
         measured("a", 100, [1.0, 2.0]),
         measured("a", 200, [12.0], converged=False, max_error=None, mean_error=None),
         measured("b", 100, [4.0, 4.0]),
-        measured("a", 100, [4.0, 8.0], solver=rival),
-        measured("b", 100, [], solver=rival, status="limit"),
-        measured("a", 200, [], solver=rival, status="limit"),
+        measured("a", 100, [4.0, 8.0], solver=baseline),
+        measured("b", 100, [], solver=baseline, status="limit"),
+        measured("a", 200, [], solver=baseline, status="limit"),
     ]
     text = solver_table.markdown({"rows": rows, "threads": 1, "large": None}, "a")
     (table,) = whole_tables(text)
-    # Medians 1.5 and 4; a rival's ratios are those of its rounds.
+    # Medians 1.5 and 4; a baseline's ratios are those of its rounds.
     assert table[2:] == [
         ["100 x 100, 2 photographs, closedform_wsss", "2.45", "1", "1", "2.0e-02", "1.0e-02", "5", ""],
         [

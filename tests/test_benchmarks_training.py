@@ -1,4 +1,4 @@
-"""The training benchmark's own arithmetic: the rivals' losses against naive loops, and its table."""
+"""The training benchmark's own arithmetic: the baselines' losses against naive loops, and its table."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ IMAGE = torch.rand(2, 3, 9, 11, generator=GENERATOR).double()
 
 
 @pytest.fixture
-def rivals(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def baselines(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training import rivals
+    from training import baselines
 
-    return rivals
+    return baselines
 
 
 def pairs(h: int, w: int, reach: int):
@@ -36,14 +36,14 @@ def pairs(h: int, w: int, reach: int):
                         yield y, x, v, u
 
 
-def test_gated_crf(rivals):
+def test_gated_crf(baselines):
     total = 0.0
     for n in range(2):
         for y, x, v, u in pairs(9, 11, 2):
             colour = (IMAGE[n, :, y, x] - IMAGE[n, :, v, u]).square().sum().item()
             kernel = math.exp(-((y - v) ** 2 + (x - u) ** 2) / 72 - colour / 0.02)
             total += kernel * (P[n, :, y, x] * (1 - P[n, :, v, u])).sum().item()
-    loss = rivals.gated_crf(P, IMAGE, radius=2)
+    loss = baselines.gated_crf(P, IMAGE, radius=2)
     assert loss.item() == pytest.approx(total / (2 * 9 * 11))
 
 
@@ -59,9 +59,9 @@ def kernel(n: int, p: Tensor, image: Tensor, sigma_xy: float, sigma_rgb: float) 
 
 
 @pytest.mark.parametrize("name", ["dense_crf", "normalized_cut"])
-def test_dense(rivals, name):
+def test_dense(baselines, name):
     big = (P.repeat_interleave(4, 2).repeat_interleave(4, 3), IMAGE.repeat_interleave(4, 2).repeat_interleave(4, 3))
-    loss = getattr(rivals, name)(*big, sigma_xy=150.0, sigma_rgb=0.2)
+    loss = getattr(baselines, name)(*big, sigma_xy=150.0, sigma_rgb=0.2)
     expected = 0.0
     for n in range(2):
         matrix = kernel(n, P, IMAGE, 150 * 11 / 500, 0.2)
@@ -74,7 +74,7 @@ def test_dense(rivals, name):
     assert loss.item() == pytest.approx(expected)
 
 
-def test_pairwise_affinity(rivals):
+def test_pairwise_affinity(baselines):
     # Colours near enough to one another that some pairs are alike.
     image = 0.5 + 0.01 * IMAGE
     lab, total, count = rgb_to_lab(image), 0.0, 0
@@ -86,14 +86,14 @@ def test_pairwise_affinity(rivals):
                     count += 1
                     total -= math.log((P[n, :, y, x] * P[n, :, v, u]).sum().item())
     assert 0 < count < 2 * 99 * 8
-    loss = rivals.pairwise_affinity(P, image, threshold=0.6)
+    loss = baselines.pairwise_affinity(P, image, threshold=0.6)
     assert loss.item() == pytest.approx(total / count)
 
 
-def test_all_have_gradients(rivals):
+def test_all_have_gradients(baselines):
     p = P.float().requires_grad_()
-    for name in rivals.RIVALS:
-        (gradient,) = torch.autograd.grad(getattr(rivals, name)(p, 0.5 + 0.01 * IMAGE.float()), p)
+    for name in baselines.BASELINES:
+        (gradient,) = torch.autograd.grad(getattr(baselines, name)(p, 0.5 + 0.01 * IMAGE.float()), p)
         assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0, name
 
 

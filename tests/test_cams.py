@@ -45,8 +45,8 @@ def boxed(item: Any) -> np.ndarray:
 def test_eps_and_l2g_dictionaries(tmp_path: Path, key: type, dtype: type) -> None:
     path = save(tmp_path / "a.npy", {key(14): MAPS[0].astype(dtype), key(0): MAPS[1].astype(dtype)})
     classes, maps = read_cam(path)
-    assert classes.dtype == np.int64 and classes.tolist() == CLASSES
-    assert maps.dtype == np.float32
+    assert classes.dtype == torch.int64 and classes.tolist() == CLASSES
+    assert maps.dtype == torch.float32
     np.testing.assert_array_equal(maps, MAPS.astype(dtype).astype(np.float32))
     assert load_cam(path)[0] == "eps"
 
@@ -100,8 +100,8 @@ def test_files_of_numpy_1_and_2(tmp_path: Path, core: bytes) -> None:
 def test_npz_with_and_without_classes(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", cams=MAPS.astype(np.float16), classes=np.array(CLASSES, np.uint8))
     classes, maps = read_cam(tmp_path / "a.npz")
-    assert classes.dtype == np.int64 and classes.tolist() == CLASSES
-    assert maps.dtype == np.float32
+    assert classes.dtype == torch.int64 and classes.tolist() == CLASSES
+    assert maps.dtype == torch.float32
     np.testing.assert_array_equal(maps, MAPS.astype(np.float16).astype(np.float32))
     np.savez_compressed(tmp_path / "b.npz", cams=MAPS)
     assert read_cam(tmp_path / "b.npz")[0].tolist() == [1, 2]
@@ -122,8 +122,8 @@ def test_images_without_classes(tmp_path: Path) -> None:
     ]
     for item, shape in cases:
         classes, maps = read_cam(save(tmp_path / "a.npy", item))
-        assert classes.shape == (0,) and classes.dtype == np.int64
-        assert maps.shape == shape and maps.dtype == np.float32
+        assert classes.shape == (0,) and classes.dtype == torch.int64
+        assert maps.shape == shape and maps.dtype == torch.float32
     np.savez(tmp_path / "a.npz", cams=np.zeros((0, 5, 6), np.float16), classes=np.zeros(0))
     assert read_cam(tmp_path / "a.npz")[1].shape == (0, 5, 6)
 

@@ -54,7 +54,7 @@ PUZZLE, SIPE = [0, *CLASSES], np.concatenate([MAPS[:1] * 0.5, MAPS])
 def test_dictionaries_of_other_projects(tmp_path: Path, item: Any, format: str, protocol: int) -> None:
     path = saved(tmp_path / "a.npy", item, protocol)
     found, classes, maps = load_cam(path)
-    assert found == format and classes.tolist() == CLASSES and maps.dtype == np.float32
+    assert found == format and classes.tolist() == CLASSES and maps.dtype == torch.float32
     np.testing.assert_allclose(maps, MAPS, atol=5e-4 if "attn_highres" in item else 0)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import closedform_wsss
 from closedform_wsss import functional, io
 from closedform_wsss.cli import main
-from closedform_wsss.cli.common.progress import Progress
+from closedform_wsss.cli.common.progress import error_callback, progress_bar
 from closedform_wsss.cli.matte import files as matte_files
 
 HEIGHT, WIDTH = 24, 32
@@ -58,8 +58,8 @@ def test_matte_writes_what_the_solver_gives(folder: Path, marks: str, capsys: py
     assert run(folder, marks) == 0
     names = {"alpha_0.png", "alpha_1.png", "alpha.png", "labels.png", "overlay.png"}
     assert {path.name for path in (folder / "out").iterdir()} == names
-    image = torch.from_numpy(read(folder / "image.png")).permute(2, 0, 1)[None]
-    target = torch.from_numpy(io.from_trimap(read(folder / "trimap.png"))).long()[None]
+    image = io.read_image(folder / "image.png")[None]
+    target = io.from_trimap(read(folder / "trimap.png"))[None]
     alpha = functional.solve_matting(target, image, num_classes=2, tol=1e-3).alpha[0].numpy()
     for label in (0, 1):
         got = read(folder / "out" / f"alpha_{label}.png")
@@ -283,27 +283,23 @@ def test_interruption(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 # --- progress
 
 
-def test_progress_is_logarithmic_and_never_goes_back() -> None:
-    with Progress(1e-4, shown=True) as progress:
-        shares = []
+def test_progress_is_logarithmic_and_never_goes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar(shown=True, total=100) as bar:
+        progress, shown = error_callback(bar, 1e-4), []
         for iteration, error in enumerate([float("inf"), 1.0, 1e-2, 0.1, 0.0, 1e-3, 1e-6]):
             progress(iteration, error)
-            shares.append(progress._share)
-    assert shares == pytest.approx([0, 0, 0.5, 0.5, 0.5, 0.75, 1.0])
+            shown.append(bar.n)
+    assert shown == [0, 0, 50, 50, 50, 75, 100]
+    assert "iteration 6, error 1.0e-06" in capsys.readouterr().err
 
 
-def test_progress_without_tqdm_prints_lines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    monkeypatch.setattr("closedform_wsss.cli.common.progress._PLAIN_INTERVAL", 0.0)
-    with Progress(1e-4, shown=True) as progress:
-        progress(10, 1.0)
-        progress(20, 1e-2)
-    assert capsys.readouterr().err.splitlines()[-1] == "50 %, iteration 20, error 1.0e-02 of 1.0e-04"
-    with Progress(1e-4, shown=False) as progress:
-        progress(10, 1.0)
+def test_no_progress_is_shown_where_nobody_looks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar(shown=False, total=100) as bar:
+        error_callback(bar, 1e-4)(10, 1.0)
+    assert run(folder) == 0
     assert capsys.readouterr().err == ""
+    assert run(folder, "scribbles.png", "--progress") == 0
+    assert "iteration" in capsys.readouterr().err
 
 
 # --- info and the program itself

@@ -54,7 +54,7 @@ def run(data: Path, pred: str, *options: str) -> dict[str, Any]:
 
 
 def truth(data: Path, stem: str) -> torch.Tensor:
-    return torch.from_numpy(io.read_label_png(data / "gt" / f"{stem}.png"))[None].long()
+    return io.read_label_png(data / "gt" / f"{stem}.png")[None]
 
 
 def cam_matrices(data: Path, stems: Any = SIZES, thresholds: Any = STEPS) -> list[ConfusionMatrix]:
@@ -65,7 +65,7 @@ def cam_matrices(data: Path, stems: Any = SIZES, thresholds: Any = STEPS) -> lis
         target = truth(data, stem)
         cam = torch.zeros(1, 0, *target.shape[1:])
         if len(classes):
-            cam = torch.nn.functional.interpolate(torch.from_numpy(maps)[None], target.shape[1:], mode="bilinear")
+            cam = torch.nn.functional.interpolate(maps[None], target.shape[1:], mode="bilinear")
         for matrix, threshold in zip(matrices, thresholds, strict=True):
             matrix.update(pseudo_labels(cam, threshold=threshold, classes=classes.tolist()), target)
     return matrices
@@ -81,7 +81,7 @@ def best_of(matrices: list[ConfusionMatrix]) -> int:
 def test_label_maps(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     matrix = ConfusionMatrix(6)
     for stem in SIZES:
-        pred = torch.from_numpy(io.read_label_png(data / "pred" / f"{stem}.png"))[None].long()
+        pred = io.read_label_png(data / "pred" / f"{stem}.png")[None]
         matrix.update(pred, truth(data, stem))
     want = matrix.compute()
     got = run(data, "pred")
@@ -158,7 +158,7 @@ def test_unlabelled_predictions(data: Path, capsys: pytest.CaptureFixture[str]) 
     # As a class of its own that is never right, or as pixels that do not count.
     wrong, skip = ConfusionMatrix(7), ConfusionMatrix(6)
     for stem in SIZES:
-        pred = torch.from_numpy(io.read_label_png(data / "pred" / f"{stem}.png"))[None].long()
+        pred = io.read_label_png(data / "pred" / f"{stem}.png")[None]
         target = truth(data, stem)
         wrong.update(torch.where(pred == 255, 6, pred), target)
         skip.update(pred.clamp(max=5), torch.where(pred == 255, 255, target))
@@ -196,7 +196,7 @@ def _without_void(data: Path) -> Path:
     """A list of the images, whose void pixels become class 4."""
     for path in (data / "gt").iterdir():
         values = io.read_label_png(path)
-        io.write_label_png(path, np.where(values == 255, 4, values))
+        io.write_label_png(path, torch.where(values == 255, 4, values))
     list_file = data / "all.txt"
     list_file.write_text("".join(f"{stem}\n" for stem in SIZES))
     return list_file

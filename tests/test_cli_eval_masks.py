@@ -273,4 +273,4 @@ def test_files_that_are_not_measured(data: Data) -> None:
     assert "got none for 2 of 2, such as a (PRED has a_pred); --list" in data.run(status=2)[1]
     (data.folder / "pred" / "x").mkdir()
     (data.folder / "pred" / "x" / "a.png").write_bytes(b"")
-    assert "; sub-folders of PRED are not looked into (1 files in 1)" in data.run(status=2)[1]
+    assert "; sub-folders of PRED are not searched (1 files in 1)" in data.run(status=2)[1]

@@ -66,10 +66,10 @@ def test_links_that_lead_nowhere_are_files(tmp_path: Path) -> None:
         (
             ["x/a.png", "x/b.png", "y/z/c.PNG", ".git/d.png"],
             LABEL_SUFFIXES,
-            "not looked into (3 such files in 2); pass",
+            "not searched (3 such files in 2); pass",
         ),
         (["a.tif", "b.bmp"], LABEL_SUFFIXES, ": labels are read from PNG files, so export them as PNG"),
-        (["a.jpg"], LABEL_SUFFIXES, "export them as PNG, from the labels, since JPEG alters them"),
+        (["a.jpg"], LABEL_SUFFIXES, "export them as PNG, from the labels, because JPEG alters them"),
         (["a.png"], (".npy", ".npz"), "GT must be a folder of files .npy, .npz, got 1 .png in {}"),
     ],
 )

@@ -60,7 +60,7 @@ def run(data: Path, command: str, *options: str) -> int:
 
 
 def overlap(path: Path, truth: np.ndarray) -> float:
-    found = io.read_label_png(path) == 1
+    found = io.read_label_png(path).numpy() == 1
     return float((found & truth).sum() / (found | truth).sum())
 
 
@@ -80,7 +80,7 @@ def test_a_turned_image_is_named_and_counts_as_done(
     out, err = capsys.readouterr()
     assert err.count("\n") == 1 and err.startswith(f"{data / 'images' / 'a.png'}: warning: read_image: ")
     assert "turned by 180 degrees" in err and "EXIF orientation 3" in err and "--orientation" in err
-    assert "0 failed" in out and ("0 not converged" in out or command != "matte")
+    assert "0 failed" in out and "not converged" not in out
     # What was marked on the stored pixels lies elsewhere on the turned ones: that is what the warning is for.
     assert overlap(results(data, command, "a"), OBJECT) < 0.8 < overlap(results(data, command, "b"), OBJECT)
 
@@ -171,7 +171,7 @@ def test_deep_images(data: Path, command: str, capsys: pytest.CaptureFixture[str
     eps = ["--eps", "1e-5"] if command == "matte" else []
     assert run(data, command, *eps) == 1
     first, second = sorted(capsys.readouterr().err.splitlines())
-    assert "a.png: warning: read_image: " in first and "11 bits were assumed, 2047 white: pass window" in first
+    assert "a.png: warning: read_image: " in first and "11 bits were assumed, with 2047 as white: pass window" in first
     assert "b.tif: read_image: " in second and "floating point values from" in second and "--window" in second
     assert overlap(results(data, command, "a"), OBJECT) > 0.9
     assert run(data, command, *eps, "--window=-200,1800", "--overwrite", "--quiet") == 0

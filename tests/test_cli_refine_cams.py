@@ -55,7 +55,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def picture(data: Path, stem: str) -> torch.Tensor:
     path = next(path for path in (data / "images").iterdir() if path.stem == stem)
-    return torch.from_numpy(io.read_image(path)).permute(2, 0, 1)[None]
+    return io.read_image(path)[None]
 
 
 # --- what is written
@@ -67,12 +67,12 @@ def test_writes_what_the_functions_give(data: Path, method: str, capsys: pytest.
     assert set(files(data / "out")) == {f"cams/{s}.npy" for s in STEMS} | {f"labels/{s}.png" for s in STEMS}
     for stem in STEMS[:3]:
         classes, maps = io.read_cam(data / "cams" / f"{stem}.npy")
-        want = methods.REFINERS[method](picture(data, stem), torch.from_numpy(maps)[None]).clamp(0, 1)
+        want = methods.REFINERS[method](picture(data, stem), maps[None]).clamp(0, 1)
         found, refined = io.read_cam(data / "out" / "cams" / f"{stem}.npy")
         assert found.tolist() == classes.tolist()
         np.testing.assert_allclose(refined, want[0], atol=1e-5)
         got = io.read_label_png(data / "out" / "labels" / f"{stem}.png")
-        label = pseudo_labels(torch.from_numpy(refined)[None], threshold=0.4, margin=0.05, classes=classes.tolist())
+        label = pseudo_labels(refined[None], threshold=0.4, margin=0.05, classes=classes.tolist())
         np.testing.assert_array_equal(got, label[0])
         assert got.shape == picture(data, stem).shape[2:] and ((got == 255).any() or method != "none")
     assert not io.read_label_png(data / "out" / "labels" / "e.png").any()
@@ -89,7 +89,7 @@ def test_bilinear_resize_against_pillow(data: Path) -> None:
             io.read_cam(data / "out" / "cams" / f"{stem}.npy")[1],
             strict=True,
         ):
-            want = Image.fromarray(before).resize(size, Image.Resampling.BILINEAR)
+            want = Image.fromarray(before.numpy()).resize(size, Image.Resampling.BILINEAR)
             np.testing.assert_allclose(after, np.array(want), atol=1e-5)
 
 
@@ -107,7 +107,7 @@ def test_the_input_format_is_kept(data: Path, format: str) -> None:
     """With torch's own pickles, and images without class that hold keys alone."""
     for path in (data / "cams").iterdir():
         classes, maps = io.read_cam(path)
-        item = {"keys": torch.from_numpy(classes) - 1, "cam": torch.from_numpy(maps)} if len(classes) else {"keys": []}
+        item = {"keys": classes - 1, "cam": maps} if len(classes) else {"keys": []}
         if format == "irn":
             np.save(path, item, allow_pickle=True)
         else:
@@ -131,7 +131,7 @@ def test_normalize_and_power(data: Path) -> None:
     maps[0] = maps[0].clip(0) / maps[0].max()
     want = methods.none(picture(data, "a"), torch.from_numpy(maps)[None])
     np.testing.assert_allclose(refined, want[0], atol=1e-6)
-    label = pseudo_labels(torch.from_numpy(refined)[None], power=2.0, classes=[7, 3])
+    label = pseudo_labels(refined[None], power=2.0, classes=[7, 3])
     np.testing.assert_array_equal(io.read_label_png(data / "out" / "labels" / "a.png"), label[0])
 
 
@@ -243,7 +243,7 @@ def test_interruption(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setitem(methods.REFINERS, "none", interrupted)
     assert run(data, "--method", "none") == 130
     assert capsys.readouterr().err == (
-        "stopped with 1 of 4 images refined; the same command goes on from here\n"
+        "stopped with 1 of 4 images refined; the same command continues from here\n"
         "closedform-wsss refine-cams: interrupted\n"
     )
     assert set(files(data / "out")) == {"cams/a.npy", "labels/a.png"}
@@ -302,7 +302,7 @@ def test_files_that_fail_are_named_and_the_rest_continues(data: Path, capsys: py
     for n, (line, reason) in enumerate(zip(lines, wanted, strict=True)):
         assert line.startswith(f"{data / 'images' / f'x{n}.jpg'}: ") and reason in line
     assert "4 images refined" in out and "6 failed" in out
-    assert "1 images without CAM, 1 CAMs without image" in out
+    assert "1 images without CAMs, 1 CAMs without image" in out
     assert set(files(data / "out")) == {f"cams/{s}.npy" for s in STEMS} | {f"labels/{s}.png" for s in STEMS}
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from typing import Any
 
 import pytest
 
-from closedform_wsss.cli.common.image_progress import ImageProgress
+from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 
 
@@ -27,30 +25,16 @@ def test_a_dying_worker_takes_only_its_own_job_along() -> None:
             assert ("killed by signal 9" in result.reason) if job > 0 else ("Invalid argument" in result.reason)
 
 
-def test_progress_without_tqdm_prints_the_time_left(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    monkeypatch.setattr("closedform_wsss.cli.common.image_progress._PLAIN_INTERVAL", 0.0)
-    clock = iter([0.0, 10.0, 10.0, 10.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    with ImageProgress(725, shown=True) as progress:
-        progress.advance()
-        progress.note("something")
-    assert capsys.readouterr().err.splitlines() == ["1 of 725 images, 2:00:40 left", "something"]
-    monkeypatch.undo()
-    with ImageProgress(2, shown=False) as quiet:
-        quiet.advance()
-    assert capsys.readouterr().err == ""
-
-
-def test_progress_with_tqdm_shows_images(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tqdm")
-    with ImageProgress(2, shown=True) as progress:
-        progress.advance()
-        progress.note("a line of its own")
+def test_lines_do_not_break_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar(shown=True, total=2, unit=" images") as bar:
+        bar.update()
+        note("a line of its own")
     err = capsys.readouterr().err
-    assert "0/2" in err and "a line of its own\n" in err
+    assert "0/2" in err and "\ra line of its own\n" in err
+    with progress_bar(shown=False, total=2) as bar:
+        bar.update()
+        note("a line without a bar")
+    assert capsys.readouterr().err == "a line without a bar\n"
 
 
 def test_any_exception_of_a_job_is_a_failure_with_one_line() -> None:

@@ -11,9 +11,9 @@ import torch
 from closedform_wsss.metrics import ConfusionMatrix
 
 
-def naive_matrix(pred: torch.Tensor, target: torch.Tensor, classes: int, ignore: int) -> list[list[int]]:
+def naive_matrix(preds: torch.Tensor, target: torch.Tensor, classes: int, ignore: int) -> list[list[int]]:
     counts = [[0] * classes for _ in range(classes)]
-    for p, t in zip(pred.flatten().tolist(), target.flatten().tolist(), strict=True):
+    for p, t in zip(preds.flatten().tolist(), target.flatten().tolist(), strict=True):
         if t != ignore:
             counts[t][p] += 1
     return counts
@@ -23,13 +23,13 @@ def naive_matrix(pred: torch.Tensor, target: torch.Tensor, classes: int, ignore:
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16])
 def test_matrix_against_loops(ignore: int, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    pred = torch.randint(0, 4, (2, 5, 7)).to(dtype)
+    preds = torch.randint(0, 4, (2, 5, 7)).to(dtype)
     target = torch.randint(0, 4, (2, 5, 7)).to(dtype)
     target[torch.rand(target.shape) < 0.3] = ignore
     matrix = ConfusionMatrix(4, ignore_index=ignore)
-    matrix.update(pred[:1], target[:1])
-    matrix.update(pred[1:], target[1:])
-    assert matrix.matrix.tolist() == naive_matrix(pred, target, 4, ignore)
+    matrix.update(preds[:1], target[:1])
+    matrix.update(preds[1:], target[1:])
+    assert matrix.matrix.tolist() == naive_matrix(preds, target, 4, ignore)
 
 
 def test_scores_by_hand() -> None:
@@ -105,11 +105,11 @@ def test_masks_of_0_and_255_are_warned_of() -> None:
 
 def test_merge_add_reset() -> None:
     torch.manual_seed(2)
-    pred, target = torch.randint(0, 3, (2, 4, 4)), torch.randint(0, 3, (2, 4, 4))
+    preds, target = torch.randint(0, 3, (2, 4, 4)), torch.randint(0, 3, (2, 4, 4))
     first, second, both = (ConfusionMatrix(3) for _ in range(3))
-    first.update(pred[:1], target[:1])
-    second.update(pred[1:], target[1:])
-    both.update(pred, target)
+    first.update(preds[:1], target[:1])
+    second.update(preds[1:], target[1:])
+    both.update(preds, target)
     alone = first.matrix.clone()
     assert (first + second).matrix.tolist() == both.matrix.tolist()
     assert first.matrix.tolist() == alone.tolist()
@@ -135,7 +135,7 @@ def test_invalid_values_are_refused_and_not_counted() -> None:
     matrix = ConfusionMatrix(2)
     good = torch.zeros(1, 1, 2, dtype=torch.long)
     nan = torch.tensor([[[[0.0, math.nan]], [[1.0, 1.0]]]])
-    for pred, target in (
+    for preds, target in (
         (torch.tensor([[[0, 2]]]), good),
         (torch.tensor([[[0, -1]]]), good),
         (good, torch.tensor([[[0, 2]]])),
@@ -143,10 +143,10 @@ def test_invalid_values_are_refused_and_not_counted() -> None:
         (nan, good),
     ):
         with pytest.raises(ValueError, match=r"labels must be in 0..1 .* got 1 counted pixels") as error:
-            matrix.update(pred, target)
-        where = "NaN in pred" if pred is nan else "[-12]\\] in target" if pred is good else "[-12]\\] in pred"
+            matrix.update(preds, target)
+        where = "NaN in preds" if preds is nan else "[-12]\\] in target" if preds is good else "[-12]\\] in preds"
         error.match(where)
-        assert ("ignore_index names" in str(error.value)) == (pred is good)
+        assert ("ignore_index names" in str(error.value)) == (preds is good)
     assert matrix.matrix.sum() == 0
     # Where the target does not count, the prediction may be anything.
     matrix.update(nan, torch.tensor([[[0, 255]]]))
@@ -155,15 +155,15 @@ def test_invalid_values_are_refused_and_not_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pred", "target", "error", "message"),
+    ("preds", "target", "error", "message"),
     [
         (
             torch.zeros(1, 2, 2),
             torch.zeros(1, 2, 2).long(),
             TypeError,
-            "pred .* integer type, got torch.float32",
+            "preds .* integer type, got torch.float32",
         ),
-        (torch.zeros(1, 3, 2, 2).long(), torch.zeros(1, 2, 2).long(), TypeError, "pred .* floating type"),
+        (torch.zeros(1, 3, 2, 2).long(), torch.zeros(1, 2, 2).long(), TypeError, "preds .* floating type"),
         (torch.zeros(1, 2, 2).long(), torch.zeros(1, 2, 2), TypeError, "target must be of an integer type"),
         (
             torch.zeros(1, 2, 2).long(),
@@ -194,21 +194,21 @@ def test_invalid_values_are_refused_and_not_counted() -> None:
             torch.zeros(1, 4, 5, 3),
             torch.zeros(1, 4, 5).long(),
             ValueError,
-            "pred must be .*: pred.permute\\(0, 3, 1, 2\\)",
+            "preds must be .*: preds.permute\\(0, 3, 1, 2\\)",
         ),
         (
             torch.zeros(1, 1, 2, 2).long(),
             torch.zeros(1, 2, 2).long(),
             TypeError,
-            "pred .* floating type.* pred.squeeze\\(1\\)",
+            "preds .* floating type.* preds.squeeze\\(1\\)",
         ),
         (torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 2).long(), ValueError, "got shape \\(1, 4, 2, 2\\)"),
         (torch.zeros(1, 2, 3).long(), torch.zeros(1, 2, 2).long(), ValueError, "got shape \\(1, 2, 3\\)"),
     ],
 )
-def test_wrong_arguments(pred: torch.Tensor, target: torch.Tensor, error: type[Exception], message: str) -> None:
+def test_wrong_arguments(preds: torch.Tensor, target: torch.Tensor, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"ConfusionMatrix.update: .*{message}"):
-        ConfusionMatrix(3).update(pred, target)
+        ConfusionMatrix(3).update(preds, target)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 2.0])
@@ -223,13 +223,13 @@ def test_one_class_and_one_channel_are_refused_with_the_cures() -> None:
     z = torch.tensor([[[[-1.0, 2.0, 0.5, -3.0]]]])
     target = torch.tensor([[[0, 1, 0, 0]]])
     matrix = ConfusionMatrix(2)
-    with pytest.raises(ValueError, match=r"pred must be \(1, 2, 1, 4\) .* one channel for 2 classes") as other:
+    with pytest.raises(ValueError, match=r"preds must be \(1, 2, 1, 4\) .* one channel for 2 classes") as other:
         matrix.update(z, target)
     # Both messages' cures are what they say, and give the same.
-    for pred in ("(z > 0).long().squeeze(1)", "torch.cat([torch.zeros_like(z), z], 1)"):
-        assert pred in str(error.value) and pred in str(other.value)
+    for preds in ("(z > 0).long().squeeze(1)", "torch.cat([torch.zeros_like(z), z], 1)"):
+        assert preds in str(error.value) and preds in str(other.value)
         matrix.reset()
-        matrix.update(eval(pred), target)
+        matrix.update(eval(preds), target)
         assert matrix.matrix.tolist() == [[2, 1], [0, 1]]
 
 
@@ -244,20 +244,20 @@ def test_ignore_index_that_no_label_can_have() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_counts_without_waiting() -> None:
     torch.manual_seed(3)
-    pred, target = torch.randint(0, 4, (2, 9, 9)), torch.randint(0, 4, (2, 9, 9))
+    preds, target = torch.randint(0, 4, (2, 9, 9)), torch.randint(0, 4, (2, 9, 9))
     host, device = ConfusionMatrix(4), ConfusionMatrix(4)
-    host.update(pred, target)
-    scores = torch.nn.functional.one_hot(pred, 4).movedim(-1, 1).float().cuda()
-    pred, target = pred.cuda(), target.cuda()
-    device.update(pred, target)
+    host.update(preds, target)
+    scores = torch.nn.functional.one_hot(preds, 4).movedim(-1, 1).float().cuda()
+    preds, target = preds.cuda(), target.cuda()
+    device.update(preds, target)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        device.update(pred, target)
+        device.update(preds, target)
         device.update(scores, target)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert device.matrix.tolist() == (3 * host.matrix).tolist()
     assert (host + device).matrix.tolist() == (4 * host.matrix).tolist()
-    device.update(pred + 4, target)
+    device.update(preds + 4, target)
     with pytest.raises(ValueError, match=r"ConfusionMatrix.compute: .* got 162 counted pixels"):
         device.compute()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,9 +17,9 @@ NARROW = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch
 
 @pytest.mark.parametrize("dtype", NARROW)
 def test_narrow_labels_are_compared_in_int64(dtype: torch.dtype) -> None:
-    pred, target = torch.tensor([[[0, 1, 1, 0]]]), torch.tensor([[[0, 1, 2, 2]]])
+    preds, target = torch.tensor([[[0, 1, 1, 0]]]), torch.tensor([[[0, 1, 2, 2]]])
     matrix = ConfusionMatrix(3)
-    matrix.update(pred.to(dtype), target.to(dtype))
+    matrix.update(preds.to(dtype), target.to(dtype))
     assert matrix.matrix.tolist() == [[1, 0, 0], [0, 1, 0], [1, 1, 0]]
     # What the type cannot hold is another value: an error, and not ignored.
     for ignored, stored in ((-1, 255), (255, -1), (-1, -1), (255, 255)):
@@ -27,16 +29,16 @@ def test_narrow_labels_are_compared_in_int64(dtype: torch.dtype) -> None:
         # uint64 says no number; all others go through int64.
         same = (255 if stored == 255 else None) if dtype == torch.uint64 else int(narrow[0, 0, 0].long())
         if same == ignored:
-            matrix.update(pred, narrow)
+            matrix.update(preds, narrow)
             assert matrix.matrix.sum() == 3 and matrix._counts[-2] == 1
         else:
             with pytest.raises(ValueError, match=r"got 1 counted pixels where they are not .* in target"):
-                matrix.update(pred, narrow)
+                matrix.update(preds, narrow)
 
 
 def test_bool_labels() -> None:
-    pred, target = torch.tensor([[[True, False, True]]]), torch.tensor([[[True, True, False]]])
-    for ours, truth in ((pred, target), (pred.long(), target), (pred, target.long())):
+    preds, target = torch.tensor([[[True, False, True]]]), torch.tensor([[[True, True, False]]])
+    for ours, truth in ((preds, target), (preds.long(), target), (preds, target.long())):
         matrix = ConfusionMatrix(2)
         matrix.update(ours, truth)
         assert matrix.matrix.tolist() == [[0, 1], [1, 1]]
@@ -60,14 +62,14 @@ def test_any_memory_layout(layout) -> None:  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_any_default_dtype(dtype: torch.dtype) -> None:
     # 3001 of 9001: float16 and bfloat16 hold neither count.
-    pred = torch.zeros(1, 1, 9001, dtype=torch.long)
-    target = torch.zeros_like(pred)
+    preds = torch.zeros(1, 1, 9001, dtype=torch.long)
+    target = torch.zeros_like(preds)
     target[..., :3001] = 1
     target[..., -1] = 255
     torch.set_default_dtype(dtype)
     try:
         matrix = ConfusionMatrix(2)
-        matrix.update(pred, target)
+        matrix.update(preds, target)
         scores = matrix.compute()
     finally:
         torch.set_default_dtype(torch.float32)
@@ -114,3 +116,23 @@ def test_all_reduce_of_one_process_changes_nothing() -> None:
         matrix.update(torch.tensor([[[0, 1]]]), torch.tensor([[[0, 255]]]))
     assert matrix.all_reduce() is matrix
     assert matrix._counts.tolist() == [1, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, ">i4", bool])
+def test_arrays_count_like_tensors(dtype: Any) -> None:
+    preds, target = np.random.default_rng(0).integers(0, 2, (2, 3, 6, 5))
+    want = ConfusionMatrix(2)
+    want.update(torch.from_numpy(preds), torch.from_numpy(target))
+    for change in (np.asarray, np.asfortranarray, lambda x: x[:, ::-1].copy()[:, ::-1], read_only):
+        matrix = ConfusionMatrix(2)
+        matrix.update(change(preds.astype(dtype)), change(target.astype(dtype)))
+        assert torch.equal(matrix.matrix, want.matrix)
+    scores = np.stack([1 - preds, preds], axis=1).astype(np.float32)
+    matrix = ConfusionMatrix(2)
+    matrix.update(scores, target)
+    assert torch.equal(matrix.matrix, want.matrix)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

@@ -37,7 +37,7 @@ def test_metadata(distribution):
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["Description-Content-Type"] == "text/markdown"
     wanted = {re.split(r"[>=\[ ;]", r)[0] for r in distribution.requires or [] if "extra ==" not in r}
-    assert wanted == {"torch", "numpy", "scipy", "scikit-image", "pillow"}
+    assert wanted == {"torch", "numpy", "scipy", "scikit-image", "pillow", "tqdm"}
 
 
 def test_files(distribution):

@@ -25,8 +25,8 @@ DEFAULTS = (torch.float64, torch.float16, torch.bfloat16)
 CLASSES = ("ConvergenceWarning", "Solution", "SegmentationScores")
 FILES = (
     *("read_image", "read_label_png", "read_marks", "read_scribbles", "read_scribblesup_xml", "guess_kind", "read_cam"),
-    *("write_cam", "write_label_png", "from_points", "voc_palette"),
-    *("CAM_FORMATS", "KINDS", "PALETTES", "VOC_CLASSES", "OrientationWarning", "ValueRangeWarning"),
+    *("write_cam", "write_label_png", "from_points", "from_array", "voc_palette"),
+    *("CAM_FORMATS", "IGNORE_INDEX", "KINDS", "PALETTES", "VOC_CLASSES", "OrientationWarning", "ValueRangeWarning"),
 )
 
 
@@ -63,7 +63,7 @@ def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[
 
 
 def arrays(h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
-    """By its name each function of arrays in :mod:`closedform_wsss.io`."""
+    """By its name each function of arrays and tensors in :mod:`closedform_wsss.io`."""
     image = np.random.default_rng(0).integers(60, 200, (h, w, 3)).astype(np.uint8)
     scribbled, layer = image.copy(), np.zeros((h, w, 4), np.uint8)
     scribbled[: h // 2 + 1], layer[: h // 2 + 1] = (255, 0, 0), (255, 0, 0, 255)
@@ -71,8 +71,11 @@ def arrays(h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[str, Any]
     return {
         "from_scribbles": (io.from_scribbles, {"image": image, "scribbled": scribbled, "colors": [(255, 0, 0)]}),
         "from_layer": (io.from_layer, {"layer": layer}),
+        "from_layer-tensor": (io.from_layer, {"layer": io.from_array(layer)}),
         "from_trimap": (io.from_trimap, {"trimap": trimap}),
+        "from_trimap-tensor": (io.from_trimap, {"trimap": torch.tensor(trimap)}),
         "remap_labels": (io.remap_labels, {"labels": trimap, "mapping": {128: 1}}),
+        "remap_labels-tensor": (io.remap_labels, {"labels": torch.tensor(trimap), "mapping": {128: 1}}),
         "to_unit_range": (io.to_unit_range, {"x": torch.rand(2, h, w) * 900, "percentiles": (10, 90)}),
         "to_unit_range-array": (io.to_unit_range, {"x": image.astype(np.float32), "window": (80.0, 150.0)}),
     }
@@ -142,8 +145,10 @@ def outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> list[Ten
         for name, x in arguments.items()
     }
     result = function(**leaves)
-    if isinstance(result, (tuple, np.ndarray)):
-        return [torch.from_numpy(part) for part in (result if isinstance(result, tuple) else (result,))]
+    if isinstance(result, tuple):
+        return list(result)
+    if isinstance(result, np.ndarray):
+        return [torch.from_numpy(result)]
     if not isinstance(result, Tensor):  # a metric
         return [torch.tensor(result, dtype=torch.float64)]
     if not result.requires_grad:

@@ -21,6 +21,7 @@ import fuzz
 import fuzz_formats as formats
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from closedform_wsss import io
@@ -60,11 +61,11 @@ def small_pictures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def is_picture(result: Any) -> bool:
-    return result.dtype == np.uint8 and result.ndim == 3 and result.shape[2] == 3 and result.size > 0
+    return result.dtype == torch.uint8 and result.ndim == 3 and result.shape[0] == 3 and result.numel() > 0
 
 
 def are_marks(result: Any) -> bool:
-    return result.dtype == np.uint8 and result.ndim == 2 and result.size > 0
+    return result.dtype == torch.int64 and result.ndim == 2 and result.numel() > 0
 
 
 def are_marks_and_colors(result: Any) -> bool:
@@ -75,9 +76,9 @@ def are_marks_and_colors(result: Any) -> bool:
 
 def is_cam(result: Any) -> bool:
     classes, maps = result
-    right = classes.dtype == np.int64 and maps.dtype == np.float32 and classes.shape == maps.shape[:1]
-    unique = len(set(classes.tolist())) == len(classes) and classes.min(initial=1) >= 1
-    return right and unique and maps.ndim == 3 and bool(np.isfinite(maps).all()) and type(maps) is np.ndarray
+    right = classes.dtype == torch.int64 and maps.dtype == torch.float32 and classes.shape == maps.shape[:1]
+    unique = len(set(classes.tolist())) == len(classes) and min(classes.tolist(), default=1) >= 1
+    return right and unique and maps.ndim == 3 and bool(maps.isfinite().all()) and type(maps) is torch.Tensor
 
 
 # Reader, whole files, how to forge them, the suffix, what it must return, who may be named, and how many files.

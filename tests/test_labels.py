@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import BLACK, BLUE, RED, bars, photo, save
+import torch
+from pictures import BLACK, BLUE, RED, bars, photo, pixels, save
 from PIL import Image
 
 from closedform_wsss import io
@@ -20,15 +21,15 @@ from closedform_wsss import io
 def test_read_image_modes(tmp_path: Path) -> None:
     rgb = photo(5, 7)
     grey = rgb[..., 0]
-    np.testing.assert_array_equal(io.read_image(save(tmp_path / "rgb.png", rgb)), rgb)
+    np.testing.assert_array_equal(pixels(io.read_image(save(tmp_path / "rgb.png", rgb))), rgb)
     three = np.repeat(grey[..., None], 3, 2)
-    np.testing.assert_array_equal(io.read_image(save(tmp_path / "grey.png", grey)), three)
+    np.testing.assert_array_equal(pixels(io.read_image(save(tmp_path / "grey.png", grey))), three)
     # Every 8-bit value times 257 is the same grey in 16 bits.
     wide = grey.astype(np.uint16) * 257
-    np.testing.assert_array_equal(io.read_image(save(tmp_path / "wide.png", wide)), three)
-    np.testing.assert_array_equal(io.read_image(save(tmp_path / "wide.tif", wide.astype(np.int32))), three)
+    np.testing.assert_array_equal(pixels(io.read_image(save(tmp_path / "wide.png", wide))), three)
+    np.testing.assert_array_equal(pixels(io.read_image(save(tmp_path / "wide.tif", wide.astype(np.int32)))), three)
     between = np.array([[0, 128, 129, 65535 - 129, 65535 - 128, 65535]], np.uint16)
-    assert io.read_image(save(tmp_path / "between.png", between))[0, :, 0].tolist() == [
+    assert pixels(io.read_image(save(tmp_path / "between.png", between)))[0, :, 0].tolist() == [
         0,
         0,
         1,
@@ -38,32 +39,32 @@ def test_read_image_modes(tmp_path: Path) -> None:
     ]
     palette = Image.fromarray(rgb).quantize(35)
     palette.save(tmp_path / "palette.png")
-    np.testing.assert_array_equal(io.read_image(tmp_path / "palette.png"), np.array(palette.convert("RGB")))
+    np.testing.assert_array_equal(pixels(io.read_image(tmp_path / "palette.png")), np.array(palette.convert("RGB")))
     bilevel = np.array([[True, False]])
-    assert io.read_image(save(tmp_path / "1.png", bilevel)).tolist() == [[[255] * 3, [0] * 3]]
+    assert pixels(io.read_image(save(tmp_path / "1.png", bilevel))).tolist() == [[[255] * 3, [0] * 3]]
 
 
 def test_read_image_lays_transparent_pixels_over_white(tmp_path: Path) -> None:
     rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0]]], np.uint8)
-    assert io.read_image(save(tmp_path / "a.png", rgba)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    assert pixels(io.read_image(save(tmp_path / "a.png", rgba))).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
 def test_read_image_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        io.read_image(tmp_path / "missing.png")
+        pixels(io.read_image(tmp_path / "missing.png"))
     with pytest.raises(ValueError, match="read_image: path must be an image file, got the directory"):
-        io.read_image(tmp_path)
+        pixels(io.read_image(tmp_path))
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match="that Pillow can read"):
-        io.read_image(tmp_path / "text.png")
+        pixels(io.read_image(tmp_path / "text.png"))
     whole = save(tmp_path / "whole.png", photo()).read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"half\.png"):
-        io.read_image(tmp_path / "half.png")
+        pixels(io.read_image(tmp_path / "half.png"))
     with pytest.raises(ValueError, match="8 or 16 bits"):
-        io.read_image(save(tmp_path / "float.tif", np.zeros((2, 2), np.float32)))
+        pixels(io.read_image(save(tmp_path / "float.tif", np.zeros((2, 2), np.float32))))
     with pytest.raises(ValueError, match="8 or 16 bits"):
-        io.read_image(save(tmp_path / "int.tif", np.full((2, 2), 70000, np.int32)))
+        pixels(io.read_image(save(tmp_path / "int.tif", np.full((2, 2), 70000, np.int32))))
 
 
 # --- trimaps
@@ -85,8 +86,55 @@ def test_trimap_with_compression_noise_is_refused(value: int) -> None:
 def test_trimap_errors() -> None:
     with pytest.raises(TypeError, match="got bool"):
         io.from_trimap(np.zeros((2, 2), bool))
-    with pytest.raises(ValueError, match="must be \\(H, W\\)"):
+    with pytest.raises(ValueError, match="must be \\(H, W\\), got shape"):
         io.from_trimap(np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(ValueError, match="must be \\(H, W\\) or \\(N, H, W\\), got shape"):
+        io.from_trimap(torch.zeros(3, dtype=torch.uint8))
+    with pytest.raises(TypeError, match="an array or a tensor of integers, got list"):
+        io.from_trimap([[0, 255]])
+    for value in (-1, 256, 1000):
+        with pytest.raises(ValueError, match=f"from_trimap: .* got {value}:"):
+            io.from_trimap(torch.tensor([[0, value, 255]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_trimaps_in_tensors(dtype: torch.dtype) -> None:
+    batch = torch.tensor([[[0, 128, 255]], [[255, 60, 0]]], dtype=dtype)
+    want = torch.tensor([[[0, 255, 1]], [[1, 255, 0]]])
+    assert torch.equal(io.from_trimap(batch), want) and torch.equal(io.from_trimap(batch[1]), want[1])
+
+
+# --- arrays of other libraries
+
+
+def test_from_array_is_a_view_where_it_can_be() -> None:
+    image = photo(5, 7)
+    tensor = io.from_array(image)
+    assert tensor.shape == (3, 5, 7) and tensor.dtype == torch.uint8
+    tensor[1, 2, 3] = 77
+    assert image[2, 3].tolist()[1] == 77
+    for other in (Image.fromarray(image), image[::-1][::-1], image.copy()):
+        np.testing.assert_array_equal(pixels(io.from_array(other)), image)
+    np.testing.assert_array_equal(pixels(io.from_array(image[::-1, ::-2])), image[::-1, ::-2])
+    image.flags.writeable = False
+    io.from_array(image)[0, 0, 0] += 1  # on a copy
+    assert io.from_array(image)[0, 0, 0] == image[0, 0, 0]
+
+
+def test_from_array_of_grey_and_floating_point() -> None:
+    grey = photo(5, 7)[..., 0]
+    assert torch.equal(io.from_array(grey), io.from_array(grey[..., None]))
+    assert io.from_array(grey).shape == (1, 5, 7)
+    big_endian = (grey / 255).astype(">f8")
+    assert io.from_array(big_endian).dtype == torch.float64
+    np.testing.assert_array_equal(io.from_array(big_endian)[0], grey / 255)
+
+
+def test_errors_of_from_array() -> None:
+    with pytest.raises(TypeError, match=r"pixels must be uint8 or floating point, got uint16: .*to_unit_range"):
+        io.from_array(np.zeros((2, 2), np.uint16))
+    with pytest.raises(ValueError, match=r"from_array: pixels must be .* or \(H, W\), got shape \(1, 2, 2, 3\)"):
+        io.from_array(np.zeros((1, 2, 2, 3), np.uint8))
 
 
 # --- label maps
@@ -107,7 +155,7 @@ def test_label_png_round_trip(tmp_path: Path) -> None:
         assert image.mode == "P"
         np.testing.assert_array_equal(np.array(image.convert("RGB")), io.voc_palette().reshape(16, 16, 3))
     got = io.read_label_png(tmp_path / "labels.png")
-    assert got.dtype == np.uint8
+    assert got.dtype == torch.int64
     np.testing.assert_array_equal(got, want)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.png"]
 

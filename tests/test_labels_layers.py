@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pictures import BLACK, GREEN, RED, WHITE, photo
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -69,6 +70,7 @@ def test_soft_brush() -> None:
     rgba[..., 3] = np.array(Image.fromarray(hard[..., 3]).filter(ImageFilter.GaussianBlur(2)))
     marks, colors = io.from_layer(rgba)
     assert colors.tolist() == [list(color) for color in LINES]
+    marks = marks.numpy()
     region = np.broadcast_to(np.array([1] * 30 + [0] * 70 + [2] * 28), marks.shape)
     assert (marks == region)[marks != 255].all()
     strong = 2 * rgba[..., 3].astype(int) >= rgba[..., 3].max()
@@ -150,7 +152,7 @@ def test_layers_over_most_of_an_image(tmp_path: Path) -> None:
     assert (marks[:64] == 1).all() and (marks[64:100] == 0).all() and (marks[100:] == 255).all()
     # Over a black image the black strokes agree with it, as those of a copy would.
     rgba[:64], rgba[64:100] = (*BLACK, 255), (*RED, 255)
-    with pytest.raises(ValueError, match=r"got transparent pixels, 2 colours and much that is as in image"):
+    with pytest.raises(ValueError, match=r"got transparent pixels, 2 colours and many pixels as in image"):
         read(tmp_path, rgba, IMAGE * 0)
 
 
@@ -171,11 +173,19 @@ def test_layers_that_hold_no_strokes(tmp_path: Path) -> None:
 
 
 def test_errors_of_from_layer() -> None:
-    with pytest.raises(TypeError, match="layer must be a uint8 array, got float64"):
+    with pytest.raises(TypeError, match=r"layer must be a uint8 tensor \(4, H, W\) or array \(H, W, 4\), got float64"):
         io.from_layer(np.zeros((4, 4, 4)))
     for shape in ((4, 4), (4, 4, 3), (1, 4, 4, 4)):
         with pytest.raises(ValueError, match="from_layer: layer must be"):
             io.from_layer(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match=r"got a tensor of shape \(5, 5, 4\)"):
+        io.from_layer(torch.zeros(5, 5, 4, dtype=torch.uint8))
+
+
+def test_layers_in_tensors() -> None:
+    drawn = layer()
+    for found, want in zip(io.from_layer(torch.tensor(drawn).permute(2, 0, 1)), io.from_layer(drawn), strict=True):
+        assert torch.equal(found, want)
     with pytest.raises(ValueError, match=r"from_layer: tolerance must be in 0\.\.127"):
         io.from_layer(layer(), tolerance=128)
     with pytest.raises(ValueError, match=r"from_layer: colors must be \(C, 3\)"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pictures import BLACK, BLUE, GREEN, RED, WHITE, bars, jpeg, photo, save
 from PIL import Image, ImageDraw
 
@@ -37,7 +39,8 @@ def test_strokes_survive_jpeg(quality: int) -> None:
     scribbled, drawn = bars(image, [RED, WHITE, BLUE, BLACK], 8)
     marks, colors = io.from_scribbles(image, jpeg(scribbled, quality))
     want = np.array([2, 3, 1, 0] + [255] * 252, np.uint8)[drawn]
-    assert np.abs(colors.astype(int) - [BLACK, BLUE, RED, WHITE]).max() < 30
+    assert np.abs(colors.numpy().astype(int) - [BLACK, BLUE, RED, WHITE]).max() < 30
+    marks = marks.numpy()
     assert not ((marks != 255) & (marks != want)).any()
     assert ((marks == want) & (want != 255)).sum() > 0.6 * (want != 255).sum()
 
@@ -118,16 +121,34 @@ def test_what_cannot_be_read_is_not_told_to_do_what_was_done() -> None:
     assert "name the colors" not in str(caught.value)
 
 
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, lambda x: x])
+def test_scribbles_on_tensors(layout: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path) -> None:
+    image = photo()
+    scribbled, _ = bars(image, [RED, BLUE])
+    tensors = [layout(io.from_array(picture)) for picture in (image, scribbled)]
+    marks, colors = io.from_scribbles(*tensors)
+    assert marks.dtype == torch.int64 and colors.dtype == torch.uint8
+    for found, want in zip((marks, colors), io.from_scribbles(image, scribbled), strict=True):
+        assert torch.equal(found, want)
+    save(tmp_path / "strokes.png", scribbled)
+    assert torch.equal(io.read_marks(tmp_path / "strokes.png", tensors[0]), marks)
+    assert io.guess_kind(tmp_path / "strokes.png", tensors[0]) == "scribbles"
+
+
 def test_scribble_errors() -> None:
     image = photo()
     with pytest.raises(ValueError, match="got no pixel that differs"):
         io.from_scribbles(image, image)
     with pytest.raises(ValueError, match=r"size of image .* got \(59, 80\)"):
         io.from_scribbles(image, image[1:])
-    with pytest.raises(ValueError, match="must be \\(H, W, 3\\)"):
+    with pytest.raises(
+        ValueError, match=r"must be a uint8 tensor .* or array \(H, W, 3\), got an array of shape \(60, 80\)"
+    ):
         io.from_scribbles(image[..., 0], image)
-    with pytest.raises(TypeError, match="scribbled must be a uint8 array, got float64"):
+    with pytest.raises(TypeError, match=r"scribbled must be a uint8 tensor .*, got float64"):
         io.from_scribbles(image, image / 255)
+    with pytest.raises(TypeError, match=r"image must be a uint8 tensor .*, got list"):
+        io.from_scribbles(image.tolist(), image)
     with pytest.raises(ValueError, match="pure colours"):
         io.from_scribbles(image, photo(seed=1))
     scribbled, _ = bars(image, [RED])

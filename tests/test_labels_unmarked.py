@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pictures import photo, save
 from PIL import Image
 
@@ -34,10 +35,12 @@ def marks(tmp_path: Path, array: np.ndarray, **options: Any) -> np.ndarray:
 def test_remap_labels(dtype: type) -> None:
     array = np.array([[0, 1, 2], [3, 0, 100]], dtype)
     found = io.remap_labels(array, {0: 255, 1: 0, 2: 1, 77: 5})
-    assert found.dtype == np.uint8 and found.tolist() == [[255, 0, 1], [3, 255, 100]]
+    assert found.dtype == torch.int64 and found.tolist() == [[255, 0, 1], [3, 255, 100]]
     assert io.remap_labels(array, {}).tolist() == array.tolist()
     assert io.remap_labels(array, {np.int64(3): np.uint8(7)}).tolist() == [[0, 1, 2], [7, 0, 100]]
     assert io.remap_labels(array[:, :0], {0: 1}).shape == (2, 0)
+    if dtype in (np.uint8, np.int32, np.int64):
+        assert torch.equal(io.remap_labels(torch.tensor(array), {0: 255, 1: 0, 2: 1}), found)
 
 
 def test_remap_labels_exchanges_at_once() -> None:
@@ -59,8 +62,8 @@ def test_reduce_zero() -> None:
 @pytest.mark.parametrize(
     ("array", "mapping", "kind", "message"),
     [
-        ([1], {}, TypeError, "labels must be an array of integers, got list"),
-        (np.zeros(2), {}, TypeError, "labels must be an array of integers, got float64"),
+        ([1], {}, TypeError, "labels must be an array or a tensor of integers, got list"),
+        (np.zeros(2), {}, TypeError, "labels must be an array or a tensor of integers, got float64"),
         (np.zeros(2, int), [(0, 1)], TypeError, "mapping must be a dictionary of labels or 'reduce_zero'"),
         (
             np.zeros(2, int),

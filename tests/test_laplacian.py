@@ -95,8 +95,8 @@ def test_any_number_of_channels(channels, kind):
 def test_agrees_with_pymatting(kind):
     pymatting = pytest.importorskip("pymatting")
     image = HARD["photo"].transpose(1, 2, 0)
-    rival = pymatting.cf_laplacian if kind == "closed_form" else pymatting.lbdm_laplacian
-    expected = rival(np.ascontiguousarray(image), epsilon=1e-7).toarray()
+    baseline = pymatting.cf_laplacian if kind == "closed_form" else pymatting.lbdm_laplacian
+    expected = baseline(np.ascontiguousarray(image), epsilon=1e-7).toarray()
     ours = dense(MattingLaplacian(torch.from_numpy(HARD["photo"])[None], kind=kind))
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
 

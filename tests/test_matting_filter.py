@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
 from closedform_wsss.functional import ConvergenceWarning, matting_filter
+from closedform_wsss.io import from_array
 from closedform_wsss.laplacian import KINDS
 from closedform_wsss.nn import MattingFilter
 
@@ -173,7 +174,7 @@ def test_the_error_is_what_was_asked_for(fidelity, tol):
     """Where the condition is known, the estimate is neither missed nor far below."""
     from skimage.data import astronaut
 
-    image = torch.from_numpy(astronaut()[:240:2, 150:390:2].copy()).permute(2, 0, 1)[None]
+    image = from_array(astronaut()[:240:2, 150:390:2])[None]
     x = (torch.rand(1, 3, 15, 15) > 0.5).float().repeat_interleave(8, 2).repeat_interleave(8, 3)
     target = torch.full((1, 120, 120), 255)
     target[0, 10, 10:60], target[0, 80:100, 90] = 0, 1

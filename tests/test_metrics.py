@@ -132,11 +132,11 @@ def test_equal_mattes_have_no_error_and_wrong_input_is_refused(error) -> None:  
     nan = alpha.copy()
     nan[0, 0] = np.nan
     for bad in (nan, alpha + 0.1, alpha - 0.1):
-        with pytest.raises(ValueError, match=f"{name}: alpha must be in 0..1"):
+        with pytest.raises(ValueError, match=f"{name}: preds must be in 0..1"):
             error(bad, alpha, unknown)
-        with pytest.raises(ValueError, match=f"{name}: truth must be in 0..1"):
+        with pytest.raises(ValueError, match=f"{name}: target must be in 0..1"):
             error(alpha, bad, unknown)
-    with pytest.raises(TypeError, match=f"{name}: alpha must be of a floating type, .* got uint8"):
+    with pytest.raises(TypeError, match=f"{name}: preds must be of a floating type, .* got uint8"):
         error(alpha.astype(np.uint8), alpha, unknown)
     with pytest.raises(TypeError, match=f"{name}: unknown must be bool, got int64: pass unknown == 1"):
         error(alpha, alpha, unknown.astype(np.int64))
@@ -171,23 +171,23 @@ def test_tensors_and_layouts_give_the_same(error) -> None:  # type: ignore[no-un
 @pytest.mark.parametrize(
     ("bad", "cure"),
     [
-        (lambda a: (a * 255).astype(np.uint8), "uint8 up to 255: pass alpha / 255"),
-        (lambda a: (a * 65535).astype(np.uint16), "uint16 up to 65535: pass alpha / 65535"),
-        (lambda a: a > 0.5, r"bool: pass alpha as floating, alpha \* 1.0"),
-        (lambda a: a * 255, "got 0.0 to 255.0: pass alpha / 255, or clip it"),
-        (lambda a: a * 65535, "got 0.0 to 65535.0: pass alpha / 65535, or clip it"),
+        (lambda a: (a * 255).astype(np.uint8), "uint8 up to 255: pass preds / 255"),
+        (lambda a: (a * 65535).astype(np.uint16), "uint16 up to 65535: pass preds / 65535"),
+        (lambda a: a > 0.5, r"bool: pass preds as floating, preds \* 1.0"),
+        (lambda a: a * 255, "got 0.0 to 255.0: pass preds / 255, or clip it"),
+        (lambda a: a * 65535, "got 0.0 to 65535.0: pass preds / 65535, or clip it"),
         (lambda a: a * 1.5, "got 0.0 to 1.5; clip it first"),
         (lambda a: np.where(a > 0.9, np.nan, a), "got nan to nan: .* values are NaN"),
-        (lambda a: torch.from_numpy(a * 255).to(torch.uint8), "uint8 up to 255: pass alpha / 255"),
+        (lambda a: torch.from_numpy(a * 255).to(torch.uint8), "uint8 up to 255: pass preds / 255"),
     ],
 )
 def test_mattes_in_other_ranges_are_refused_with_the_cure(error, bad, cure) -> None:  # type: ignore[no-untyped-def]
     alpha, truth, unknown = random_mattes()
     assert alpha.min() == 0 and alpha.max() == 1
-    with pytest.raises((TypeError, ValueError), match=f"{error.__name__}: alpha must be .*{cure}"):
+    with pytest.raises((TypeError, ValueError), match=f"{error.__name__}: preds must be .*{cure}"):
         error(bad(alpha), truth, unknown)
     with pytest.raises(
-        (TypeError, ValueError), match=f"{error.__name__}: truth must be .*{cure}".replace(" alpha", " truth")
+        (TypeError, ValueError), match=f"{error.__name__}: target must be .*{cure}".replace(" preds", " target")
     ):
         error(alpha, bad(alpha), unknown)
 

@@ -12,6 +12,16 @@ import torch
 from arguments import C, calls
 from torch import Tensor
 
+from closedform_wsss.metrics import (
+    achievable_segmentation_accuracy,
+    boundary_recall,
+    connectivity_error,
+    gradient_error,
+    mse,
+    sad,
+    undersegmentation_error,
+)
+
 with torch.random.fork_rng():
     torch.manual_seed(0)
     CALLS = calls(2, 9, 11)
@@ -101,7 +111,7 @@ IGNORED_WRONG = {name: to(value) for name, value in {"a class": 1, "text": "255"
 WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
     **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "assignment": Q_WRONG},
-    **{"target": MARKS_WRONG, "pred": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
+    **{"target": MARKS_WRONG, "preds": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
     "fractions": without(NOT_TENSORS, "a list")
     | {
         "a list": lambda x: x.tolist(),
@@ -145,13 +155,20 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
         name: to(value)
         for name, value in {"0": (0, 3), "one": (3,), "1.5": (1.5, 2), "text": "34", "None": None}.items()
     },
-    **{"alpha": MATTE_WRONG, "truth": MATTE_WRONG, "unknown": MASK_WRONG},
-    **{"labels": SEGMENTS_WRONG, "segments": SEGMENTS_WRONG},
+    "unknown": MASK_WRONG,
 }
 
 # Names that stand for something else in one function.
 SPECIAL = {
-    ("boundary_recall", "truth"): SEGMENTS_WRONG,
+    **{
+        (function.__name__, argument): wrong
+        for functions, wrong in (
+            ((sad, mse, gradient_error, connectivity_error), MATTE_WRONG),
+            ((boundary_recall, undersegmentation_error, achievable_segmentation_accuracy), SEGMENTS_WRONG),
+        )
+        for function in functions
+        for argument in ("preds", "target")
+    },
     **{(name, "cam"): SHARES_WRONG for name in ("background_score", "pseudo_labels")},
     ("pseudo_labels", "class_present"): {"floating": lambda x: x.float(), "too few": lambda x: x[:, :2]},
 }
@@ -159,7 +176,7 @@ SPECIAL = {
 RIGHT = {
     # Surely not this class; no pixels, no loss.
     *{(name, "logits", "-inf") for name in ("closed_form_loss", "superpixel_consistency_loss", "ConfusionMatrix")},
-    *{(name, "pred", value) for name in ("ConfusionMatrix",) for value in ("-inf", "inf")},
+    *{(name, "preds", value) for name in ("ConfusionMatrix",) for value in ("-inf", "inf")},
     *{("closed_form_loss", "logits", "no pixels"), ("matting_filter", "x", "no pixels")},
     *{(name, "cam", "no pixels") for name in ("calibrate_cam", "refine_cam", "background_score", "pseudo_labels")},
     # Nothing else is of the batch, or of the number of channels.
@@ -179,6 +196,7 @@ RIGHT = {
     *{("solve_matting", name, "None") for name in ("eps", "radius")},
     *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius")},
     ("ConfusionMatrix", "target", "torch.bool"),
+    *{("ConfusionMatrix", name, "a list") for name in ("preds", "target")},
     ("ConfusionMatrix", "ignore_index", "a class"),
 }
 CASES = [

@@ -12,6 +12,7 @@ from closedform_wsss import functional
 from closedform_wsss.cli.refine_cams.methods import REFINERS
 from closedform_wsss.functional import asam, calibrate_cam, refine_cam, soft_slic
 from closedform_wsss.functional.calibrate_cam import best_level
+from closedform_wsss.io import from_array
 
 
 def naive_level(cam: np.ndarray, image: np.ndarray) -> float:
@@ -70,7 +71,7 @@ def disk(size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     """A picture with a bright disk, and a smooth map that is high on it and weak all over."""
     y, x = torch.meshgrid(torch.arange(size) - size / 2, torch.arange(size) - size / 2, indexing="ij")
     inside = (x**2 + y**2).sqrt() < size / 4
-    image = torch.from_numpy(photo(size, size)).permute(2, 0, 1).float() / 255 * 0.3
+    image = from_array(photo(size, size)) / 255 * 0.3
     image = image + 0.6 * inside
     cam = torch.exp(-((x + 4) ** 2 + y**2) / (2 * (size / 3.5) ** 2))
     return image[None].clamp(0, 1), F.avg_pool2d(cam[None, None], 8), inside
@@ -138,7 +139,7 @@ def test_gradients_flow():
 
 @pytest.mark.parametrize("method", REFINERS)
 def test_methods_of_the_command(method):
-    image = torch.from_numpy(photo(50, 70)).permute(2, 0, 1)[None]
+    image = from_array(photo(50, 70))[None]
     cam = torch.rand(1, 2, 7, 9)
     out = REFINERS[method](image, cam)
     assert out.shape == (1, 2, 50, 70) and out.min() >= 0 and out.max() <= 1

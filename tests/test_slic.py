@@ -12,11 +12,12 @@ from scipy import ndimage
 from skimage.segmentation import slic as skimage_slic
 
 from closedform_wsss.functional import slic
+from closedform_wsss.io import from_array
 
 
 def photos(n: int = 1, height: int = 60, width: int = 80) -> torch.Tensor:
     """``(n, 3, height, width)`` uint8."""
-    return torch.stack([torch.from_numpy(photo(height, width, seed)).permute(2, 0, 1) for seed in range(n)])
+    return torch.stack([from_array(photo(height, width, seed)) for seed in range(n)])
 
 
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ from torch.autograd import gradcheck
 
 from closedform_wsss._common.superpixel_grid import neighbours_inside
 from closedform_wsss.functional import soft_slic
+from closedform_wsss.io import from_array
 from closedform_wsss.nn import SoftSLIC
 from closedform_wsss.superpixels.lab import rgb_to_lab
 
@@ -52,7 +53,7 @@ def test_agrees_with_naive_k_means(size, num_iters):
 
 
 HARD = {
-    "photo": torch.from_numpy(photo(45, 62)).permute(2, 0, 1),
+    "photo": from_array(photo(45, 62)),
     "flat": torch.full((3, 30, 31), 0.4),
     "black": torch.zeros(3, 30, 31),
     "black and white": (torch.rand(1, 30, 31, generator=torch.Generator().manual_seed(0)) > 0.5)

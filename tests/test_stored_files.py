@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import stored_pictures as stored
+import torch
+from pictures import pixels
 
 from closedform_wsss import io
 
@@ -49,7 +51,7 @@ def test_the_files_are_small_and_all_are_used() -> None:
 @pytest.mark.filterwarnings("ignore::closedform_wsss.io.OrientationWarning")
 def test_labels_are_the_stored_samples(name: str) -> None:
     found = io.read_label_png(FILES / name)
-    assert found.dtype == np.uint8
+    assert found.dtype == torch.int64
     np.testing.assert_array_equal(found, LABELS[name])
     np.testing.assert_array_equal(io.read_marks(FILES / name, FLAT, kind="labels"), LABELS[name])
 
@@ -88,7 +90,7 @@ def test_white_is_zero(name: str) -> None:
     """No labels: ImageMagick itself inverts samples of 1 bit when it writes these, and those of 2 or 4 bits not."""
     with pytest.raises(ValueError, match=r"a TIFF in which white is zero, .*store it with black as zero"):
         io.read_label_png(FILES / name)
-    shown = io.read_image(FILES / name)[..., 0]
+    shown = pixels(io.read_image(FILES / name))[..., 0]
     bits = int(name[-5])
     samples = {1: 1 - stored.ONE_BIT, 2: stored.TWO_BITS, 4: stored.FOUR_BITS, 8: stored.FOUR_BITS}[bits]
     np.testing.assert_array_equal(shown, 255 - samples * (255 // (2**bits - 1)))
@@ -138,9 +140,9 @@ def test_layers(name: str) -> None:
 def test_smooth_lines_on_a_layer() -> None:
     marks, colors = io.read_scribbles(FILES / "imagemagick_smooth_lines.png", FLAT)
     assert colors.tolist() == [[0, 0, 0], [255, 0, 0]]
-    rows, columns = np.nonzero(marks == 0)
+    rows, columns = np.nonzero(marks.numpy() == 0)
     assert set(rows) == {2, 3, 4} and columns.min() <= 2 and columns.max() >= 19
-    rows, columns = np.nonzero(marks == 1)
+    rows, columns = np.nonzero(marks.numpy() == 1)
     # The middle of the line from (3, 13) to (20, 6), 3 pixels wide.
     assert np.abs(rows - (13 - 7 / 17 * (columns - 3))).max() < 2.2 and len(rows) > 45
 
@@ -153,12 +155,12 @@ def test_orientations(name: str) -> None:
     path, orientation = FILES / name, int(name.split("orientation")[1][0])
     message = rf"read_image: '.*{name}' was .* EXIF orientation {orientation} says"
     with pytest.warns(io.OrientationWarning, match=message):
-        upright = io.read_image(path)
+        upright = pixels(io.read_image(path))
     np.testing.assert_array_equal(upright, stored.UPRIGHT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        np.testing.assert_array_equal(io.read_image(path, orientation="apply"), stored.UPRIGHT)
-        as_stored = io.read_image(path, orientation="ignore")
+        np.testing.assert_array_equal(pixels(io.read_image(path, orientation="apply")), stored.UPRIGHT)
+        as_stored = pixels(io.read_image(path, orientation="ignore"))
     assert not np.array_equal(as_stored, stored.UPRIGHT)
     assert as_stored.shape[:2] == ((24, 16) if orientation > 4 else (16, 24))
     np.testing.assert_array_equal(np.unique(as_stored), np.unique(stored.UPRIGHT))
@@ -174,14 +176,14 @@ def test_orientation_of_a_label_map() -> None:
 
 @pytest.mark.parametrize("name", named("*_12_in_16.*", "*_12_in_16_big.tif"))
 def test_twelve_bits_in_sixteen(name: str) -> None:
-    message = f"{name}' .* values of 0 to 4095; 12 bits .* 4095 white.* window="
+    message = f"{name}' .* values of 0 to 4095; 12 bits .* 4095 as white.* window="
     with pytest.warns(io.ValueRangeWarning, match=message):
-        grey = io.read_image(FILES / name)
+        grey = pixels(io.read_image(FILES / name))
     want = np.rint(stored.TWELVE_BITS / 4095 * 255)
     np.testing.assert_array_equal(grey, np.repeat(want[..., None], 3, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        windowed = io.read_image(FILES / name, window=(1000, 2000))[..., 0]
+        windowed = pixels(io.read_image(FILES / name, window=(1000, 2000)))[..., 0]
     np.testing.assert_array_equal(windowed, np.rint((stored.TWELVE_BITS / 1000.0 - 1).clip(0, 1) * 255))
 
 
@@ -189,8 +191,8 @@ def test_twelve_bits_in_sixteen(name: str) -> None:
 def test_formats_that_say_what_white_is(name: str, off: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        grey = io.read_image(FILES / name)[..., 0]
-        windowed = io.read_image(FILES / name, window=(0, 255))[..., 0]
+        grey = pixels(io.read_image(FILES / name))[..., 0]
+        windowed = pixels(io.read_image(FILES / name, window=(0, 255)))[..., 0]
     # ImageMagick works in 16 bits in between, and moves some values by up to 2 of 4095.
     assert np.abs(grey - stored.TWELVE_BITS / 4095 * 255).max() <= 0.5 + off / 16
     assert np.abs(windowed.astype(int) - stored.TWELVE_BITS.clip(0, 255)).max() <= off
@@ -209,7 +211,7 @@ def test_samples_that_need_a_window(name: str, add: int, scale: int) -> None:
     with pytest.raises(
         ValueError, match=r"8 or 16 bits per channel.* got .* to \d+.* in .*: pass window=\(low, high\)"
     ):
-        io.read_image(FILES / name)
+        pixels(io.read_image(FILES / name))
     values = stored.HOUNSFIELD.astype(np.int64) // scale
     low, high = -160 / scale, 240 / scale
     want = np.rint(((values - low) / (high - low)).clip(0, 1) * 255)
@@ -218,15 +220,15 @@ def test_samples_that_need_a_window(name: str, add: int, scale: int) -> None:
         values = values % 2**32
         low, high = float(values.min()), float(values.max())
         want = np.rint((values - low) / (high - low) * 255)
-    np.testing.assert_array_equal(io.read_image(FILES / name, window=(low, high))[..., 0], want)
+    np.testing.assert_array_equal(pixels(io.read_image(FILES / name, window=(low, high)))[..., 0], want)
 
 
 def test_sixteen_bits_of_color() -> None:
     for name in ("opencv_12_in_16_rgb.png", "imagemagick_12_in_16_alpha.png"):
         with pytest.raises(ValueError, match=r"upper 8 of 16 bits a channel, which are 0 to 15 of 255.*: store 8 bits"):
-            io.read_image(FILES / name)
+            pixels(io.read_image(FILES / name))
         with pytest.raises(ValueError, match="got 16 bits a channel, of which the lower ones cannot be read"):
             io.read_label_png(FILES / name)
     with pytest.warns(io.ValueRangeWarning, match="upper 8 of 16 bits a channel, which are 0 to 63 of 255"):
-        grey = io.read_image(FILES / "opencv_14_in_16_rgb.png")
+        grey = pixels(io.read_image(FILES / "opencv_14_in_16_rgb.png"))
     np.testing.assert_array_equal(grey[..., 0], stored.TWELVE_BITS // 64)

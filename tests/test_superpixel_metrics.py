@@ -101,7 +101,7 @@ def test_a_refinement_of_the_truth_is_perfect_and_one_superpixel_is_not() -> Non
 def test_recall_is_one_where_nothing_was_drawn() -> None:
     labels = np.arange(12).reshape(3, 4)
     for nothing in (np.zeros((3, 4), bool), np.zeros((3, 4), int), np.zeros((2, 3, 4), bool)):
-        with pytest.warns(UserWarning, match="boundary_recall: truth has one region only, so the result is 1"):
+        with pytest.warns(UserWarning, match="boundary_recall: target has one region only, so the result is 1"):
             assert boundary_recall(labels, nothing) == 1
 
 
@@ -155,25 +155,24 @@ def test_tensors_of_any_integer_type(dtype: torch.dtype, device: str) -> None:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_errors_name_function_and_argument(measure) -> None:
     labels, name = np.zeros((4, 5), int), measure.__name__
-    truth = "truth" if measure is boundary_recall else "segments"
-    with pytest.raises(TypeError, match=f"{name}: labels must be of an integer type, got float64"):
+    with pytest.raises(TypeError, match=f"{name}: preds must be of an integer type, got float64"):
         measure(labels.astype(float), labels)
-    with pytest.raises(TypeError, match=f"{name}: labels must be of an integer type, got bool"):
+    with pytest.raises(TypeError, match=f"{name}: preds must be of an integer type, got bool"):
         measure(labels > 0, labels)
-    with pytest.raises(TypeError, match=f"{name}: {truth} must be of an integer type"):
+    with pytest.raises(TypeError, match=f"{name}: target must be of an integer type"):
         measure(labels, labels.astype(float))
-    with pytest.raises(ValueError, match=rf"{name}: labels must be \(H, W\), got shape \(1, 4, 5\): labels\[0\]"):
+    with pytest.raises(ValueError, match=rf"{name}: preds must be \(H, W\), got shape \(1, 4, 5\): preds\[0\]"):
         measure(labels[None], labels)
-    with pytest.raises(ValueError, match=rf"{name}: {truth} must be \(4, 5\).*got shape \(5, 4\)"):
+    with pytest.raises(ValueError, match=rf"{name}: target must be \(4, 5\).*got shape \(5, 4\)"):
         measure(labels, labels.T)
-    with pytest.raises(ValueError, match=rf"{name}: {truth} must be .*got shape \(0, 4, 5\)"):
+    with pytest.raises(ValueError, match=rf"{name}: target must be .*got shape \(0, 4, 5\)"):
         measure(labels, np.zeros((0, 4, 5), int))
 
 
 def test_only_the_recall_takes_boundary_maps() -> None:
     labels = np.zeros((4, 5), int)
     for measure in (undersegmentation_error, achievable_segmentation_accuracy):
-        with pytest.raises(TypeError, match="segments must be of an integer type, got bool"):
+        with pytest.raises(TypeError, match="target must be of an integer type, got bool"):
             measure(labels, labels > 0)
 
 

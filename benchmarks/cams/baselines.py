@@ -1,4 +1,4 @@
-"""What else refines CAMs: the rivals of ``refine-cams`` here.
+"""What else refines CAMs: the baselines of ``refine-cams`` here.
 
 As there, a method takes the image, uint8 ``(1, 3, H, W)``, and its CAMs, float32 ``(1, C, h, w)`` in [0, 1], and
 returns CAMs ``(1, C, H, W)``.

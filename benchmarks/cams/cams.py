@@ -35,11 +35,10 @@ from cams.table import markdown
 from closedform_wsss.cli.eval.counts import Counts, EvalOptions, empty_histogram
 from closedform_wsss.cli.eval.report import scores_of_halves
 from closedform_wsss.cli.refine_cams.methods import DEFAULT, REFINERS
-from closedform_wsss.io import read_cam, read_image, read_label_png
+from closedform_wsss.io import IGNORE_INDEX, read_cam, read_image, read_label_png
 
 NUM_CLASSES = {"voc_mini": 21, "ecssd": 2}
 SCALES = (0.5, 1.0, 2.0)
-IGNORE = 255
 # "none" of refine-cams is the raw CAM.
 METHODS: dict[str, Refiner] = BASELINES | {name: run for name, run in REFINERS.items() if name != "none"}
 
@@ -52,23 +51,23 @@ class Picture:
     image: Tensor
     classes: npt.NDArray[np.int64]
     cam: Tensor
-    truth: npt.NDArray[np.uint8]
+    truth: npt.NDArray[np.int64]
 
 
 def read(folder: Path, limit: int | None) -> list[Picture]:
     """All images of a data set, by name."""
     pictures = []
     for path in sorted((folder / "images").glob("*.jpg"))[:limit]:
-        image = torch.from_numpy(read_image(path)).permute(2, 0, 1)[None].contiguous()
+        image = read_image(path)[None]
         classes, maps = read_cam(folder / "cams" / f"{path.stem}.npz")
         truth = read_label_png(folder / "labels" / f"{path.stem}.png")
-        pictures.append(Picture(path.stem, image, classes, torch.from_numpy(maps)[None].clamp(0, 1), truth))
+        pictures.append(Picture(path.stem, image, classes.numpy(), maps[None].clamp(0, 1), truth.numpy()))
     return pictures
 
 
 def options(num_classes: int) -> EvalOptions:
     """As `eval` counts: 101 thresholds."""
-    return EvalOptions(tuple(n / 100 for n in range(101)), num_classes, IGNORE, None, False)
+    return EvalOptions(tuple(n / 100 for n in range(101)), num_classes, IGNORE_INDEX, None, False)
 
 
 def add(how: EvalOptions, histogram: Counts, picture: Picture, cam: Tensor) -> None:

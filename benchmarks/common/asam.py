@@ -11,7 +11,7 @@ CELL, STEPS = 16, 20
 
 
 def plain_asam(cam: Tensor, q: Tensor) -> Tensor:
-    """ASAM as one would write it in PyTorch: shifted copies, padded and summed over blocks (the kernels' twins)."""
+    """ASAM by the reference implementations: shifted copies, padded and summed over blocks."""
     shared = _reference.asam_affinity(q, CELL)
     affinity = shared / shared.sum(1, keepdim=True)
     s = _reference.superpixel_pool(cam, q, CELL) / _reference.superpixel_pool(torch.ones_like(q[:, :1]), q, CELL)

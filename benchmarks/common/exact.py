@@ -9,9 +9,9 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse
 import scipy.sparse.linalg
-import torch
 
 from closedform_wsss import MattingLaplacian
+from closedform_wsss.io import from_array
 
 # Converting to CSR warns once that torch calls the layout beta; nothing here depends on what may change.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
@@ -33,8 +33,7 @@ def tight_mattes(
         The solution of (L + mark_weight D) a = mark_weight D s; that with the marks fixed; and the relative
         residual of the first on the whole image (before clipping).
     """
-    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
-    laplacian = MattingLaplacian(tensor).to_scipy(0)  # float64 in, float64 through and through
+    laplacian = MattingLaplacian(from_array(image)[None]).to_scipy(0)  # float64 in, float64 through and through
     known = marks != unmarked
     held = scipy.sparse.diags_array(known.reshape(-1) * mark_weight)
     system = (laplacian + held).tocsr()

@@ -1,7 +1,7 @@
-"""Fair timing: contenders take turns, and what is reported are medians of ratios within a turn.
+"""Fair timing: methods take turns, and what is reported are medians of ratios within a turn.
 
 A shared machine slows down and speeds up by tens of per cent within a minute. Timed one after the other, the
-contender that happened to run in a quiet minute wins. Here all contenders run once in every round; a ratio
+method that happened to run in a quiet minute wins. Here all methods run once in every round; a ratio
 compares two neighbours in time, and the median over rounds ignores the rounds in which something else woke
 up.
 """
@@ -27,7 +27,7 @@ SHORTEST_SAMPLE = 0.02
 
 
 @dataclass
-class Contender:
+class Method:
     """Something to time: a name and a function of no arguments whose result is thrown away."""
 
     name: str
@@ -39,7 +39,7 @@ class Contender:
 
 @dataclass
 class Result:
-    """One contender in one case: seconds a call, and how many times as long as the reference it took."""
+    """One method in one case: seconds a call, and how many times as long as the reference it took."""
 
     section: str
     case: str
@@ -70,11 +70,11 @@ def paired(own: Sequence[float], reference: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(own, reference, strict=False)]
 
 
-def _seconds(contender: Contender, calls: int) -> float:
+def _seconds(method: Method, calls: int) -> float:
     """Seconds a call, the mean of so many."""
     started = time.perf_counter()
     for _ in range(calls):
-        contender.run()
+        method.run()
     return max(time.perf_counter() - started, 1e-9) / calls
 
 
@@ -82,53 +82,53 @@ def race(
     section: str,
     case: str,
     threads: int,
-    contenders: Sequence[Contender],
+    methods: Sequence[Method],
     *,
     repeats: int,
     budget: float = 12.0,
-    clock: Callable[[Contender, int], float] = _seconds,
+    clock: Callable[[Method, int], float] = _seconds,
 ) -> list[Result]:
-    """Time contenders in turns. The first is the reference of all ratios.
+    """Time methods in turns. The first is the reference of all ratios.
 
-    Every contender is warmed before. A slow one runs in fewer rounds, as many as fit ``budget`` seconds, but
+    Every method is warmed before. A slow one runs in fewer rounds, as many as fit ``budget`` seconds, but
     in three at least, or in one if a call takes half the budget; the reference runs in all. ``clock`` gives the
     seconds a call, from so many calls.
     """
     inner, rounds = [], []
-    for contender in contenders:
-        once = clock(contender, 1) if contender.warmed_s is None else contender.warmed_s
+    for method in methods:
+        once = clock(method, 1) if method.warmed_s is None else method.warmed_s
         if once < budget / 2:  # the first call may have loaded something
-            once = clock(contender, 1)
+            once = clock(method, 1)
         inner.append(max(1, math.ceil(SHORTEST_SAMPLE / once)))
         fewest = 3 if once < budget / 2 else 1
         rounds.append(min(repeats, max(fewest, int(budget / (once * inner[-1])))))
     rounds[0] = max(rounds)
 
-    seconds: list[list[float]] = [[] for _ in contenders]
+    seconds: list[list[float]] = [[] for _ in methods]
     collecting = gc.isenabled()
-    gc.disable()  # a collection would land in an arbitrary contender's sample
+    gc.disable()  # a collection would land in an arbitrary method's sample
     try:
         for turn in range(max(rounds)):
             # Alternate the order, so that nobody always runs with the caches that the same neighbour left.
-            order = range(len(contenders)) if turn % 2 == 0 else reversed(range(len(contenders)))
+            order = range(len(methods)) if turn % 2 == 0 else reversed(range(len(methods)))
             for k in order:
                 if turn >= rounds[k]:
                     continue
-                seconds[k].append(clock(contenders[k], inner[k]))
+                seconds[k].append(clock(methods[k], inner[k]))
             gc.collect()
     finally:
         if collecting:
             gc.enable()
 
     results = []
-    for contender, own in zip(contenders, seconds, strict=True):
+    for method, own in zip(methods, seconds, strict=True):
         ratios = paired(own, seconds[0])
         results.append(
             Result(
-                *(section, case, threads, contender.name, len(own)),
+                *(section, case, threads, method.name, len(own)),
                 *(statistics.median(own), min(own), _quartiles(own)),
                 *(statistics.median(ratios), _quartiles(ratios)),
-                note=contender.note,
+                note=method.note,
                 samples_s=own,
             )
         )
@@ -191,7 +191,7 @@ def write_markdown(
 
 __all__ = [
     "RESULTS",
-    "Contender",
+    "Method",
     "Result",
     "describe_machine",
     "milliseconds",

@@ -7,7 +7,7 @@ import skimage.data
 import torch
 from torch import Tensor
 
-IGNORE = 255
+from closedform_wsss.io import IGNORE_INDEX, from_array
 
 
 def photo(height: int, width: int, n: int = 1) -> Tensor:
@@ -21,14 +21,15 @@ def photo(height: int, width: int, n: int = 1) -> Tensor:
     shift = 37 * (n - 1)
     missing = (max(0, height + shift - source.shape[0]), max(0, width + shift - source.shape[1]))
     wide = np.pad(source, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
-    images = [wide[37 * k : 37 * k + height, 37 * k : 37 * k + width] for k in range(n)]
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float() / 255
+    image = from_array(wide)
+    images = [image[:, 37 * k : 37 * k + height, 37 * k : 37 * k + width] for k in range(n)]
+    return torch.stack(images).contiguous() / 255
 
 
 def marks(n: int, classes: int, height: int, width: int) -> Tensor:
     """``(n, H, W)`` int64: a short stroke of each class, 2 % of the pixels of 321 x 321 with 21 classes."""
     generator = torch.Generator().manual_seed(1)
-    target = torch.full((n, height, width), IGNORE)
+    target = torch.full((n, height, width), IGNORE_INDEX)
     length = max(2, width // 10)
     for image in target:
         for c in range(classes):

@@ -1,4 +1,4 @@
-"""What gpu.py times: an operation, its twin in plain PyTorch, and the bytes that it must at least move."""
+"""What gpu.py times: an operation, its reference implementation, and the fewest bytes that it can move."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from common.asam import CELL, STEPS, plain_asam
-from common.inputs import IGNORE, logits, marks, photo
+from common.inputs import logits, marks, photo
 from torch import Tensor
 
 from closedform_wsss import _ops, _reference, functional
 from closedform_wsss._common.stencil_layout import stencil_planes
+from closedform_wsss.io import IGNORE_INDEX
 
 CONFIDENCE, EPS = 100.0, 1e-7
 FLOAT, MARK = 4, 8  # bytes
@@ -23,7 +24,7 @@ FLOAT, MARK = 4, 8  # bytes
 
 @dataclass
 class Case:
-    """``run`` and ``plain`` give a tensor each, which must agree; ``bytes`` is the least that moves through memory."""
+    """``run`` and ``plain`` give a tensor each, which must agree; ``bytes`` is the fewest that it can move."""
 
     name: str
     run: Callable[[], Tensor]
@@ -42,7 +43,8 @@ def _with_gradient(x: Tensor, loss: Callable[[], Tensor]) -> Tensor:
 def _plain_loss(scores: Tensor, target: Tensor, images: Tensor, weight: Tensor, residual: bool) -> Tensor:
     stencil, _ = _reference.matting_stencil(images, EPS, False)
     x = scores.softmax(1)
-    return _reference.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, False)[0].mean()
+    loss, _ = _reference.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, False)
+    return loss.mean()
 
 
 def _first(result: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -50,7 +52,7 @@ def _first(result: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def _plain_soft_slic(images: Tensor) -> Tensor:
-    """The same function with the operators' twins."""
+    """The same function with the reference implementations of the operators."""
     with mock.patch.object(importlib.import_module("closedform_wsss.functional.soft_slic"), "_ops", _reference):
         return functional.soft_slic(images, cell_size=CELL).assignment
 
@@ -67,7 +69,7 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
     picture = 3 * FLOAT * pixels
 
     def operator(residual: bool, module: Any) -> Tensor:
-        return module.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, True)[1]
+        return module.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, True)[1]
 
     cases = [
         Case(
@@ -135,9 +137,9 @@ def superpixels(n: int, classes: int, size: int, device: torch.device) -> list[C
             name,
             lambda operator=operator, arguments=arguments: _first(getattr(_ops, operator)(*arguments)),
             lambda operator=operator, arguments=arguments: _first(getattr(_reference, operator)(*arguments)),
-            least,
+            minimum,
         )
-        for name, (operator, arguments, least) in pairs.items()
+        for name, (operator, arguments, minimum) in pairs.items()
     ]
     return [
         *cases,
@@ -191,8 +193,8 @@ def graph(n: int, classes: int, size: int, device: torch.device) -> list[Case]:
 
     assert torch.equal(replay(), expected), "the replayed graph gives other values than the same calls one by one"
     pixels = n * size * size
-    least = 2 * FLOAT * classes * pixels + 3 * FLOAT * pixels + MARK * pixels
-    return [Case("closed_form_loss, residual, forward and backward, as a CUDA graph", replay, None, least)]
+    minimum = 2 * FLOAT * classes * pixels + 3 * FLOAT * pixels + MARK * pixels
+    return [Case("closed_form_loss, residual, forward and backward, as a CUDA graph", replay, None, minimum)]
 
 
 def _small_network(classes: int) -> torch.nn.Module:
@@ -230,7 +232,7 @@ def training(n: int, classes: int, size: int, device: torch.device, large: bool)
         found = model(images)
         scores = found["out"] if isinstance(found, dict) else found
         scores = F.interpolate(scores, (size, size), mode="bilinear", align_corners=False)
-        loss = F.cross_entropy(scores, target, ignore_index=IGNORE)
+        loss = F.cross_entropy(scores, target, ignore_index=IGNORE_INDEX)
         if with_loss:
             loss = loss + functional.closed_form_loss(scores, target, images)
         loss.backward()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import torch
-from common.harness import Contender
+from common.harness import Method
 
 # More calls than this make no sample better.
-MOST_CALLS = 50
+MAX_CALLS = 50
 SMALLEST_FLUSH = 256 * 2**20
 
 
@@ -26,20 +26,20 @@ class Clock:
             cache = getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)
             self.flush = torch.empty(max(4 * cache, SMALLEST_FLUSH), dtype=torch.uint8, device=device)
 
-    def __call__(self, contender: Contender, calls: int) -> float:
+    def __call__(self, method: Method, calls: int) -> float:
         """The mean of so many calls."""
-        calls = min(calls, MOST_CALLS)
-        return max(sum(self._once(contender) for _ in range(calls)) / calls, 1e-9)
+        calls = min(calls, MAX_CALLS)
+        return max(sum(self._once(method) for _ in range(calls)) / calls, 1e-9)
 
-    def _once(self, contender: Contender) -> float:
+    def _once(self, method: Method) -> float:
         if self.device.type != "cuda":
             started = time.perf_counter()
-            contender.run()
+            method.run()
             return time.perf_counter() - started
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self.flush.zero_()
         start.record()
-        contender.run()
+        method.run()
         end.record()
         end.synchronize()
         return start.elapsed_time(end) / 1e3

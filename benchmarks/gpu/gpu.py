@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from common.harness import (
     RESULTS,
-    Contender,
+    Method,
     Result,
     describe_machine,
     milliseconds,
@@ -75,19 +75,19 @@ def agree(case: Case) -> float:
 
 def measure(case: Case, size: str, device: torch.device, clock: Clock, repeats: int) -> list[Result]:
     """One case: ours, a copy of as many bytes, plain PyTorch."""
-    contenders, extra = [Contender(OURS, case.run)], {"case": case.name, "bytes": case.bytes}
+    methods, extra = [Method(OURS, case.run)], {"case": case.name, "bytes": case.bytes}
     if case.bytes is not None:
         source, target = (torch.zeros(case.bytes // 2, dtype=torch.uint8, device=device) for _ in range(2))
-        contenders.append(Contender(COPY, lambda: target.copy_(source)))
+        methods.append(Method(COPY, lambda: target.copy_(source)))
     if case.plain is not None:
         try:
             extra["difference"] = agree(case)
-            contenders.append(Contender(PLAIN, case.plain))
+            methods.append(Method(PLAIN, case.plain))
         except torch.OutOfMemoryError:
             extra["plain_out_of_memory"] = True
             torch.cuda.empty_cache()
     threads = torch.get_num_threads()
-    results = race("gpu", f"{case.name}, {size}", threads, contenders, repeats=repeats, budget=4.0, clock=clock)
+    results = race("gpu", f"{case.name}, {size}", threads, methods, repeats=repeats, budget=4.0, clock=clock)
     for result in results:
         result.extra = dict(extra)
     return results
@@ -119,9 +119,9 @@ def rows(results: list[Result]) -> list[list[str]]:
 
 def train(size: tuple[int, int, int], device: torch.device, clock: Clock, repeats: int, large: bool) -> list[Result]:
     """A training step without and with the loss."""
-    contenders = [Contender(case.name, case.run) for case in training(*size, device, large)]
+    methods = [Method(case.name, case.run) for case in training(*size, device, large)]
     text = " x ".join(map(str, (*size, size[-1])))
-    return race(TRAINING, text, torch.get_num_threads(), contenders, repeats=repeats, clock=clock)
+    return race(TRAINING, text, torch.get_num_threads(), methods, repeats=repeats, clock=clock)
 
 
 def overhead(without: Result, with_loss: Result) -> str:
@@ -174,7 +174,7 @@ def markdown(device: torch.device, results: list[Result], failed: list[str]) -> 
     head = [
         "case",
         "ms",
-        "least MB moved",
+        "minimum MB moved",
         "ms of a copy of these",
         "time / copy",
         "plain PyTorch ms",
@@ -183,9 +183,9 @@ def markdown(device: torch.device, results: list[Result], failed: list[str]) -> 
     ]
     steps = [[f"{r.name}, {r.case}", milliseconds(r.median_s), str(r.rounds)] for r in raced]
     return (
-        f"float32; {how}. Medians over rounds in which all contenders of a row take turns, quartiles in brackets. The "
-        "least that moves counts every input read once and every output written once; the copy reads half of these "
-        "bytes and writes the other half. Plain PyTorch: the kernels' twins in PyTorch's own operations, asserted "
+        f"float32; {how}. Medians over rounds in which all methods of a row take turns, quartiles in brackets. The "
+        "minimum counts every input read once and every output written once; the copy reads half of these "
+        "bytes and writes the other half. Plain PyTorch: the reference implementations, asserted "
         f"to agree within {TOLERANCE:.0e} (relative 2-norm) before the timing. Cells of 16 pixels.\n\n"
         + table(head, rows([result for result in results if result.section != TRAINING]))
         + "\n\n"

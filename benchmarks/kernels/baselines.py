@@ -1,6 +1,6 @@
 """The same operator and losses as a careful user of plain PyTorch would write them.
 
-Rivals in earnest: no Python loop over pixels or classes, int32 indices and float32 values where MKL takes
+Baselines in earnest: no Python loop over pixels or classes, int32 indices and float32 values where MKL takes
 them, the operator symmetric and used as such (no transposed matrix in the backward pass).
 """
 

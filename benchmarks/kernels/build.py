@@ -6,7 +6,7 @@ import time
 
 import pymatting
 import torch
-from common.harness import Contender, Result, milliseconds, race, ratio_text, table
+from common.harness import Method, Result, milliseconds, race, ratio_text, table
 from common.inputs import photo
 from common.jobs import as_numpy
 from common.memory import available_bytes, peak_bytes
@@ -14,8 +14,8 @@ from common.memory import available_bytes, peak_bytes
 import closedform_wsss
 from kernels import baselines
 
-# Of L x against the rival's float64 L x, relative, in the 2-norm. Our coefficients are rounded to float32
-# (1e-6); the rivals invert covariances explicitly, which costs them digits in windows of nearly one colour.
+# Of L x against the baseline's float64 L x, relative, in the 2-norm. Our coefficients are rounded to float32
+# (1e-6); the baselines invert covariances explicitly, which costs them digits in windows of nearly one colour.
 TOLERANCE = 1e-4
 # Blocks of 81 float64 values and 2 x 81 int64 indices a pixel, and a sort of them, make plain PyTorch this
 # hungry.
@@ -37,12 +37,12 @@ def measure(sizes: list[tuple[int, int]], threads: int, repeats: int, first: boo
         ours = closedform_wsss.MattingLaplacian(image)
         x = torch.rand(1, 1, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         y = (ours @ x.float())[0, 0].double().reshape(-1)
-        rival = pymatting.cf_laplacian(array)
-        kept = [ours._operator.stencil.nbytes, rival.data.nbytes + rival.indices.nbytes + rival.indptr.nbytes]
-        errors = [0.0, _check("pymatting", y, torch.from_numpy(rival @ x.reshape(-1).numpy()))]
-        contenders = [
-            Contender("closedform_wsss", lambda image=image: closedform_wsss.MattingLaplacian(image)),
-            Contender("pymatting", lambda array=array: pymatting.cf_laplacian(array), "float64 CSR, numba"),
+        baseline = pymatting.cf_laplacian(array)
+        kept = [ours._operator.stencil.nbytes, baseline.data.nbytes + baseline.indices.nbytes + baseline.indptr.nbytes]
+        errors = [0.0, _check("pymatting", y, torch.from_numpy(baseline @ x.reshape(-1).numpy()))]
+        methods = [
+            Method("closedform_wsss", lambda image=image: closedform_wsss.MattingLaplacian(image)),
+            Method("pymatting", lambda array=array: pymatting.cf_laplacian(array), "float64 CSR, numba"),
         ]
         jobs = ["build_ours", "build_pymatting"]
         if torch_too:
@@ -52,8 +52,8 @@ def measure(sizes: list[tuple[int, int]], threads: int, repeats: int, first: boo
             kept.append(baselines.csr_bytes(csr))
             errors.append(_check("plain PyTorch", y, (csr @ x.view(-1, 1))[:, 0]))
             del csr
-            contenders.append(
-                Contender(
+            methods.append(
+                Method(
                     "plain PyTorch",
                     lambda image=image: baselines.laplacian_csr(image[0]),
                     "float64 CSR",
@@ -63,10 +63,10 @@ def measure(sizes: list[tuple[int, int]], threads: int, repeats: int, first: boo
             jobs.append("build_torch")
         elif not fits:
             print(f"plain PyTorch is left out at {height} x {width}: too little memory is free")
-        del rival, ours
+        del baseline, ours
 
         case = f"{height} x {width}"
-        measured = race("build", case, threads, contenders, repeats=repeats)
+        measured = race("build", case, threads, methods, repeats=repeats)
         for result, job, size, error in zip(measured, jobs, kept, errors, strict=True):
             pixels = height * width
             result.extra = {"kept_bytes_per_pixel": size / pixels, "relative_error": error}

@@ -1,9 +1,9 @@
-"""One chart of results/kernels.json: how many times as long as ours each rival takes.
+"""One chart of results/kernels.json: how many times as long as ours each baseline takes.
 
     python benchmarks kernels.chart chart.svg                 one thread
     python benchmarks kernels.chart chart.svg --threads 2
 
-Every rival measured is drawn, those that win too; bars left of 1 are faster than ours.
+Every baseline measured is drawn, those that win too; bars left of 1 are faster than ours.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PANELS = {
 
 
 def family(name: str) -> tuple[str, str] | None:
-    """Colour and legend of a rival; None for what is no rival (ours, copies, softmax)."""
+    """Colour and legend of a baseline; None for what is no baseline (ours, copies, softmax)."""
     return next((style for start, style in FAMILIES.items() if name.startswith(start)), None)
 
 
@@ -64,7 +64,7 @@ def bars(results: list[dict[str, Any]], section: str, threads: int) -> list[tupl
 
 
 def with_operator(results: list[dict[str, Any]], loss: dict[str, Any]) -> dict[str, Any]:
-    """A rival's step when it builds its matrix in it, as ours does, from the medians: every step has new images."""
+    """A baseline's step when it builds its matrix in it, as ours does, from the medians: every step has new images."""
     same = [r for r in results if r["section"] == "loss" and r["threads"] == loss["threads"]]
     operator = next(r for r in same if r["extra"]["form"] == "operator" and r["name"].startswith("torch CSR"))
     ours = next(r for r in same if r["case"] == loss["case"] and r["name"] == "closedform_wsss")
@@ -151,7 +151,7 @@ def draw(payload: dict[str, Any], threads: int, path: Path) -> None:
     note = (
         f"{machine['cpu']}, {threads} thread{'s' if threads > 1 else ''}; {packages}; "
         f"{machine['date'][:10]}. Medians; lines are quartiles.\n"
-        "In the loss the rivals' matrices are built beforehand unless it says so, ours anew in every step."
+        "In the loss the baselines' matrices are built beforehand unless it says so, ours anew in every step."
     )
     figure.supxlabel(note, fontsize=8, color=FAINT, x=0.01, ha="left")
     metadata = {"Date": None} if path.suffix == ".svg" else None  # the same figures give the same file

@@ -1,4 +1,4 @@
-"""Measure the kernels against their rivals on this machine, in one run, and report ratios.
+"""Measure the kernels against their baselines on this machine, in one run, and report ratios.
 
     python benchmarks kernels                 all sizes, one and two threads
     python benchmarks kernels --quick         tiny sizes: does everything run and agree?

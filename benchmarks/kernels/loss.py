@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from common.harness import Contender, Result, milliseconds, race, ratio_text, table
-from common.inputs import IGNORE, logits, marks, photo
+from common.harness import Method, Result, milliseconds, race, ratio_text, table
+from common.inputs import logits, marks, photo
 from common.memory import peak_bytes
 from torch import Tensor
 
 from closedform_wsss import MattingLaplacian, _ops
 from closedform_wsss.functional import closed_form_loss
+from closedform_wsss.io import IGNORE_INDEX
 from kernels import baselines
 
 CONFIDENCE = 100.0
 # Of the loss, relative, and of the gradient, relative in the 2-norm: sums of float32 products in another
 # order.
 TOLERANCE = 1e-3
-OURS, PREBUILT, RIVAL, NAIVE = (
+OURS, PREBUILT, BASELINE, NAIVE = (
     "closedform_wsss",
     "closedform_wsss, prebuilt",
     "torch CSR",
@@ -36,7 +37,7 @@ def step(x: Tensor, loss: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_memory: bool) -> list[Result]:
-    """Both forms, and what stands around them: the rival's operators, softmax."""
+    """Both forms, and what stands around them: the baseline's operators, softmax."""
     images, target = photo(size, size, n), marks(n, classes, size, size)
     scores = logits(n, classes, size, size)
     x = scores.softmax(1).requires_grad_()
@@ -66,9 +67,10 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
             return closed_form_loss(x, target, images, form=form, eps=1e-7, activation=None)
 
         def prebuilt(residual: bool = residual) -> Tensor:
-            return _ops.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE, residual, True)[0].mean()
+            loss, _ = _ops.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, True)
+            return loss.mean()
 
-        def rival(residual: bool = residual) -> Tensor:
+        def baseline(residual: bool = residual) -> Tensor:
             return baselines.CSRLoss.apply(x, matrices, target, CONFIDENCE, residual)
 
         def naive(residual: bool = residual) -> Tensor:
@@ -77,15 +79,15 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
         def with_softmax(form: str = form) -> Tensor:
             return closed_form_loss(scores, target, images, form=form, eps=1e-7)
 
-        named = [(OURS, ours), (PREBUILT, prebuilt), (RIVAL, rival), (NAIVE, naive)]
+        named = [(OURS, ours), (PREBUILT, prebuilt), (BASELINE, baseline), (NAIVE, naive)]
         value, gradient = step(x, ours)
         errors = [0.0] + [_check(name, value, gradient, *step(x, other)) for name, other in named[1:]]
-        contenders = [Contender(name, lambda loss=loss: step(x, loss)) for name, loss in named]
-        contenders += [
-            Contender("closedform_wsss, with softmax", lambda loss=with_softmax: step(scores, loss)),
-            Contender("softmax alone", softmax_alone),
+        methods = [Method(name, lambda loss=loss: step(x, loss)) for name, loss in named]
+        methods += [
+            Method("closedform_wsss, with softmax", lambda loss=with_softmax: step(scores, loss)),
+            Method("softmax alone", softmax_alone),
         ]
-        measured = race("loss", f"{case}, {form}", threads, contenders, repeats=repeats, budget=8)
+        measured = race("loss", f"{case}, {form}", threads, methods, repeats=repeats, budget=8)
         for result, error in zip(measured, [*errors, 0.0, 0.0], strict=True):
             result.extra = {"relative_error": error, "form": form, "images": n}
         if with_memory and residual:
@@ -94,8 +96,8 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
         results += measured
 
     builders = [
-        Contender(f"{OURS}, operator", lambda: MattingLaplacian(images[:1])),
-        Contender(f"{RIVAL}, operator", lambda: build(1)),
+        Method(f"{OURS}, operator", lambda: MattingLaplacian(images[:1])),
+        Method(f"{BASELINE}, operator", lambda: build(1)),
     ]
     measured = race("loss", f"1 x {size} x {size}, operator of one image", threads, builders, repeats=min(repeats, 5))
     for result in measured:
@@ -126,7 +128,7 @@ def markdown(results: list[Result]) -> str:
                 milliseconds(r.min_s),
                 ratio_text(r),
                 "" if base is None else ratio_text(r, base),
-                f"{r.extra['relative_error']:.0e}" if r.name in (PREBUILT, RIVAL, NAIVE) else "",
+                f"{r.extra['relative_error']:.0e}" if r.name in (PREBUILT, BASELINE, NAIVE) else "",
                 str(r.rounds),
             ]
         )
@@ -148,7 +150,7 @@ def markdown(results: list[Result]) -> str:
     peak = f"\n\nPeak memory of a residual step on one image beyond its inputs: {'; '.join(peaks)}." if peaks else ""
     return (
         "## Loss, forward and backward\n\nfloat32, probabilities in (activation=None), marks on about 2 "
-        "% of the pixels. The rivals' matrices L + mark_weight D are prebuilt, marks folded in, and cost "
+        "% of the pixels. The baselines' matrices L + mark_weight D are prebuilt, marks folded in, and cost "
         'their step nothing; what building them takes stands in the rows "operator of one image". Ours '
         'builds its operators anew in every step; the column "prebuilt" compares without that. "torch '
         'CSR" is an autograd.Function that uses the symmetry of L, "autograd" leaves the backward pass '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import scipy.sparse
 import torch
-from common.harness import Contender, Result, milliseconds, race, ratio_text, table
+from common.harness import Method, Result, milliseconds, race, ratio_text, table
 from common.inputs import photo
 
 import closedform_wsss
@@ -38,19 +38,19 @@ def measure(sizes: list[int], classes: list[int], threads: int, repeats: int) ->
             ]
             out = torch.empty_like(x)
             # Arguments are bound as defaults: a closure would see the last case's.
-            contenders = [
-                Contender("closedform_wsss", lambda ours=ours, x=x: ours @ x),
-                Contender(ALONE, lambda csr=csr, columns=columns: csr @ columns, "x kept as (HW, C)"),
-                Contender(
+            methods = [
+                Method("closedform_wsss", lambda ours=ours, x=x: ours @ x),
+                Method(ALONE, lambda csr=csr, columns=columns: csr @ columns, "x kept as (HW, C)"),
+                Method(
                     WITH_TRANSPOSES,
                     lambda csr=csr, x=x: baselines.csr_product(csr, x[0]),
                     "from and to (C, H, W)",
                 ),
-                Contender("scipy CSR", lambda matrix=matrix, array=array: matrix @ array, "x kept as (HW, C)"),
-                Contender("x.clone()", lambda x=x: x.clone(), "copy into new memory"),
-                Contender("copy", lambda out=out, x=x: out.copy_(x), "copy into the same memory: the floor"),
+                Method("scipy CSR", lambda matrix=matrix, array=array: matrix @ array, "x kept as (HW, C)"),
+                Method("x.clone()", lambda x=x: x.clone(), "copy into new memory"),
+                Method("copy", lambda out=out, x=x: out.copy_(x), "copy into the same memory: the floor"),
             ]
-            measured = race("product", f"{size} x {size}, {c} classes", threads, contenders, repeats=repeats)
+            measured = race("product", f"{size} x {size}, {c} classes", threads, methods, repeats=repeats)
             for result, error in zip(measured, [*errors, 0.0, 0.0], strict=True):
                 # A copy reads and writes 4 bytes a value; what caches and write-allocation add is not
                 # counted.

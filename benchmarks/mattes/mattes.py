@@ -31,10 +31,10 @@ from PIL import Image
 
 from closedform_wsss import metrics
 from closedform_wsss.functional import solve_matting
+from closedform_wsss.io import IGNORE_INDEX, from_array
 from closedform_wsss.laplacian import KINDS
 from mattes.table import markdown
 
-UNMARKED = 255
 CONFIDENCE = 100.0
 FIRM_CONFIDENCE = 1e4  # holds the marks almost as pymatting does, which fixes them
 TOL = 1e-3  # the default of solve_matting
@@ -48,7 +48,7 @@ def read(path: Path, mode: str) -> Matte:
 
 def marks_of(trimap: Matte) -> torch.Tensor:
     """Trimap ``(H, W)`` -> marks ``(1, H, W)``: 0, 1 or unmarked; the thresholds are pymatting's."""
-    marks = np.full(trimap.shape, UNMARKED)
+    marks = np.full(trimap.shape, IGNORE_INDEX)
     marks[trimap < 0.1], marks[trimap > 0.9] = 0, 1
     return torch.from_numpy(marks)[None]
 
@@ -57,7 +57,7 @@ def ours(
     image: Matte, trimap: Matte, mark_weight: float = CONFIDENCE, laplacian: str = "closed_form"
 ) -> tuple[Matte, dict[str, Any]]:
     """Our matte, clipped, and how the solve went; operator included in the time."""
-    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float()
+    tensor = from_array(image)[None].float()
     marks = marks_of(trimap)
     started = time.perf_counter()
     options = dict(num_classes=2, kind=laplacian, mark_weight=mark_weight, tol=TOL)
@@ -127,7 +127,7 @@ def one(data: Path, name: str, trimaps: str, laplacian: str, tight: bool) -> dic
     }
     if tight:
         started = time.perf_counter()
-        soft, hard, residual = tight_mattes(image, marks_of(trimap)[0].numpy(), CONFIDENCE, UNMARKED)
+        soft, hard, residual = tight_mattes(image, marks_of(trimap)[0].numpy(), CONFIDENCE, IGNORE_INDEX)
         row["tight"] = {
             "ours_max": float(np.abs(mine - soft)[unknown].max()),
             "ours_mean": float(np.abs(mine - soft)[unknown].mean()),

@@ -1,4 +1,4 @@
-"""One problem and all its contenders: what is measured, and what is kept of it for the next start."""
+"""One problem and all its methods: what is measured, and what is kept of it for the next start."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 from common.harness import describe_machine, write_json
 
+from closedform_wsss.io import IGNORE_INDEX
 from solver.children import Child, JobFailed, LimitReached
-from solver.contenders import DIRECT, OURS, SOLVERS, SYSTEMS
-from solver.inputs import UNMARKED, Problem
+from solver.inputs import Problem
+from solver.methods import DIRECT, OURS, SOLVERS, SYSTEMS
 
 LONG = 10.0  # seconds from which a single run must do
-PATIENCE = 5  # limits of the rivals that ours and the tight solutions may take
+PATIENCE = 5  # limits of the methods that ours and the tight solutions may take
 Row = dict[str, Any]
 
 
@@ -27,7 +28,7 @@ def tell(text: str) -> None:
 
 
 def limit_of(name: str, limit: float) -> float:
-    """Seconds that a contender may take."""
+    """Seconds that a method may take."""
     return PATIENCE * limit if name.startswith(OURS) else limit
 
 
@@ -50,7 +51,7 @@ class Measurements:
         commit, now = before["machine"]["commit"], self.payload["machine"]["commit"]
         if commit == now:
             self.payload |= {key: before.get(key) for key in ("large", "agreement")}
-        for row in self.payload["rows"]:  # rivals do not depend on it; the tables say which rows of ours are older
+        for row in self.payload["rows"]:  # methods do not depend on it; the tables say which rows of ours are older
             if row["solver"].startswith(OURS) and row.setdefault("commit", commit) == now:
                 del row["commit"]
 
@@ -99,7 +100,7 @@ class References:
         reference = self._files[system]
         if reference is None:
             return {"max_error": None, "mean_error": None}
-        unmarked = self._problem.marks == UNMARKED
+        unmarked = self._problem.marks == IGNORE_INDEX
         largest, total, count = 0.0, 0.0, 0
         for ours, tight in zip(np.load(mattes, mmap_mode="r"), np.load(reference, mmap_mode="r"), strict=True):
             difference = np.abs(ours.clip(0, 1) - tight.clip(0, 1))[unmarked]
@@ -139,7 +140,7 @@ def agreement(problem: Problem, threads: int, args: argparse.Namespace) -> dict[
 
 
 def measure_case(done: Measurements, section: str, photo: str, problem: Problem, small: bool) -> None:
-    """All contenders on one problem: first runs with memory and errors, then rounds of those that are short."""
+    """All methods on one problem: first runs with memory and errors, then rounds of those that are short."""
     args, threads = done.args, done.payload["threads"]
     case: Row = {"section": section, "photo": photo, "case": problem.name, "classes": problem.classes}
     case |= {"pixels": problem.marks.size, "height": problem.marks.shape[0], "width": problem.marks.shape[1]}

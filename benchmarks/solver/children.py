@@ -1,4 +1,4 @@
-"""Every contender in a process of its own, which makes its inputs, waits to be told to run, and can be killed."""
+"""Every method in a process of its own, which makes its inputs, waits to be told to run, and can be killed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ import torch
 from common.memory import measure
 from common.paths import BENCHMARKS
 
-from solver.contenders import REFERENCES, SOLVERS, Solution
-from solver.inputs import UNMARKED, Problem
+from closedform_wsss.io import IGNORE_INDEX
+from solver.inputs import Problem
+from solver.methods import REFERENCES, SOLVERS, Solution
 
 START = 600.0  # seconds to make inputs in
 SIDE = 16  # of the tiny problem that is solved first: threads started, code loaded
@@ -56,7 +57,7 @@ class JobFailed(Exception):
 
 
 class Child:
-    """A contender or a reference with its inputs made, waiting."""
+    """A method or a reference with its inputs made, waiting."""
 
     def __init__(self, name: str, problem: Problem, threads: int, quick: bool = False) -> None:
         context = _context(quick)
@@ -141,7 +142,7 @@ def _serve(connection: Connection, name: str, problem: Problem, threads: int) ->
 
 def _tiny(problem: Problem) -> Problem:
     """The same classes in few pixels, with enough marks for every solver to be done at once."""
-    marks = np.full((SIDE, SIDE), UNMARKED, dtype=np.int64)
+    marks = np.full((SIDE, SIDE), IGNORE_INDEX, dtype=np.int64)
     marks.flat[::8] = np.arange(SIDE * SIDE // 8) % problem.classes
     image = np.ascontiguousarray(problem.image[:SIDE, :SIDE])
     return Problem("tiny", image, marks, problem.classes, problem.trimap)

@@ -14,7 +14,8 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 from skimage.transform import resize
 
-UNMARKED = 255
+from closedform_wsss.io import IGNORE_INDEX
+
 PHOTOS = ("coffee", "astronaut", "chelsea", "rocket")  # the first is there in every size
 REGIONS = 50  # asked of SLIC, which gives 28 to 46 here
 COARSE = 192  # pixels of the longer side where the regions are found
@@ -32,9 +33,9 @@ class Problem:
 
     name: str
     image: Bytes  # (H, W, 3)
-    marks: Marks  # (H, W): 0 to classes - 1, or UNMARKED
+    marks: Marks  # (H, W): 0 to classes - 1, or IGNORE_INDEX
     classes: int
-    # Most is known (a trimap): rivals that can then solve for the unknown pixels alone.
+    # Most is known (a trimap): baselines that can then solve for the unknown pixels alone.
     trimap: bool = False
 
     @property
@@ -85,7 +86,7 @@ def scribble(image: Bytes, classes: int) -> Marks:
     scale = np.array([height, width]) / regions.shape
     strokes = [(_stroke(regions == region) + 0.5) * scale - 0.5 for region in chosen]
     thickness = MARKED * height * width / sum(float(np.hypot(*(b - a))) + 1 for a, b in strokes)
-    marks = np.full((height, width), UNMARKED, dtype=np.int64)
+    marks = np.full((height, width), IGNORE_INDEX, dtype=np.int64)
     for (a, b), c in zip(strokes, label, strict=True):
         _draw(marks, a, b, thickness, int(c))
     return marks
@@ -134,6 +135,6 @@ def lemur(folder: Path) -> Problem:
     """pymatting's example: image.png and trimap.png (0, 255, else unknown) of the folder."""
     image = np.asarray(Image.open(folder / "image.png").convert("RGB"))
     trimap = np.asarray(Image.open(folder / "trimap.png").convert("L"))
-    marks = np.full(trimap.shape, UNMARKED, dtype=np.int64)
+    marks = np.full(trimap.shape, IGNORE_INDEX, dtype=np.int64)
     marks[trimap == 0], marks[trimap == 255] = 0, 1
     return Problem(f"lemur, {trimap.shape[1]} x {trimap.shape[0]}", image, marks, 2, trimap=True)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from solver.inputs import PHOTOS, UNMARKED, photograph, scribble
+from closedform_wsss.io import IGNORE_INDEX
+from solver.inputs import PHOTOS, photograph, scribble
 
 # The command, as its entry point calls it.
 PROGRAM = [sys.executable, "-c", "import sys; from closedform_wsss.cli import main; sys.exit(main())"]
@@ -28,7 +29,7 @@ def measure_large(height: int, width: int, threads: int) -> dict[str, Any]:
         Image.fromarray(photograph(PHOTOS[0], height, width)).save(photo, quality=QUALITY)
         image = np.array(Image.open(photo))  # as it is after compression: the copy differs in the strokes alone
         marks = scribble(image, 2)
-        marked = marks != UNMARKED
+        marked = marks != IGNORE_INDEX
         image[marked] = 255 * marks[marked, None]  # black strokes and white ones
         Image.fromarray(image).save(scribbled, compress_level=1)
         files = {"photo_bytes": photo.stat().st_size, "scribbled_bytes": scribbled.stat().st_size}

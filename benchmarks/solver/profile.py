@@ -23,6 +23,7 @@ from common.harness import describe_machine, table, write_json, write_markdown
 
 from closedform_wsss import _ops
 from closedform_wsss.functional import solve_matting
+from closedform_wsss.io import from_array
 from closedform_wsss.solver import tile_solver
 from closedform_wsss.solver.multigrid import coarse_levels
 from solver.inputs import PHOTOS, scribbles
@@ -91,7 +92,7 @@ def copy_speed() -> float:
 def measure(height: int, width: int, classes: int) -> dict[str, Any]:
     """Seconds of each part, of the median solve."""
     problem = scribbles(PHOTOS[0], height, width, classes)
-    image = torch.from_numpy(problem.image).permute(2, 0, 1)[None].contiguous()
+    image = from_array(problem.image)[None].contiguous()
     marks = torch.from_numpy(problem.marks)[None]
     runs: list[dict[str, Any]] = []
     while len(runs) < ROUNDS and (not runs or runs[0]["seconds"] < 10):

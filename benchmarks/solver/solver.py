@@ -69,7 +69,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         metavar="SECONDS",
         default=120.0,
-        help="of a rival's run (%(default)g); five times as much for ours and for tight solutions",
+        help="of a method's run (%(default)g); five times as much for ours and for tight solutions",
     )
     add("--quick", action="store_true", help="tiny sizes, 2 rounds: a smoke test whose figures mean nothing")
     add("--fresh", action="store_true", help="forget what was measured before")

@@ -9,8 +9,8 @@ from typing import Any
 
 from common.harness import paired, table
 
-from solver.contenders import CSR_ITERATIONS, DIRECT, FIRM_CONFIDENCE, OURS, SOLVERS, TIGHT_TOL
 from solver.large import QUALITY
+from solver.methods import CSR_ITERATIONS, DIRECT, FIRM_CONFIDENCE, OURS, SOLVERS, TIGHT_TOL
 
 Row = dict[str, Any]
 HEAD = ["size, solver", "s", "time / ours", "time / ours, 1 thread", "peak MiB", "largest error", "mean error"]

@@ -15,7 +15,7 @@ import sys
 import torch
 from common.asam import CELL, STEPS, plain_asam
 from common.harness import (
-    Contender,
+    Method,
     Result,
     describe_machine,
     milliseconds,
@@ -32,7 +32,7 @@ from closedform_wsss import _ops, _reference, functional
 
 # Of float32, relative to the largest value.
 TOLERANCE = 1e-4
-Case = tuple[str, list[Contender]]
+Case = tuple[str, list[Method]]
 
 
 def agree(name: str, ours: Tensor, theirs: Tensor) -> None:
@@ -63,11 +63,11 @@ def asam_cases(n: int, classes: int, size: int) -> list[Case]:
     cases = []
     for name, (ours, plain) in pairs.items():
         agree(name, ours(), plain())
-        contenders = [Contender("closedform_wsss", ours), Contender("plain PyTorch", plain)]
+        methods = [Method("closedform_wsss", ours), Method("plain PyTorch", plain)]
         if name in ("pool", "unpool"):
-            contenders.append(Contender("x.clone()", x.clone, "copy into new memory"))
-            contenders.append(Contender("copy", lambda: out.copy_(x), "copy into the same memory"))
-        cases.append((f"{name}, {n} x {classes} x {size} x {size}", contenders))
+            methods.append(Method("x.clone()", x.clone, "copy into new memory"))
+            methods.append(Method("copy", lambda: out.copy_(x), "copy into the same memory"))
+        cases.append((f"{name}, {n} x {classes} x {size} x {size}", methods))
     return cases
 
 
@@ -78,8 +78,8 @@ def superpixel_cases(size: int) -> list[Case]:
         (
             f"superpixels, {size} x {size}, about {(size // CELL) ** 2}",
             [
-                Contender("closedform_wsss", lambda: functional.soft_slic(image, cell_size=CELL), "soft_slic"),
-                Contender("scikit-image", lambda: functional.slic(image, cell_size=CELL), "SLIC, 10 iterations"),
+                Method("closedform_wsss", lambda: functional.soft_slic(image, cell_size=CELL), "soft_slic"),
+                Method("scikit-image", lambda: functional.slic(image, cell_size=CELL), "SLIC, 10 iterations"),
             ],
         )
     ]
@@ -93,7 +93,7 @@ def refine_cases(height: int, width: int) -> list[Case]:
     return [
         (
             f"refine_cam, {width} x {height}, 3 classes",
-            [Contender("closedform_wsss", lambda: functional.refine_cam(cam, image))],
+            [Method("closedform_wsss", lambda: functional.refine_cam(cam, image))],
         )
     ]
 
@@ -111,9 +111,9 @@ def main() -> None:
         torch.set_num_threads(threads)
         cases = asam_cases(*size) + superpixel_cases(size[2])
         cases += refine_cases(*((48, 64) if args.quick else (375, 500)))
-        for case, contenders in cases:
+        for case, methods in cases:
             print(f"{threads} thread(s): {case}", file=sys.stderr, flush=True)
-            results += race("spl", case, threads, contenders, repeats=3 if args.quick else args.repeats, budget=20.0)
+            results += race("spl", case, threads, methods, repeats=3 if args.quick else args.repeats, budget=20.0)
     name = "spl_quick" if args.quick else "spl"
     write_json(name, {"machine": machine, "results": results})
     rows = [

@@ -25,12 +25,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from common.harness import describe_machine, table, write_json, write_markdown
-from PIL import Image
 from skimage import measure
 from torch import Tensor
 
 from closedform_wsss import metrics
 from closedform_wsss.functional import slic, soft_slic
+from closedform_wsss.io import read_image
 from closedform_wsss.nn import SpixelNet
 
 CELL_SIZES = (8, 12, 16, 24)
@@ -110,8 +110,8 @@ def one(image: Tensor, segments: np.ndarray[Any, Any], cell_size: int, net: Spix
         hard = add(f"{name}, argmax", run)
         joined = add(f"{name}, connected", lambda: connected(hard, SMALLEST * cell_size**2))
         for compactness in COMPACTNESS:
-            rival = matched_slic(image, int(joined.max()) + 1, compactness)
-            found[f"SLIC at the number of {name}, compactness {compactness:g}"] = criterion(rival, segments)
+            baseline = matched_slic(image, int(joined.max()) + 1, compactness)
+            found[f"SLIC at the number of {name}, compactness {compactness:g}"] = criterion(baseline, segments)
 
     add("SLIC", lambda: slic(image, cell_size=cell_size).assignment[0].numpy())
     add_soft("soft_slic", lambda: soft_slic(image, cell_size=cell_size).to_hard().assignment[0].numpy())
@@ -189,7 +189,7 @@ def main() -> None:
     for cell_size in CELL_SIZES:
         images = []
         for file in files:
-            image = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None]
+            image = read_image(file)[None]
             segments = np.load(args.data / "bsds_val" / "segments" / f"{file.stem}.npz")["segments"]
             images.append(one(image, segments, cell_size, net))
         rows += summary(images, cell_size)

@@ -17,7 +17,7 @@ import sys
 
 import torch
 from common.harness import (
-    Contender,
+    Method,
     describe_machine,
     milliseconds,
     race,
@@ -30,16 +30,17 @@ from common.paths import ROOT
 from skimage import data
 from skimage.transform import resize
 
-from training import rivals
-from training.rivals import RIVALS
+from closedform_wsss.io import from_array
+from training import baselines
+from training.baselines import BASELINES
 
 CLASSES, BATCH, SIZE = 11, 8, (180, 240)
 
 
 def photographs(batch: int, size: tuple[int, int]) -> torch.Tensor:
     """``(batch, 3, H, W)`` in [0, 1]."""
-    pictures = [torch.from_numpy(resize(image, size)) for image in (data.astronaut(), data.coffee(), data.chelsea())]
-    images = torch.stack([pictures[k % 3] for k in range(batch)]).permute(0, 3, 1, 2)
+    pictures = [from_array(resize(image, size)) for image in (data.astronaut(), data.coffee(), data.chelsea())]
+    images = torch.stack([pictures[k % 3] for k in range(batch)])
     return images.float().contiguous(memory_format=torch.channels_last)
 
 
@@ -66,8 +67,8 @@ def main() -> None:
             logits = network(image)
             marked = Batch(logits, image, target)
             loss = LOSSES["cross_entropy"](marked)
-            if name in RIVALS:
-                loss = loss + getattr(rivals, name)(logits.softmax(1), image)
+            if name in BASELINES:
+                loss = loss + getattr(baselines, name)(logits.softmax(1), image)
             elif name:
                 loss = loss + LOSSES[name](marked)
             optimizer.zero_grad()
@@ -76,10 +77,10 @@ def main() -> None:
 
         return run
 
-    names = ["energy", "residual", "learning_based", "superpixel", *RIVALS]
-    contenders = [Contender("cross-entropy alone", step(None))] + [Contender(name, step(name)) for name in names]
+    names = ["energy", "residual", "learning_based", "superpixel", *BASELINES]
+    methods = [Method("cross-entropy alone", step(None))] + [Method(name, step(name)) for name in names]
     case = f"{batch} x {CLASSES} x {size[0]} x {size[1]}"
-    results = race("training step", case, args.threads, contenders, repeats=repeats, budget=60)
+    results = race("training step", case, args.threads, methods, repeats=repeats, budget=60)
     machine = describe_machine()
     cells = [[r.name, milliseconds(r.median_s), ratio_text(r), str(r.rounds)] for r in results]
     body = (

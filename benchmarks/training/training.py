@@ -1,4 +1,4 @@
-"""Does it teach? A network trained from marks with every loss, against masks and against rivals.
+"""Does it teach? A network trained from marks with every loss, against masks and against baselines.
 
     python benchmarks training DATA                          every row, three seeds, two runs at a time
     python benchmarks training DATA --rows masks recipe      these
@@ -6,7 +6,7 @@
     python benchmarks training DATA --report                 nothing: the tables of what is done
 
 DATA holds train/ and val/, each with images/ and labels/, train/ also scribbles/, points/ or cams/. Every run is one of
-examples/train_segmentation.py with its default network and schedule (what else, says ROWS); the rivals' losses are
+examples/train_segmentation.py with its default network and schedule (what else, says ROWS); the baselines' losses are
 added there. A run that is done, its folder in --work says so, is not done again. Needs the extra "examples".
 
 Writes results/training.json and .md from all runs that are done.
@@ -34,17 +34,17 @@ EXAMPLES = ROOT / "examples"
 
 
 def child(argv: list[str]) -> None:
-    """One run, with the rivals among the losses; ``--set NAME=VALUE`` changes the self-training: FILTER, REPEATS."""
+    """One run, with the baselines among the losses; ``--set NAME=VALUE`` changes the self-training: FILTER, REPEATS."""
     sys.path.insert(0, str(EXAMPLES))
     import train_segmentation
     from segmentation import losses, self_training
 
-    from training import filters, rivals
+    from training import baselines, filters
 
-    def rival(name: str):
-        return lambda batch: getattr(rivals, name)(batch.logits.softmax(1), batch.image)
+    def baseline(name: str):
+        return lambda batch: getattr(baselines, name)(batch.logits.softmax(1), batch.image)
 
-    losses.LOSSES.update({name: rival(name) for name in rivals.RIVALS})
+    losses.LOSSES.update({name: baseline(name) for name in baselines.BASELINES})
     while "--set" in argv:
         at = argv.index("--set")
         name, value = argv[at + 1].split("=")

@@ -14,7 +14,6 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from closedform_wsss.functional import pseudo_labels, refine_cam
@@ -50,10 +49,10 @@ def main() -> None:
             shutil.copy(args.data / folder / f"{name}.{suffix}", split / folder)
         image = read_image(args.data / "images" / f"{name}.jpg")
         (split / "points").mkdir(exist_ok=True)
-        write_label_png(split / "points" / f"{name}.png", clicks(points[name], image.shape[:2]))
+        write_label_png(split / "points" / f"{name}.png", clicks(points[name], image.shape[1:]))
         (split / "cams").mkdir(exist_ok=True)
         classes, cam = read_cam(args.data / "cams" / f"{name}.npz")
-        refined = refine_cam(torch.from_numpy(cam)[None].clamp(0, 1), torch.from_numpy(image).permute(2, 0, 1)[None])
+        refined = refine_cam(cam[None].clamp(0, 1), image[None])
         labels = pseudo_labels(refined.clamp(0, 1), threshold=THRESHOLD, margin=MARGIN, classes=classes.tolist())
-        write_label_png(split / "cams" / f"{name}.png", labels[0].byte().numpy())
-        assert Image.open(split / "labels" / f"{name}.png").size == image.shape[1::-1]
+        write_label_png(split / "cams" / f"{name}.png", labels[0])
+        assert Image.open(split / "labels" / f"{name}.png").size == image.shape[:0:-1]

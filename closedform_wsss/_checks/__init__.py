@@ -1,10 +1,13 @@
-"""Arguments are checked before any kernel runs; a message names function, argument, what it must be and what it got.
+"""Checks of arguments, before any kernel runs.
 
-Checks of tensors return them as the rest of the function wants them: contiguous, so that a result never depends on how
-the values lay in memory, marks and labels in int64, so that no comparison wraps.
+``fn`` is the public function that was called. A message names it, the argument, what it must be, what it got, and where
+possible a cure.
+
+Checks of tensors return them as the function needs them: contiguous, so that results do not depend on the memory
+layout, and marks and labels in int64, so that no comparison overflows.
 
 Shapes and types are always checked. Checks that read values (range, NaN, labels) would make a CUDA stream wait, so by
-default they run for tensors on the CPU only; :func:`set_value_checks` changes that.
+default they run only for tensors on the CPU; :func:`set_value_checks` changes that.
 """
 
 from closedform_wsss._checks.options import (

@@ -1,4 +1,4 @@
-"""What to do about values that are not in the range they must be in."""
+"""What to do about arguments that are wrong, for messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def image_range(low: float, high: float, channels: int) -> str:
         return "a resize that overshoots? Clamp it"
     if low >= -1.05 and high <= 1.05:
         return "pass it as it was before mean/std normalisation, (image + 1) / 2 if that was to [-1, 1]"
-    if low < -16 or high > 16:  # no image divided by its standard deviation goes so far
+    if low < -16 or high > 16:  # more than an image divided by its standard deviation has
         return (
             f"for Hounsfield units or other measured values choose a window, {_UNIT_RANGE}(image, window=(low, high))"
         )
@@ -29,7 +29,7 @@ def image_range(low: float, high: float, channels: int) -> str:
 
 
 def image_dtype(dtype: object) -> str:
-    """For an image of integers that are not uint8."""
+    """For an image of integers other than uint8."""
     return (
         f"divide 16 bits by 65535; for Hounsfield units or other measured values {_UNIT_RANGE}(image, window=(low, "
         "high))"
@@ -80,10 +80,10 @@ def labels(found: Sequence[int], classes: int | None, ignore_index: int, present
     """For marks that are neither classes nor ``ignore_index``.
 
     Args:
-        found: Some of the wrong ones.
-        classes: How many there are.
-        ignore_index: What stands for unmarked.
-        present: All labels that occur, at most 257 of them.
+        found: Some of the wrong labels.
+        classes: The number of classes.
+        ignore_index: The label of unmarked pixels.
+        present: All labels that occur, at most 257.
     """
     if looks_like_trimap(present):
         return ": 0, 128 and 255 are those of a trimap, see closedform_wsss.io.from_trimap"
@@ -95,7 +95,7 @@ def labels(found: Sequence[int], classes: int | None, ignore_index: int, present
 
 
 def unmarked(present: Sequence[int]) -> str:
-    """For marks of which none is unmarked."""
+    """For marks without unmarked pixels."""
     if list(present) == [0, 1, 2]:
         return (
             "if 0 means unmarked, pass target.masked_fill(target == 0, 255); a trimap whose 1 is unknown, "
@@ -107,6 +107,6 @@ def unmarked(present: Sequence[int]) -> str:
 
 
 def looks_like_trimap(present: Sequence[int]) -> bool:
-    """0, 255 and one value about the middle, as trimaps are stored."""
+    """Whether labels are those of a stored trimap: 0, 255 and one value near the middle."""
     inner = set(present) - {0, 255}
     return bool({0, 255} & set(present)) and len(inner) == 1 and 64 <= min(inner) < 192

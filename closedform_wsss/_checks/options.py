@@ -1,4 +1,4 @@
-"""Checks of numbers and options. NumPy's numbers are numbers too."""
+"""Checks of numbers and options. Numbers of NumPy are accepted too."""
 
 from __future__ import annotations
 
@@ -8,65 +8,65 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def check_option(where: str, name: str, value: Any, options: Sequence[Any]) -> None:
+def check_option(fn: str, name: str, value: Any, options: Sequence[Any]) -> None:
     """One of a few values."""
     if value not in options:
-        raise ValueError(f"{where}: {name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+        raise ValueError(f"{fn}: {name} must be one of {', '.join(map(repr, options))}, got {value!r}")
 
 
-def check_positive(where: str, name: str, value: Any) -> float:
+def check_positive(fn: str, name: str, value: Any) -> float:
     """A finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{where}: {name} must be a number > 0, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{fn}: {name} must be a number > 0, got {type(value).__name__} {value!r}")
     number = float(value)
     if not 0 < number < math.inf:
-        raise ValueError(f"{where}: {name} must be a finite number > 0, got {value!r}")
+        raise ValueError(f"{fn}: {name} must be a finite number > 0, got {value!r}")
     return number
 
 
-def check_integer(where: str, name: str, value: Any) -> int:
+def check_integer(fn: str, name: str, value: Any) -> int:
     """An integer of any size."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{where}: {name} must be an integer, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{fn}: {name} must be an integer, got {type(value).__name__} {value!r}")
     return int(value)
 
 
-def check_count(where: str, name: str, value: Any, least: int) -> int:
-    """An integer, at least so large."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
-        raise ValueError(f"{where}: {name} must be an integer >= {least}, got {value!r}")
+def check_count(fn: str, name: str, value: Any, minimum: int) -> int:
+    """An integer that is not below the minimum."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < minimum:
+        raise ValueError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
 
 
-def check_probability(where: str, name: str, value: Any) -> float:
+def check_probability(fn: str, name: str, value: Any) -> float:
     """A number in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{where}: {name} must be a number in [0, 1], got {type(value).__name__} {value!r}")
+        raise TypeError(f"{fn}: {name} must be a number in [0, 1], got {type(value).__name__} {value!r}")
     number = float(value)
     if not 0 <= number <= 1:
-        raise ValueError(f"{where}: {name} must be a number in [0, 1], got {value!r}")
+        raise ValueError(f"{fn}: {name} must be a number in [0, 1], got {value!r}")
     return number
 
 
-def check_cell_size(where: str, cell_size: Any) -> int:
-    """The side of a superpixel's cell, in pixels."""
+def check_cell_size(fn: str, cell_size: Any) -> int:
+    """The side of a superpixel cell, in pixels."""
     if isinstance(cell_size, bool) or not isinstance(cell_size, numbers.Integral):
-        raise TypeError(f"{where}: cell_size must be an integer >= 1, got {type(cell_size).__name__} {cell_size!r}")
+        raise TypeError(f"{fn}: cell_size must be an integer >= 1, got {type(cell_size).__name__} {cell_size!r}")
     if cell_size < 1:
-        raise ValueError(f"{where}: cell_size must be an integer >= 1, got {cell_size}")
+        raise ValueError(f"{fn}: cell_size must be an integer >= 1, got {cell_size}")
     return int(cell_size)
 
 
-def check_radius(where: str, radius: Any, height: int, width: int) -> int:
-    """Windows of 2 radius + 1 pixels that fit; radius 1 fits always (windows shrink to tiny images)."""
+def check_radius(fn: str, radius: Any, height: int, width: int) -> int:
+    """A window of 2 radius + 1 pixels that fits into the image. Radius 1 always fits: windows shrink in tiny images."""
     if isinstance(radius, bool) or not isinstance(radius, numbers.Integral):
-        raise TypeError(f"{where}: radius must be an integer >= 1, got {type(radius).__name__} {radius!r}")
+        raise TypeError(f"{fn}: radius must be an integer >= 1, got {type(radius).__name__} {radius!r}")
     radius = int(radius)
     if radius < 1:
-        raise ValueError(f"{where}: radius must be an integer >= 1, got {radius}")
+        raise ValueError(f"{fn}: radius must be an integer >= 1, got {radius}")
     if radius > 1 and 2 * radius + 1 > min(height, width):
         raise ValueError(
-            f"{where}: radius must leave a window of 2 * radius + 1 pixels inside the image, got radius {radius} "
+            f"{fn}: radius must leave a window of 2 * radius + 1 pixels inside the image, got radius {radius} "
             f"(window {2 * radius + 1}) for an image of {height} x {width}"
         )
     return radius

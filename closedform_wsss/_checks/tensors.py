@@ -1,4 +1,4 @@
-"""Checks of tensors, which return them as the functions want them."""
+"""Checks of tensors. They return the tensors as the functions need them."""
 
 from __future__ import annotations
 
@@ -11,106 +11,106 @@ from closedform_wsss._checks import cures
 from closedform_wsss._checks.options import check_integer
 from closedform_wsss._checks.values import reads_values
 
-# What the rounding of a resize or a solve may add to [0, 1]; more is another range.
+# Rounding in a resize or a solve may exceed [0, 1] by this much; more means another range.
 _ROUNDING = 0.02
 _MAX_LABELS_SHOWN = 5
 
 
-def check_tensor(where: str, name: str, value: object) -> None:
+def check_tensor(fn: str, name: str, value: object) -> None:
     """A tensor, not a list or an array."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{where}: {name} must be a tensor, got {type(value).__name__}")
+        raise TypeError(f"{fn}: {name} must be a tensor, got {type(value).__name__}")
 
 
-def check_device(where: str, name: str, tensor: Tensor, device: torch.device) -> None:
+def check_device(fn: str, name: str, tensor: Tensor, device: torch.device) -> None:
     """On the image's device."""
     if tensor.device != device:
-        raise ValueError(f"{where}: {name} must be on the image's device {device}, got {tensor.device}")
+        raise ValueError(f"{fn}: {name} must be on the image's device {device}, got {tensor.device}")
 
 
-def check_image(where: str, image: Tensor) -> Tensor:
+def check_image(fn: str, image: Tensor) -> Tensor:
     """Image ``(N, D, H, W)`` in [0, 1] or uint8 -> floating point (float32 unless it is float64), detached."""
     if not isinstance(image, Tensor):
-        raise TypeError(f"{where}: image must be a tensor (N, D, H, W), got {type(image).__name__}")
+        raise TypeError(f"{fn}: image must be a tensor (N, D, H, W), got {type(image).__name__}")
     if image.ndim != 4 or 0 in image.shape[1:]:
         shape = tuple(image.shape)
-        raise ValueError(f"{where}: image must be (N, D, H, W) in [0, 1], got shape {shape}{cures.image_shape(shape)}")
-    # Any number of channels is allowed, so (N, H, W, 3) would pass for an image of H channels and be quietly wrong.
+        raise ValueError(f"{fn}: image must be (N, D, H, W) in [0, 1], got shape {shape}{cures.image_shape(shape)}")
+    # Any number of channels is allowed, so (N, H, W, 3) would be accepted as an image of H channels.
     if image.shape[1] > 16 and image.shape[3] in (1, 3, 4):
         raise ValueError(
-            f"{where}: image must be (N, D, H, W) in [0, 1], got shape {tuple(image.shape)} with the channels last: "
+            f"{fn}: image must be (N, D, H, W) in [0, 1], got shape {tuple(image.shape)} with the channels last: "
             "pass image.permute(0, 3, 1, 2)"
         )
     if image.dtype == torch.uint8:
         return image.contiguous().to(torch.float32) / 255
     if not image.is_floating_point():
         raise TypeError(
-            f"{where}: image must be floating point in [0, 1] or uint8, got {image.dtype}: "
+            f"{fn}: image must be floating point in [0, 1] or uint8, got {image.dtype}: "
             f"{cures.image_dtype(image.dtype)}"
         )
     image = image.detach()
     image = (image if image.dtype == torch.float64 else image.float()).contiguous()
     if reads_values(image):
-        low, high = _range(where, "image", image)
+        low, high = _range(fn, "image", image)
         if low < -_ROUNDING or high > 1 + _ROUNDING:
             raise ValueError(
-                f"{where}: image must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: "
+                f"{fn}: image must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: "
                 f"{cures.image_range(low, high, image.shape[1])}"
             )
     return image
 
 
-def check_maps(where: str, name: str, maps: Tensor, n: int | None, device: torch.device | None) -> Tensor:
-    """Floating-point maps ``(n, C, h, w)`` on the image's device, contiguous; None: of any number, or device."""
+def check_maps(fn: str, name: str, maps: Tensor, n: int | None, device: torch.device | None) -> Tensor:
+    """Floating-point maps ``(n, C, h, w)`` on the image's device, contiguous. None: any batch size, or any device."""
     if not isinstance(maps, Tensor):
-        raise TypeError(f"{where}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
+        raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
     if maps.ndim != 4:
         shape = tuple(maps.shape)
-        raise ValueError(f"{where}: {name} must be (N, C, H, W), got shape {shape}{cures.maps_shape(name, shape)}")
+        raise ValueError(f"{fn}: {name} must be (N, C, H, W), got shape {shape}{cures.maps_shape(name, shape)}")
     if not maps.is_floating_point():
-        raise TypeError(f"{where}: {name} must be floating point, got {maps.dtype}")
+        raise TypeError(f"{fn}: {name} must be floating point, got {maps.dtype}")
     if n is not None and maps.shape[0] != n:
-        raise ValueError(f"{where}: {name} and image must have the same batch size, got {maps.shape[0]} and {n}")
+        raise ValueError(f"{fn}: {name} and image must have the same batch size, got {maps.shape[0]} and {n}")
     if device is not None:
-        check_device(where, name, maps, device)
+        check_device(fn, name, maps, device)
     return maps.contiguous()
 
 
-def check_pixels(where: str, name: str, maps: Tensor) -> None:
+def check_pixels(fn: str, name: str, maps: Tensor) -> None:
     """At least one pixel to interpolate from."""
     if 0 in maps.shape[2:]:
-        raise ValueError(f"{where}: {name} must be (N, C, H, W) with H and W >= 1, got shape {tuple(maps.shape)}")
+        raise ValueError(f"{fn}: {name} must be (N, C, H, W) with H and W >= 1, got shape {tuple(maps.shape)}")
 
 
-def check_classes(where: str, logits: Tensor) -> None:
-    """Two classes or more: one alone wins everywhere, with no gradient."""
+def check_classes(fn: str, logits: Tensor) -> None:
+    """Two classes or more: a single class would win everywhere, without a gradient."""
     if logits.shape[1] < 2 and logits.shape[0]:
         raise ValueError(
-            f"{where}: logits must have 2 or more channels, one for each class, got shape {tuple(logits.shape)}: for a "
+            f"{fn}: logits must have 2 or more channels, one for each class, got shape {tuple(logits.shape)}: for a "
             "binary network with one logit z, sigmoid(z) the foreground, pass torch.cat([torch.zeros_like(z), z], 1)"
         )
 
 
 def check_target(
-    where: str, target: Tensor, n: int | None, device: torch.device | None, num_classes: int | None, ignore_index: int
+    fn: str, target: Tensor, n: int | None, device: torch.device | None, num_classes: int | None, ignore_index: int
 ) -> Tensor:
     """Labels ``(n, H, W)``: integers in [0, num_classes), or any >= 0 if that is None, or ignore_index -> int64."""
     if not isinstance(target, Tensor):
-        raise TypeError(f"{where}: target must be an integer tensor (N, H, W), got {type(target).__name__}")
+        raise TypeError(f"{fn}: target must be an integer tensor (N, H, W), got {type(target).__name__}")
     if target.ndim != 3 or n not in (None, target.shape[0]) or 0 in target.shape[1:]:
         images = "" if n is None else f" with N = {n} images"
         shape = tuple(target.shape)
         raise ValueError(
-            f"{where}: target must be (N, H, W){images}, got shape {shape}{cures.target_shape(shape, n or 0)}"
+            f"{fn}: target must be (N, H, W){images}, got shape {shape}{cures.target_shape(shape, n or 0)}"
         )
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise TypeError(f"{where}: target must be an integer tensor, got {target.dtype}")
+        raise TypeError(f"{fn}: target must be an integer tensor, got {target.dtype}")
     if device is not None:
-        check_device(where, "target", target, device)
-    check_integer(where, "ignore_index", ignore_index)
+        check_device(fn, "target", target, device)
+    check_integer(fn, "ignore_index", ignore_index)
     if num_classes is not None and 0 <= ignore_index < num_classes:
         raise ValueError(
-            f"{where}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes "
+            f"{fn}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes "
             f"(0 to {num_classes - 1})"
         )
     target = as_int64(target)
@@ -122,65 +122,64 @@ def check_target(
             found = sorted(set(wrong[:1000].tolist()))
             present = torch.unique(target)[:257].tolist()
             raise ValueError(
-                f"{where}: target must hold {allowed} or ignore_index {ignore_index}, "
+                f"{fn}: target must hold {allowed} or ignore_index {ignore_index}, "
                 f"got {found[:_MAX_LABELS_SHOWN]}{cures.labels(found, num_classes, ignore_index, present)}"
             )
     return target
 
 
 def as_int64(labels: Tensor) -> Tensor:
-    """Labels of any integer type, contiguous. In a narrow type -1 is 255, and a comparison with 300 a surprise."""
+    """Labels of any integer type in int64, contiguous. In uint8, -1 would be 255 and 300 would be 44."""
     wide = labels.to(torch.int64).contiguous()
-    if labels.dtype == torch.uint64:  # what is beyond int64 would wrap to negative labels
+    if labels.dtype == torch.uint64:  # labels above the maximum of int64 became negative
         wide = torch.where(wide < 0, torch.iinfo(torch.int64).max, wide)
     return wide
 
 
-def check_finite(where: str, name: str, value: Tensor) -> None:
+def check_finite(fn: str, name: str, value: Tensor) -> None:
     """No NaN and no infinity."""
     if reads_values(value) and not bool(torch.isfinite(value).all()):
         found = "NaN" if bool(torch.isnan(value).any()) else "infinite"
-        raise ValueError(f"{where}: {name} must be finite, got {found} values")
+        raise ValueError(f"{fn}: {name} must be finite, got {found} values")
 
 
-def check_unit_range(where: str, name: str, maps: Tensor) -> None:
+def check_unit_range(fn: str, name: str, maps: Tensor) -> None:
     """In [0, 1], apart from rounding."""
     if reads_values(maps):
-        low, high = _range(where, name, maps)
+        low, high = _range(fn, name, maps)
         if low < -_ROUNDING or high > 1 + _ROUNDING:
             raise ValueError(
-                f"{where}: {name} must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: "
-                f"{cures.maps_range(low, high)}"
+                f"{fn}: {name} must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: {cures.maps_range(low, high)}"
             )
 
 
-def _range(where: str, name: str, values: Tensor) -> tuple[float, float]:
-    """The least and the largest, both finite."""
+def _range(fn: str, name: str, values: Tensor) -> tuple[float, float]:
+    """The minimum and the maximum, both finite."""
     low, high = (v.item() for v in torch.aminmax(values))
     if math.isnan(low) or math.isnan(high):
-        raise ValueError(f"{where}: {name} must be in [0, 1], got NaN values")
+        raise ValueError(f"{fn}: {name} must be in [0, 1], got NaN values")
     if math.isinf(low) or math.isinf(high):
-        raise ValueError(f"{where}: {name} must be in [0, 1], got infinite values")
+        raise ValueError(f"{fn}: {name} must be in [0, 1], got infinite values")
     return low, high
 
 
-def check_class_weight(where: str, class_weight: Tensor, classes: int, device: torch.device) -> None:
+def check_class_weight(fn: str, class_weight: Tensor, classes: int, device: torch.device) -> None:
     """Finite weights ``(C,)`` >= 0."""
-    check_tensor(where, "class_weight", class_weight)
+    check_tensor(fn, "class_weight", class_weight)
     if class_weight.shape != (classes,):
-        raise ValueError(f"{where}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}")
-    check_device(where, "class_weight", class_weight, device)
+        raise ValueError(f"{fn}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}")
+    check_device(fn, "class_weight", class_weight, device)
     if reads_values(class_weight) and not bool(((class_weight >= 0) & torch.isfinite(class_weight)).all()):
-        raise ValueError(f"{where}: class_weight must be >= 0 and finite, got {class_weight.tolist()}")
+        raise ValueError(f"{fn}: class_weight must be >= 0 and finite, got {class_weight.tolist()}")
 
 
-def check_class_present(where: str, class_present: Tensor, n: int, classes: int, device: torch.device) -> None:
-    """Image tags ``(N, C)``, bool or in [0, 1]."""
-    check_tensor(where, "class_present", class_present)
+def check_class_present(fn: str, class_present: Tensor, n: int, classes: int, device: torch.device) -> None:
+    """Image-level labels ``(N, C)``, bool or in [0, 1]."""
+    check_tensor(fn, "class_present", class_present)
     if class_present.shape != (n, classes):
         raise ValueError(
-            f"{where}: class_present must be (N, C) = ({n}, {classes}), got shape {tuple(class_present.shape)}"
+            f"{fn}: class_present must be (N, C) = ({n}, {classes}), got shape {tuple(class_present.shape)}"
         )
-    check_device(where, "class_present", class_present, device)
+    check_device(fn, "class_present", class_present, device)
     if reads_values(class_present) and not bool(((class_present >= 0) & (class_present <= 1)).all()):
-        raise ValueError(f"{where}: class_present must be bool or in [0, 1], got values outside")
+        raise ValueError(f"{fn}: class_present must be bool or in [0, 1], got values outside")

@@ -9,11 +9,11 @@ _value_checks: bool | None = None
 
 
 def set_value_checks(enabled: bool | None) -> None:
-    """Choose when arguments' values (range of an image, NaN, labels) are checked.
+    """Chooses when the values of arguments (range of an image, NaN, labels) are checked.
 
     Args:
-        enabled: True: always, also on CUDA, where each check waits for the device: for the first steps of a new
-            training loop. False: never. None (the default): for tensors on the CPU only. Under ``torch.compile``
+        enabled: True: always. On CUDA each check waits for the device, so use this for the first steps of a new
+            training loop. False: never. None (the default): only for tensors on the CPU. Under ``torch.compile``
             values are never checked.
 
     Example:
@@ -26,7 +26,7 @@ def set_value_checks(enabled: bool | None) -> None:
 
 
 def reads_values(tensor: Tensor) -> bool:
-    """Whether the values of this tensor are to be checked."""
+    """Whether the values of this tensor should be checked."""
     if torch.compiler.is_compiling() or tensor.numel() == 0 or tensor.is_meta:
         return False
     return tensor.device.type == "cpu" if _value_checks is None else _value_checks

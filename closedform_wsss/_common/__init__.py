@@ -1,4 +1,5 @@
-"""Memory layouts and window arithmetic that operators, reference implementations and functions share.
-
-Each file has the name of its header in ``csrc/common``.
+"""What operators, reference implementations and functions share: memory layouts and window arithmetic, each file with
+the name of its header in ``csrc/common``, and the label of pixels that do not count.
 """
+
+IGNORE_INDEX = 255  # in marks: unmarked; in labels: void. As in PASCAL VOC

@@ -1,7 +1,7 @@
 """The command line ``closedform-wsss``.
 
-Every command is one module with ``add_arguments(parser)`` and ``run(args) -> exit status``, imported only
-when it is called. To add one, write the module and its line in ``_COMMANDS``.
+Every command is one module with ``add_arguments(parser)``, ``run(args) -> exit status`` and, if its help needs more
+text, ``EPILOG``. It is imported only when it is called. To add one, write the module and its line in ``_COMMANDS``.
 """
 
 from __future__ import annotations
@@ -35,15 +35,13 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
-    Mistakes of the user (a missing or unreadable file, values that do not fit) end with one line on stderr
-    and no traceback.
+    Mistakes of the user (a missing or unreadable file, wrong values) end with one line on stderr and no traceback.
 
     Args:
         argv: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        The exit status: 0 success, 2 a mistake in the arguments or files, 130 interrupted; commands may have
-            others.
+        The exit status: 0 success, 2 a mistake in the arguments or files, 130 interrupted. Commands may have others.
 
     Raises:
         SystemExit: After ``--help`` (status 0) or arguments that cannot be parsed (status 2).
@@ -80,6 +78,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(module_name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
+            command.epilog = getattr(module, "EPILOG", None)
+            command.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 

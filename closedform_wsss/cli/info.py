@@ -1,4 +1,4 @@
-"""``closedform-wsss info``: what is installed and what it runs on."""
+"""``closedform-wsss info``: versions, build options, threads and the GPU."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _facts() -> dict[str, object]:
 
 
 def _device() -> str:
-    """The GPU that torch sees."""
+    """The GPU that torch uses."""
     if not torch.cuda.is_available():
         return "none"
     major, minor = torch.cuda.get_device_capability()

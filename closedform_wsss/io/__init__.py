@@ -1,9 +1,11 @@
-"""Reading and writing marks (colour scribbles, points, trimaps, label maps, ScribbleSup XML) and class activation maps.
+"""Files to tensors in the layout that the functions take, and back: images, marks, labels, class activation maps.
 
-Marks are uint8 arrays ``(H, W)`` that hold the class of every marked pixel and 255 elsewhere: what ``target``
-is in :mod:`closedform_wsss.functional`, once they are a tensor with a batch dimension.
+Images are uint8 ``(3, H, W)``. Marks (scribbles, points or trimaps: sparse labels) and labels are int64 ``(H, W)``; 255
+means unmarked or void. Class activation maps are float32 ``(K, h, w)``. ``[None]`` adds the batch dimension. Functions
+that make marks give tensors too, from arrays or tensors. Writers take both, on any device.
 """
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.io._image import read_image
 from closedform_wsss.io._layer import from_layer
@@ -13,6 +15,7 @@ from closedform_wsss.io._read_marks import KINDS, guess_kind, read_marks
 from closedform_wsss.io._remap import remap_labels
 from closedform_wsss.io._scribbles import from_scribbles, read_scribbles
 from closedform_wsss.io._scribblesup import read_scribblesup_xml
+from closedform_wsss.io._tensors import from_array
 from closedform_wsss.io._trimap import from_trimap
 from closedform_wsss.io._unit_range import to_unit_range
 from closedform_wsss.io._voc import VOC_CLASSES, read_label_png, write_label_png
@@ -20,11 +23,13 @@ from closedform_wsss.io._warnings import OrientationWarning, ValueRangeWarning
 
 __all__ = [
     "CAM_FORMATS",
+    "IGNORE_INDEX",
     "KINDS",
     "PALETTES",
     "VOC_CLASSES",
     "OrientationWarning",
     "ValueRangeWarning",
+    "from_array",
     "from_layer",
     "from_points",
     "from_scribbles",

@@ -1,8 +1,8 @@
-"""Arrays out of pickles, not by NumPy's own functions, which believe what a pickle says about memory.
+"""Arrays out of pickles, without NumPy's own functions, because these trust what a pickle says about memory.
 
-There a dtype may claim that plain numbers are pointers to objects, which are then followed, and an array may have any
-size. Here a dtype is a type code and a byte order, and an array just as large as the bytes or the list that it comes
-with.
+In NumPy's functions a dtype may say that plain numbers are pointers to objects, and these pointers are followed. An
+array may have any size. Here a dtype is only a type code and a byte order, and an array is as large as the bytes or the
+list that it comes with.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CODE = re.compile(r"[biufc]\d{1,2}|[SU]\d{1,5}|O\d?")
 
 
 class PickledDtype:
-    """A dtype that a pickle describes, as far as it is believed."""
+    """The part that is accepted of a dtype that a pickle describes."""
 
     def __init__(self, code: str) -> None:
         if not _CODE.fullmatch(code):
@@ -26,7 +26,7 @@ class PickledDtype:
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        # Behind the byte order there are fields, sizes and flags: of other kinds of dtype, or lies.
+        # The rest are fields, sizes and flags. They belong to other kinds of dtype, or are false.
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -35,14 +35,14 @@ class PickledArray(np.ndarray):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, described, fortran, values = state
-        # NumPy compares the length of bytes with the shape itself, but not that of a list.
+        # NumPy itself compares the shape with the length of bytes, but not with that of a list.
         if described.dtype.hasobject and not (isinstance(values, list) and len(values) == math.prod(shape)):
-            raise ValueError(f"an array {shape} of other than so many objects")
+            raise ValueError(f"an array {shape} with another number of objects")
         super().__setstate__((version, shape, described.dtype, fortran, values))
 
 
-# What stands in for the functions that pickles name. Each is a function, and not a class, because a pickle can set
-# attributes of what it names.
+# These replace the functions that pickles name. Each is a function and not a class, because a pickle can set attributes
+# of what it names.
 
 
 def dtype(code: str, align: bool, copy: bool) -> PickledDtype:
@@ -51,7 +51,7 @@ def dtype(code: str, align: bool, copy: bool) -> PickledDtype:
 
 
 def reconstruct(kind: object, shape: object, code: object) -> PickledArray:
-    """``numpy._core.multiarray._reconstruct``: an array to fill, empty whatever its first shape."""
+    """``numpy._core.multiarray._reconstruct``: an array to fill, empty whatever its first shape is."""
     return PickledArray(0, np.int8)
 
 

@@ -1,4 +1,4 @@
-"""Pickled dictionaries of arrays: read without running what else a pickle may hold, written for any NumPy."""
+"""Pickled dictionaries of arrays: read without running code that a pickle may hold, written for every NumPy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from closedform_wsss.io import _array_pickle
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype at the beginning of a ``.npy`` file.
+    """Shape and dtype at the start of a ``.npy`` file.
 
     Raises:
-        ValueError: It is none, or is damaged.
+        ValueError: It is no such file, or it is damaged.
     """
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
@@ -28,7 +28,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
         shape, _, dtype = read(file)
-    except Exception as error:  # NumPy parses the text as Python, which fails in many ways
+    except Exception as error:  # NumPy parses the text as Python: any exception may come
         raise ValueError(f"a damaged .npy header ({type(error).__name__}: {error})") from error
     return shape, dtype
 
@@ -36,11 +36,11 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def load_pickled_item(file: IO[bytes]) -> Any:
     """The one Python object in a ``.npy`` file of dtype object.
 
-    ``numpy.load(allow_pickle=True)`` runs whatever code the file asks for. Here only NumPy arrays, dtypes and scalars,
-    torch tensors and plain containers pass.
+    ``numpy.load(allow_pickle=True)`` runs any code that the file asks for. This function accepts only NumPy arrays,
+    dtypes and scalars, torch tensors and plain containers.
 
     Args:
-        file: Open at its beginning.
+        file: Open, at its start.
 
     Raises:
         ValueError: It is not a ``.npy`` file of one object, is damaged, or asks for anything else.
@@ -56,7 +56,7 @@ def load_pickled_item(file: IO[bytes]) -> Any:
         array = _Unpickler(io.BytesIO(pickled)).load()
     except _Refused:
         raise
-    except Exception as error:  # a damaged pickle can fail in any way
+    except Exception as error:  # a damaged pickle may raise any exception
         raise ValueError(f"a damaged pickle ({type(error).__name__}: {error})") from error
     if not (isinstance(array, np.ndarray) and array.shape == ()):
         raise ValueError(f"a pickled {type(array).__name__} in place of one dictionary")
@@ -64,9 +64,9 @@ def load_pickled_item(file: IO[bytes]) -> Any:
 
 
 def save_pickled_item(file: IO[bytes], item: dict[Any, Any]) -> None:
-    """Writes what ``numpy.load(allow_pickle=True).item()`` gives back, tensors (float32) as tensors.
+    """Writes a dictionary that ``numpy.load(allow_pickle=True).item()`` returns, tensors (float32) as tensors.
 
-    Equal content gives equal bytes, and NumPy of any version can read them.
+    Equal content gives equal bytes, and every version of NumPy can read them.
     """
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(file, header)
@@ -74,7 +74,7 @@ def save_pickled_item(file: IO[bytes], item: dict[Any, Any]) -> None:
 
 
 def _check_memo(pickled: bytes) -> None:
-    """Refuses a pickle that numbers more objects than it has bytes: the table of them is allocated at once."""
+    """Refuses a pickle with more object numbers than bytes: the table of objects is allocated at once."""
     for code, number, _ in pickletools.genops(pickled):
         if code.name in _NUMBERING and int(number or 0) > len(pickled):
             raise ValueError(f"object number {number} in {len(pickled)} bytes")
@@ -96,7 +96,7 @@ class _Unpickler(pickle.Unpickler):
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
-        # NumPy 2 by itself names functions that NumPy 1 lacks, and torch writes the address of a tensor in memory.
+        # NumPy 2 would name functions that NumPy 1 does not have, and torch would write a tensor's memory address.
         if isinstance(obj, np.ndarray):
             if obj.dtype.hasobject:
                 return np.array, (obj.item(), obj.dtype)
@@ -107,43 +107,43 @@ class _Pickler(pickle.Pickler):
 
 
 def _load_storage(data: bytes) -> Any:
-    """The values of a tensor, which torch pickles in a format of its own that may hold any pickle again."""
-    # torch's zip format, and its idea of a bytearray, grow to any size from a few bytes; torch writes neither here.
+    """The values of a tensor. torch stores them in its own format, which may hold any pickle again."""
+    # In torch's zip format, and in a bytearray, a few bytes can grow to any size. torch writes neither of them here.
     if data.startswith(b"PK") or b"bytearray" in data:
         raise _Refused("a pickled tensor in a form that torch does not give it,")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        # torch's own message tells how to run the code all the same.
+        # torch's own message would say how to run the code anyway.
         raise _Refused("a pickled tensor that is damaged or asks for code to run, which is refused,") from None
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """How old pickle protocols write bytes."""
+    """Old pickle protocols write bytes as Latin-1 text."""
     if encoding != "latin1":
         raise _Refused(f"a pickle with bytes in the encoding {encoding!r}")
     return text.encode("latin1")
 
 
 def _bytearray(data: bytes | str = b"", encoding: str = "latin1") -> bytearray:
-    """Of content only: of a number it would be that many zeros."""
+    """Takes content only: from a number ``bytearray`` would make that many zeros."""
     return bytearray(_latin1(data, encoding) if isinstance(data, str) else memoryview(data))
 
 
 def _rebuild_tensor(*arguments: Any) -> Any:
-    # A function of our own, since a pickle can set attributes of what it names.
+    # Our own function, because a pickle can set attributes of what it names.
     return torch._utils._rebuild_tensor_v2(*arguments)
 
 
 def _rebuild_parameter(data: Any, *_: Any) -> Any:
-    """``torch.nn.Parameter``: its tensor alone, without what it may carry besides."""
+    """The tensor of a ``torch.nn.Parameter``, without its other attributes."""
     if not isinstance(data, Tensor):
         raise _Refused(f"a pickled parameter of type {type(data).__name__}")
     return data
 
 
 _NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
-# Nothing that a pickle names is called itself, but what stands here.
+# A pickle calls only these functions, never the ones that it names.
 _REPLACED: dict[tuple[str, str], Callable[..., Any]] = {
     **{
         (f"numpy.{core}.{module}", name): function
@@ -163,7 +163,7 @@ _REPLACED: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
     ("torch.storage", "_load_from_bytes"): _load_storage,
     ("_codecs", "encode"): _latin1,
-    # Named __builtin__ in the protocols that Python 2 could read.
+    # The protocols that Python 2 could read call it __builtin__.
     ("__builtin__", "bytearray"): _bytearray,
     ("builtins", "bytearray"): _bytearray,
     ("collections", "OrderedDict"): collections.OrderedDict,

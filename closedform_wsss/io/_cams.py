@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_option
 from closedform_wsss.io._cam_pickle import load_pickled_item, read_header, save_pickled_item
 from closedform_wsss.io._open import PathLike
@@ -23,50 +24,51 @@ Maps: TypeAlias = npt.NDArray[np.float32]
 CAM_FORMATS = ("irn", "recam", "eps", "l2g", "clip_es", "puzzle_cam", "npz")
 
 _SIPE = "IS_CAM"
-# Where dictionaries with keys have their maps, the best first: at full size, refined before not.
+# Under these names a dictionary with keys may have its maps. The best come first: full size, refined.
 _MAPS = ("high_res", "attn_highres", "hr_cam", "rw", _SIPE, "highres", "cam", "strided_cam")
 _FORMAT_OF_MAPS = {"attn_highres": "clip_es", "highres": "clip_es", "hr_cam": "puzzle_cam"}
 
-_MAX_BYTES = 1 << 31  # of one array; a file of a few bytes can name any size
+_MAX_BYTES = 1 << 31  # of one array: a file of a few bytes can state any size
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
-def read_cam(path: PathLike) -> tuple[Classes, Maps]:
+def read_cam(path: PathLike) -> tuple[Tensor, Tensor]:
     """Reads the class activation maps of one image.
 
-    The format is found out from the content:
+    The content tells the format:
 
-    * IRN and what follows it (ReCAM, AdvCAM, AMN, LPCAM): a ``.npy`` dictionary ``{"keys": (K,), "cam": (K, h, w),
+    * IRN and its successors (ReCAM, AdvCAM, AMN, LPCAM): a ``.npy`` dictionary ``{"keys": (K,), "cam": (K, h, w),
       "high_res": (K, H, W)}``, the keys 0-based without background, arrays or torch tensors. ``high_res`` is read, or
-      ``cam`` if there is none.
-    * CLIP-ES: ``{"keys": (K,), "attn_highres": (K, H, W)}``, the keys as IRN's.
+      ``cam`` if it is missing.
+    * CLIP-ES: ``{"keys": (K,), "attn_highres": (K, H, W)}``, with keys as in IRN.
     * Puzzle-CAM: ``{"keys": (1 + K,), "cam": (K, h, w), "hr_cam": (K, H, W)}`` or, after its random walk, ``"rw"``
-      in place of both. The keys start with 0, the background, which has no map; the others are the ids of a label map,
-      1-based. This is how keys are understood in every dictionary with one map less than keys, of which the first is 0.
-    * SIPE: ``{"keys": (1 + K,), "IS_CAM": (1 + K, H, W)}``, with a map of the background too, which is left out.
-    * EPS, L2G and others that go back to PSA (SEAM, MCTformer, S2C): a ``.npy`` dictionary
-      ``{class: map (H, W)}``, the classes 0-based without background. (Files *after* a CRF hold the background under 0
-      and look the same: do not pass those.)
-    * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with the ids of a label map, 1-based; 1 to K if left out.
+      in place of both. The first key is 0, the background, which has no map. The other keys are ids of a label map,
+      1-based. Every dictionary whose first key is 0 and that has one map less than keys is read in this way.
+    * SIPE: ``{"keys": (1 + K,), "IS_CAM": (1 + K, H, W)}``, with a map of the background too. That map is left out.
+    * EPS, L2G and other successors of PSA (SEAM, MCTformer, S2C): a ``.npy`` dictionary
+      ``{class: map (H, W)}``, the classes 0-based without background. (Files *after* a CRF look the same, but 0 is the
+      background in them: do not pass those.)
+    * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with ids of a label map, 1-based; 1 to K if missing.
 
-    With as many maps as keys, the keys are IRN's but for SIPE: 0 is then the first foreground class, even if a project
-    meant the background.
+    If there are as many maps as keys, the keys are read as in IRN, except for SIPE: 0 is then the first foreground
+    class, even if a project meant the background.
 
-    Pickled code is never run: of the pickles in ``.npy`` files only arrays, tensors, numbers and containers are taken.
-    A file that claims an array of more than 2 GiB, or than it holds, is refused before there is memory for it.
+    Pickled code is never run: from the pickles in ``.npy`` files only arrays, tensors, numbers and containers are
+    accepted. A file that states an array of more than 2 GiB, or more than it holds, is refused before memory is
+    allocated.
 
     Args:
         path: The file.
 
     Returns:
-        ``(classes, maps)``: int64 ``(K,)``, the ids in a label map (1 for the first foreground class, 0 would be the
-        background), in the file's order; float32 ``(K, h, w)``, as stored: a range is not enforced. An image without
-        any class has K = 0, and a size of 0 where the file states none.
+        ``(classes, maps)``: int64 ``(K,)``, the ids in a label map (1 is the first foreground class, 0 would be the
+        background), in the order of the file; float32 ``(K, h, w)``, as stored, in any range. An image without classes
+        has K = 0, and a size of 0 if the file states none.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is none of these formats, is damaged, holds NaN or infinite values, classes twice or below the
-            first, or a pickle that asks for anything but data.
+        ValueError: The file has none of these formats, is damaged, holds NaN or infinite values, holds a class twice
+            or below the first, or its pickle asks for anything but data.
 
     Reference:
         Ahn, Cho, Kwak: Weakly supervised learning of instance segmentation with inter-pixel relations (IRN). CVPR 2019.
@@ -82,41 +84,46 @@ def read_cam(path: PathLike) -> tuple[Classes, Maps]:
         ...     np.save(path, {0: np.ones((2, 3)), 14: np.zeros((2, 3))})  # aeroplane and person, as EPS writes them
         ...     classes, maps = read_cam(path)
         >>> classes, maps.shape
-        (array([ 1, 15]), (2, 2, 3))
+        (tensor([ 1, 15]), torch.Size([2, 2, 3]))
     """
     _, classes, maps = load_cam(path)
     return classes, maps
 
 
-def load_cam(path: PathLike) -> tuple[str, Classes, Maps]:
+def load_cam(path: PathLike) -> tuple[str, Tensor, Tensor]:
     """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz"."""
     with open(path, "rb") as file:
         start = file.read(6)
         file.seek(0)
         try:
             if start == b"\x93NUMPY":
-                return _from_dictionary(load_pickled_item(file))
-            if start[:2] == b"PK":
-                return "npz", *_from_npz(file)
-            raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
-        except Exception as error:  # a damaged zip can fail in any way
+                format, classes, maps = _from_dictionary(load_pickled_item(file))
+            elif start[:2] == b"PK":
+                format, classes, maps = "npz", *_from_npz(file)
+            else:
+                raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
+        except Exception as error:  # a damaged zip file may raise any exception
             got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
             raise ValueError(
                 "read_cam: path must be a .npy dictionary of maps, as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
                 f"with cams and classes, got {got} in {os.fspath(path)!r}"
             ) from error
+    return format, torch.from_numpy(classes), torch.from_numpy(maps)
 
 
-def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tensor, *, format: str = "irn") -> None:
-    """Writes the class activation maps of one image so that the projects themselves can read them.
+def write_cam(
+    path: PathLike, classes: npt.ArrayLike | Tensor, maps: npt.ArrayLike | Tensor, *, format: str = "irn"
+) -> None:
+    """Writes the class activation maps of one image in a format that other projects read.
 
-    The file appears whole or not at all: it is written under another name first.
+    The file is complete or does not appear: it is written under another name first.
 
     Args:
-        path: The file to make or replace; its name is taken as it is.
+        path: The file to make or replace. No suffix is added.
         classes: ``(K,)`` integers, the ids in a label map, >= 1, each once.
-        maps: ``(K, h, w)`` floating point, stored as float32. For "irn", "recam" and "puzzle_cam" at the image's size:
-            they become ``high_res`` or ``hr_cam``, and, averaged to a quarter of the size, ``cam``.
+        maps: ``(K, h, w)`` floating point, stored as float32. For "irn", "recam" and "puzzle_cam" they have the size of
+            the image: they become ``high_res`` or ``hr_cam``, and ``cam`` is their average at a quarter of the size.
+            Both may be arrays, or tensors on any device.
         format: "irn" (default) or "recam", which are the same, "eps" or "l2g", which are the same, "clip_es",
             "puzzle_cam", or "npz"; see :func:`read_cam`.
 
@@ -134,17 +141,17 @@ def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tens
         >>> stored["keys"], tuple(stored["cam"].shape), stored["high_res"].shape
         (array([ 0, 14]), (2, 94, 125), (2, 375, 500))
     """
-    where = "write_cam"
-    check_option(where, "format", format, CAM_FORMATS)
-    ids, values = _array(classes), _array(maps)
+    fn = "write_cam"
+    check_option(fn, "format", format, CAM_FORMATS)
+    ids, values = as_array(classes), as_array(maps)
     if ids.size and ids.dtype.kind not in "iu":
-        raise TypeError(f"{where}: classes must be integers, got {ids.dtype}")
+        raise TypeError(f"{fn}: classes must be integers, got {ids.dtype}")
     if values.dtype.kind != "f":
-        raise TypeError(f"{where}: maps must be floating point, got {values.dtype}")
+        raise TypeError(f"{fn}: maps must be floating point, got {values.dtype}")
     try:
         ids, values = _checked(ids, values)
     except ValueError as error:
-        raise ValueError(f"{where}: classes and maps must be (K,) and (K, h, w), finite, got {error}") from error
+        raise ValueError(f"{fn}: classes and maps must be (K,) and (K, h, w), finite, got {error}") from error
     with atomic(path) as file:
         if format == "npz":
             np.savez_compressed(file, classes=ids, cams=values)
@@ -155,7 +162,7 @@ def write_cam(path: PathLike, classes: npt.ArrayLike, maps: npt.ArrayLike | Tens
         elif format == "puzzle_cam":
             save_pickled_item(file, {"keys": np.pad(ids, (1, 0)), "cam": _quarter(values), "hr_cam": values})
         else:
-            # IRN moves `cam` to the GPU as it is, so that is a tensor; `keys` may be an array.
+            # IRN moves `cam` to the GPU, so it must be a tensor; `keys` may be an array.
             save_pickled_item(file, {"keys": ids - 1, "cam": _quarter(values), "high_res": values})
 
 
@@ -167,7 +174,7 @@ def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
         name = next((name for name in _MAPS if item.get(name) is not None), None)
         if name is None and ids.size:
             raise ValueError(f"'keys' without {' or '.join(map(repr, _MAPS))}")
-        # An image without classes has empty maps of any shape, or none.
+        # An image without classes has empty maps of any shape, or no maps.
         maps = _loaded(item[name]) if name is not None else np.zeros((0, 0, 0), np.float32)
         return _FORMAT_OF_MAPS.get(name or "", "irn"), *_with_keys(ids, maps, name)
     if any(isinstance(key, str) for key in item):
@@ -177,7 +184,7 @@ def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
     if len({plane.shape for plane in planes}) > 1 or any(plane.ndim != 2 for plane in planes):
         raise ValueError(f"maps of shapes {', '.join(str(plane.shape) for plane in planes)}, not all (H, W)")
     stack = np.stack(planes) if planes else np.zeros((0, 0, 0), np.float32)
-    return "eps", *_zero_based(np.array([_array(key)[()] for key in item]), stack)
+    return "eps", *_zero_based(np.array([as_array(key)[()] for key in item]), stack)
 
 
 def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) -> tuple[Classes, Maps]:
@@ -188,7 +195,7 @@ def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) 
         return _checked(ids[1:], maps[1:])
     if padded and maps.ndim == 3 and len(ids) == len(maps) + 1:
         return _checked(ids[1:], maps)
-    if ids.size == 0 and maps.ndim == 2 and not maps.any():  # one plane of zeros in place of no plane
+    if ids.size == 0 and maps.ndim == 2 and not maps.any():  # one plane of zeros means no map
         return _checked(ids, np.zeros((0, *maps.shape), np.float32))
     return _zero_based(ids, maps)
 
@@ -204,7 +211,7 @@ def _from_npz(file: Any) -> tuple[Classes, Maps]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    """An array of an archive, if it can be as large as its header says."""
+    """An array of an archive, if the archive can hold as much as the header states."""
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as member:
         shape, dtype = read_header(member)
@@ -217,12 +224,12 @@ def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
 
 
 def _zero_based(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Maps]:
-    # In int64, where the largest uint8 has a successor.
+    # In int64, because 255 + 1 does not fit into uint8.
     return _checked(ids.astype(np.int64) + 1 if ids.dtype.kind in "iu" else ids, maps)
 
 
 def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Maps]:
-    """Classes >= 1 and their maps; a message says what is wrong."""
+    """Classes >= 1 and their maps, checked; the message of an error says what is wrong."""
     if ids.size == 0 and maps.size == 0:
         height, width = maps.shape[-2:] if maps.ndim == 3 else (0, 0)
         return np.zeros(0, np.int64), np.zeros((0, height, width), np.float32)
@@ -232,43 +239,37 @@ def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Ma
         raise ValueError(f"maps of type {maps.dtype}, not floating point")
     if ids.ndim != 1 or maps.ndim != 3 or len(ids) != len(maps) or 0 in maps.shape:
         raise ValueError(f"classes of shape {ids.shape} and maps of shape {maps.shape}")
-    ids = ids.astype(np.int64)  # an unsigned number beyond becomes negative
+    ids = ids.astype(np.int64)  # a larger unsigned number becomes negative
     if ids.min() < 1:
         raise ValueError(f"a class below the first, {ids.min()} (the first is 1 in a label map, 0 in a dictionary)")
     if len(np.unique(ids)) < len(ids):
         raise ValueError(f"a class twice, {ids.tolist()}")
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused
-        values = np.ascontiguousarray(maps, dtype=np.float32)
+    with np.errstate(over="ignore"):  # float64 outside the range of float32 becomes infinite, and is refused
+        # torch needs memory that can be written to, and no subclass of ndarray.
+        values = np.require(maps, np.float32, ["C", "W", "E"])
     if not np.isfinite(values).all():
         raise ValueError(f"{'NaN' if np.isnan(values).any() else 'infinite'} values")
     return ids, values
 
 
 def _loaded(value: Any) -> npt.NDArray[Any]:
-    """What a pickle holds as an array, if that has a size which it may have."""
+    """A value from a pickle as an array, if it is not too large."""
     size = _nbytes(value, {})
     if size > _MAX_BYTES:
         raise ValueError(f"an array of {size} bytes")
-    return _array(value)
+    return as_array(value)
 
 
 def _nbytes(value: Any, known: dict[int, int]) -> int:
-    """The size that lists and what is in them have as an array.
+    """The size of nested lists as an array.
 
-    A pickle can hold one list many times, in another such list, so each is looked at once, and is ``known`` then.
+    A pickle can hold one list many times in another list, so each list is visited once. ``known`` holds the results.
     """
     if not isinstance(value, (list, tuple)):
         return int(getattr(value, "nbytes", 8))
     if id(value) not in known:
         known[id(value)] = sum(_nbytes(part, known) for part in value)
     return known[id(value)]
-
-
-def _array(value: Any) -> npt.NDArray[Any]:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = value.float() if value.dtype == torch.bfloat16 else value
-    return np.asarray(value)
 
 
 def _quarter(maps: Maps) -> Tensor:

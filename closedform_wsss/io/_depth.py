@@ -1,4 +1,4 @@
-"""Grey samples of more than 8 bits, or of any range, as 8 bits; and channels that were cut to 8 bits."""
+"""Grey samples of more than 8 bits, or of any range, as 8 bits; checks of channels that were cut to 8 bits."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from closedform_wsss.io._warnings import ValueRangeWarning
 Window: TypeAlias = tuple[float, float]
 
 _CURE = (
-    ": pass window=(low, high), what is to be black and white, the same for all files (--window on the command line)"
+    ": pass window=(low, high), the values of black and white, the same for all files (--window on the command line)"
 )
-_DIM, _USELESS = 128, 16  # upper bytes up to 127 have lost half of the grey levels, those up to 15 nearly all
+_DIM, _USELESS = 128, 16  # with upper bytes below 128 half of the grey levels are lost, below 16 nearly all
 
 
 def check_window(caller: str, window: Window | None) -> None:
@@ -35,51 +35,51 @@ def check_window(caller: str, window: Window | None) -> None:
 def grey_as_bytes(opened: Opened, window: Window | None, *, warns: bool = True) -> UInt8Array:
     """The samples of a grey file as uint8 ``(H, W)``.
 
-    ``window`` becomes 0 and 255. Without it 0 is black, and white is what the format says, or, for 16 bits, the
-    largest number of as many bits as are in use.
+    ``window`` becomes 0 and 255. Without it 0 is black. White is the value that the format states, or, for 16 bits, the
+    largest number with as many bits as are in use.
 
     Args:
         opened: A grey file.
         window: The values of black and white.
-        warns: Whether to say that fewer than 16 bits were taken to be in use.
+        warns: Whether to warn if fewer than 16 bits are in use.
 
     Raises:
-        ValueError: NaN values, or values that are not those of 16 bits without a window.
+        ValueError: The file holds NaN values, or values outside 16 bits and no window is given.
     """
     values = opened.samples()
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise ValueError(f"{opened.caller}: path must hold numbers, got NaN values in {opened.path!r}")
     if window is not None:
         low, high = window
-        share = (values.astype(np.float64) - low) / (high - low)
-        grey = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+        fraction = (values.astype(np.float64) - low) / (high - low)
+        grey = np.rint(fraction.clip(0, 1) * 255).astype(np.uint8)
     else:
         white = opened.white or _assumed_white(opened, values, warns)
         grey = ((values.astype(np.int64) * 510 + white) // (2 * white)).clip(0, 255).astype(np.uint8)
-    # Pillow has turned those up to 8 bits already.
+    # Up to 8 bits Pillow has inverted the values already.
     return 255 - grey if opened.white_is_zero and opened.is_deep else grey
 
 
 def check_wide_color(opened: Opened, colors: UInt8Array) -> None:
-    """Colour of 16 bits a channel that uses little of them, of which Pillow gives the upper 8 bits alone."""
+    """Warns of, or refuses, colour of 16 bits a channel with small values: Pillow gives the upper 8 bits only."""
     top = int(colors.max(initial=0))
     if not opened.wide_color or colors.size == 0 or top >= _DIM:
         return
     what = f"the upper 8 of 16 bits a channel, which are 0 to {top} of 255"
     if top < _USELESS:
         raise ValueError(
-            f"{opened.caller}: path must hold colours that use 16 bits if it has so many, got {what}, "
+            f"{opened.caller}: path must hold colours that use all of their 16 bits, got {what}, "
             f"in {opened.path!r}: store 8 bits a channel, or spread the values over all 16"
         )
     warn_user(
-        f"{opened.caller}: of {opened.path!r} only {what}, were read, so that grey levels are lost: store 8 bits a "
+        f"{opened.caller}: only {what}, were read from {opened.path!r}, so grey levels are lost: store 8 bits a "
         "channel, or spread the values over all 16",
         ValueRangeWarning,
     )
 
 
 def _assumed_white(opened: Opened, values: npt.NDArray[Any], warns: bool) -> int:
-    cure = _CURE if warns else ""  # what does not warn takes no window either
+    cure = _CURE if warns else ""  # callers without warnings have no window option either
     if values.dtype.kind == "f":
         raise ValueError(
             f"{opened.caller}: path must hold 8 or 16 bits per channel, got floating point{_range(values)} in "
@@ -95,7 +95,7 @@ def _assumed_white(opened: Opened, values: npt.NDArray[Any], warns: bool) -> int
     if bits < 16 and high and warns:
         warn_user(
             f"{opened.caller}: {opened.path!r} holds 16 bits a pixel, but values of {values.min()} to {high}; "
-            f"{bits} bits were assumed, {(1 << bits) - 1} white{cure}",
+            f"{bits} bits were assumed, with {(1 << bits) - 1} as white{cure}",
             ValueRangeWarning,
         )
     return (1 << bits) - 1

@@ -1,4 +1,4 @@
-"""What kind of marks a decoded picture holds."""
+"""Finds the kind of marks that a decoded picture holds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE
 
 
 def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) -> str:
-    """``guess_kind`` of a decoded file whose stored samples are exchanged by ``remap``.
+    """``guess_kind`` of a decoded file whose stored samples ``remap`` replaces.
 
     Raises:
-        ValueError: None or more than one of the descriptions fit.
+        ValueError: No description fits, or more than one.
     """
     fitting = [
         kind
@@ -41,12 +41,12 @@ def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) 
 
 
 def grey_values(opened: Opened, remap: Remap | None = None) -> UInt8Array:
-    """The values of a grey picture, uint8 ``(H, W)``: as a viewer shows them, or what ``remap`` makes of those stored.
+    """The values of a grey picture, uint8 ``(H, W)``: as a viewer shows them, or the stored values after ``remap``.
 
     Raises:
         ValueError: It has colours.
     """
-    # A palette of greys is an ordinary way to store a trimap; here its colours count, not its indices.
+    # Trimaps are often stored with a palette of greys. Then the colours count, not the indices.
     grey = _shown(opened) if remap is None else _stored(opened)
     if grey is None:
         raise ValueError(f"{opened.caller}: a trimap must be grey, got colours in {opened.path!r}")
@@ -54,7 +54,7 @@ def grey_values(opened: Opened, remap: Remap | None = None) -> UInt8Array:
 
 
 def _shown(opened: Opened) -> UInt8Array | None:
-    """The values of a picture that is grey, though perhaps stored in colours; None of any other."""
+    """The values of a picture that shows only grey, even if stored in colours; None for other pictures."""
     if opened.is_deep:
         return grey_as_bytes(opened, None, warns=False)
     red, green, blue = np.moveaxis(to_rgb(opened), 2, 0)
@@ -62,7 +62,7 @@ def _shown(opened: Opened) -> UInt8Array | None:
 
 
 def _stored(opened: Opened) -> npt.NDArray[Any] | None:
-    """The samples of a grey file, as stored; the values of any other that shows nothing but grey."""
+    """The stored samples of a grey file, or the values of another file that shows only grey."""
     if opened.image.mode == "F":
         return None
     return opened.samples() if opened.is_deep or opened.image.mode in ("1", "L") else _shown(opened)

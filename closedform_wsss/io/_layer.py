@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from scipy import ndimage
+from torch import Tensor
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._image import color_distance
 from closedform_wsss.io._layer_colors import class_of_pixels, find_layer_colors
 from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._remap import UNMARKED
 from closedform_wsss.io._stroke_colors import HALO, BoolArray
 from closedform_wsss.io._stroke_options import (
     DEFAULT_TOLERANCE,
@@ -20,34 +22,34 @@ from closedform_wsss.io._stroke_options import (
     class_order,
     describe_colors,
 )
+from closedform_wsss.io._tensors import as_pixels, label_tensor
 
-_FAINT = 8  # less than this part of the strongest stroke is what an eraser leaves
+_FAINT = 8  # an eraser leaves less than an eighth of the strongest alpha
 
 
 def from_layer(
-    layer: UInt8Array, *, tolerance: int = DEFAULT_TOLERANCE, colors: Sequence[Sequence[int]] | None = None
-) -> tuple[UInt8Array, UInt8Array]:
+    layer: UInt8Array | Tensor, *, tolerance: int = DEFAULT_TOLERANCE, colors: Sequence[Sequence[int]] | None = None
+) -> tuple[Tensor, Tensor]:
     """Turns a transparent layer of strokes into marks, one class for each stroke colour.
 
-    Alpha says what is a stroke, and the image below does not matter: a pixel is drawn if its alpha is at least half of
-    the largest one around it, up to 8 pixels away, and an eighth of the largest one of the layer. Strokes may therefore
-    be half transparent, as those of label tools, and have soft edges. A drawn pixel's own colour, not blended with
-    anything, is its class.
+    Alpha decides what is a stroke; the image does not matter. A pixel is drawn if its alpha is at least half of the
+    largest alpha within 8 pixels, and at least an eighth of the largest alpha of the layer. So strokes may be half
+    transparent, as in label tools, and may have soft edges. The stored colour of a drawn pixel gives its class.
 
     Args:
-        layer: uint8 ``(H, W, 4)``, red, green, blue and alpha.
-        tolerance: Colours are one if no channel differs by more, 0 to 127.
-        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: those that are found, in the
-            order of :func:`from_scribbles`, black first and white last.
+        layer: uint8, red, green, blue and alpha: a tensor ``(4, H, W)`` or an array ``(H, W, 4)``.
+        tolerance: Colours are the same if no channel differs by more, 0 to 127.
+        colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: the colours that are found, in
+            the order of :func:`from_scribbles`, black first and white last.
 
     Returns:
-        The marks, uint8 ``(H, W)``, the class of every drawn pixel and 255 elsewhere; and the colours in class order,
-        uint8 ``(C, 3)``. Where two strokes blend into each other, at a soft edge, pixels are unmarked.
+        The marks, int64 ``(H, W)``, the class of every drawn pixel and 255 elsewhere; and the colours in class order,
+        uint8 ``(C, 3)``. Pixels at a soft edge where two strokes blend are unmarked.
 
     Raises:
         TypeError: ``layer`` is not uint8.
-        ValueError: It is not ``(H, W, 4)``, nothing is drawn, an option is out of range, or more than 2 % of what is
-            drawn is of no pure colour, or of none of ``colors``.
+        ValueError: It has another shape, nothing is drawn, an option is out of range, or more than 2 % of the
+            drawn pixels have no pure colour, or none of ``colors``.
 
     Example:
         >>> layer = np.zeros((20, 20, 4), np.uint8)
@@ -57,17 +59,20 @@ def from_layer(
         >>> colors.tolist(), marks[[3, 13, 0], 3].tolist()
         ([[0, 0, 0], [255, 0, 0]], [0, 1, 255])
     """
-    where = "from_layer"
-    if not isinstance(layer, np.ndarray) or layer.dtype != np.uint8:
-        kind = layer.dtype if isinstance(layer, np.ndarray) else type(layer).__name__
-        raise TypeError(f"{where}: layer must be a uint8 array, got {kind}")
-    if layer.ndim != 3 or layer.shape[2] != 4:
-        raise ValueError(f"{where}: layer must be (H, W, 4), got shape {layer.shape}")
-    check_tolerance(where, tolerance)
-    given = None if colors is None else checked_colors(where, colors)
+    marks, palette = layer_marks(as_pixels("from_layer", "layer", layer, 4), tolerance=tolerance, colors=colors)
+    return label_tensor(marks), torch.from_numpy(palette)
+
+
+def layer_marks(
+    layer: UInt8Array, *, tolerance: int, colors: Sequence[Sequence[int]] | None
+) -> tuple[UInt8Array, UInt8Array]:
+    """``from_layer`` of an array ``(H, W, 4)``, as arrays."""
+    fn = "from_layer"
+    check_tolerance(fn, tolerance)
+    given = None if colors is None else checked_colors(fn, colors)
     drawn = _drawn(layer[..., 3])
     if not drawn.any():
-        raise ValueError(f"{where}: layer must hold strokes, got alpha 0 everywhere")
+        raise ValueError(f"{fn}: layer must hold strokes, got alpha 0 everywhere")
     if given is None:
         found = find_layer_colors(layer[..., :3], drawn, tolerance)
         palette = np.array(sorted(found, key=class_order), np.uint8).reshape(-1, 3)
@@ -79,10 +84,10 @@ def from_layer(
         what = describe_colors(layer[..., :3][unexplained], tolerance)
         if given is not None:
             raise ValueError(
-                f"{where}: colors must name every colour that is drawn, got none for {lost} of {total} pixels, {what}"
+                f"{fn}: colors must name every colour that is drawn, got none for {lost} of {total} pixels, {what}"
             )
         raise ValueError(
-            f"{where}: layer must hold strokes of up to {UNMARKED} pure colours, got {len(palette)} and {lost} of "
+            f"{fn}: layer must hold strokes of up to {IGNORE_INDEX} pure colours, got {len(palette)} and {lost} of "
             f"{total} drawn pixels of other colours, {what}: name the colors, or raise tolerance={tolerance}"
         )
     return marks, palette
@@ -91,7 +96,7 @@ def from_layer(
 def is_layer(rgba: UInt8Array, image: UInt8Array) -> bool:
     """Whether a picture with transparent pixels is a layer of strokes, and not a copy of the image with alpha.
 
-    Of a copy at least half of the pixels are opaque, and at least half of these agree with the image.
+    In a copy at least half of the pixels are opaque, and at least half of these agree with the image.
 
     Args:
         rgba: uint8 ``(H, W, 4)``.

@@ -1,7 +1,7 @@
-"""Which colours the strokes on a transparent layer have, and which pixel has which.
+"""The colours of the strokes on a transparent layer, and the class of each pixel.
 
-The colours of a layer are exact, or nearly so: it is not blended with an image and not compressed with loss. What is in
-between two strokes' colours is the soft edge of one over the other.
+The colours of a layer are exact, or nearly so: it is not blended with an image and has no lossy compression. A colour
+between those of two strokes is the soft edge of one over the other.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._remap import UNMARKED
 from closedform_wsss.io._stroke_colors import HALO, BoolArray, Color, is_blend, is_close, is_solid, unique_colors
 
-_TINY = 5  # fewer pixels beside other strokes are taken for their mixture
+_TINY = 5  # fewer pixels beside other strokes count as their mixture
 _BESIDE = 2  # pixels
 _IN_VAIN = 16  # colours
 
 
 def find_layer_colors(rgb: UInt8Array, drawn: BoolArray, tolerance: int) -> list[Color]:
-    """Finds the colours of the strokes, most frequent first; at most one more than there can be classes.
+    """Finds the colours of the strokes, the most frequent first; at most 256, one more than can be classes.
 
     Args:
         rgb: uint8 ``(H, W, 3)``.
         drawn: bool ``(H, W)``, where there are strokes.
-        tolerance: Colours no farther apart are one.
+        tolerance: Colours are the same if no channel differs by more.
     """
     values = rgb[drawn].astype(np.int16)
     exact, counts = unique_colors(values)
@@ -36,9 +36,9 @@ def find_layer_colors(rgb: UInt8Array, drawn: BoolArray, tolerance: int) -> list
     found: list[Color] = []
     strokes = np.zeros_like(drawn)
     near: list[BoolArray] = []
-    for visited in range(2 * UNMARKED):
-        # More are no strokes, nor is any where the first ones are none, as in a photograph; going on would take long.
-        if not left.any() or len(found) > UNMARKED or (visited == _IN_VAIN and not found):
+    for visited in range(2 * IGNORE_INDEX):
+        # With so many colours, or none among the first ones, this is a photograph and would take long.
+        if not left.any() or len(found) > IGNORE_INDEX or (visited == _IN_VAIN and not found):
             break
         red, green, blue = exact[left.argmax()].tolist()
         color = red, green, blue
@@ -62,49 +62,49 @@ def find_layer_colors(rgb: UInt8Array, drawn: BoolArray, tolerance: int) -> list
 def class_of_pixels(
     rgb: UInt8Array, drawn: BoolArray, palette: UInt8Array, tolerance: int
 ) -> tuple[UInt8Array, BoolArray]:
-    """The class of every drawn pixel, 255 elsewhere and at the edge of one stroke over another; and where neither is.
+    """The class of every drawn pixel (255 elsewhere, and at edges where two strokes blend), and the unexplained pixels.
 
     Args:
         rgb: uint8 ``(H, W, 3)``.
         drawn: bool ``(H, W)``, where there are strokes.
         palette: uint8 ``(C, 3)``, C up to 255.
-        tolerance: How far a pixel's colour may be from that of its class.
+        tolerance: The largest distance of a pixel's colour from that of its class.
     """
     values = rgb[drawn].astype(np.int16)
     best = np.full(len(values), tolerance + 1, np.int16)
-    label = np.full(len(values), UNMARKED, np.uint8)
-    for index, color in enumerate(palette[:UNMARKED].astype(np.int16)):
+    label = np.full(len(values), IGNORE_INDEX, np.uint8)
+    for index, color in enumerate(palette[:IGNORE_INDEX].astype(np.int16)):
         distance = np.abs(values - color).max(axis=1)
         label[distance < best] = index
         best = np.minimum(best, distance)
-    marks = np.full(drawn.shape, UNMARKED, np.uint8)
+    marks = np.full(drawn.shape, IGNORE_INDEX, np.uint8)
     marks[drawn] = label
-    present = np.unique(label[label != UNMARKED]).tolist()
+    present = np.unique(label[label != IGNORE_INDEX]).tolist()
     thin = drawn & ~_in_flat_block(rgb, drawn)
     beside = {index: ndimage.maximum_filter(marks == index, 2 * _BESIDE + 1)[thin] for index in present}
     edge = np.zeros_like(drawn)
     edge[thin] = _are_mixed(rgb[thin], marks[thin], {index: palette[index] for index in present}, beside, tolerance)
-    unexplained = drawn & (marks == UNMARKED) & ~edge
-    marks[edge] = UNMARKED
+    unexplained = drawn & (marks == IGNORE_INDEX) & ~edge
+    marks[edge] = IGNORE_INDEX
     return marks, unexplained
 
 
 def _is_edge(rgb: UInt8Array, where: BoolArray, found: list[Color], near: list[BoolArray], tolerance: int) -> bool:
-    """Whether most of these pixels are mixtures of two strokes close by, and not a stroke of their own."""
+    """Whether most of these pixels are mixtures of two strokes nearby, and no stroke of their own."""
     flat = _in_flat_block(rgb, where)
     total = int(np.count_nonzero(where))
     if 2 * int(np.count_nonzero(flat)) >= total:
         return False
     colors = {index: np.array(color, np.uint8) for index, color in enumerate(found)}
     beside = {index: mask[where] for index, mask in enumerate(near)}
-    mixed = _are_mixed(rgb[where], np.full(total, UNMARKED, np.uint8), colors, beside, tolerance)
+    mixed = _are_mixed(rgb[where], np.full(total, IGNORE_INDEX, np.uint8), colors, beside, tolerance)
     return 2 * int(np.count_nonzero(mixed)) > total
 
 
 def _are_mixed(
     values: UInt8Array, marks: UInt8Array, colors: dict[int, UInt8Array], beside: dict[int, BoolArray], tolerance: int
 ) -> BoolArray:
-    """Which of N pixels are mixtures of two classes beside them, neither of which is their own.
+    """Which of N pixels are mixtures of two classes beside them, both other than their own.
 
     Args:
         values: uint8 ``(N, 3)``.
@@ -123,7 +123,7 @@ def _are_mixed(
 
 
 def _in_flat_block(rgb: UInt8Array, where: BoolArray) -> BoolArray:
-    """The pixels in blocks of 2 x 2 of one colour, which the edges of strokes are too thin for."""
+    """The pixels in blocks of 2 x 2 of one colour. Edges of strokes are too thin for such blocks."""
     packed: npt.NDArray[np.int32] = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     packed[~where] = -1
     first = packed[:-1, :-1]

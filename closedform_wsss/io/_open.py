@@ -1,4 +1,4 @@
-"""Image files decoded, upright, with what is known of the samples that were stored."""
+"""Decoded image files, turned upright, with what is known about the stored samples."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Opened:
     """A decoded file.
 
     Attributes:
-        image: Upright unless the caller wanted the stored orientation; grey of 2 or 4 bits as Pillow spreads it over
-            0 to 255.
+        image: Turned upright unless the caller wanted the stored orientation. Pillow scales grey of 2 or 4 bits to 0 to
+            255.
         path: The file, for messages.
         caller: The public function, for messages.
         format: Pillow's name of the file's format.
-        lossy: Whether the format alters values; WebP is either.
-        white: The stored value of white in a grey file, as far as the format says it: 1, 3, 15, 255 or a PGM's own
-            maximum, 4095 in 12 bits. None for 16 bits and more, of which often only a part is in use, and for signed
+        lossy: Whether the format alters values. WebP files may or may not.
+        white: The stored value of white in a grey file, if the format states it: 1, 3, 15, 255, the maximum of a PGM,
+            4095 with 12 bits. None for 16 bits and more, because files often use only some of the bits, and for signed
             samples.
-        wide_color: 16 bits per channel, of which Pillow keeps the upper 8.
-        white_is_zero: The samples count from white down (TIFF).
-        signed, unsigned: How the bytes are meant where Pillow takes them otherwise: int8 as uint8, uint32 as int32.
+        wide_color: 16 bits per channel; Pillow keeps the upper 8.
+        white_is_zero: 0 is white in the stored samples (TIFF).
+        signed, unsigned: The true type where Pillow uses another: int8 read as uint8, uint32 read as int32.
     """
 
     image: Image.Image
@@ -53,12 +53,12 @@ class Opened:
 
     @property
     def is_deep(self) -> bool:
-        """Grey whose samples are not those of an 8-bit picture."""
+        """Grey with samples that do not fit into 8 bits."""
         return self.signed or self.image.mode in ("I", "F") or self.image.mode.startswith("I;16")
 
     def samples(self) -> npt.NDArray[Any]:
-        """The stored samples ``(H, W)`` of a grey file, not scaled; those of a white-is-zero TIFF up to 8 bits are
-        counted from black."""
+        """The stored samples ``(H, W)`` of a grey file, not scaled. Pillow has inverted those of a white-is-zero TIFF
+        up to 8 bits."""
         values: npt.NDArray[Any] = np.asarray(self.image)
         if self.image.mode == "1":
             return values.astype(np.uint8)
@@ -69,23 +69,23 @@ class Opened:
         top = 255 if self.image.mode == "L" else 65535
         if self.white in (None, top) or (self.format == "TIFF" and self.is_deep):
             return values
-        # Pillow spread 0..white over 0..top, so steps are at least 1 and rounding gives each sample back.
+        # Pillow scaled 0..white to 0..top. Steps are at least 1, so rounding restores each sample.
         return np.rint(values * (self.white / top)).astype(np.int32)
 
 
 def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -> Opened:
     """Decodes a whole image file and turns it upright.
 
-    Decoding here, and not when the pixels are first used, lets a truncated file fail with its name.
+    The pixels are decoded here and not at their first use, so that the error of a truncated file has its name.
 
     Args:
         path: An image file.
-        caller: The public function to name in an error.
-        orientation: "apply" or "ignore" that of the EXIF data; None: apply it, and warn.
+        caller: The public function that an error names.
+        orientation: "apply" or "ignore" the orientation in the EXIF data; None: apply it, and warn.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no image, is damaged.
+        ValueError: The file is not an image, or is damaged.
     """
     if orientation not in (None, "apply", "ignore"):
         raise ValueError(f"{caller}: orientation must be None, 'apply' or 'ignore', got {orientation!r}")
@@ -94,7 +94,7 @@ def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -
         with open(path, "rb") as file:
             try:
                 opened, turned = _decode(file, name, caller, ignore=orientation == "ignore")
-            except Exception as error:  # Pillow's decoders fail in any way
+            except Exception as error:  # Pillow's decoders may raise any exception
                 raise ValueError(
                     f"{caller}: path must be an image file that Pillow can read, got {name!r} ({error})"
                 ) from error
@@ -106,7 +106,7 @@ def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -
 
 
 def check_lossless(opened: Opened) -> None:
-    """Refuses the formats that alter values, for files whose values are labels."""
+    """Refuses formats that alter values, because the values are labels."""
     if opened.lossy:
         raise ValueError(
             f"{opened.caller}: path must be in a lossless format such as PNG, because its values are labels, "
@@ -118,14 +118,14 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
     """The decoded file, and the orientation that its EXIF data states."""
     with Image.open(file) as image:
         kind = image.format or ""
-        # All of this is gone once the pixels are there.
+        # Read these first: Pillow drops them when it decodes the pixels.
         codec, rawmode, maximum = _tile(image)
         tags = getattr(image, "tag_v2", {})
         photometric, sample_format = tags.get(_PHOTOMETRIC, 0), tags.get(_SAMPLE_FORMAT, (1,))
         lossy = kind in _LOSSY_FORMATS and not (kind == "WEBP" and _is_lossless_webp(file))
         if kind == "BMP":
             _check_bmp(file, rawmode)
-        # Pillow turns TIFF files while it decodes them. In PNG files EXIF data can follow the pixels.
+        # Pillow turns TIFF files while it decodes them. In PNG files EXIF data may come after the pixels.
         orientation = stored_orientation(image) if kind == "TIFF" else 1
         image.load()
         if kind != "TIFF":
@@ -153,7 +153,7 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
 
 
 def _tile(image: Image.Image) -> tuple[str, str, int]:
-    """The codec of the pixels, how Pillow calls their layout, and the largest value that a PGM or PPM file states."""
+    """The codec of the pixels, Pillow's name of their layout, and the maximum that a PGM or PPM file states."""
     tile: Any = next(iter(getattr(image, "tile", ())), ("", None, None, ""))
     arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
     rawmode = arguments[0] if arguments and isinstance(arguments[0], str) else ""
@@ -172,7 +172,7 @@ def _white(mode: str, rawmode: str) -> int | None:
 
 
 def _is_lossless_webp(file: IO[bytes]) -> bool:
-    """Whether the first frame is coded without loss."""
+    """Whether the first frame has lossless compression."""
     file.seek(12)
     while len(head := file.read(8)) == 8 and head[:4] not in (b"VP8L", b"VP8 ", b"ANMF"):
         size = int.from_bytes(head[4:], "little")
@@ -181,7 +181,7 @@ def _is_lossless_webp(file: IO[bytes]) -> bool:
 
 
 def _check_bmp(file: IO[bytes], rawmode: str) -> None:
-    """Refuses BMP files of a grey palette in whose pixels Pillow sees 1 or 8 bits though they have others."""
+    """Refuses BMP files with a grey palette that Pillow reads with a wrong number of bits a pixel."""
     expected = {"1": 1, "L": 8}.get(rawmode)
     file.seek(0)
     head = file.read(30)

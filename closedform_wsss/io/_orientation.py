@@ -1,4 +1,4 @@
-"""Which way up a picture is: its EXIF orientation, applied or undone."""
+"""The EXIF orientation of a picture, applied or undone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METHODS = {
     7: _TRANSPOSE.TRANSVERSE,
     8: _TRANSPOSE.ROTATE_90,
 }
-_INVERSE = {6: 8, 8: 6}  # the others are their own
+_INVERSE = {6: 8, 8: 6}  # each other method is its own inverse
 _MEANING = {
     2: "mirrored left to right",
     3: "turned by 180 degrees",
@@ -31,16 +31,16 @@ _MEANING = {
 
 
 def stored_orientation(image: Image.Image) -> int:
-    """The orientation of a file that is open and not decoded yet, 1 to 8; 1 if nothing sensible is stated."""
+    """The orientation of an open file that is not decoded yet, 1 to 8; 1 if the file states no valid one."""
     try:
         value = image.getexif().get(_TAG, 1)
-    except Exception:  # damaged EXIF data, of which Pillow's parser makes any exception
+    except Exception:  # with damaged EXIF data Pillow's parser may raise any exception
         return 1
     return value if isinstance(value, int) and value in _METHODS else 1
 
 
 def oriented(image: Image.Image, orientation: int, *, ignore: bool) -> Image.Image:
-    """A copy of a decoded image: upright, or as stored."""
+    """A copy of a decoded image, upright or as stored."""
     if hasattr(image, "tag_v2"):  # Pillow turns TIFF files itself
         method = _METHODS.get(_INVERSE.get(orientation, orientation)) if ignore else None
     else:
@@ -49,7 +49,7 @@ def oriented(image: Image.Image, orientation: int, *, ignore: bool) -> Image.Ima
 
 
 def warn_of_orientation(caller: str, path: str, orientation: int) -> None:
-    """Says what was done to an image, and who may have to know."""
+    """Warns that an image was turned, and what may not fit it."""
     warn_user(
         f"{caller}: {path!r} was {_MEANING[orientation]}, as its EXIF orientation {orientation} says. Marks and CAMs "
         "that were made from the stored pixels, as torchvision and Image.open give them, do not fit: pass "

@@ -1,4 +1,4 @@
-"""The colours of PASCAL VOC label maps, and what is a label in a file with a palette: the index or the colour."""
+"""The colours of PASCAL VOC label maps, and the labels of files with a palette: the indices or the colours."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from closedform_wsss.io._open import Opened, UInt8Array
 PALETTES = ("auto", "index", "voc")
 
 _VOC_CURE = (
-    "'voc' takes the colours, as after a program that reduced or sorted them, 'index' the indices, as for other "
-    "palettes (--palette on the command line)"
+    "'voc' takes the colours, for files of programs that reduce or sort them, 'index' the indices, for other palettes "
+    "(--palette on the command line)"
 )
 _GREY_CURE = (
-    "'index' takes the indices (--palette on the command line); if the greys are the labels, as after a program that "
-    "stored a grey file with a palette, convert it to a grey file"
+    "'index' takes the indices (--palette on the command line); if the greys are the labels, because a program stored "
+    "a grey file with a palette, convert it to a grey file"
 )
 
 
 def voc_palette() -> UInt8Array:
     """The 256 colours of PASCAL VOC label maps.
 
-    The bits of a label are dealt out to red, green, blue, red, ... from the highest bit of each channel down,
-    so that small labels get colours far apart.
+    The bits of a label go to red, green, blue, red, ... in turn, from the highest bit of each channel down. So small
+    labels get very different colours.
 
     Returns:
-        uint8 ``(256, 3)``; label 255, void, is (224, 224, 192).
+        uint8 ``(256, 3)``, an array, which labels of every integer type can index. Label 255, void, is (224, 224, 192).
 
     Example:
         >>> voc_palette()[[0, 1, 15, 255]].tolist()
@@ -42,9 +42,12 @@ def voc_palette() -> UInt8Array:
     return palette
 
 
+VOC_COLORS = voc_palette()
+
+
 def in_voc_palette(image: Image.Image) -> bool:
     """Whether every pixel has a colour of the VOC palette."""
-    known = set(map(tuple, voc_palette().tolist()))
+    known = set(map(tuple, VOC_COLORS.tolist()))
     colors = image.convert("RGB").getcolors(len(known))  # None if there are more
     return colors is not None and all(color in known for _, color in colors)
 
@@ -52,12 +55,12 @@ def in_voc_palette(image: Image.Image) -> bool:
 def check_indices(opened: Opened, indices: UInt8Array) -> None:
     """Refuses a palette file whose indices and colours are different labels.
 
-    Programs that reduce the colours of a picture number them anew. So the colours may be meant where all that occur are
-    of the VOC palette, or are greys, and some stands at another index than its label. Greys that rise evenly from black
-    to white show classes to the eye and are no labels; a grey at the index of its own value is no contradiction.
+    Programs that reduce the colours of a picture give them new indices. Then the colours are the labels. This may be so
+    if all colours that occur are of the VOC palette, or are greys, and the index of some colour is not its label. Greys
+    that rise evenly from black to white only make classes visible; a grey whose index is its value is consistent.
 
     Raises:
-        ValueError: Names the file, an index, its colour, the label of that, and what to do.
+        ValueError: Names the file, an index, its colour, the label of this colour, and what to do.
     """
     colors = np.array(opened.image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     used = np.unique(indices)
@@ -93,7 +96,7 @@ def _refuse_contradiction(
 
 
 def _rises_evenly(colors: UInt8Array) -> bool:
-    """Whether a palette is greys from black to white in even steps, followed by black if by anything."""
+    """Whether a palette is greys from black to white in even steps, with only black after them."""
     last = int(np.flatnonzero(colors.any(axis=1)).max(initial=0))
     even = np.linspace(0, 255, last + 1)[:, None]
     return last > 0 and bool((np.abs(colors[: last + 1] - even) <= 1).all())
@@ -119,8 +122,8 @@ def look_up(opened: Opened, colors: UInt8Array) -> UInt8Array:
 
 
 def label_of_color(colors: UInt8Array) -> npt.NDArray[np.int16]:
-    """VOC labels of colours ``(..., 3)``; -1 of other colours."""
-    known = _packed(voc_palette())
+    """VOC labels of colours ``(..., 3)``; -1 for other colours."""
+    known = _packed(VOC_COLORS)
     order = known.argsort()
     wanted = _packed(colors)
     at = np.searchsorted(known[order], wanted).clip(max=len(known) - 1)

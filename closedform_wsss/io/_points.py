@@ -6,27 +6,26 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from torch import Tensor
 
-from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._remap import UNMARKED
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.io._tensors import label_tensor
 
 
-def from_points(
-    points: Iterable[tuple[float, float, int]], shape: tuple[int, int], *, radius: float = 2.0
-) -> UInt8Array:
-    """Draws a disc of marks round every point.
+def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, int], *, radius: float = 2.0) -> Tensor:
+    """Draws a disc of marks around every point.
 
-    A pixel belongs to a disc if its centre is at most ``radius`` away from the point's pixel. Where discs
-    overlap, the nearest point wins, and of equally near ones the first.
+    A pixel belongs to a disc if its centre is at most ``radius`` away from the pixel of the point. Where discs overlap,
+    the nearest point wins; if two are equally near, the first.
 
     Args:
-        points: ``(x, y, class)`` in pixels, x to the right and y down from the centre of the top left pixel;
-            fractions are rounded to the nearest pixel. Classes are in 0..254.
+        points: ``(x, y, class)`` in pixels: x to the right, y down, (0, 0) the centre of the top left pixel. Fractions
+            are rounded to the nearest pixel. Classes are in 0..254.
         shape: ``(H, W)`` of the marks.
-        radius: Of the discs in pixels; 0 marks single pixels.
+        radius: The radius of the discs in pixels; 0 marks single pixels.
 
     Returns:
-        uint8 ``(H, W)``, 255 where no disc is.
+        int64 ``(H, W)``, 255 where no disc is.
 
     Raises:
         ValueError: A point lies outside, a class or an option is out of range, or two points of different
@@ -41,13 +40,13 @@ def from_points(
         raise ValueError(f"from_points: shape must be (H, W), got {shape}")
     if not (radius >= 0 and math.isfinite(radius)):
         raise ValueError(f"from_points: radius must be a number of at least 0, got {radius}")
-    marks = np.full(shape, UNMARKED, np.uint8)
+    marks = np.full(shape, IGNORE_INDEX, np.uint8)
     nearest = np.full(shape, np.inf)
     reach = int(radius)
     for index, (x, y, label) in enumerate(points):
-        if not 0 <= label < UNMARKED or int(label) != label:
-            raise ValueError(f"from_points: points[{index}] must have a class in 0..{UNMARKED - 1}, got {label}")
-        # Comparing first also refuses NaN, which no comparison holds for.
+        if not 0 <= label < IGNORE_INDEX or int(label) != label:
+            raise ValueError(f"from_points: points[{index}] must have a class in 0..{IGNORE_INDEX - 1}, got {label}")
+        # This form also refuses NaN, for which every comparison is false.
         if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
             raise ValueError(
                 f"from_points: points[{index}] must lie inside (H, W) = ({height}, {width}), got x={x}, y={y}"
@@ -66,4 +65,4 @@ def from_points(
         wins = (distance <= radius * radius) & (distance < nearest[rows, columns])
         marks[rows, columns][wins] = label
         nearest[rows, columns][wins] = distance[wins]
-    return marks
+    return label_tensor(marks)

@@ -6,26 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from closedform_wsss._checks import check_option
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._guess import grey_values, kind_of_file
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
 from closedform_wsss.io._palette import PALETTES
-from closedform_wsss.io._remap import UNMARKED, Remap, check_mapping, check_unmarked, remap_marks
+from closedform_wsss.io._remap import Remap, check_mapping, check_unmarked, remap_marks
 from closedform_wsss.io._scribbles import check_size, strokes
-from closedform_wsss.io._scribblesup import read_scribblesup_xml
+from closedform_wsss.io._scribblesup import scribblesup_marks
 from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE
-from closedform_wsss.io._trimap import from_trimap
+from closedform_wsss.io._tensors import as_pixels, label_tensor
+from closedform_wsss.io._trimap import trimap_marks
 from closedform_wsss.io._voc import as_labels, label_codes
 
-_WHERE = "read_marks"
+_FN = "read_marks"
 
 KINDS = ("scribbles", "labels", "trimap", "scribblesup")
 
 
 def read_marks(
     path: PathLike,
-    image: UInt8Array | None = None,
+    image: UInt8Array | Tensor | None = None,
     *,
     kind: str = "auto",
     colors: Sequence[Sequence[int]] | None = None,
@@ -33,37 +36,36 @@ def read_marks(
     unmarked: int | None = None,
     remap: Remap | None = None,
     orientation: str | None = None,
-) -> UInt8Array:
+) -> Tensor:
     """Reads marks from a file of any kind.
 
     ``"scribbles"`` is a copy of the image with colour strokes on it or a transparent layer of strokes
-    (``read_scribbles``), ``"labels"`` a label map (``read_label_png``), ``"trimap"`` a trimap
-    (``from_trimap``) and ``"scribblesup"`` an XML file (``read_scribblesup_xml``). ``"auto"`` finds out, see
-    ``guess_kind``.
+    (``read_scribbles``), ``"labels"`` a label map (``read_label_png``), ``"trimap"`` a trimap (``from_trimap``) and
+    ``"scribblesup"`` an XML file (``read_scribblesup_xml``). ``"auto"`` guesses the kind, see ``guess_kind``.
 
     Args:
         path: The file.
-        image: The image that the marks belong to, uint8 ``(H, W, 3)``. Needed for scribbles; given with
-            another kind, it checks the size.
-        kind: What the file is.
+        image: The image that the marks belong to, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array
+            ``(H, W, 3)``. Scribbles need it; of other kinds it checks the size.
+        kind: The kind of marks in the file.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
-            data set: by default each file's colours are numbered among themselves, and where a class is missing,
-            those after it move up.
-        palette: Whether the labels of a label map are ``"index"`` or ``"voc"`` colour, see ``read_label_png``.
-        unmarked: The label that means unmarked in a label map, where that is not 255. 255 must not occur then, unless
-            ``remap`` says what it is.
-        remap: New labels for stored ones, of a label map or a trimap, before anything else is done: see
-            ``remap_labels``. A trimap of 0, 1 and 2 is a label map with ``{1: 255, 2: 1}``.
-        orientation: What to do where EXIF data says that the file is turned: see ``read_image``.
+            data set: by default the colours of each file are numbered separately, so a missing class changes the
+            numbers of those after it.
+        palette: Whether the labels of a label map are the ``"index"`` or the ``"voc"`` colour, see ``read_label_png``.
+        unmarked: The label that means unmarked in a label map, if it is not 255. Then 255 must not occur, unless
+            ``remap`` says what it means.
+        remap: New labels for the stored ones of a label map or a trimap, applied first: see ``remap_labels``. A trimap
+            of 0, 1 and 2 is a label map with ``{1: 255, 2: 1}``.
+        orientation: What to do if the EXIF data says that the file is turned: see ``read_image``.
 
     Returns:
-        uint8 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
+        int64 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is not of that kind, ``"auto"`` cannot tell which it is, scribbles have no image, colors
-            are given for another kind or remap or unmarked for a kind that has no labels, nothing is unknown in a
-            trimap, or the size is not that of the image.
+        ValueError: The file is not of that kind, ``"auto"`` cannot tell the kind, scribbles have no image, ``colors``,
+            ``remap`` or ``unmarked`` is given for a kind without them, a trimap has no unknown pixels, or the size is
+            not that of the image.
         TypeError: ``unmarked`` or ``remap`` is of another type.
 
     Example:
@@ -78,67 +80,69 @@ def read_marks(
         >>> trimap.tolist(), scribbles.tolist()
         ([[0, 255, 1]], [[255, 1, 2]])
     """
-    check_option(_WHERE, "palette", palette, PALETTES)
+    check_option(_FN, "palette", palette, PALETTES)
     if kind != "auto" and kind not in KINDS:
-        raise ValueError(f"{_WHERE}: kind must be auto or one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"{_FN}: kind must be auto or one of {', '.join(KINDS)}, got {kind!r}")
     if remap is not None:
-        check_mapping(_WHERE, "remap", remap)
-    check_unmarked(_WHERE, unmarked)
+        check_mapping(_FN, "remap", remap)
+    check_unmarked(_FN, unmarked)
+    pixels = None if image is None else as_pixels(_FN, "image", image)
     if kind == "auto" and _is_xml(path):
         kind = "scribblesup"
-    opened = None if kind == "scribblesup" else open_image(path, _WHERE, orientation=orientation)
+    opened = None if kind == "scribblesup" else open_image(path, _FN, orientation=orientation)
     if kind == "auto" and opened is not None:
-        # These are for label maps, or for grey pictures of some other kind.
+        # Only label maps have these options, or grey pictures of another kind.
         is_map = unmarked is not None or (remap is not None and opened.image.mode in ("P", "RGB", "RGBA"))
-        kind = "labels" if is_map else kind_of_file(opened, image, remap)
+        kind = "labels" if is_map else kind_of_file(opened, pixels, remap)
     for name, got, kinds in (
         ("colors", None if colors is None else f"{len(colors)} colours", ("scribbles",)),
         ("unmarked", unmarked, ("labels",)),
         ("remap", remap, ("labels", "trimap")),
     ):
         if got is not None and kind not in kinds:
-            raise ValueError(f"{_WHERE}: {name} must be None for kind={kind!r}, got {got}")
+            raise ValueError(f"{_FN}: {name} must be None for kind={kind!r}, got {got}")
     if opened is None:
-        marks = read_scribblesup_xml(path)
+        marks = scribblesup_marks(path)
     elif kind == "scribbles":
-        if image is None:
-            raise ValueError(f"{_WHERE}: image must be given for kind='scribbles', got None for {opened.path!r}")
-        marks, _ = strokes(opened, image, tolerance=DEFAULT_TOLERANCE, colors=colors)
+        if pixels is None:
+            raise ValueError(f"{_FN}: image must be given for kind='scribbles', got None for {opened.path!r}")
+        marks, _ = strokes(opened, pixels, tolerance=DEFAULT_TOLERANCE, colors=colors)
     else:
         marks = _from_trimap(opened, remap) if kind == "trimap" else _from_labels(opened, palette, unmarked, remap)
-    if image is not None:
-        check_size(_WHERE, path, marks.shape, image)
-    return marks
+    if pixels is not None:
+        check_size(_FN, path, marks.shape, pixels)
+    return label_tensor(marks)
 
 
-def guess_kind(path: PathLike, image: UInt8Array | None = None, *, orientation: str | None = None) -> str:
-    """Tells what kind of marks a file holds.
+def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orientation: str | None = None) -> str:
+    """Guesses the kind of marks in a file.
 
     A name that ends in ``.xml`` is ScribbleSup. An image is
 
-    * scribbles if it has transparent pixels, or if ``image`` is given, has the same size and agrees with it
-      on at least half of the pixels;
-    * labels if it has a palette, or is grey with no stored samples but 255 and those below 64, some of them not 0, or
-      is coloured with colours of the VOC palette only;
-    * a trimap if it is grey, by its palette if it has one, with the values 0 and 255 and one other, in 64..191.
+    * scribbles if it has transparent pixels, or if ``image`` is given, has the same size and agrees with it on at least
+      half of the pixels;
+    * labels if it has a palette, or is grey and all stored samples are 255 or below 64 and some are from 1 to 63, or
+      has only colours of the VOC palette;
+    * a trimap if it shows only grey, with the values 0, 255 and one other in 64..191.
 
     A file of 1 bit a pixel is none of these: its ones may be unmarked pixels, a class, or the object of a mask.
 
     Args:
         path: The file.
-        image: The image that the marks belong to, uint8 ``(H, W, 3)``.
-        orientation: ``"ignore"`` leaves the pixels as stored; else the EXIF data decides, and nothing is said of it.
+        image: The image that the marks belong to, as in ``read_marks``.
+        orientation: ``"ignore"`` leaves the pixels as stored. Otherwise the EXIF data is applied, without a warning.
 
     Returns:
         ``"scribbles"``, ``"labels"``, ``"trimap"`` or ``"scribblesup"``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no image, or none or more than one of the descriptions fit.
+        ValueError: The file is not an image, or no description fits, or more than one.
     """
     if _is_xml(path):
         return "scribblesup"
-    return kind_of_file(open_image(path, _WHERE, orientation=orientation or "apply"), image, None)
+    pixels = None if image is None else as_pixels("guess_kind", "image", image)
+    return kind_of_file(open_image(path, _FN, orientation=orientation or "apply"), pixels, None)
 
 
 def _is_xml(path: PathLike) -> bool:
@@ -148,21 +152,21 @@ def _is_xml(path: PathLike) -> bool:
 def _from_labels(opened: Opened, palette: str, unmarked: int | None, remap: Remap | None) -> UInt8Array:
     codes = label_codes(opened, palette)
     if remap is None and unmarked is None:
-        return as_labels(codes, _WHERE, f"in {opened.path!r}: remap gives others")
-    return remap_marks(_WHERE, codes, remap, unmarked, opened.path)
+        return as_labels(codes, _FN, f"in {opened.path!r}: remap gives others")
+    return remap_marks(_FN, codes, remap, unmarked, opened.path)
 
 
 def _from_trimap(opened: Opened, remap: Remap | None) -> UInt8Array:
     try:
-        marks = from_trimap(grey_values(opened, remap))
+        marks = trimap_marks(grey_values(opened, remap))
     except ValueError as error:
-        if str(error).startswith(f"{_WHERE}: "):
+        if str(error).startswith(f"{_FN}: "):
             raise
-        raise ValueError(f"{_WHERE}: path must hold a trimap, got {opened.path!r} ({error})") from error
-    if marks.size and not (marks == UNMARKED).any():
+        raise ValueError(f"{_FN}: path must hold a trimap, got {opened.path!r} ({error})") from error
+    if marks.size and not (marks == IGNORE_INDEX).any():
         background, foreground = (int(np.count_nonzero(marks == label)) for label in (0, 1))
         raise ValueError(
-            f"{_WHERE}: a trimap must leave something unknown, neither 0 nor 255, got a mask of {background} pixels 0 "
+            f"{_FN}: a trimap must leave something unknown, neither 0 nor 255, got a mask of {background} pixels 0 "
             f"and {foreground} pixels 255 in {opened.path!r}: erode both sides to leave a band between them"
         )
     return marks

@@ -1,4 +1,4 @@
-"""Labels exchanged for others: the codes that a data set stores, and the value that means unmarked."""
+"""New labels for the codes that a data set stores, and for its value of unmarked pixels."""
 
 from __future__ import annotations
 
@@ -8,84 +8,91 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from closedform_wsss._arrays import as_array
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
+from closedform_wsss.io._tensors import label_tensor
 
 Remap: TypeAlias = Mapping[int, int] | Literal["reduce_zero"]
 
-UNMARKED = 255
 
-
-def remap_labels(labels: npt.NDArray[Any], mapping: Remap) -> UInt8Array:
-    """Exchanges labels for others.
+def remap_labels(labels: npt.NDArray[Any] | Tensor, mapping: Remap) -> Tensor:
+    """Replaces labels by others.
 
     Args:
-        labels: Integers of any shape.
+        labels: Integers of any shape, an array or a tensor.
         mapping: The new label, 0 to 255, of each stored code. Codes that it does not name stay as they are.
-            ``"reduce_zero"``: 0 becomes 255 and every other label one less, 255 excepted, as for the 150 classes of
-            ADE20K, whose files have 0 where nothing is labelled.
+            ``"reduce_zero"``: 0 becomes 255, 255 stays, and every other label becomes one less. ADE20K needs this: 0
+            means unlabelled in its files, and 1 to 150 are the classes.
 
     Returns:
-        uint8, of the shape of ``labels``.
+        int64, of the shape of ``labels`` and on their device.
 
     Raises:
-        TypeError: ``labels`` is not an array of integers, or the mapping holds anything but integers.
-        ValueError: A new label is outside 0 to 255, or one stays there.
+        TypeError: ``labels`` is not an array or a tensor of integers, or the mapping holds anything but integers.
+        ValueError: A new label is outside 0 to 255, or a label outside that range has no new one.
 
     Example:
-        >>> remap_labels(np.array([[0, 1, 2]]), {0: 0, 1: 255, 2: 1}).tolist()  # a trimap of 0, 1 and 2
-        [[0, 255, 1]]
-        >>> remap_labels(np.array([[0, 1, 150, 255]], np.uint8), "reduce_zero").tolist()
-        [[255, 0, 149, 255]]
+        >>> remap_labels(np.array([[0, 1, 2]]), {0: 0, 1: 255, 2: 1})  # a trimap of 0, 1 and 2
+        tensor([[  0, 255,   1]])
+        >>> remap_labels(np.array([[0, 1, 150, 255]]), "reduce_zero")
+        tensor([[255,   0, 149, 255]])
     """
-    where = "remap_labels"
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biu":
-        got = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise TypeError(f"{where}: labels must be an array of integers, got {got}")
-    check_mapping(where, "mapping", mapping)
+    if not isinstance(labels, (Tensor, np.ndarray)):
+        raise TypeError(f"remap_labels: labels must be an array or a tensor of integers, got {type(labels).__name__}")
+    new = label_tensor(remapped(as_array(labels), mapping))
+    return new.to(labels.device) if isinstance(labels, Tensor) else new
+
+
+def remapped(labels: npt.NDArray[Any], mapping: Remap) -> UInt8Array:
+    """``remap_labels`` of an array, as an array."""
+    fn = "remap_labels"
+    if labels.dtype.kind not in "biu":
+        raise TypeError(f"{fn}: labels must be an array or a tensor of integers, got {labels.dtype}")
+    check_mapping(fn, "mapping", mapping)
     codes, number = np.unique(labels, return_inverse=True)
     named = _reduced_zero(codes) if isinstance(mapping, str) else mapping
     new = [named.get(code, code) for code in codes.tolist()]
     outside = [code for code in new if not 0 <= code <= 255]
     if outside:
         raise ValueError(
-            f"{where}: labels must be in 0..255 or named by mapping, got {', '.join(map(str, outside[:5]))}"
+            f"{fn}: labels must be in 0..255 or named by mapping, got {', '.join(map(str, outside[:5]))}"
             f"{', ...' if len(outside) > 5 else ''}"
         )
     return np.array(new, np.uint8)[number].reshape(labels.shape)
 
 
-def remap_marks(
-    where: str, codes: npt.NDArray[Any], remap: Remap | None, unmarked: int | None, path: str
-) -> UInt8Array:
-    """Marks from stored codes, of which ``unmarked`` becomes 255; ``where`` and ``path`` are for messages.
+def remap_marks(fn: str, codes: npt.NDArray[Any], remap: Remap | None, unmarked: int | None, path: str) -> UInt8Array:
+    """Marks from stored codes; ``unmarked`` becomes 255. ``fn`` and ``path`` are for messages.
 
     Raises:
-        ValueError: ``remap`` makes something else of ``unmarked``, 255 would mean two things, or see ``remap_labels``.
+        ValueError: ``remap`` makes a label of ``unmarked``, 255 would have two meanings, or see ``remap_labels``.
     """
     mapping = dict(_reduced_zero(np.unique(codes)) if isinstance(remap, str) else remap or {})
     if unmarked is not None:
-        if mapping.get(unmarked, UNMARKED) != UNMARKED:
+        if mapping.get(unmarked, IGNORE_INDEX) != IGNORE_INDEX:
             raise ValueError(
-                f"{where}: remap must not make a label of unmarked={unmarked}, got {unmarked}: {mapping[unmarked]}"
+                f"{fn}: remap must not make a label of unmarked={unmarked}, got {unmarked}: {mapping[unmarked]}"
             )
-        if unmarked != UNMARKED and UNMARKED not in mapping and bool((codes == UNMARKED).any()):
+        if unmarked != IGNORE_INDEX and IGNORE_INDEX not in mapping and bool((codes == IGNORE_INDEX).any()):
             raise ValueError(
-                f"{where}: unmarked must be the only value that is unmarked, got {unmarked} and {UNMARKED}, which "
-                f"is so too, in {path!r}: remap={{{UNMARKED}: ...}} names what {UNMARKED} is, "
-                f"remap={{{unmarked}: {UNMARKED}}} takes both for unmarked"
+                f"{fn}: unmarked must be the only value that is unmarked, got {unmarked} and {IGNORE_INDEX}, which "
+                f"is unmarked too, in {path!r}: remap={{{IGNORE_INDEX}: ...}} names what {IGNORE_INDEX} is, "
+                f"remap={{{unmarked}: {IGNORE_INDEX}}} takes both for unmarked"
             )
-        mapping[unmarked] = UNMARKED
+        mapping[unmarked] = IGNORE_INDEX
     try:
-        return remap_labels(codes, mapping)
+        return remapped(codes, mapping)
     except ValueError as error:
-        raise ValueError(f"{where}: path must hold labels that fit remap, got {path!r} ({error})") from error
+        raise ValueError(f"{fn}: path must hold labels that fit remap, got {path!r} ({error})") from error
 
 
-def check_unmarked(where: str, unmarked: int | None) -> None:
+def check_unmarked(fn: str, unmarked: int | None) -> None:
     """An integer, or None."""
     if unmarked is not None and not _is_integer(unmarked):
-        raise TypeError(f"{where}: unmarked must be None or an integer, got {unmarked!r}")
+        raise TypeError(f"{fn}: unmarked must be None or an integer, got {unmarked!r}")
 
 
 def _is_integer(value: object) -> bool:
@@ -93,17 +100,17 @@ def _is_integer(value: object) -> bool:
 
 
 def _reduced_zero(codes: npt.NDArray[Any]) -> dict[int, int]:
-    return {code: code if code == UNMARKED else code - 1 if code else UNMARKED for code in codes.tolist()}
+    return {code: code if code == IGNORE_INDEX else code - 1 if code else IGNORE_INDEX for code in codes.tolist()}
 
 
-def check_mapping(where: str, name: str, mapping: Remap) -> None:
+def check_mapping(fn: str, name: str, mapping: Remap) -> None:
     """Integers to 0..255, or "reduce_zero"."""
     if mapping == "reduce_zero":
         return
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"{where}: {name} must be a dictionary of labels or 'reduce_zero', got {mapping!r}")
+        raise TypeError(f"{fn}: {name} must be a dictionary of labels or 'reduce_zero', got {mapping!r}")
     for code, label in mapping.items():
         if not (_is_integer(code) and _is_integer(label)):
-            raise TypeError(f"{where}: {name} must hold integers, got {code!r}: {label!r}")
+            raise TypeError(f"{fn}: {name} must hold integers, got {code!r}: {label!r}")
         if not 0 <= label <= 255:
-            raise ValueError(f"{where}: {name} must give labels in 0..255, got {code}: {label}")
+            raise ValueError(f"{fn}: {name} must give labels in 0..255, got {code}: {label}")

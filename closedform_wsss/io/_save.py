@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are complete or do not appear."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from closedform_wsss.io._open import PathLike
 
 @contextlib.contextmanager
 def atomic(path: PathLike) -> Iterator[IO[bytes]]:
-    """Opens ``.<name>.<random>.tmp`` beside ``path`` for writing, and renames it to ``path`` if all went well.
+    """Opens ``.<name>.<random>.tmp`` beside ``path`` for writing, and renames it to ``path`` if no error occurred.
 
     Raises:
         OSError: The folder is missing or may not be written to.
     """
     target = Path(path)
-    # Not by mkstemp: its files are private, and the umask, to open them up, cannot be read while other threads run.
+    # mkstemp would make private files. To widen their mode one needs the umask, which no thread can read safely.
     temporary = os.path.abspath(target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from scipy import ndimage
+from torch import Tensor
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._image import color_distance, has_transparency, to_rgb
-from closedform_wsss.io._layer import from_layer, is_layer
+from closedform_wsss.io._layer import is_layer, layer_marks
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, check_lossless, open_image
-from closedform_wsss.io._remap import UNMARKED
 from closedform_wsss.io._stroke_colors import HALO, BoolArray, find_stroke_colors, is_blend, is_close
 from closedform_wsss.io._stroke_options import (
     DEFAULT_TOLERANCE,
@@ -22,45 +24,46 @@ from closedform_wsss.io._stroke_options import (
     describe_colors,
     none_fits,
 )
+from closedform_wsss.io._tensors import as_pixels, label_tensor
 
 
 def from_scribbles(
-    image: UInt8Array,
-    scribbled: UInt8Array,
+    image: UInt8Array | Tensor,
+    scribbled: UInt8Array | Tensor,
     *,
     tolerance: int = DEFAULT_TOLERANCE,
     colors: Sequence[Sequence[int]] | None = None,
-) -> tuple[UInt8Array, UInt8Array]:
+) -> tuple[Tensor, Tensor]:
     """Turns strokes drawn on a copy of an image into marks, one class for each stroke colour.
 
-    A pixel has changed where some channel of the copy differs from the image by more than ``tolerance``. The
-    stroke colours are the peaks of the changed pixels' colour histogram, and a changed pixel is marked if
-    every channel is within ``tolerance`` of one of them. The rest is dropped: the soft edge of a stroke,
-    where its colour is mixed with what is behind it, the halo that JPEG compression puts round it, and noise.
-    At least 5 pixels make a stroke colour. In a lossless copy hard strokes may be 1 pixel wide; soft ones
-    need 3, and coloured ones in a JPEG file 5.
+    A pixel has changed if some channel of the copy differs from the image by more than ``tolerance``. The stroke
+    colours are the peaks in the colour histogram of the changed pixels. A changed pixel is marked if every channel is
+    within ``tolerance`` of a stroke colour. The other changed pixels stay unmarked: the soft edge of a stroke, where
+    its colour is mixed with the image, the halo of JPEG compression, and noise. A stroke colour needs at least 5
+    pixels. In a lossless copy hard strokes may be 1 pixel wide; soft strokes need 3 pixels, and coloured strokes in a
+    JPEG file 5.
 
-    **Class order.** Colours are numbered by value: by red, then green, then blue, each first rounded to 0,
-    128 or 255 so that compression does not change the order. Black is therefore first and white last, and
-    black and white strokes become 0 background and 1 foreground, the convention of Levin et al. For one order
-    over many images, in each of which some colours may be missing, pass ``colors``.
+    **Class order.** Colours are sorted by red, then green, then blue. Each is first rounded to 0, 128 or 255, so that
+    compression does not change the order. So black is first and white is last: black and white strokes become 0
+    background and 1 foreground, the convention of Levin et al. For the same order over many images, some of which lack
+    a colour, pass ``colors``.
 
     Args:
-        image: The original, uint8 ``(H, W, 3)``.
-        scribbled: The copy with strokes, uint8 ``(H, W, 3)``.
-        tolerance: How far noise may move a channel, 0 to 127. Raise it for strongly compressed copies; lower
-            it if strokes cross parts of the image that have nearly their own colour.
+        image: The original, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array ``(H, W, 3)``.
+        scribbled: The copy with strokes, as ``image``.
+        tolerance: How much noise may change a channel, 0 to 127. Raise it for strongly compressed copies; lower it if
+            strokes cross parts of the image with nearly the same colour.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: found as described. Strokes of
-            any other colour are an error, so that none is lost in silence.
+            another colour are then an error, so that no stroke is lost without notice.
 
     Returns:
-        The marks, uint8 ``(H, W)``, the class of every marked pixel and 255 elsewhere; and the colours in
+        The marks, int64 ``(H, W)``, the class of every marked pixel and 255 elsewhere; and the colours in
         class order, uint8 ``(C, 3)``.
 
     Raises:
         TypeError: ``image`` or ``scribbled`` is not uint8.
         ValueError: Their shapes are wrong or differ, an option is out of range, nothing was drawn, or more than 2 %
-            of what was drawn is not in pure colours, or in none of ``colors``.
+            of the drawn pixels have no pure colour, or none of ``colors``.
 
     Example:
         >>> import numpy as np
@@ -74,7 +77,21 @@ def from_scribbles(
         >>> marks[[3, 13, 0], 3].tolist()
         [1, 0, 255]
     """
-    _check(image, scribbled, tolerance)
+    pixels, copy = as_pixels("from_scribbles", "image", image), as_pixels("from_scribbles", "scribbled", scribbled)
+    marks, palette = copy_marks(pixels, copy, tolerance=tolerance, colors=colors)
+    return label_tensor(marks), torch.from_numpy(palette)
+
+
+def copy_marks(
+    image: UInt8Array, scribbled: UInt8Array, *, tolerance: int, colors: Sequence[Sequence[int]] | None
+) -> tuple[UInt8Array, UInt8Array]:
+    """``from_scribbles`` of arrays ``(H, W, 3)``, as arrays."""
+    if image.shape != scribbled.shape:
+        raise ValueError(
+            "from_scribbles: scribbled must have the size of image (H, W) = "
+            f"{image.shape[:2]}, got {scribbled.shape[:2]}"
+        )
+    check_tolerance("from_scribbles", tolerance)
     distance = color_distance(image, scribbled)
     changed: BoolArray = distance > tolerance
     if not changed.any():
@@ -89,8 +106,8 @@ def from_scribbles(
         palette = checked_colors("from_scribbles", colors)
         _check_all_named(image, scribbled, changed, palette, tolerance)
     marks = _assign(image, scribbled, changed, palette, tolerance)
-    marked = marks != UNMARKED
-    # Noise seldom goes three times as far as it should; soft edges lie beside what was marked.
+    marked = marks != IGNORE_INDEX
+    # Noise rarely exceeds three times the tolerance, and soft edges are beside marked pixels.
     drawn = distance > min(3 * tolerance, 254)
     lost = int(np.count_nonzero(drawn & ~ndimage.maximum_filter(marked, 2 * HALO + 1)))
     if not marked.any() or lost > MAX_UNEXPLAINED * np.count_nonzero(drawn):
@@ -106,39 +123,41 @@ def from_scribbles(
 
 def read_scribbles(
     path: PathLike,
-    image: UInt8Array,
+    image: UInt8Array | Tensor,
     *,
     tolerance: int = DEFAULT_TOLERANCE,
     colors: Sequence[Sequence[int]] | None = None,
     orientation: str | None = None,
-) -> tuple[UInt8Array, UInt8Array]:
+) -> tuple[Tensor, Tensor]:
     """Reads strokes: on a copy of an image (``from_scribbles``), or on a transparent layer (``from_layer``).
 
     A file with transparent pixels is a copy if at least half of its pixels are opaque and at least half of these agree
-    with the image; then transparent pixels are unmarked. Otherwise it is a layer.
+    with the image. Then transparent pixels are unmarked. Other files with transparent pixels are layers.
 
     Args:
         path: The copy, or a layer of the same size.
-        image: The original, uint8 ``(H, W, 3)``, as from ``read_image``.
+        image: The original, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array ``(H, W, 3)``.
         tolerance: See ``from_scribbles`` and ``from_layer``.
         colors: Stroke colours in class order; see ``from_scribbles`` and ``from_layer``.
-        orientation: What to do where EXIF data says that the file is turned: see :func:`read_image`.
+        orientation: What to do if the EXIF data says that the file is turned: see :func:`read_image`.
 
     Returns:
-        Marks uint8 ``(H, W)`` and colours uint8 ``(C, 3)``; see ``from_scribbles``.
+        Marks int64 ``(H, W)`` and colours uint8 ``(C, 3)``; see ``from_scribbles``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        TypeError, ValueError: The file is no image, or see ``from_scribbles`` and ``from_layer``.
+        TypeError, ValueError: The file is not an image, or see ``from_scribbles`` and ``from_layer``.
     """
+    pixels = as_pixels("read_scribbles", "image", image)
     opened = open_image(path, "read_scribbles", orientation=orientation)
-    return strokes(opened, image, tolerance=tolerance, colors=colors)
+    marks, palette = strokes(opened, pixels, tolerance=tolerance, colors=colors)
+    return label_tensor(marks), torch.from_numpy(palette)
 
 
 def strokes(
     opened: Opened, image: UInt8Array, *, tolerance: int, colors: Sequence[Sequence[int]] | None
 ) -> tuple[UInt8Array, UInt8Array]:
-    """``read_scribbles`` of a decoded file."""
+    """``read_scribbles`` of a decoded file, as arrays."""
     check_size(opened.caller, opened.path, opened.image.size[::-1], image)
     try:
         if has_transparency(opened.image):
@@ -146,10 +165,10 @@ def strokes(
             if is_layer(rgba, image):
                 if colors is None:
                     check_lossless(opened)
-                return from_layer(rgba, tolerance=tolerance, colors=colors)
+                return layer_marks(rgba, tolerance=tolerance, colors=colors)
             _check_copy(rgba)
         scribbled = to_rgb(opened, image)
-        return from_scribbles(image, scribbled, tolerance=tolerance, colors=colors)
+        return copy_marks(image, scribbled, tolerance=tolerance, colors=colors)
     except ValueError as error:
         if str(error).startswith(f"{opened.caller}: "):
             raise
@@ -159,47 +178,32 @@ def strokes(
 
 
 def _check_copy(rgba: UInt8Array) -> None:
-    """Refuses what looks like a copy of a dark image, say, but is painted in few colours, as layers are."""
+    """Refuses pictures that may be a copy, for example of a dark image, but have few colours, as layers have."""
     colors = np.unique(rgba[rgba[..., 3] > 0][:, :3].astype(np.int32) @ np.array([65536, 256, 1]))
-    if len(colors) <= UNMARKED:
+    if len(colors) <= IGNORE_INDEX:
         raise ValueError(
             "scribbled must be a copy of image or a layer of strokes, got transparent pixels, "
-            f"{len(colors)} colours and much that is as in image, which may be either: remove the transparency of a "
+            f"{len(colors)} colours and many pixels as in image, which may be either: remove the transparency of a "
             "copy, and draw strokes of a layer over less than half of it"
         )
 
 
-def check_size(where: str, path: PathLike, shape: tuple[int, ...], image: UInt8Array) -> None:
-    """Refuses marks of another size than that of the image."""
+def check_size(fn: str, path: PathLike, shape: tuple[int, ...], image: UInt8Array) -> None:
+    """Refuses marks whose size is not that of the image."""
     if shape == image.shape[:2]:
         return
     turned = shape[::-1] == image.shape[:2]
     cure = ": one of them was turned as its EXIF data says, see orientation (--orientation on the command line)"
     raise ValueError(
-        f"{where}: marks must have the size of image (H, W) = {image.shape[:2]}, got {shape} in "
+        f"{fn}: marks must have the size of image (H, W) = {image.shape[:2]}, got {shape} in "
         f"{os.fspath(path)!r}{cure if turned else ''}"
     )
-
-
-def _check(image: UInt8Array, scribbled: UInt8Array, tolerance: int) -> None:
-    for name, array in (("image", image), ("scribbled", scribbled)):
-        if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-            raise TypeError(f"from_scribbles: {name} must be a uint8 array, got {kind}")
-        if array.ndim != 3 or array.shape[2] != 3:
-            raise ValueError(f"from_scribbles: {name} must be (H, W, 3), got shape {array.shape}")
-    if image.shape != scribbled.shape:
-        raise ValueError(
-            "from_scribbles: scribbled must have the size of image (H, W) = "
-            f"{image.shape[:2]}, got {scribbled.shape[:2]}"
-        )
-    check_tolerance("from_scribbles", tolerance)
 
 
 def _check_all_named(
     image: UInt8Array, scribbled: UInt8Array, changed: BoolArray, palette: UInt8Array, tolerance: int
 ) -> None:
-    """Refuses strokes of a colour that is none of the palette's."""
+    """Refuses strokes whose colour is not in the palette."""
     found = find_stroke_colors(image, scribbled, changed, tolerance)
     others = [color for color in found if none_fits(color, palette, tolerance)]
     values = scribbled[changed].astype(np.int16)
@@ -219,22 +223,22 @@ def _check_all_named(
 def _assign(
     image: UInt8Array, scribbled: UInt8Array, changed: BoolArray, palette: UInt8Array, tolerance: int
 ) -> UInt8Array:
-    """Gives every changed pixel the class of the nearest stroke colour, if one is near enough."""
+    """Gives every changed pixel the class of the nearest stroke colour within the tolerance."""
     values, before = scribbled[changed].astype(np.int16), image[changed].astype(np.int16)
-    marks = np.full(changed.shape, UNMARKED, np.uint8)
+    marks = np.full(changed.shape, IGNORE_INDEX, np.uint8)
     best = np.full(len(values), tolerance + 1, np.int16)
-    label = np.full(len(values), UNMARKED, np.uint8)
+    label = np.full(len(values), IGNORE_INDEX, np.uint8)
     for index, color in enumerate(palette.astype(np.int16)):
         distance = np.abs(values - color).max(axis=1)
         label[distance < best] = index
         best = np.minimum(best, distance)
     marks[changed] = label
-    # The soft edge of one stroke can have the colour of another (grey round black on white): drop it.
+    # The soft edge of one stroke can have the colour of another (grey around black on white): unmark it.
     for index, color in enumerate(palette.tolist()):
         beside = ndimage.maximum_filter(marks == index, 3)[changed]
-        edge = beside & (label != index) & (label != UNMARKED)
+        edge = beside & (label != index) & (label != IGNORE_INDEX)
         red, green, blue = color
         edge &= is_blend(values, (red, green, blue), before, tolerance // 4)
-        label[edge] = UNMARKED
+        label[edge] = IGNORE_INDEX
     marks[changed] = label
     return marks

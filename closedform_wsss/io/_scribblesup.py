@@ -9,12 +9,14 @@ from xml.parsers import expat
 
 import numpy as np
 from PIL import Image, ImageDraw
+from torch import Tensor
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import PathLike, UInt8Array
-from closedform_wsss.io._remap import UNMARKED
+from closedform_wsss.io._tensors import label_tensor
 from closedform_wsss.io._voc import VOC_CLASSES
 
-_MAX_PIXELS = 1 << 28  # a size beyond this is a damaged or hostile file
+_MAX_PIXELS = 1 << 28  # a file that states more is damaged or hostile
 _OTHER_NAMES = {
     "plane": "aeroplane",
     "airplane": "aeroplane",
@@ -28,30 +30,30 @@ _OTHER_NAMES = {
 }
 
 
-def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> UInt8Array:
+def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> Tensor:
     """Reads a ScribbleSup annotation and draws its scribbles.
 
     The file holds ``<size>`` with ``<width>`` and ``<height>``, and ``<polygon>`` elements, each with a
     ``<tag>`` that names the class and ``<point>`` elements with ``<X>`` and ``<Y>``. Every polygon is drawn
-    as an open line through its points, in the order of the file: later lines cover earlier ones. Points
-    outside the image are cut off. Document type declarations and entities are refused, so a file from
-    elsewhere can neither name other files nor blow up.
+    as an open line through its points. Later lines of the file cover earlier ones. Lines are clipped to the image.
+    Document type declarations and entities are refused, so an untrusted file can neither name other files nor expand to
+    a huge size.
 
     Lin et al., "ScribbleSup: Scribble-Supervised Convolutional Networks for Semantic Segmentation", CVPR
     2016.
 
     Args:
         path: The XML file.
-        class_names: Names in class order, background included. Common other names of VOC classes (``plant``
-            for ``pottedplant``, ``tv`` for ``tvmonitor``) are understood.
-        width: Of the lines in pixels, at least 1.
+        class_names: Names in class order, background included. Common other names of VOC classes (``plant`` for
+            ``pottedplant``, ``tv`` for ``tvmonitor``) are accepted too.
+        width: The width of the lines in pixels, at least 1.
 
     Returns:
-        uint8 ``(H, W)`` with the classes, 255 where no line is.
+        int64 ``(H, W)`` with the classes, 255 outside the lines.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is not such a file, has a document type declaration, or names an unknown class.
+        ValueError: The file is not of this kind, has a document type declaration, or names an unknown class.
 
     Example:
         >>> import pathlib, tempfile
@@ -63,17 +65,22 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
         ...     read_scribblesup_xml(path, width=1).tolist()
         [[255, 255, 255, 255, 255], [8, 8, 8, 8, 255], [255, 255, 255, 255, 255]]
     """
+    return label_tensor(scribblesup_marks(path, class_names, width))
+
+
+def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> UInt8Array:
+    """``read_scribblesup_xml``, as an array."""
     if width < 1:
         raise ValueError(f"read_scribblesup_xml: width must be at least 1, got {width}")
-    if not 1 <= len(class_names) <= UNMARKED:
-        raise ValueError(f"read_scribblesup_xml: class_names must be 1 to {UNMARKED} names, got {len(class_names)}")
+    if not 1 <= len(class_names) <= IGNORE_INDEX:
+        raise ValueError(f"read_scribblesup_xml: class_names must be 1 to {IGNORE_INDEX} names, got {len(class_names)}")
     name = os.fspath(path)
     root = _parse(path)
     columns, rows = (round(_number(root, f"size/{side}", name)) for side in ("width", "height"))
     if columns < 1 or rows < 1 or columns * rows > _MAX_PIXELS:
         raise ValueError(f"read_scribblesup_xml: size must be that of an image, got {columns} x {rows} in {name!r}")
     index = {label: number for number, label in enumerate(class_names)}
-    canvas = Image.new("L", (columns, rows), UNMARKED)
+    canvas = Image.new("L", (columns, rows), IGNORE_INDEX)
     for polygon in root.iter("polygon"):
         tag = (polygon.findtext("tag") or "").strip()
         label = index.get(tag, index.get(_OTHER_NAMES.get(tag, tag)))
@@ -88,7 +95,7 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
 
 
 def _parse(path: PathLike) -> ElementTree.Element:
-    """Parses XML without document type declarations, the only way to entities and outside files."""
+    """Parses XML without document type declarations, because only these give entities and outside files."""
 
     def refuse(*_: object) -> None:
         raise ValueError("a document type declaration, which is refused")
@@ -102,7 +109,7 @@ def _parse(path: PathLike) -> ElementTree.Element:
     with open(path, "rb") as file:
         try:
             parser.ParseFile(file)
-        except (expat.ExpatError, LookupError, ValueError) as error:  # an unknown encoding; one that expat cannot read
+        except (expat.ExpatError, LookupError, ValueError) as error:  # among them: encodings that expat cannot read
             raise ValueError(f"read_scribblesup_xml: path must hold XML, got {os.fspath(path)!r} ({error})") from error
     return builder.close()
 
@@ -121,7 +128,7 @@ def _number(element: ElementTree.Element, child: str, path: str) -> float:
 def _draw(canvas: Image.Image, line: list[tuple[int, int]], label: int, width: int) -> None:
     pen = ImageDraw.Draw(canvas)
     pen.line(line, fill=label, width=width, joint="curve")
-    # Round ends, and a dot where a line has one point only. An ellipse 1 pixel wide draws nothing.
+    # Round ends, and a dot for a line of one point. Pillow draws no ellipse of 1 pixel, so points are drawn too.
     pen.point((*line[:1], *line[-1:]), fill=label)
     low, high = (width - 1) // 2, width // 2
     for x, y in (*line[:1], *line[-1:]):

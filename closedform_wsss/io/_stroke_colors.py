@@ -1,4 +1,4 @@
-"""Which pure colours the strokes on a scribbled image have."""
+"""Finds the pure colours of the strokes on a scribbled image."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from closedform_wsss.io._open import UInt8Array
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Color: TypeAlias = tuple[int, int, int]
 
-_MIN_PIXELS = 5  # fewer pixels of one colour are taken for noise
-_MIN_SHARE = 1e-4  # and so are fewer than this share of all changed pixels
-_BIN = 16  # width of a colour histogram bin; a peak only starts the search
-HALO = 8  # pixels: a JPEG block; no stroke spreads its colour farther
+_MIN_PIXELS = 5  # fewer pixels of one colour are noise
+_MIN_FRACTION = 1e-4  # a smaller fraction of all changed pixels is noise too
+_BIN = 16  # width of a bin of the colour histogram, whose peaks only start the search
+HALO = 8  # pixels, a JPEG block: no stroke spreads its colour farther
 
 
 def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolArray, tolerance: int) -> list[Color]:
     """Finds the colours of the strokes, most frequent first.
 
-    Peaks of the changed pixels' colour histogram are visited from the highest down. A peak is a stroke colour
-    if its pixels are solid (see ``is_solid``) and most of them are not a blend of a stroke found before,
-    close by, with the image or with another such stroke.
+    The peaks in the colour histogram of the changed pixels are visited from the highest to the lowest. A peak is a
+    stroke colour if its pixels are solid (see ``is_solid``) and most of them are not a blend of a nearby stroke, found
+    before, with the image or with another stroke.
 
     Args:
         image, scribbled: uint8 ``(H, W, 3)``.
         changed: bool ``(H, W)``, where they differ by more than ``tolerance``.
-        tolerance: How far noise may move a channel.
+        tolerance: How much noise may change a channel.
     """
     total = int(np.count_nonzero(changed))
     lossy = _is_lossy(image, scribbled, changed)
-    # Coarse chroma samples give the thin parts of one stroke a second, duller colour about this far away.
+    # Coarse chroma samples give thin parts of a stroke a second, duller colour at about this distance.
     variant = 2 * tolerance if lossy else tolerance
-    floor = max(_MIN_PIXELS, int(_MIN_SHARE * total))
+    floor = max(_MIN_PIXELS, int(_MIN_FRACTION * total))
     before, values = image[changed].astype(np.int16), scribbled[changed].astype(np.int16)
     left = np.ones(total, bool)
     found: list[Color] = []
@@ -69,25 +69,25 @@ def is_close(values: npt.NDArray[np.int16], color: Color, tolerance: int) -> Boo
 
 
 def is_blend(values: npt.NDArray[np.int16], color: Color, behind: npt.NDArray[np.int16], tolerance: int) -> BoolArray:
-    """Where ``values`` ``(..., 3)`` are within ``tolerance`` of some share of ``color`` over ``behind``."""
+    """Where ``values`` ``(..., 3)`` are within ``tolerance`` of some fraction of ``color`` over ``behind``."""
     towards = (np.array(color, np.int16) - behind).astype(np.float32)
     moved = (values - behind).astype(np.float32)
-    share = (moved * towards).sum(-1) / np.maximum((towards * towards).sum(-1), 1)
-    rest = moved - share.clip(0, 1)[..., None] * towards
+    fraction = (moved * towards).sum(-1) / np.maximum((towards * towards).sum(-1), 1)
+    rest = moved - fraction.clip(0, 1)[..., None] * towards
     return np.asarray(np.abs(rest).max(axis=-1) <= tolerance)
 
 
 def _is_lossy(image: UInt8Array, scribbled: UInt8Array, changed: BoolArray) -> bool:
-    """Whether compression left its traces round the strokes, where a lossless copy equals the image."""
+    """Whether the pixels around the strokes differ from the image, as after lossy compression."""
     if 2 * int(np.count_nonzero(changed)) > changed.size:
-        return False  # not strokes on the image, so hold it to the stricter rules
+        return False  # these are no strokes on the image, so the stricter rules apply
     beside = ndimage.maximum_filter(changed, HALO + 1) & ~changed
     touched = (image[beside] != scribbled[beside]).any(axis=-1)
     return 4 * int(np.count_nonzero(touched)) > len(touched)
 
 
 def _peak(values: npt.NDArray[np.int16], tolerance: int) -> tuple[Color, int]:
-    """The main colour of the fullest histogram bin, moved to its cluster's middle, and the bin's count."""
+    """The median colour around the fullest histogram bin, and the number of pixels in the bin."""
     if len(values) == 0:
         return (0, 0, 0), 0
     per_axis = 256 // _BIN
@@ -95,13 +95,13 @@ def _peak(values: npt.NDArray[np.int16], tolerance: int) -> tuple[Color, int]:
     counts = np.bincount(key)
     fullest = int(counts.argmax())
     unique, repeats = unique_colors(values[key == fullest])
-    most = color = unique[repeats.argmax()]
+    frequent = color = unique[repeats.argmax()]
     for _ in range(2):
         near = values[is_close(values, color, tolerance)]
-        # The middle of a scattered cluster can lie away from all of it.
-        color = np.median(near, axis=0).astype(np.int16) if len(near) else most
+        # The median of a scattered cluster can be far from all of its pixels.
+        color = np.median(near, axis=0).astype(np.int16) if len(near) else frequent
     if not is_close(values, color, tolerance).any():
-        color = most
+        color = frequent
     red, green, blue = color.tolist()
     return (red, green, blue), int(counts[fullest])
 
@@ -109,9 +109,8 @@ def _peak(values: npt.NDArray[np.int16], tolerance: int) -> tuple[Color, int]:
 def is_solid(where: BoolArray, values: npt.NDArray[np.int16], color: Color, tolerance: int, lossy: bool) -> bool:
     """Whether pixels of about one colour look drawn and not photographed.
 
-    Drawn pixels lie in blocks of 2 x 2. In a lossless copy enough of them are also very near their middle
-    colour, where those of a smooth part of a photograph spread evenly, and it does as well if nearly all are
-    equal.
+    Drawn pixels form blocks of 2 x 2. In a lossless copy many of them are also very near their median colour, whereas
+    those of a smooth part of a photograph spread evenly. Pixels that are nearly all equal count as drawn too.
     """
     if not lossy:
         if int(unique_colors(values)[1].max()) >= 0.8 * len(values):

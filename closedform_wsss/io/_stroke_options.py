@@ -1,4 +1,4 @@
-"""What copies with strokes and layers of strokes have in common: options, the order of classes, messages."""
+"""Shared by copies with strokes and layers of strokes: options, the order of classes, messages."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._remap import UNMARKED
 from closedform_wsss.io._stroke_colors import BoolArray, Color, is_close, unique_colors
 
 DEFAULT_TOLERANCE = 24
 MAX_UNEXPLAINED = 0.02
 
-_LEVELS = 3  # compression moves no channel of a pure colour to another of three levels
-_NAMED = 5  # colours in a message
+_LEVELS = 3  # compression changes no channel of a pure colour to another of three levels
+_NAMED = 5  # colours that a message names
 
 
-def check_tolerance(where: str, tolerance: int) -> None:
+def check_tolerance(fn: str, tolerance: int) -> None:
     """0 to 127."""
     if not 0 <= tolerance <= 127:
-        raise ValueError(f"{where}: tolerance must be in 0..127, got {tolerance}")
+        raise ValueError(f"{fn}: tolerance must be in 0..127, got {tolerance}")
 
 
-def checked_colors(where: str, colors: Sequence[Sequence[int]]) -> UInt8Array:
+def checked_colors(fn: str, colors: Sequence[Sequence[int]]) -> UInt8Array:
     """Stroke colours in class order as uint8 ``(C, 3)``."""
     array = np.asarray(colors)
-    if array.ndim != 2 or array.shape[1] != 3 or not 1 <= len(array) <= UNMARKED:
-        raise ValueError(f"{where}: colors must be (C, 3) with C in 1..{UNMARKED}, got shape {array.shape}")
+    if array.ndim != 2 or array.shape[1] != 3 or not 1 <= len(array) <= IGNORE_INDEX:
+        raise ValueError(f"{fn}: colors must be (C, 3) with C in 1..{IGNORE_INDEX}, got shape {array.shape}")
     if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
-        raise ValueError(f"{where}: colors must be integers in 0..255, got {array.tolist()}")
+        raise ValueError(f"{fn}: colors must be integers in 0..255, got {array.tolist()}")
     if len(np.unique(array, axis=0)) < len(array):
-        raise ValueError(f"{where}: colors must differ from each other, got {array.tolist()}")
+        raise ValueError(f"{fn}: colors must differ from each other, got {array.tolist()}")
     return array.astype(np.uint8)
 
 
 def class_order(color: Color) -> tuple[list[int], Color]:
-    """Sorts by red, then green, then blue, each first rounded to 0, 128 or 255."""
+    """A key that sorts by red, then green, then blue, each first rounded to 0, 128 or 255."""
     return [round(channel * (_LEVELS - 1) / 255) for channel in color], color
 
 

@@ -1,4 +1,4 @@
-"""Label maps as image files, those with the PASCAL VOC palette above all."""
+"""Label maps as image files, most of them with the PASCAL VOC palette."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from torch import Tensor
 
+from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_option
 from closedform_wsss.io._image import has_transparency
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, check_lossless, open_image
-from closedform_wsss.io._palette import PALETTES, check_indices, look_up, voc_palette
+from closedform_wsss.io._palette import PALETTES, VOC_COLORS, check_indices, look_up
 from closedform_wsss.io._save import save_png
+from closedform_wsss.io._tensors import label_tensor
 
 VOC_CLASSES: tuple[str, ...] = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -21,65 +24,64 @@ VOC_CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | None = None) -> UInt8Array:
+def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | None = None) -> Tensor:
     """Reads a label map.
 
-    The labels are the stored samples of a grey or bilevel file, whatever its depth, and the indices of a palette file;
-    the colours of a colour file are looked up in the VOC palette.
+    The labels of a grey or bilevel file are its stored samples, at any depth. The labels of a palette file are its
+    indices. The colours of a colour file are looked up in the VOC palette.
 
-    Programs that reduce the colours of a picture, or write it as GIF, number the colours anew. A palette file whose
-    colours are all of the VOC palette, but at other indices, is therefore refused unless ``palette`` says which of the
-    two the labels are.
+    Programs that reduce the colours of a picture, or write it as GIF, give the colours new indices. Therefore a palette
+    file whose colours are all of the VOC palette, but at other indices, is refused unless ``palette`` says whether the
+    labels are the indices or the colours.
 
     Args:
         path: A PNG, or a file in another lossless format.
-        palette: ``"auto"`` (the default) as described; ``"index"``, the indices of a palette file whatever its colours,
-            and the grey values of a colour file that has no other colours; ``"voc"``, the colours of every file, looked
-            up in the VOC palette.
-        orientation: What to do where EXIF data says that the file is turned: see :func:`read_image`.
+        palette: ``"auto"`` (the default) as described; ``"index"`` always the indices of a palette file, and the grey
+            values of a colour file that shows only grey; ``"voc"`` always the colours, looked up in the VOC palette.
+        orientation: What to do if the EXIF data says that the file is turned: see :func:`read_image`.
 
     Returns:
-        uint8 ``(H, W)``.
+        int64 ``(H, W)``.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no image or lossy, has labels above 255 or transparent pixels, a colour that is not in the VOC
-            palette, or a palette whose indices and colours are different labels; the stored samples cannot be told
-            (grey and alpha of 16 bits, a TIFF in which white is zero); an option is none of those.
+        ValueError: The file is not an image, or is lossy; it has labels above 255, transparent pixels, a colour outside
+            the VOC palette, or a palette whose indices and colours are different labels; the stored samples cannot be
+            known (grey and alpha of 16 bits, a TIFF in which white is zero); an option has another value.
 
     Example:
         >>> import tempfile, pathlib
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "labels.png"
-        ...     write_label_png(path, np.array([[0, 15, 255]], np.uint8))
+        ...     write_label_png(path, [[0, 15, 255]])
         ...     read_label_png(path).tolist()
         [[0, 15, 255]]
     """
     opened = open_image(path, "read_label_png", orientation=orientation)
-    return as_labels(label_codes(opened, palette), "read_label_png", f"in {opened.path!r}")
+    return label_tensor(as_labels(label_codes(opened, palette), "read_label_png", f"in {opened.path!r}"))
 
 
-def write_label_png(path: PathLike, labels: npt.ArrayLike) -> None:
+def write_label_png(path: PathLike, labels: npt.ArrayLike | Tensor) -> None:
     """Writes a label map as a PNG file with the VOC palette.
 
-    The file appears whole or not at all: it is written under another name first.
+    The file is complete or does not appear: it is written under another name first.
 
     Args:
         path: The file to make or replace.
-        labels: Integers ``(H, W)`` in 0..255.
+        labels: Integers ``(H, W)`` in 0..255, an array or a tensor on any device.
 
     Raises:
         OSError: The file cannot be written.
         TypeError: ``labels`` is not of an integer type.
         ValueError: It is not ``(H, W)``, is empty or has values outside 0..255.
     """
-    array = np.asarray(labels)
+    array = as_array(labels)
     if array.dtype.kind not in "iub":
         raise TypeError(f"write_label_png: labels must be integers, got {array.dtype}")
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"write_label_png: labels must be (H, W) and not empty, got shape {array.shape}")
     image = Image.fromarray(as_labels(array, "write_label_png", "in labels"))
-    image.putpalette(voc_palette().tobytes())
+    image.putpalette(VOC_COLORS.tobytes())
     save_png(image, path)
 
 
@@ -87,7 +89,7 @@ def label_codes(opened: Opened, palette: str) -> npt.NDArray[Any]:
     """The labels ``(H, W)`` of a decoded file, of any integer type and range.
 
     Raises:
-        ValueError: As ``read_label_png``, but for the range.
+        ValueError: As in ``read_label_png``, except for the range.
     """
     check_option(opened.caller, "palette", palette, PALETTES)
     check_lossless(opened)
@@ -125,7 +127,7 @@ def as_labels(values: npt.NDArray[Any], caller: str, where: str) -> UInt8Array:
 def _from_colors(opened: Opened, palette: str) -> UInt8Array:
     colors = np.asarray(opened.image.convert("RGB"))
     is_grey = bool((colors == colors[..., :1]).all())
-    # Of 16 bits a channel Pillow gives the upper 8: whether the lower ones are labels cannot be told then.
+    # With 16 bits a channel Pillow gives the upper 8, so labels in the lower 8 would be lost.
     if opened.wide_color and (is_grey or palette == "index"):
         raise _too_deep(opened)
     if opened.image.mode == "LA" and palette != "voc":

@@ -1,11 +1,11 @@
-"""What readers warn of."""
+"""The warnings of readers."""
 
 
 class OrientationWarning(UserWarning):
-    """An image was turned or mirrored as its EXIF data says, and the caller did not ask for that.
+    """An image was turned or mirrored as its EXIF data says, and the caller did not ask for it.
 
-    Whatever was made from the stored pixels, such as a class activation map from a loader that does not turn, then
-    lies otherwise than the image. ``orientation="apply"`` or ``"ignore"`` of a reader says which is right.
+    Data made from the stored pixels, such as a class activation map from a loader that does not turn, does not fit the
+    turned image. ``orientation="apply"`` or ``"ignore"`` of a reader chooses.
 
     Example:
         >>> import pathlib, tempfile, warnings
@@ -21,12 +21,12 @@ class OrientationWarning(UserWarning):
         ...         shape = read_image(path).shape
         ...     stored = read_image(path, orientation="ignore").shape
         >>> caught[0].category.__name__, shape, stored
-        ('OrientationWarning', (30, 20, 3), (20, 30, 3))
+        ('OrientationWarning', torch.Size([3, 30, 20]), torch.Size([3, 20, 30]))
     """
 
 
 class ValueRangeWarning(UserWarning):
-    """What white is in a file with more than 8 bits a channel had to be assumed, or grey levels were lost.
+    """The value of white was assumed for a file with more than 8 bits a channel, or grey levels were lost.
 
     Example:
         >>> import pathlib, tempfile, warnings
@@ -38,7 +38,7 @@ class ValueRangeWarning(UserWarning):
         ...     Image.fromarray(np.array([[0, 2048, 4095]], np.uint16)).save(path)
         ...     with warnings.catch_warnings(record=True) as caught:
         ...         warnings.simplefilter("always")
-        ...         grey = read_image(path)[0, :, 0].tolist()
+        ...         grey = read_image(path)[0, 0].tolist()
         >>> caught[0].category.__name__, grey
         ('ValueRangeWarning', [0, 128, 255])
     """

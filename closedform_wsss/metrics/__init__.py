@@ -1,4 +1,4 @@
-"""How good a segmentation, a matte or a set of superpixels is."""
+"""Quality of segmentations, mattes and superpixels. ``preds`` and ``target`` may be arrays or tensors on any device."""
 
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores
 from closedform_wsss.metrics.confusion_matrix import ConfusionMatrix

@@ -9,16 +9,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SegmentationScores:
-    """Scores over a data set, all in 0..1, and what they are of.
+    """Scores over a data set, all in 0..1.
 
     Attributes:
         mean_iou: Mean of ``iou`` over the classes that occur in targets or predictions.
         iou: ``(C,)`` float64 on the CPU, true positives / (true positives + false positives + false
             negatives) of each class; NaN for a class that occurs in neither.
-        pixel_accuracy: Share of the counted pixels that are predicted correctly.
-        mean_accuracy: Mean over the classes that occur in targets of the share of their pixels that are
+        pixel_accuracy: Fraction of the counted pixels that are predicted correctly.
+        mean_accuracy: Mean over the classes that occur in targets of the fraction of their pixels that are
             predicted correctly.
-        ignored: Share of all pixels whose target is ``ignore_index``; NaN if there was no pixel at all.
+        ignored: Fraction of all pixels whose target is ``ignore_index``; NaN without any pixel.
         classes_in_target: ``(C,)`` bool on the CPU, True for the classes that occur in counted targets.
     """
 
@@ -31,7 +31,7 @@ class SegmentationScores:
 
 
 def scores_of(matrix: Tensor, ignored: int) -> SegmentationScores:
-    """The scores of counts ``(C, C)`` int64 on the CPU, rows targets and columns predictions."""
+    """The scores of counts ``(C, C)`` int64 on the CPU. Rows are targets, columns predictions."""
     counts = matrix.double()
     hits, truth, guess = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
     counted = int(matrix.sum())

@@ -6,11 +6,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from closedform_wsss._checks import as_int64, check_count, check_integer, check_tensor
+from closedform_wsss._arrays import as_tensor
+from closedform_wsss._checks import as_int64, check_count, check_integer
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
 if TYPE_CHECKING:
@@ -20,25 +22,25 @@ _INT64 = torch.iinfo(torch.int64)
 
 
 class ConfusionMatrix:
-    """Counts predictions against targets over a data set, on the device of the predictions.
+    """Counts predictions and targets over a data set, on the device of the predictions.
 
-    Pixels of all images go into one matrix, and the scores are computed once from it: the mean IoU of PASCAL
-    VOC and Cityscapes, not the mean of the images' IoUs.
+    The pixels of all images go into one matrix, and the scores are computed from it. This is the mean IoU of PASCAL VOC
+    and Cityscapes, not the mean of the IoUs of single images.
 
-    On CUDA ``update`` starts kernels and waits for none. Labels out of range and NaN scores are counted on
-    the device there, and ``compute`` reports them; on the CPU ``update`` itself does.
+    On CUDA ``update`` does not wait for the device. Labels out of range and NaN scores are counted on the device, and
+    ``compute`` reports them. On the CPU ``update`` reports them.
 
-    A binary network has two classes, background and object. If it gives one logit z for each pixel, pass the
-    labels ``(z > 0).long().squeeze(1)``, or the scores ``torch.cat([torch.zeros_like(z), z], 1)``.
+    A binary network has two classes, background and object. If it gives one logit z for each pixel, pass the labels
+    ``(z > 0).long().squeeze(1)``, or the scores ``torch.cat([torch.zeros_like(z), z], 1)``.
 
     Args:
         num_classes: Number of classes C, 2 or more.
-        ignore_index: Target value of the pixels that do not count. Default 255.
+        ignore_index: The target value of pixels that do not count. Default 255.
 
     Raises:
         TypeError: ``ignore_index`` is not an integer.
-        ValueError: ``num_classes`` is below 2, where every score is 1; ``ignore_index`` is beyond int64, or it is 255
-            and that is a class.
+        ValueError: ``num_classes`` is below 2, where every score is 1; ``ignore_index`` does not fit into int64, or
+            it is 255 and 255 is a class.
 
     Example:
         >>> import torch
@@ -52,61 +54,63 @@ class ConfusionMatrix:
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        where = "ConfusionMatrix"
+        fn = "ConfusionMatrix"
         given: Any = num_classes
         num_classes = int(given) if isinstance(given, np.integer) else given
         if type(num_classes) is int and num_classes == 1:
             raise ValueError(
-                f"{where}: num_classes must be an integer >= 2, got 1, with which every score is 1: a binary network "
+                f"{fn}: num_classes must be an integer >= 2, got 1, with which every score is 1: a binary network "
                 "has two classes, background and object; its one logit z becomes labels, (z > 0).long().squeeze(1), "
                 "or scores, torch.cat([torch.zeros_like(z), z], 1)"
             )
-        check_count(where, "num_classes", num_classes, 2)
-        check_integer(where, "ignore_index", ignore_index)
+        check_count(fn, "num_classes", num_classes, 2)
+        check_integer(fn, "ignore_index", ignore_index)
         if not _INT64.min <= ignore_index <= _INT64.max:
-            raise ValueError(f"{where}: ignore_index must be in the range of int64, got {ignore_index}")
+            raise ValueError(f"{fn}: ignore_index must be in the range of int64, got {ignore_index}")
         if ignore_index == 255 < num_classes:
             raise ValueError(
-                f"{where}: ignore_index must not be the class 255 of {num_classes}, got 255: pass another, such as -1"
+                f"{fn}: ignore_index must not be the class 255 of {num_classes}, got 255: pass another, such as -1"
             )
         self.num_classes = num_classes
         self.ignore_index = int(ignore_index)
-        # One buffer, so that an update is one scatter: the matrix row by row, ignored pixels, invalid pixels.
+        # One buffer, so that an update is one scatter: the rows of the matrix, then ignored and invalid pixels.
         self._counts = torch.zeros(num_classes * num_classes + 2, dtype=torch.int64, device="cpu")
 
     @property
     def matrix(self) -> Tensor:
-        """``(C, C)`` int64, rows are targets and columns predictions; ignored pixels are not in it.
+        """``(C, C)`` int64. Rows are targets, columns predictions; ignored pixels are left out.
 
-        A view of the live counts. To sum over processes call :meth:`all_reduce`.
+        A view of the current counts. To sum over processes call :meth:`all_reduce`.
         """
         return self._counts[:-2].view(self.num_classes, self.num_classes)
 
-    def update(self, pred: Tensor, target: Tensor) -> None:
+    def update(self, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor) -> None:
         """Adds a batch.
 
         Args:
-            pred: Labels ``(N, H, W)`` of any integer type or bool, or scores ``(N, C, H, W)`` of a floating type, of
-                which the largest wins (the first of equal ones).
+            preds: Labels ``(N, H, W)`` of any integer type or bool, or scores ``(N, C, H, W)`` of a floating type,
+                whose largest wins, the first of equal ones. Arrays or tensors.
             target: Labels ``(N, H, W)`` of any integer type or bool, in 0..C-1 or ``ignore_index``.
 
         Raises:
-            TypeError: ``pred`` or ``target`` is of the wrong type.
+            TypeError: ``preds`` or ``target`` is of the wrong type.
             ValueError: Shapes or devices do not agree; on the CPU also if a counted pixel has a label out of
                 range or a NaN score. Nothing is added then.
         """
-        self._check(pred, target)
+        fn = "ConfusionMatrix.update"
+        preds, target = as_tensor(fn, "preds", preds), as_tensor(fn, "target", target)
+        self._check(fn, preds, target)
         classes = self.num_classes
         truth = as_int64(target).reshape(-1)
         counted = truth != self.ignore_index
-        if pred.ndim == 4:
-            # NaN is the maximum where it occurs, so looking at the maximum is enough. torch compares no float8.
-            scores = pred.detach().float() if pred.element_size() == 1 else pred.detach()
+        if preds.ndim == 4:
+            # NaN wins every maximum, so it is enough to look at the maximum. torch cannot compare float8.
+            scores = preds.detach().float() if preds.element_size() == 1 else preds.detach()
             best, index = scores.max(dim=1)
             guess = index.reshape(-1)
             valid = ~best.isnan().reshape(-1)
         else:
-            guess = as_int64(pred).reshape(-1)
+            guess = as_int64(preds).reshape(-1)
             valid = (guess >= 0) & (guess < classes)
         valid = valid & (truth >= 0) & (truth < classes)
         ignored_bin, invalid_bin = len(self._counts) - 2, len(self._counts) - 1
@@ -117,21 +121,21 @@ class ConfusionMatrix:
             wrong = counted & ~valid
             found = _outside("target", truth[wrong], classes)
             cure = ": ignore_index names the value of target that does not count" if found else ""
-            if pred.ndim == 4:
-                found += ["NaN in pred"] * bool((counted & best.isnan().reshape(-1)).any())
+            if preds.ndim == 4:
+                found += ["NaN in preds"] * bool((counted & best.isnan().reshape(-1)).any())
             else:
-                found += _outside("pred", guess[wrong], classes)
+                found += _outside("preds", guess[wrong], classes)
             self._refuse_invalid(added, "update", f" ({', '.join(found)}){cure}")
         self._counts = self._counts.to(added.device) + added
 
     def compute(self) -> SegmentationScores:
         """Computes the scores; see :class:`SegmentationScores`.
 
-        Classes that occur in neither targets nor predictions are left out of the means. If nothing was
-        counted, everything is NaN.
+        Classes that occur in neither targets nor predictions are left out of the means. If no pixel was counted, all
+        scores are NaN.
 
         Warns:
-            UserWarning: The scores say nothing: no pixel was counted, or one class alone occurs in targets.
+            UserWarning: The scores mean nothing: no pixel was counted, or only one class occurs in targets.
 
         Raises:
             ValueError: A counted pixel had a label out of range or a NaN score.
@@ -145,7 +149,7 @@ class ConfusionMatrix:
         return scores
 
     def reset(self) -> None:
-        """Forgets everything counted."""
+        """Sets all counts to zero."""
         self._counts = torch.zeros_like(self._counts)
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
@@ -159,10 +163,10 @@ class ConfusionMatrix:
         return self
 
     def all_reduce(self, group: ProcessGroup | None = None) -> ConfusionMatrix:
-        """Makes the counts of every process the sum over all of them, ignored and invalid pixels too; returns this one.
+        """Gives every process the sum of the counts of all processes, ignored and invalid pixels too; returns this one.
 
-        Call it in every process, once, after the last ``update``. With any backend of ``torch.distributed``, and also
-        where a process had no batch. Without a process group nothing is done, so that one script runs in one process
+        Call it once in every process, after the last ``update``. It works with every backend of ``torch.distributed``,
+        also if a process had no batch. Without a process group it does nothing, so the same script runs in one process
         and in many.
 
         Args:
@@ -179,7 +183,7 @@ class ConfusionMatrix:
         """
         if not (dist.is_available() and dist.is_initialized()):
             return self
-        # Objects, since NCCL takes tensors on the GPU only, and a process without a batch has its counts on the CPU.
+        # As objects, because NCCL takes only tensors on the GPU, and a process without a batch has counts on the CPU.
         parts: list[Any] = [None] * dist.get_world_size(group)
         dist.all_gather_object(parts, (self.num_classes, self.ignore_index, self._counts.cpu()), group)
         self._refuse_other("all_reduce", "all processes", [part[:2] for part in parts])
@@ -192,40 +196,37 @@ class ConfusionMatrix:
     def __repr__(self) -> str:
         return f"ConfusionMatrix(num_classes={self.num_classes}, ignore_index={self.ignore_index})"
 
-    def _check(self, pred: Tensor, target: Tensor) -> None:
-        where = "ConfusionMatrix.update"
-        check_tensor(where, "pred", pred)
-        check_tensor(where, "target", target)
+    def _check(self, fn: str, preds: Tensor, target: Tensor) -> None:
         if target.is_floating_point() or target.is_complex():
-            raise TypeError(f"{where}: target must be of an integer type, got {target.dtype}: target.long()")
+            raise TypeError(f"{fn}: target must be of an integer type, got {target.dtype}: target.long()")
         if target.ndim != 3:
             cure = self._to_labels(tuple(target.shape))
-            raise ValueError(f"{where}: target must be (N, H, W), got shape {tuple(target.shape)}{cure}")
+            raise ValueError(f"{fn}: target must be (N, H, W), got shape {tuple(target.shape)}{cure}")
         batch, height, width = target.shape
-        one_channel = tuple(pred.shape) == (batch, 1, height, width)
-        if one_channel and pred.is_floating_point():
+        one_channel = tuple(preds.shape) == (batch, 1, height, width)
+        if one_channel and preds.is_floating_point():
             raise ValueError(
-                f"{where}: pred must be {(batch, self.num_classes, height, width)} to go with target, got one channel "
-                f"for {self.num_classes} classes, shape {tuple(pred.shape)}: the one logit z of a binary network "
+                f"{fn}: preds must be {(batch, self.num_classes, height, width)} to go with target, got one channel "
+                f"for {self.num_classes} classes, shape {tuple(preds.shape)}: the one logit z of a binary network "
                 "becomes labels, (z > 0).long().squeeze(1), or scores, torch.cat([torch.zeros_like(z), z], 1)"
             )
-        if pred.ndim == 4 and not pred.is_floating_point():
-            cure = ": labels are (N, H, W), pred.squeeze(1)" if one_channel else ""
-            raise TypeError(f"{where}: pred of shape (N, C, H, W) must be of a floating type, got {pred.dtype}{cure}")
-        if pred.ndim == 3 and (pred.is_floating_point() or pred.is_complex()):
+        if preds.ndim == 4 and not preds.is_floating_point():
+            cure = ": labels are (N, H, W), preds.squeeze(1)" if one_channel else ""
+            raise TypeError(f"{fn}: preds of shape (N, C, H, W) must be of a floating type, got {preds.dtype}{cure}")
+        if preds.ndim == 3 and (preds.is_floating_point() or preds.is_complex()):
             raise TypeError(
-                f"{where}: pred of shape (N, H, W) must be of an integer type, got {pred.dtype}: pass labels, "
-                "pred.long(); the logits of a binary network become (pred > 0).long()"
+                f"{fn}: preds of shape (N, H, W) must be of an integer type, got {preds.dtype}: pass labels, "
+                "preds.long(); the logits of a binary network become (preds > 0).long()"
             )
-        if tuple(pred.shape) not in ((batch, height, width), (batch, self.num_classes, height, width)):
+        if tuple(preds.shape) not in ((batch, height, width), (batch, self.num_classes, height, width)):
             scores = (batch, self.num_classes, height, width)
-            last = tuple(pred.shape) == (batch, height, width, self.num_classes)
+            last = tuple(preds.shape) == (batch, height, width, self.num_classes)
             raise ValueError(
-                f"{where}: pred must be {(batch, height, width)} or {scores} "
-                f"to go with target, got shape {tuple(pred.shape)}{': pred.permute(0, 3, 1, 2)' if last else ''}"
+                f"{fn}: preds must be {(batch, height, width)} or {scores} "
+                f"to go with target, got shape {tuple(preds.shape)}{': preds.permute(0, 3, 1, 2)' if last else ''}"
             )
-        if pred.device != target.device:
-            raise ValueError(f"{where}: target must be on the device of pred, {pred.device}, got {target.device}")
+        if preds.device != target.device:
+            raise ValueError(f"{fn}: target must be on the device of preds, {preds.device}, got {target.device}")
 
     def _to_labels(self, shape: tuple[int, ...]) -> str:
         """The cure for a target of this shape."""
@@ -242,7 +243,7 @@ class ConfusionMatrix:
         bins = len(self._counts)
         if cell.device.type == "cpu":
             return torch.bincount(cell, minlength=bins)
-        # bincount waits for the device to learn its size; a scatter does not.
+        # bincount waits for the device, because the values decide its size; a scatter does not wait.
         counts = torch.zeros(bins, dtype=torch.int64, device=cell.device)
         return counts.scatter_add_(0, cell, torch.ones_like(cell))
 
@@ -263,7 +264,7 @@ class ConfusionMatrix:
                 )
 
     def _doubt(self, scores: SegmentationScores, counted: int, ignored: int) -> str | None:
-        """Why the scores say nothing, if so."""
+        """Why the scores mean nothing, or None."""
         present = scores.classes_in_target.nonzero().flatten().tolist()
         if len(present) > 1:
             return None
@@ -279,6 +280,6 @@ class ConfusionMatrix:
 
 
 def _outside(name: str, labels: Tensor, classes: int) -> list[str]:
-    """For an error: which labels are out of range, if any."""
+    """The labels out of range, for an error."""
     values = labels[(labels < 0) | (labels >= classes)].unique()[:5].tolist()
     return [f"{values} in {name}"] if values else []

@@ -1,9 +1,8 @@
 """Errors of alpha mattes: the four measures of the alpha matting benchmark.
 
-All four compare a matte with the true one over the unknown region of a trimap, as defined in Rhemann, Rother,
-Wang, Gelautz, Kohli and Rott, "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009. They
-are returned unscaled. The literature commonly prints the sums (SAD, gradient, connectivity) divided by 1000
-and the mean squared error as it is or times 1000: read a table's caption before comparing.
+All four compare a matte with the true one over the unknown region of a trimap, as defined in Rhemann, Rother, Wang,
+Gelautz, Kohli and Rott, "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009. The results are not
+scaled. Papers often print the sums (SAD, gradient, connectivity) divided by 1000 and the mean squared error times 1000.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from torch import Tensor
 
-from closedform_wsss.metrics._arrays import as_array
+from closedform_wsss._arrays import as_array
 
 _Matte: TypeAlias = npt.NDArray[np.floating]
 _Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -25,40 +24,40 @@ _STEPS = 10  # thresholds 0.1, 0.2, ..., 1
 _THETA = 0.15
 
 
-def sad(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
-    """Sum of absolute differences, ``sum |alpha - truth|`` over the unknown pixels.
+def sad(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
+    """Sum of absolute differences, ``sum |preds - target|`` over the unknown pixels.
 
     The benchmark prints it divided by 1000.
 
     Args:
-        alpha: ``(H, W)`` floating, in 0..1: clip a solver's result first.
-        truth: ``(H, W)`` floating, in 0..1.
+        preds: The matte, ``(H, W)`` floating, in 0..1. Clip the result of a solver first.
+        target: The true matte, ``(H, W)`` floating, in 0..1.
         unknown: ``(H, W)`` bool, True where the trimap is unknown; at least one pixel. All three may be arrays or
-            tensors, on any device and of any layout.
+            tensors, on any device and in any layout.
 
     Returns:
         The error, 0 or more.
 
     Raises:
-        TypeError: ``alpha`` or ``truth`` is not floating or ``unknown`` not bool.
+        TypeError: ``preds`` or ``target`` is not floating or ``unknown`` not bool.
         ValueError: Shapes differ, values are NaN or outside 0..1, or nothing is unknown.
 
     Example:
         >>> sad([[0.0, 0.5, 1.0]], [[1.0, 0.25, 1.0]], [[False, True, True]])
         0.25
     """
-    a, t, mask = _checked("sad", alpha, truth, unknown)
+    a, t, mask = _checked("sad", preds, target, unknown)
     return float(np.abs(a[mask].astype(np.float64) - t[mask]).sum())
 
 
-def mse(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
-    """Mean squared error, the mean of ``(alpha - truth)^2`` over the unknown pixels.
+def mse(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor) -> float:
+    """Mean squared error, the mean of ``(preds - target)^2`` over the unknown pixels.
 
     Unscaled; many papers print it times 1000.
 
     Args:
-        alpha: As in ``sad``.
-        truth: As in ``sad``.
+        preds: As in ``sad``.
+        target: As in ``sad``.
         unknown: As in ``sad``.
 
     Returns:
@@ -71,22 +70,21 @@ def mse(alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: n
         >>> mse([[0.0, 0.5, 1.0]], [[1.0, 0.0, 1.0]], [[False, True, True]])
         0.125
     """
-    a, t, mask = _checked("mse", alpha, truth, unknown)
+    a, t, mask = _checked("mse", preds, target, unknown)
     return float(np.square(a[mask].astype(np.float64) - t[mask]).mean())
 
 
 def gradient_error(
-    alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+    preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> float:
-    """Gradient error, ``sum (|grad alpha| - |grad truth|)^2`` over the unknown pixels.
+    """Gradient error, ``sum (|grad preds| - |grad target|)^2`` over the unknown pixels.
 
-    The gradient is the response to first derivatives of a Gaussian with sigma 1.4, each filter scaled to unit
-    Euclidean norm and cut off where the Gaussian falls below 0.01; the border is repeated. The benchmark
-    prints the sum divided by 1000.
+    The gradient is computed with first derivatives of a Gaussian with sigma 1.4. Each filter has unit Euclidean norm
+    and ends where the Gaussian falls below 0.01. The border is repeated. The benchmark prints the sum divided by 1000.
 
     Args:
-        alpha: As in ``sad``.
-        truth: As in ``sad``.
+        preds: As in ``sad``.
+        target: As in ``sad``.
         unknown: As in ``sad``.
 
     Returns:
@@ -101,23 +99,23 @@ def gradient_error(
         >>> gradient_error(edge, 1 - edge, np.ones((4, 4), bool)) < 1e-12
         True
     """
-    a, t, mask = _checked("gradient_error", alpha, truth, unknown)
+    a, t, mask = _checked("gradient_error", preds, target, unknown)
     return float(np.square(_gradient_size(a) - _gradient_size(t))[mask].sum())
 
 
 def connectivity_error(
-    alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+    preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> float:
-    """Connectivity error, ``sum |phi(alpha) - phi(truth)|`` over the unknown pixels.
+    """Connectivity error, ``sum |phi(preds) - phi(target)|`` over the unknown pixels.
 
-    For thresholds 0.1, 0.2, ..., 1 the region where both mattes reach the threshold is taken, and of it the
-    largest 4-connected part. Let l be the last threshold, from 0 on, before the pixel first drops out of that
-    part. How well a pixel is connected is ``phi(a) = 1 - d [d >= 0.15]`` with ``d = a - l``: floating bits of
-    foreground count as errors, slightly wrong values do not. The benchmark prints the sum divided by 1000.
+    For each threshold 0.1, 0.2, ..., 1 take the region where both mattes reach the threshold, and its largest
+    4-connected part. Let l be the last threshold before the pixel leaves that part for the first time, or 0. The
+    connectedness of a pixel with alpha a is ``phi(a) = 1 - d [d >= 0.15]`` with ``d = a - l``. So isolated pieces of
+    foreground count as errors, and slightly wrong values do not. The benchmark prints the sum divided by 1000.
 
     Args:
-        alpha: As in ``sad``.
-        truth: As in ``sad``.
+        preds: As in ``sad``.
+        target: As in ``sad``.
         unknown: As in ``sad``.
 
     Returns:
@@ -132,11 +130,11 @@ def connectivity_error(
         >>> connectivity_error(with_island, body, [[True] * 4])
         0.5
     """
-    a, t, mask = _checked("connectivity_error", alpha, truth, unknown)
+    a, t, mask = _checked("connectivity_error", preds, target, unknown)
     level = np.full(a.shape, np.nan)
     for step in range(1, _STEPS + 1):
         threshold = step / _STEPS
-        # Thresholds in the mattes' own type, so that a stored 0.7 reaches the threshold 0.7 in float32 too.
+        # Thresholds in the type of the mattes, so that a stored 0.7 reaches the threshold 0.7 in float32 too.
         both = (a >= a.dtype.type(threshold)) & (t >= t.dtype.type(threshold))
         level[np.isnan(level) & ~_largest_part(both)] = (step - 1) / _STEPS
     level[np.isnan(level)] = 1.0
@@ -149,7 +147,7 @@ def _connectedness(alpha: _Matte, level: npt.NDArray[np.float64]) -> npt.NDArray
 
 
 def _largest_part(region: _Mask) -> _Mask:
-    """The largest 4-connected part of a region, the first of equal ones."""
+    """The largest 4-connected part of a region; if several are equal, the first."""
     parts, count = ndimage.label(region)
     if count == 0:
         return region
@@ -158,12 +156,12 @@ def _largest_part(region: _Mask) -> _Mask:
 
 
 def _gradient_size(alpha: _Matte) -> npt.NDArray[np.float64]:
-    # The offset at which a Gaussian of this sigma (and unit area) falls to 0.01.
+    # The offset where a Gaussian of this sigma and unit area falls to 0.01.
     half = int(np.ceil(_SIGMA * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * _SIGMA * 0.01))))
     offset = np.arange(-half, half + 1)
     smooth = np.exp(-(offset**2) / (2 * _SIGMA**2))
     slope = -offset * smooth
-    # The 2-D filter is their outer product, so unit norm of each gives unit norm of the filter.
+    # The 2-D filter is their outer product, so it has unit norm if both have.
     smooth, slope = smooth / np.linalg.norm(smooth), slope / np.linalg.norm(slope)
     wide = alpha.astype(np.float64)
     along_x = ndimage.convolve1d(
@@ -176,33 +174,31 @@ def _gradient_size(alpha: _Matte) -> npt.NDArray[np.float64]:
 
 
 def _checked(
-    caller: str, alpha: npt.ArrayLike | Tensor, truth: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
+    fn: str, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: npt.ArrayLike | Tensor
 ) -> tuple[_Matte, _Matte, _Mask]:
-    a, t, mask = as_array(alpha), as_array(truth), as_array(unknown)
-    for name, array in (("alpha", a), ("truth", t)):
+    a, t, mask = as_array(preds), as_array(target), as_array(unknown)
+    for name, array in (("preds", a), ("target", t)):
         if array.dtype.kind != "f":
             raise TypeError(
-                f"{caller}: {name} must be of a floating type, in 0..1, got {array.dtype}{_to_shares(name, array)}"
+                f"{fn}: {name} must be of a floating type, in 0..1, got {array.dtype}{_to_fractions(name, array)}"
             )
     if mask.dtype != np.bool_:
-        raise TypeError(f"{caller}: unknown must be bool, got {mask.dtype}{_to_mask(mask)}")
+        raise TypeError(f"{fn}: unknown must be bool, got {mask.dtype}{_to_mask(mask)}")
     if a.ndim != 2 or t.shape != a.shape or mask.shape != a.shape:
         raise ValueError(
-            f"{caller}: alpha, truth and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}: "
+            f"{fn}: preds, target and unknown must be (H, W), got shapes {a.shape}, {t.shape} and {mask.shape}: "
             "one matte of one image at a time"
         )
     if not mask.any():
-        raise ValueError(f"{caller}: unknown must be True for at least one pixel, got none")
-    for name, array in (("alpha", a), ("truth", t)):
-        # Written so that NaN, for which no comparison holds, is refused as well.
+        raise ValueError(f"{fn}: unknown must be True for at least one pixel, got none")
+    for name, array in (("preds", a), ("target", t)):
+        # This form also refuses NaN, for which every comparison is false.
         if not ((array >= 0) & (array <= 1)).all():
-            raise ValueError(
-                f"{caller}: {name} must be in 0..1, got {array.min()} to {array.max()}{_to_unit(name, array)}"
-            )
+            raise ValueError(f"{fn}: {name} must be in 0..1, got {array.min()} to {array.max()}{_to_unit(name, array)}")
     return a, t, mask
 
 
-def _to_shares(name: str, array: npt.NDArray[np.generic]) -> str:
+def _to_fractions(name: str, array: npt.NDArray[np.generic]) -> str:
     """The cure for a matte that is not floating."""
     if array.dtype.kind not in "iub" or array.size == 0:
         return ""
@@ -222,7 +218,7 @@ def _to_unit(name: str, array: _Matte) -> str:
 
 
 def _to_mask(mask: npt.NDArray[np.generic]) -> str:
-    """The cure for something else than a mask, most often a trimap."""
+    """The cure for an argument that is not a mask, but for example a trimap."""
     values = np.unique(mask).tolist() if mask.dtype.kind in "iuf" else []
     if values in ([0, 1], [1]):
         return ": pass unknown == 1"

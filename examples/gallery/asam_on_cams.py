@@ -19,7 +19,7 @@ from skimage import data
 from torch.nn.functional import interpolate
 
 from closedform_wsss.functional import asam, calibrate_cam, matting_filter, pseudo_labels, refine_cam, soft_slic
-from closedform_wsss.io import read_cam
+from closedform_wsss.io import from_array, read_cam
 
 FOLDER = Path("../cams")  # from examples/gallery
 
@@ -27,8 +27,7 @@ FOLDER = Path("../cams")  # from examples/gallery
 def load(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Image (1, 3, H, W) and CAM (1, 1, h, w), both in [0, 1]."""
     _, maps = read_cam(FOLDER / f"{name}.npz")
-    image = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None] / 255
-    return image, torch.from_numpy(maps)[None]
+    return from_array(getattr(data, name)())[None] / 255, maps[None]
 
 
 def resized(x: torch.Tensor, scale: float) -> torch.Tensor:

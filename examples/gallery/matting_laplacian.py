@@ -22,8 +22,9 @@ from torch.nn.functional import interpolate
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import matting_filter
+from closedform_wsss.io import from_array
 
-photograph = torch.from_numpy(data.coffee()).permute(2, 0, 1)[None].double() / 255
+photograph = from_array(data.coffee())[None].double() / 255
 image = interpolate(photograph, (100, 150), mode="bilinear", antialias=True).clamp(0, 1)
 height, width = image.shape[2:]
 picture = image[0].permute(1, 2, 0)

@@ -22,9 +22,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 
 from closedform_wsss.functional import matting_filter, solve_matting
+from closedform_wsss.io import IGNORE_INDEX, from_array
 
 photograph = data.chelsea()
-image = torch.from_numpy(photograph).permute(2, 0, 1)[None] / 255  # (1, 3, H, W) in [0, 1]
+image = from_array(photograph)[None] / 255  # (1, 3, H, W) in [0, 1]
 OUTLINE = [
     *zip(
         (0, 0, 28, 40, 58, 62, 393, 384, 362, 372, 358, 340, 338, 320),
@@ -72,13 +73,13 @@ filtered = matting_filter(upsampled, image, fidelity=3e-3, eps=1e-6, tol=1e-2)
 
 best, labels = upsampled.max(1)
 border = torch.nn.functional.max_pool2d((best < 0.9).float(), 17, 1, padding=8) > 0
-sure = labels.masked_fill(border, 255)
+sure = labels.masked_fill(border, IGNORE_INDEX)
 solved = solve_matting(sure, image, eps=1e-6, tol=1e-2).alpha
-print(f"{(sure == 255).float().mean():.0%} of the pixels were left to the image")
+print(f"{(sure == IGNORE_INDEX).float().mean():.0%} of the pixels were left to the image")
 
 # %%
 pale = 0.75 + 0.2 * photograph.mean(2, keepdims=True) / 255
-left_out = torch.where(sure == 255, 0.5, sure.double())
+left_out = torch.where(sure == IGNORE_INDEX, 0.5, sure.double())
 figure, axes = plt.subplots(2, 4, figsize=(13, 4.6), layout="constrained")
 maps = {
     "network": upsampled[0, 1],

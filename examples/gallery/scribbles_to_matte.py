@@ -8,7 +8,8 @@ matte is the fraction of each pixel that belongs to the class, also in fine stru
 
 # %%
 # Marks are a label map: a class where a stroke is, 255 elsewhere. Here they are drawn; from files,
-# :func:`~closedform_wsss.io.read_marks` takes scribbled copies, trimaps, label maps and XML.
+# :func:`~closedform_wsss.io.read_marks` takes scribbled copies, trimaps, label maps and XML, and
+# :func:`~closedform_wsss.io.read_image` gives the image.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 from closedform_wsss.functional import solve_matting
+from closedform_wsss.io import IGNORE_INDEX, from_array
 
 photograph = data.chelsea()
 CAT = [
@@ -29,12 +31,12 @@ BACKGROUND = [
     [(412, 5), (385, 70), (370, 90), (374, 150), (362, 190), (345, 230), (340, 262), (335, 295), (445, 290), (440, 10)],
     [(400, 60), (400, 270)],
 ]
-drawing = Image.new("L", photograph.shape[1::-1], 255)
+drawing = Image.new("L", photograph.shape[1::-1], IGNORE_INDEX)
 for label, strokes in ((0, BACKGROUND), (1, CAT)):
     for stroke in strokes:
         ImageDraw.Draw(drawing).line(stroke, fill=label, width=3, joint="curve")
 marks = torch.from_numpy(np.array(drawing))[None]  # (1, H, W)
-image = torch.from_numpy(photograph).permute(2, 0, 1)[None] / 255  # (1, 3, H, W) in [0, 1]
+image = from_array(photograph)[None]  # (1, 3, H, W) uint8
 
 # %%
 # One call returns a map for each class. The maps add up to 1. The solution also describes the convergence.
@@ -47,7 +49,7 @@ alpha = solution.alpha
 print(solution)
 
 # %%
-strokes = np.ma.masked_equal(marks[0], 255)
+strokes = np.ma.masked_equal(marks[0], IGNORE_INDEX)
 matte = alpha[0, 1].clamp(0, 1).numpy()
 cut = photograph / 255 * matte[..., None] + np.array([0.1, 0.45, 0.4]) * (1 - matte[..., None])
 figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")

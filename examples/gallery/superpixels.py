@@ -10,15 +10,15 @@ weights show how certain the assignment of each pixel is.
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from skimage import data
 from skimage.segmentation import mark_boundaries
 
 from closedform_wsss import Superpixels
 from closedform_wsss.functional import slic, soft_slic, superpixel_pool, superpixel_unpool
+from closedform_wsss.io import from_array
 
 photograph = data.coffee()
-image = torch.from_numpy(photograph).permute(2, 0, 1)[None] / 255  # (1, 3, H, W) in [0, 1]
+image = from_array(photograph)[None] / 255  # (1, 3, H, W) in [0, 1]
 CELL = 16
 
 # %%

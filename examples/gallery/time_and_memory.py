@@ -25,10 +25,11 @@ import torch
 from skimage import data
 from torch.nn.functional import interpolate
 from closedform_wsss.functional import closed_form_loss, matting_filter, soft_slic, solve_matting
+from closedform_wsss.io import from_array
 
 case, height, width = sys.argv[1], *map(int, sys.argv[2:])
 torch.set_num_threads(1)
-photograph = torch.from_numpy(data.coffee()).permute(2, 0, 1)[None] / 255
+photograph = from_array(data.coffee())[None] / 255
 image = interpolate(photograph, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
 marks = torch.full((1, height, width), 255)
 for label, (y, left, right) in enumerate([(0.02, 0.02, 0.98), (0.27, 0.35, 0.6), (0.68, 0.38, 0.55)]):

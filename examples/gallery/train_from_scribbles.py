@@ -26,17 +26,18 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
 from closedform_wsss.functional import matting_filter
+from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.metrics import ConfusionMatrix
 from closedform_wsss.nn import ClosedFormLoss
 
-SIDE, UNMARKED = 96, 255
+SIDE = 96
 COLORS = np.array([[0.45, 0.5, 0.4], [0.7, 0.45, 0.3], [0.35, 0.45, 0.65], [0.55, 0.65, 0.35]])
 CLASSES = len(COLORS)
 
 
 def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (H, W, 3) in [0, 1], mask and marks (H, W)."""
-    mask, marks = Image.new("L", (SIDE, SIDE), 0), Image.new("L", (SIDE, SIDE), UNMARKED)
+    mask, marks = Image.new("L", (SIDE, SIDE), 0), Image.new("L", (SIDE, SIDE), IGNORE_INDEX)
     x, y = rng.uniform(40, 56, 2)
     ImageDraw.Draw(marks).line([(x, 4), (x, y), (SIDE - 4, y)], 0, 2)
     places = rng.permutation([(24, 26), (72, 28), (26, 72), (70, 72)])[:3] + rng.uniform(-6, 6, (3, 2))
@@ -50,7 +51,7 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         dx, dy = rng.uniform(-6, 6, 2)
         ImageDraw.Draw(marks).line([(x - dx, y - dy), (x + dx, y + dy)], label, 2)
     labels, marked = np.array(mask), np.array(marks)
-    marked[marked != labels] = UNMARKED
+    marked[marked != labels] = IGNORE_INDEX
     coarse = [
         Image.fromarray(plane).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for plane in rng.normal(0, 1, (3, 8, 8))
     ]
@@ -63,7 +64,7 @@ rng = np.random.default_rng(0)
 images, masks, marks = (torch.from_numpy(np.stack(x)) for x in zip(*(scene(rng) for _ in range(80)), strict=True))
 images, masks, marks = images.permute(0, 3, 1, 2).float(), masks.long(), marks.long()
 TRAIN, TEST = slice(0, 48), slice(48, 80)
-print(f"{(marks != UNMARKED).float().mean():.1%} of the pixels are marked")
+print(f"{(marks != IGNORE_INDEX).float().mean():.1%} of the pixels are marked")
 
 # %%
 # A network at a quarter of the size, and a training loop
@@ -106,7 +107,7 @@ def predict(model: nn.Module, part: slice) -> Tensor:
 
 
 def on_targets(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
-    return cross_entropy(logits, target, ignore_index=UNMARKED)
+    return cross_entropy(logits, target, ignore_index=IGNORE_INDEX)
 
 
 energy = ClosedFormLoss()
@@ -147,7 +148,7 @@ figure, axes = plt.subplots(3, 6, figsize=(12, 6.3), layout="constrained")
 for row, index in zip(axes, (50, 61, 72), strict=True):
     picture = images[index].permute(1, 2, 0)
     row[0].imshow(picture)
-    stroke = np.ma.masked_equal(marks[index], UNMARKED)
+    stroke = np.ma.masked_equal(marks[index], IGNORE_INDEX)
     row[0].imshow(stroke, cmap=palette, vmin=0, vmax=CLASSES - 1, interpolation="nearest")
     results = [masks[index], *(predict(model, slice(index, index + 1))[0].argmax(0) for model in models.values())]
     for ax, result in zip(row[1:], results, strict=True):

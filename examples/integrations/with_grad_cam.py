@@ -13,6 +13,7 @@ from PIL import Image
 from pytorch_grad_cam import GradCAM
 
 from closedform_wsss.functional import asam, pseudo_labels, refine_cam, soft_slic
+from closedform_wsss.io import from_array
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from segmentation.model import EfficientNetLite0, batch_norm, imagenet_weights
@@ -33,7 +34,7 @@ class Classifier(torch.nn.Module):
 
 
 classifier = Classifier().eval()
-image = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)[None] / 255
+image = from_array(skimage.data.chelsea())[None] / 255
 # The size for which the classifier was trained. The functions below accept maps of any size.
 small = torch.nn.functional.interpolate(image, (224, 336), mode="bilinear", antialias=True)
 with GradCAM(classifier, target_layers=[classifier.relu]) as grad_cam:

@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from closedform_wsss.functional import resize_marks
-from closedform_wsss.io import read_image, read_label_png
+from closedform_wsss.io import IGNORE_INDEX, from_array, read_image, read_label_png
 
-IGNORE = 255
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -79,23 +78,22 @@ class MarkedFolder(Dataset):
         return index, *pair
 
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
-        image, target = Image.fromarray(read_image(self.images[index])), read_label_png(self.targets[index])
-        if target.shape != (image.height, image.width):
+        image, target = read_image(self.images[index]), read_label_png(self.targets[index])
+        if target.shape != image.shape[1:]:
             raise SystemExit(
                 f"{self.targets[index]} has {target.shape[1]} x {target.shape[0]} pixels, "
-                f"its image {image.width} x {image.height}"
+                f"its image {image.shape[2]} x {image.shape[1]}"
             )
-        present = np.unique(target)
-        if wrong := present[(present >= self.num_classes) & (present != IGNORE)].tolist():
+        present = target.unique()
+        if wrong := present[(present >= self.num_classes) & (present != IGNORE_INDEX)].tolist():
             raise SystemExit(f"{self.targets[index]}: labels must be below {self.num_classes} or 255, got {wrong}")
         if self.size is not None:
             height, width = self.size
-            image = image.resize((width, height), Image.Resampling.BOX if height < image.height else None)
-            if not self.resize_targets:
-                pass
-            elif self.marks:
-                marks = torch.from_numpy(target)[None]
-                target = resize_marks(marks, self.size, num_classes=self.num_classes, ignore_index=IGNORE)[0].numpy()
-            else:
-                target = np.array(Image.fromarray(target).resize((width, height), Image.Resampling.NEAREST))
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), torch.from_numpy(target)
+            method = Image.Resampling.BOX if height < image.shape[1] else None
+            image = from_array(Image.fromarray(image.permute(1, 2, 0).numpy()).resize((width, height), method))
+            if self.resize_targets and self.marks:
+                target = resize_marks(target[None], self.size, num_classes=self.num_classes)[0]
+            elif self.resize_targets:
+                small = Image.fromarray(target.byte().numpy()).resize((width, height), Image.Resampling.NEAREST)
+                target = torch.from_numpy(np.array(small))
+        return image.contiguous(), target.byte()  # to keep: int64 takes eight times the memory

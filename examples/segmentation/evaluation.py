@@ -11,16 +11,15 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from closedform_wsss.io import voc_palette
+from closedform_wsss.io import IGNORE_INDEX, voc_palette
 from closedform_wsss.metrics import ConfusionMatrix
-from segmentation.data import IGNORE
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, loader: DataLoader, num_classes: int, device: torch.device) -> ConfusionMatrix:
     """The confusion matrix over the images of all ranks, at the size of their labels."""
     model.eval()
-    counts = ConfusionMatrix(num_classes, ignore_index=IGNORE)
+    counts = ConfusionMatrix(num_classes, ignore_index=IGNORE_INDEX)
     for _, image, label in loader:
         logits = model(image.to(device).float() / 255)
         logits = F.interpolate(logits.float(), label.shape[-2:], mode="bilinear", align_corners=False)
@@ -33,7 +32,7 @@ def save_pictures(model: nn.Module, loader: DataLoader, folder: Path, count: int
     """Save image, prediction and target of the first images side by side, as PNG."""
     model.eval()
     folder.mkdir(parents=True, exist_ok=True)
-    palette = torch.from_numpy(np.asarray(voc_palette()).copy())
+    palette = torch.tensor(voc_palette())
     for index, image, target in loader:
         logits = model(image.to(device).float() / 255).float()
         predicted = F.interpolate(logits, target.shape[-2:], mode="bilinear", align_corners=False).argmax(1).cpu()

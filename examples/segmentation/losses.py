@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss.functional import closed_form_loss, soft_slic, superpixel_consistency_loss
+from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.nn import ClosedFormLoss
-from segmentation.data import IGNORE
 
 
 @dataclass
@@ -31,8 +31,10 @@ class Batch:
 
 def cross_entropy(batch: Batch) -> Tensor:
     """The cross-entropy on the marked pixels. Without marks it is zero, with a graph."""
-    loss = F.cross_entropy(batch.logits, batch.target, weight=batch.class_weight, ignore_index=IGNORE, reduction="none")
-    marked = batch.target != IGNORE
+    loss = F.cross_entropy(
+        batch.logits, batch.target, weight=batch.class_weight, ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    marked = batch.target != IGNORE_INDEX
     weight = marked.float()
     if batch.class_weight is not None:
         weight = weight * batch.class_weight[torch.where(marked, batch.target, 0)]

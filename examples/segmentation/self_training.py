@@ -29,8 +29,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from closedform_wsss.functional import matting_filter
+from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.training import class_factors, winning_fractions
-from segmentation.data import IGNORE
 
 STRENGTH, EPS, TOL = 3e-2, 1e-7, 3e-2
 IMAGES, PIXELS = 64, 500  # images for the areas, and pixels of each of them for the means
@@ -140,7 +140,7 @@ class PseudoLabels:
         q = self._stored(index.tolist())
         q = F.interpolate(q, target.shape[-2:], mode="bilinear", align_corners=False)
         classes = torch.arange(q.shape[1], device=q.device)[:, None, None]
-        q = torch.where((target != IGNORE)[:, None], (target[:, None] == classes).float(), q)
+        q = torch.where((target != IGNORE_INDEX)[:, None], (target[:, None] == classes).float(), q)
         return q / q.sum(1, keepdim=True).clamp_min(1e-6)
 
 

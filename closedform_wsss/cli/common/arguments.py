@@ -1,4 +1,4 @@
-"""Arguments that several commands have, and types that say what a value must be."""
+"""Arguments of several commands, and types that check values."""
 
 from __future__ import annotations
 
@@ -34,8 +34,19 @@ def positive_float(text: str) -> float:
     return value
 
 
+def unit_interval(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return value
+
+
 def stroke_colors(text: str) -> tuple[tuple[int, int, int], ...]:
-    """Colours as six hexadecimal digits each, with or without a # before them, and commas between them."""
+    """Colours with commas between them, each six hexadecimal digits with or without a # before them."""
     try:
         colors = [bytes.fromhex(color.removeprefix("#")) for color in text.split(",")]
     except ValueError:
@@ -72,7 +83,7 @@ def remap(text: str) -> tuple[tuple[int, int], ...] | Literal["reduce_zero"]:
 
 
 def window(text: str) -> tuple[float, float]:
-    """Two numbers, the values of black and white."""
+    """Two numbers: the values of black and white."""
     try:
         low, high = map(float, text.split(","))
     except ValueError:
@@ -83,31 +94,31 @@ def window(text: str) -> tuple[float, float]:
 
 
 def add_palette_argument(parser: argparse.ArgumentParser) -> None:
-    """``--palette``, which says what the labels of a palette file are."""
+    """``--palette``: whether the labels of a palette file are indices or colours."""
     parser.add_argument(
         "--palette",
         choices=PALETTES,
         default="auto",
-        help="of label maps: the palette's index is the label, or its colour is, of the VOC palette; "
-        "default: the index, an error if the two are different labels",
+        help="the labels of a file with a palette are its indices, or its colours in the VOC palette; default: the "
+        "indices, and an error if the colours are other labels",
     )
 
 
 def add_orientation_argument(parser: argparse.ArgumentParser, *, of: str) -> None:
-    """``--orientation``, which says what becomes of EXIF data."""
+    """``--orientation``: whether EXIF data is applied."""
     parser.add_argument(
         "--orientation",
         choices=("apply", "ignore"),
-        help=f"whether {of} are turned as their EXIF data says; default: they are, with a warning",
+        help=f"turn {of} as their EXIF data says, or not; default: apply, with a warning",
     )
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser, *, of: str) -> None:
-    """``--orientation`` and ``--window``, which say how pictures are read."""
+    """``--orientation`` and ``--window``, for reading pictures."""
     add_orientation_argument(parser, of=of)
     parser.add_argument(
         "--window",
         metavar="LOW,HIGH",
         type=window,
-        help="of grey images, the stored values of black and white, as in --window=-160,240 (default: the bits in use)",
+        help="the values of black and white in grey images, as in --window=-160,240 (default: by the bits in use)",
     )

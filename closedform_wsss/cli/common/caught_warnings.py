@@ -1,4 +1,4 @@
-"""Warnings as lines of a command."""
+"""Warnings as lines of text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from closedform_wsss.io import OrientationWarning, ValueRangeWarning
 
 @contextmanager
 def caught_warnings() -> Iterator[list[str]]:
-    """A list that holds at the end, even if by an exception, what was warned of meanwhile, each text once.
+    """A list that holds at the end, also after an exception, the texts of all warnings, each once.
 
-    Warnings of this package are told of every file; for others Python's filters stand.
+    Warnings of this package are recorded for every file. For other warnings Python's filters apply.
     """
     messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:

@@ -1,4 +1,4 @@
-"""What the commands over a data set share: the images of each process, progress, failures."""
+"""What ``matte`` and ``refine-cams`` share: two folders of files that belong together, and results for each pair."""
 
 from __future__ import annotations
 
@@ -6,35 +6,132 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import closedform_wsss
 from closedform_wsss.cli.common.arguments import positive_int
-from closedform_wsss.cli.common.image_progress import ImageProgress
+from closedform_wsss.cli.common.folders import files_by_stem
+from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.record import claim, remove_leftovers
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
+
+FAILED, NOT_CONVERGED = 1, 3
+
+EPILOG = """\
+A run that was stopped continues where it ended when the same command is given again. Under torchrun every process
+works on its part of the images. The exit status is then 0 in place of 1 and 3, because torchrun would stop the
+other processes.
+"""
+
+
+class NotConverged(str):
+    """A warning that a solve stopped early."""
 
 
 class ImageJob(Protocol):
-    """Something to do for one image."""
+    """One image, and the files or folders that its results will be."""
 
     @property
-    def image(self) -> Path:
-        """The image's file."""
+    def image(self) -> Path: ...
+    @property
+    def outputs(self) -> tuple[Path, ...]: ...
 
 
 Job = TypeVar("Job", bound=ImageJob)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """A folder on the command line.
+
+    Attributes:
+        argument: The name of the argument.
+        folder: Its value.
+        suffixes: Files with other suffixes are not read.
+        content: What the files hold, in the plural.
+    """
+
+    argument: str
+    folder: Path
+    suffixes: tuple[str, ...]
+    content: str
+
+    def files(self) -> dict[str, Path]:
+        """The files by their names without suffix."""
+        return files_by_stem(self.argument, self.folder, self.suffixes)
+
+
 def add_data_set_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--workers``, ``--overwrite``, ``--progress`` and ``--quiet``."""
+    """``-o``, ``--workers``, ``--overwrite``, ``--progress`` and ``--quiet``."""
     add = parser.add_argument
+    add("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the results, made if missing")
     add("--workers", metavar="N", type=positive_int, help="processes (default: the number of cores, at most 8)")
     add("--overwrite", action="store_true", help="delete earlier results in DIR first")
-    add("--progress", action="store_true", help="show progress even if stderr is no terminal")
-    add("--quiet", action="store_true", help="print nothing but errors and warnings")
+    add("--progress", action="store_true", help="show progress even if stderr is not a terminal")
+    add("--quiet", action="store_true", help="print only errors and warnings")
+
+
+def run_data_set(
+    function: Callable[[Job], Sequence[str]],
+    plan: Callable[[str, Path, Path], Job],
+    inputs: tuple[Inputs, Inputs],
+    args: argparse.Namespace,
+    *,
+    record: str,
+    options: Mapping[str, Mapping[str, Any]],
+    done: str,
+) -> int:
+    """Does what an earlier run has not done yet, prints a report, and returns the exit status.
+
+    Args:
+        function: Does one job and returns warnings; see ``run_jobs``.
+        plan: The job of a name, an image and the other file.
+        inputs: The images, and the files with the same names.
+        args: With the arguments of ``add_data_set_arguments`` and ``output``.
+        record: The name of the file that says how the results were made.
+        options: For each kind of result, whose folder has its name, all options that it depends on.
+        done: What the images then are, such as "refined", for messages.
+
+    Raises:
+        OSError: A folder cannot be read or made.
+        ValueError: The folders have no names in common, or see ``files_by_stem``, ``rank_and_world`` and ``claim``.
+    """
+    rank, world = rank_and_world(args)
+    images, others = (source.files() for source in inputs)
+    stems = sorted(images.keys() & others.keys())
+    if not stems:
+        raise ValueError(
+            f"{inputs[0].argument} and {inputs[1].argument} must hold files of the same names, apart from the suffix, "
+            f"got {next(iter(images.values())).name} and {next(iter(others.values())).name}"
+        )
+    origin = {source.content.lower(): str(source.folder.resolve()) for source in inputs}
+    made = {"closedform_wsss": closedform_wsss.__version__, **origin}
+    claim(args.output / record, {kind: {**made, **how} for kind, how in options.items()}, overwrite=args.overwrite)
+    planned = [plan(stem, images[stem], others[stem]) for stem in stems[rank::world]]
+    folders = [args.output / kind for kind in options]
+    jobs = _undone(planned, folders)
+    started = time.perf_counter()
+    finished, failed, not_converged = _work(function, jobs, args, shown=rank == 0, done=done)
+    if not args.quiet:
+        print(
+            f"{f'rank {rank} of {world}: ' if world > 1 else ''}{finished} images {done} in "
+            f"{time.perf_counter() - started:.1f} seconds, {len(planned) - len(jobs)} done before, {failed} failed"
+            f"{f', {not_converged} not converged' if not_converged else ''}"
+        )
+        if rank == 0:
+            content = inputs[1].content
+            print(
+                f"{len(images) - len(stems)} images without {content}, {len(others) - len(stems)} {content} without "
+                "image"
+            )
+            print(f"results in {', '.join(map(str, folders))}")
+    if world > 1:  # torchrun would stop the other processes
+        return 0
+    return FAILED if failed else NOT_CONVERGED if not_converged else 0
 
 
 def rank_and_world(args: argparse.Namespace) -> tuple[int, int]:
@@ -59,67 +156,35 @@ def rank_and_world(args: argparse.Namespace) -> tuple[int, int]:
     return rank, world
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the jobs of this process."""
+def _undone(jobs: list[Job], folders: list[Path]) -> list[Job]:
+    """The jobs of which a result is missing."""
+    names = {path.name for job in jobs for path in job.outputs}
+    for folder in folders:
+        remove_leftovers(folder, names)
+    present = {path for folder in folders for path in folder.iterdir()}
+    return [job for job in jobs if not present.issuperset(job.outputs)]
 
-    done: int
-    failed: int
-    warned: int
-    seconds: float
 
-
-def work(
-    function: Callable[[Job], Sequence[str]],
-    jobs: Sequence[Job],
-    args: argparse.Namespace,
-    *,
-    rank: int,
-    done: str,
-    counted: type[str] = str,
-) -> Outcome:
-    """Does the jobs in ``args.workers`` processes.
-
-    Args:
-        function: Does one job and returns warnings; see ``run_jobs``.
-        jobs: What is left of this process's share.
-        args: With the arguments of ``add_data_set_arguments``.
-        rank: Rank 0 shows progress.
-        done: What the images then are, such as "refined", for messages.
-        counted: Which of the warnings are counted.
-
-    Returns:
-        How many were done, failed, or were done with warnings of that type, and the time.
-    """
-    started = time.perf_counter()
-    shown = rank == 0 and not args.quiet and (args.progress or sys.stderr.isatty())
-    finished = failed = warned = 0
+def _work(
+    function: Callable[[Job], Sequence[str]], jobs: Sequence[Job], args: argparse.Namespace, *, shown: bool, done: str
+) -> tuple[int, int, int]:
+    """How many jobs were done, failed, and were done without convergence."""
+    finished = failed = not_converged = 0
+    shown = shown and not args.quiet and (args.progress or sys.stderr.isatty())
     results = run_jobs(function, jobs, workers=args.workers or default_workers())
     try:
-        with closing(results), ImageProgress(len(jobs), shown=shown) as progress:
+        with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
             for job, result in results:
                 if isinstance(result, Failure):
                     failed += 1
-                    progress.note(f"{job.image}: {result.reason}")
+                    note(f"{job.image}: {result.reason}")
                 else:
                     finished += 1
-                    warned += any(isinstance(warning, counted) for warning in result)
+                    not_converged += any(isinstance(warning, NotConverged) for warning in result)
                     for warning in result:
-                        progress.note(f"{job.image}: warning: {warning}")
-                progress.advance()
+                        note(f"{job.image}: warning: {warning}")
+                bar.update()
     except KeyboardInterrupt:
-        print(
-            f"stopped with {finished} of {len(jobs)} images {done}; the same command goes on from here",
-            file=sys.stderr,
-        )
+        note(f"stopped with {finished} of {len(jobs)} images {done}; the same command continues from here")
         raise
-    return Outcome(finished, failed, warned, time.perf_counter() - started)
-
-
-def report(outcome: Outcome, rank: int, world: int, *, done: str, before: int) -> str:
-    """One line on the jobs of this process, ``before`` of which an earlier run had done."""
-    share_of = f"rank {rank} of {world}: " if world > 1 else ""
-    return (
-        f"{share_of}{outcome.done} images {done} in {outcome.seconds:.1f} seconds, "
-        f"{before} done before, {outcome.failed} failed"
-    )
+    return finished, failed, not_converged

@@ -17,17 +17,17 @@ LABEL_SUFFIXES = (".png",)
 def files_by_stem(argument: str, folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """The files with one of the suffixes, by their names without it, sorted.
 
-    The names are in Unicode's composed form: macOS writes accents as characters of their own, other systems do not, and
-    one name must not become two. Links that lead nowhere are among the files, so that reading them fails.
+    The names are in the composed form of Unicode, because macOS writes accents as separate characters and other systems
+    do not. Broken links count as files, so that reading them fails with their name.
 
     Args:
         argument: The command's name for the folder, for messages.
-        folder: Looked into, but not below.
-        suffixes: In lower case; files may write them in capitals.
+        folder: Its sub-folders are not searched.
+        suffixes: In lower case; the suffixes of files may be in capitals.
 
     Raises:
         OSError: The folder is missing, is a file, or may not be read.
-        ValueError: It holds no such file, or two with one stem.
+        ValueError: It holds no such file, or two with the same stem.
     """
     present = _files(folder)
     found: dict[str, Path] = {}
@@ -49,7 +49,7 @@ def files_by_stem(argument: str, folder: Path, suffixes: tuple[str, ...]) -> dic
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> tuple[int, int]:
-    """How many sub-folders, at any depth, hold files with one of the suffixes, and how many files these are."""
+    """The number of sub-folders, at any depth, with files that have one of the suffixes, and of these files."""
     folders = files = 0
     for where, below, names in os.walk(folder):
         below[:] = [name for name in below if not name.startswith(".")]
@@ -60,13 +60,13 @@ def files_below(folder: Path, suffixes: tuple[str, ...]) -> tuple[int, int]:
 
 
 def files_of_other_formats(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
-    """How many image files have which suffix that is not among these."""
+    """The number of image files with each suffix that is not among these."""
     others = Counter(path.suffix.lower() for path in _files(folder))
     return {suffix: others[suffix] for suffix in (*IMAGE_SUFFIXES, ".gif") if others[suffix] and suffix not in suffixes}
 
 
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:
-    """Up to three names that may have been meant: with more or less before or behind, in another case, or alike."""
+    """Up to three similar names: longer or shorter at one end, in another case, or with a few other letters."""
     names = list(known)
     part = [other for other in names if _is_part(name.lower(), other.lower()) or _is_part(other.lower(), name.lower())]
     ranked = [*sorted(part, key=lambda other: abs(len(other) - len(name))), *get_close_matches(name, names)]
@@ -74,7 +74,7 @@ def nearest_names(name: str, known: Iterable[str]) -> list[str]:
 
 
 def composed(text: str) -> str:
-    """Text in the form in which names are compared."""
+    """Text in the composed form, in which names are compared."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -91,11 +91,11 @@ def _cure(folder: Path, suffixes: tuple[str, ...], present: Counter[str]) -> str
     folders, files = files_below(folder, suffixes)
     if files:
         return (
-            f": sub-folders are not looked into ({files} such files in {folders}); pass one of them, or bring the "
-            "files or links to them together in one folder"
+            f": sub-folders are not searched ({files} such files in {folders}); pass one of them, or collect the "
+            "files or links to them in one folder"
         )
-    # Only folders of label maps take one image format and not another.
+    # Only folders of label maps accept one image format and not the others.
     if ".png" in suffixes and ".jpg" not in suffixes and any(present[suffix] for suffix in (*IMAGE_SUFFIXES, ".gif")):
-        lossy = ", from the labels, since JPEG alters them" if present[".jpg"] or present[".jpeg"] else ""
+        lossy = ", from the labels, because JPEG alters them" if present[".jpg"] or present[".jpeg"] else ""
         return f": labels are read from PNG files, so export them as PNG{lossy}"
     return ""

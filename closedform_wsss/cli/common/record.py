@@ -1,4 +1,4 @@
-"""A file such as ``refine-cams.json``: how the results beside it were made, so that none made otherwise join them."""
+"""A file such as ``refine-cams.json``: the options of the results beside it, so that other results are not mixed in."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ Options = Mapping[str, Any]
 
 
 def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool) -> None:
-    """Makes the folders for results and records their options, or finds them made with the same ones.
+    """Makes the folders for results and records their options, or checks that they were made with the same options.
 
-    Several processes with the same options may do this at once.
+    Several processes with the same options may call this at the same time.
 
     Args:
         record: The file, named after the command, in the folder of all results.
-        wanted: The options of each kind of result, whose folder is beside the record.
-        overwrite: Delete results there that were made with other options, or with the same.
+        wanted: The options of each kind of result. Its folder is beside the record.
+        overwrite: Delete all results in these folders first.
 
     Raises:
         OSError: A folder or file cannot be made.
-        ValueError: A folder holds files of unknown origin, or made with other options.
+        ValueError: A folder holds files of unknown origin, or files made with other options.
     """
     output = record.parent
     for kind in wanted:
         (output / kind).mkdir(parents=True, exist_ok=True)
-    # In this order: another process may record its options and then write results meanwhile.
+    # In this order, because another process may record its options and write results in the meantime.
     filled = [kind for kind in wanted if _results(output / kind)]
     recorded = _read(record)
     for kind in filled:
@@ -58,7 +58,7 @@ def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool) -> No
 
 
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
-    """Deletes the temporary files and folders that a killed run left of the results with these names."""
+    """Deletes temporary files and folders of the results with these names, left by a killed run."""
     for path in folder.iterdir():
         if path.name.startswith(".") and path.suffix == ".tmp" and path.name[1:].rsplit(".", 2)[0] in names:
             if path.is_dir():

@@ -1,4 +1,4 @@
-"""Text files that people and programs of any system write."""
+"""Text files of any system."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def read_text(option: str, path: Path) -> str:
-    """Text in UTF-8, or in UTF-16 with its mark at the start, as PowerShell writes it; the mark is left out.
+    """Text in UTF-8, or in UTF-16 with a byte order mark, as PowerShell writes it. The mark is left out.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is in no such encoding; the error names the option.
+        ValueError: It has another encoding; the error names the option.
     """
     data = path.read_bytes()
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"

@@ -1,4 +1,4 @@
-"""Jobs shared out to processes, of which any may die without taking the others along."""
+"""Jobs in several processes. If one process dies, the others continue."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ import torch
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-_MOST_BY_DEFAULT = 8  # each holds torch in memory
+_MAX_BY_DEFAULT = 8  # each holds torch in memory
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a job gives if it fails."""
+    """The result of a job that failed."""
 
     reason: str
 
 
 def default_workers() -> int:
-    """As many as there are cores to this process, up to 8."""
-    return min(_cores(), _MOST_BY_DEFAULT)
+    """The number of cores of this process, at most 8."""
+    return min(_cores(), _MAX_BY_DEFAULT)
 
 
 def run_jobs(
     function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int
 ) -> Generator[tuple[Job, Result | Failure], None, None]:
-    """Yields every job with its result, in the order in which they end.
+    """Yields every job with its result, in the order in which jobs end.
 
-    An exception fails its job alone, and so does the death of a worker, in whose place another starts. When the
-    iterator is closed, or ends by an interruption, the workers are gone.
+    An exception fails only its own job. If a worker dies, its job fails and another worker starts. When the iterator is
+    closed, or an interruption ends it, all workers have ended.
 
     Args:
-        function: Importable by name, or a partial of such: workers are started afresh, since a fork would inherit
+        function: Importable by name, or a partial of such a function. Workers are spawned, because a fork would inherit
             locks of threads that it does not have.
-        jobs: To pickle, as is the result.
-        workers: Processes, each with one thread: sums of several threads are rounded otherwise, and results must not
-            depend on the number of workers. One: in this process.
+        jobs: They must be picklable, and their results too.
+        workers: The number of processes, each with one thread, because the rounding of sums depends on the number of
+            threads and results must not depend on the number of workers. With one, jobs run in this process.
 
     Raises:
         RuntimeError: Workers cannot start.
@@ -70,7 +70,7 @@ def run_jobs(
                 worker = idle.pop()
                 job = waiting.popleft()
                 busy[worker.pipe] = worker, job
-                with contextlib.suppress(OSError):  # a dead worker: its pipe says so below
+                with contextlib.suppress(OSError):  # the worker is dead, and its pipe reports this below
                     worker.pipe.send(job)
             for pipe in connection.wait([worker.pipe for worker, _ in busy.values()]):
                 worker, job = busy.pop(pipe)
@@ -97,10 +97,10 @@ def _start(function: Callable[[Job], object]) -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-    # Inherited by the worker: Ctrl-C reaches every process of a terminal, but is for the parent to handle.
+    # The worker inherits this: Ctrl-C reaches every process of a terminal, but only the parent handles it.
     with _interruption_ignored():
         process.start()
-    theirs.close()  # so that the pipe ends when the worker does
+    theirs.close()  # so that the pipe closes when the worker ends
     return _Worker(process, ours)
 
 
@@ -118,14 +118,14 @@ def _attempt(function: Callable[[Job], Result], job: Job) -> Result | Failure:
         return Failure(f"{where}{error.strerror or error}")
     except ValueError as error:
         return Failure(" ".join(str(error).split()))
-    except Exception as error:  # one image must not end a run over ten thousand
+    except Exception as error:  # one image must not end a run over ten thousand images
         return Failure(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def _death(worker: _Worker) -> Failure:
     worker.process.join()
     code = worker.process.exitcode or 0
-    if code >= 0:  # it ended by itself, outside of any job, and others would as well
+    if code >= 0:  # it ended outside of any job, and every other worker would do the same
         raise RuntimeError(f"a worker process could not start (status {code}); its own message is above")
     return Failure(f"its worker process was killed by signal {-code}; if memory ran out, take fewer --workers")
 
@@ -142,7 +142,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interruption_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # elsewhere Python has no say in signals
+    if threading.current_thread() is not threading.main_thread():  # other threads cannot set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -153,6 +153,6 @@ def _interruption_ignored() -> Iterator[None]:
 
 
 def _cores() -> int:
-    """Cores that this process may use; the ranks that torchrun starts on one machine share them."""
+    """The cores that this process may use, divided by the ranks that torchrun started on this machine."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(available // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)

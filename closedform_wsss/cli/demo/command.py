@@ -1,8 +1,7 @@
 """``closedform-wsss demo``: what scribbles can do, in one picture.
 
-A photograph with scribbles on 7 % of its pixels, (a) spread by the closed-form solution, (b) used to train a small
-network with cross-entropy on the scribbles alone, and (c) the same network from the same start with the closed-form
-loss added.
+A photograph with scribbles on 7 % of its pixels. (a) The closed-form solution spreads them. A small network is trained
+with (b) cross-entropy on the scribbles alone, and (c) with the closed-form loss added, from the same start.
 """
 
 from __future__ import annotations
@@ -10,141 +9,91 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from closedform_wsss import functional
 from closedform_wsss.cli.common.arguments import positive_int
-from closedform_wsss.cli.common.progress import Progress
+from closedform_wsss.cli.common.progress import error_callback, progress_bar
 from closedform_wsss.cli.demo.picture import compose, marked_photograph, overlay
-from closedform_wsss.cli.demo.scribbles import CLASSES, UNMARKED, photograph, scribbles
+from closedform_wsss.cli.demo.scribbles import CLASSES, photograph, scribbles
+from closedform_wsss.functional import closed_form_loss, solve_matting
+from closedform_wsss.io import IGNORE_INDEX, from_array
 from closedform_wsss.io._save import save_png
 
-TOL = 1e-3
+_TOL = 1e-3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="DIR",
-        type=Path,
-        default=Path("demo"),
-        help="folder for demo.png (%(default)s)",
-    )
-    parser.add_argument("--side", type=positive_int, default=192, help="pixels of the photograph's side (%(default)s)")
-    parser.add_argument("--steps", type=positive_int, default=160, help="training steps of each network (%(default)s)")
+    add = parser.add_argument
+    add("-o", "--output", metavar="DIR", type=Path, default=Path("demo"), help="folder for demo.png (%(default)s)")
+    add("--side", type=positive_int, default=192, help="pixels of the photograph's side (%(default)s)")
+    add("--steps", type=positive_int, default=160, help="training steps of each network (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Solves, trains twice, writes the picture and says what each took."""
+    """Solves, trains twice, writes the picture and prints the time of each."""
     args.output.mkdir(parents=True, exist_ok=True)
-    image = torch.from_numpy(np.array(photograph(args.side))).permute(2, 0, 1)[None].float() / 255
-    target = torch.from_numpy(scribbles(args.side)).long()[None]
-    share = float((target != UNMARKED).float().mean())
-    print(
-        f"photograph of {args.side} x {args.side} pixels, {share:.1%} of them under scribbles of {len(CLASSES)} classes"
-    )
+    image, marks = from_array(photograph(args.side))[None] / 255, scribbles(args.side)[None]
+    marked = f"{float((marks != IGNORE_INDEX).float().mean()):.1%}"
+    print(f"photograph of {args.side} x {args.side} pixels, {marked} of them under scribbles of {len(CLASSES)} classes")
 
     def partial(logits: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, ignore_index=UNMARKED)
+        return cross_entropy(logits, marks, ignore_index=IGNORE_INDEX)
 
     def with_closed_form(logits: Tensor) -> Tensor:
-        return partial(logits) + functional.closed_form_loss(logits, target, image)
+        return partial(logits) + closed_form_loss(logits, marks, image)
 
-    matte, solving = _timed("closed-form solution", lambda: _solve(image, target))
-    plain, plain_time = _timed(
-        "network, scribbles only",
-        lambda: _train(image, partial, args.steps, "cross-entropy on the scribbles"),
-    )
-    taught, taught_time = _timed(
-        "network, closed-form loss added",
-        lambda: _train(image, with_closed_form, args.steps, "+ closed-form loss"),
-    )
-    picture = compose(
-        [
-            ("Photograph and scribbles", f"{share:.1%} of the pixels are marked", marked_photograph()),
-            ("Closed-form solution", f"solve_matting, {solving:.0f} s", overlay(matte)),
-            (
-                "Network, scribbles only",
-                f"partial cross-entropy, {args.steps} steps, {plain_time:.0f} s",
-                overlay(plain),
-            ),
-            ("Network, + closed-form loss", f"same start and steps, {taught_time:.0f} s", overlay(taught)),
-        ]
-    )
-    save_png(picture, args.output / "demo.png")
+    panels = [("Photograph and scribbles", f"{marked} of the pixels are marked", marked_photograph())]
+    for title, note, work in (
+        ("Closed-form solution", "solve_matting", lambda: _solve(image, marks)),
+        (
+            "Network, scribbles only",
+            f"partial cross-entropy, {args.steps} steps",
+            lambda: _train(image, partial, args.steps),
+        ),
+        ("Network, + closed-form loss", "same start and steps", lambda: _train(image, with_closed_form, args.steps)),
+    ):
+        started = time.perf_counter()
+        panels.append((title, note, overlay(work()[0].numpy())))
+        print(f"{title}: {time.perf_counter() - started:.1f} s")
+    save_png(compose(panels), args.output / "demo.png")
     print(f"wrote {args.output / 'demo.png'}")
     return 0
 
 
-def _timed(what: str, work: Callable[[], Tensor]) -> tuple[np.typing.NDArray[np.float32], float]:
-    started = time.perf_counter()
-    result = work()[0].numpy()
-    seconds = time.perf_counter() - started
-    print(f"{what}: {seconds:.1f} s")
-    return result, seconds
+def _solve(image: Tensor, marks: Tensor) -> Tensor:
+    with progress_bar(shown=sys.stderr.isatty(), total=100) as bar:
+        return solve_matting(marks, image, num_classes=len(CLASSES), tol=_TOL, callback=error_callback(bar, _TOL)).alpha
 
 
-def _solve(image: Tensor, target: Tensor) -> Tensor:
-    with Progress(TOL, shown=sys.stderr.isatty()) as progress:
-        return functional.solve_matting(target, image, num_classes=len(CLASSES), tol=TOL, callback=progress).alpha
-
-
-def _train(image: Tensor, loss_of: Callable[[Tensor], Tensor], steps: int, name: str) -> Tensor:
-    """Train a new network, the same at each call, and return its softmax."""
+def _train(image: Tensor, loss_of: Callable[[Tensor], Tensor], steps: int) -> Tensor:
+    """Trains a new network, the same at each call, and returns its softmax."""
     torch.manual_seed(0)
-    network = _SmallUNet(len(CLASSES))
-    optimiser = torch.optim.AdamW(network.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1e-2, total_steps=steps)
-    for _ in _steps(steps, name):
-        optimiser.zero_grad()
+    network = _network(3, 20, len(CLASSES))
+    optimizer = torch.optim.AdamW(network.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=steps)
+    for _ in progress_bar(shown=sys.stderr.isatty(), iterable=range(steps)):
+        optimizer.zero_grad()
         loss_of(network(image)).backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     with torch.no_grad():
         return network(image).softmax(1)
 
 
-def _steps(number: int, name: str) -> Iterable[int]:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return range(number)
-    return tqdm(range(number), desc=name, leave=False, disable=not sys.stderr.isatty())
-
-
-class _SmallUNet(nn.Module):
-    """Two poolings, 0.1 million parameters."""
-
-    def __init__(self, classes: int, width: int = 16) -> None:
-        super().__init__()
-        self.down = nn.ModuleList([_block(3, width), _block(width, 2 * width), _block(2 * width, 4 * width)])
-        self.up = nn.ModuleList([_block(6 * width, 2 * width), _block(3 * width, width)])
-        self.out = nn.Conv2d(width, classes, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        fine = self.down[0](image - 0.5)
-        middle = self.down[1](F.max_pool2d(fine, 2))
-        coarse = self.down[2](F.max_pool2d(middle, 2))
-        middle = self.up[0](torch.cat([middle, _upsample(coarse, middle)], 1))
-        fine = self.up[1](torch.cat([fine, _upsample(middle, fine)], 1))
-        logits: Tensor = self.out(fine)
-        return logits
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return nn.Sequential(*layers)
-
-
-def _upsample(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+def _network(channels: int, width: int, classes: int) -> nn.Sequential:
+    """Convolutions that see farther and farther."""
+    layers: list[nn.Module] = [nn.BatchNorm2d(channels)]
+    for dilation in (1, 1, 2, 4, 8, 16):
+        layers += [
+            nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        channels = width
+    return nn.Sequential(*layers, nn.Conv2d(width, classes, 1))

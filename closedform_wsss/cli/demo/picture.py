@@ -6,14 +6,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from closedform_wsss.cli.demo.scribbles import CLASSES, COLORS, UNMARKED, photograph, scribbles
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.cli.demo.scribbles import CLASSES, COLORS, photograph, scribbles
 
 _SIDE, _GAP, _TITLE, _LEGEND = 440, 16, 64, 44
 _Picture = npt.NDArray[np.uint8]
 
 
 def compose(panels: list[tuple[str, str, _Picture]]) -> Image.Image:
-    """Panels side by side under their titles, the classes' colours below."""
+    """Panels side by side under their titles, with the colours of the classes below."""
     width = len(panels) * (_SIDE + _GAP) + _GAP
     canvas = Image.new("RGB", (width, _TITLE + _SIDE + _LEGEND), "white")
     draw = ImageDraw.Draw(canvas)
@@ -34,13 +35,13 @@ def compose(panels: list[tuple[str, str, _Picture]]) -> Image.Image:
 def marked_photograph() -> _Picture:
     """The photograph with the scribbles on it."""
     picture = np.array(photograph(_SIDE))
-    marks = scribbles(_SIDE)
-    picture[marks != UNMARKED] = COLORS[marks[marks != UNMARKED]]
+    marks = scribbles(_SIDE).numpy()
+    picture[marks != IGNORE_INDEX] = COLORS[marks[marks != IGNORE_INDEX]]
     return picture
 
 
 def overlay(scores: npt.NDArray[np.float32]) -> _Picture:
-    """The photograph under the colours of the classes with the highest scores ``(C, h, w)``, upsampled to it."""
+    """The photograph with the colours of the classes that have the highest scores ``(C, h, w)``, upsampled."""
     size = (_SIDE, _SIDE)
     large = [np.array(Image.fromarray(score).resize(size, Image.Resampling.BILINEAR)) for score in scores]
     winner = np.argmax(np.stack(large), 0)

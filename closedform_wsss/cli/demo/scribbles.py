@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import skimage.data
+import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
+
+from closedform_wsss._common import IGNORE_INDEX
 
 CLASSES = ("background", "astronaut", "flag", "shuttle", "helmet")
 COLORS = np.array([[70, 70, 78], [255, 120, 40], [214, 40, 70], [70, 150, 255], [250, 224, 60]], np.uint8)
-UNMARKED = 255
 
 # Strokes as (class, corners), in 1/400 of the photograph's side.
 _STROKES = [
@@ -46,11 +48,11 @@ def photograph(side: int) -> Image.Image:
     return Image.fromarray(skimage.data.astronaut()).resize((side, side), Image.Resampling.BOX)
 
 
-def scribbles(side: int) -> npt.NDArray[np.uint8]:
-    """Marks ``(side, side)``: classes, 255 unmarked."""
-    marks = Image.new("L", (side, side), UNMARKED)
+def scribbles(side: int) -> Tensor:
+    """Marks ``(side, side)`` int64."""
+    marks = Image.new("L", (side, side), IGNORE_INDEX)
     draw = ImageDraw.Draw(marks)
     for label, corners in _STROKES:
         line = [(x * side / 400, y * side / 400) for x, y in corners]
         draw.line(line, fill=label, width=max(round(side / 90), 1), joint="curve")
-    return np.array(marks)
+    return torch.from_numpy(np.array(marks)).long()

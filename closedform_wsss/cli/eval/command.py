@@ -9,10 +9,15 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from closedform_wsss.cli.common.arguments import add_orientation_argument, add_palette_argument, positive_int, remap
-from closedform_wsss.cli.common.cam_values import share
+from closedform_wsss.cli.common.arguments import (
+    add_orientation_argument,
+    add_palette_argument,
+    positive_int,
+    remap,
+    unit_interval,
+)
 from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
-from closedform_wsss.cli.common.image_progress import ImageProgress
+from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.text_file import read_text
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
@@ -23,36 +28,35 @@ from closedform_wsss.io._save import atomic
 
 _FAILED = 1
 _STEPS = 100
-_MOST_CLASSES = 255  # the last label means unlabelled
+_MAX_CLASSES = 255  # labels 0 to 254; 255 means unlabelled
 
-_EPILOG = """\
-The pixels of all images go into one confusion matrix; the mean IoU is over the classes that occur in it, background
-included. Pixels with the ignore index in GT do not count; their share is printed. What makes the scores say less than
-they seem to is a warning on stderr.
+EPILOG = """\
+The pixels of all images go into one confusion matrix. The mean IoU is over the classes that occur in it, background
+included. Pixels with the ignore index in GT do not count; their fraction is printed. A warning on stderr says where
+the scores mean less than they seem to.
 
-A line of --list is a name with or without its suffix, a path of one, or columns between tabs, semicolons, commas or
-spaces of which one names an image; other columns are not read. Empty lines and lines that start with # are left out.
+A line of --list is a name with or without its suffix, a path, or columns with tabs, semicolons, commas or spaces
+between them, one of which names an image; the other columns are not read. Empty lines and lines that start with # are
+skipped.
 
 Masks of 0 and 255, which many label tools write, need --remap 255:1. --remap reduce_zero is for data sets such as
-ADE20K: 0 becomes 255, and every other class one less.
+ADE20K: 0 becomes 255, and every other class becomes one less.
 
-CAMs are resized to GT bilinearly, and a pixel is background where none exceeds the threshold. Without --threshold all
-of 0, 0.01, ..., 1 are tried and the best is reported. It was chosen on the images that it is measured on; for a
-figure without that advantage, it is also chosen on either half of the images and measured on the other.
+CAMs are resized bilinearly to the size of GT. A pixel is background if no CAM exceeds the threshold. Without
+--threshold, 0, 0.01, ..., 1 are tried and the best is reported. It is chosen on the same images that it is measured
+on. For a fair figure it is also chosen on each half of the images and measured on the other half.
 
-exit status: 0 done; 1 some images failed (each has a line on stderr) and are left out; 2 a mistake in the arguments.
+exit status: 0 done; 1 some images failed (each has a line on stderr) and are not counted; 2 a mistake in the arguments.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     add = parser.add_argument
     add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz)")
     add("truths", metavar="GT", type=Path, help="folder of label maps (PNG) with the same names")
     add("--list", metavar="FILE", type=Path, help="measure only the images named in FILE, one a line")
-    add("--threshold", metavar="T", type=share, help="of CAMs, in place of the best one")
+    add("--threshold", metavar="T", type=unit_interval, help="threshold of CAMs, in place of the best one")
     add("--normalize", action="store_true", help="divide each CAM by its maximum first")
     add("--num-classes", metavar="N", type=positive_int, help="background included (default: highest label + 1)")
     add("--names", metavar="FILE", help="class names, one a line, background first; or voc")
@@ -61,15 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--remap",
         metavar="A:B,...",
         type=remap,
-        help="stored value A means label B, in GT and in predicted label maps, before anything else; or reduce_zero",
+        help="stored value A means label B, in GT and in predicted label maps, applied first; or reduce_zero",
     )
     add_palette_argument(parser)
     add_orientation_argument(parser, of="label maps")
-    add("--unlabelled", choices=("wrong", "skip"), help="what 255 in a predicted label map is; default: an error")
-    add("--allow-missing", action="store_true", help="leave out images of GT without a prediction")
-    add("--json", metavar="FILE", type=Path, help="write the results there, too")
+    add("--unlabelled", choices=("wrong", "skip"), help="how 255 in a predicted label map counts; default: an error")
+    add("--allow-missing", action="store_true", help="skip images of GT without a prediction")
+    add("--json", metavar="FILE", type=Path, help="also write the results to FILE")
     add("--workers", metavar="N", type=positive_int, default=1, help="processes (%(default)s)")
-    add("--progress", action="store_true", help="show progress even if stderr is no terminal")
+    add("--progress", action="store_true", help="show progress even if stderr is not a terminal")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,9 +122,9 @@ def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | N
         if num_classes is not None and num_classes != len(names):
             raise ValueError(f"--names must name --num-classes {num_classes} classes, got {len(names)} in {source}")
     classes = num_classes if names is None else len(names)
-    if classes is not None and not 2 <= classes <= _MOST_CLASSES:
+    if classes is not None and not 2 <= classes <= _MAX_CLASSES:
         option = "--num-classes" if names is None else "--names"
-        raise ValueError(f"{option} must be of 2 to {_MOST_CLASSES} classes, background included, got {classes}")
+        raise ValueError(f"{option} must be of 2 to {_MAX_CLASSES} classes, background included, got {classes}")
     return names, classes
 
 
@@ -128,12 +132,12 @@ def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) 
     total = Total((empty_histogram(options), empty_histogram(options)))
     shown = args.progress or sys.stderr.isatty()
     results = run_jobs(partial(count_image, options), jobs, workers=args.workers)
-    with closing(results), ImageProgress(len(jobs), shown=shown) as progress:
+    with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
         for job, result in results:
             if isinstance(result, Failure):
                 total.failed += 1
-                progress.note(f"{job.prediction}: {result.reason}")
+                note(f"{job.prediction}: {result.reason}")
             else:
                 total.add(job, result)
-            progress.advance()
+            bar.update()
     return total

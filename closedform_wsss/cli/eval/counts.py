@@ -1,7 +1,7 @@
-"""The counts that ``eval`` takes from each image.
+"""The counts of ``eval`` for each image.
 
-They are a histogram over the true label, the class whose CAM is largest, and the number of thresholds that this CAM
-exceeds: the confusion matrix at every threshold follows from it. A label map is the winner without any threshold.
+They are a histogram over the true label, the class with the largest CAM, and the number of thresholds that this CAM
+exceeds. The confusion matrix at every threshold follows from it. A label map is the same without thresholds.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.common.cam_values import check_upright, unit_range
 from closedform_wsss.io import read_cam, read_label_png, read_marks
 from closedform_wsss.io._remap import Remap
 
 _LABELS = 256
-UNLABELLED = 255
 
 Counts = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What the counts depend on.
+    """The options that the counts depend on.
 
     Attributes:
-        thresholds: Ascending; a pixel is background where no CAM exceeds it. None: predictions are label maps.
-        num_classes: Labels must be below. None: any.
-        ignore_index: True label of pixels that do not count.
-        unlabelled: What becomes of pixels that the prediction leaves at 255: "wrong", "skip", or None, an error.
+        thresholds: Ascending. A pixel is background if no CAM exceeds the threshold. None: predictions are label maps.
+        num_classes: All labels must be below this. None: any label.
+        ignore_index: The true label of pixels that do not count.
+        unlabelled: How pixels count whose prediction is 255: "wrong", "skip", or None, an error.
         normalize: Divide each CAM by its maximum.
-        remap: New values of stored ones, in label maps, before anything else. None: values are as stored.
+        remap: New values for the stored ones of label maps, applied first. None: values are as stored.
         palette, orientation: How label maps are read, see ``read_label_png``.
     """
 
@@ -49,7 +49,7 @@ class EvalOptions:
 
     @property
     def bins(self) -> int:
-        """A CAM exceeds 0 to all of the thresholds."""
+        """The number of thresholds that a CAM exceeds is from 0 to all of them."""
         return len(self.thresholds or ()) + 1
 
 
@@ -67,9 +67,9 @@ class ImageCounts:
     """The counts of one image.
 
     Attributes:
-        cells: Positions of the occupied cells in its flat histogram.
-        counts: Theirs.
-        ignored: Pixels of GT that do not count.
+        cells: The cells of its flat histogram that are not zero.
+        counts: Their counts.
+        ignored: The number of pixels of GT that do not count.
         void: Whether no pixel counts.
     """
 
@@ -86,8 +86,8 @@ class Total:
     Attributes:
         halves: Histograms of the two halves of the images.
         ignored: Pixels of GT that do not count.
-        void: Files of GT of images in which no pixel counts.
-        failed: Images that could not be counted.
+        void: The files of GT in which no pixel counts.
+        failed: The number of images that could not be counted.
     """
 
     halves: tuple[Counts, Counts]
@@ -97,11 +97,11 @@ class Total:
 
     @property
     def counted(self) -> int:
-        """Pixels of GT that count."""
+        """The number of pixels of GT that count."""
         return int(self.halves[0].sum() + self.halves[1].sum())
 
     def add(self, job: EvalJob, image: ImageCounts) -> None:
-        """One more image."""
+        """Adds an image."""
         self.halves[job.half].reshape(-1)[image.cells] += image.counts
         self.ignored += image.ignored
         if image.void:
@@ -109,7 +109,7 @@ class Total:
 
 
 def empty_histogram(options: EvalOptions) -> Counts:
-    """``(256, 256, bins)``: true label, winner, thresholds exceeded."""
+    """``(256, 256, bins)``: true label, predicted label, number of exceeded thresholds."""
     return np.zeros((_LABELS, _LABELS, options.bins), np.int64)
 
 
@@ -124,12 +124,12 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
     counted = truth != options.ignore_index
     read = _labels if options.thresholds is None else _strongest
     winner, exceeded = read(options, job, truth)
-    unlabelled = (winner == UNLABELLED) & counted
+    unlabelled = (winner == IGNORE_INDEX) & counted
     if options.unlabelled is None and unlabelled.any():
         cure = ""
-        if options.remap is None and not ((winner != 0) & (winner != UNLABELLED)).any():
+        if options.remap is None and not ((winner != 0) & (winner != IGNORE_INDEX)).any():
             cure = "; if this is a mask of 0 and 255, --remap 255:1 makes 255 a class"
-        elif options.remap == "reduce_zero" or UNLABELLED in dict(options.remap or {}).values():
+        elif options.remap == "reduce_zero" or IGNORE_INDEX in dict(options.remap or {}).values():
             cure = "; --remap, which is for PRED as for GT, may have made them so"
         raise ValueError(
             f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not "
@@ -137,53 +137,53 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
         )
     _check_labels(options, truth[counted], job.truth)
     _check_labels(options, winner[counted & ~unlabelled], job.prediction)
-    cell = (truth.astype(np.int64) * _LABELS + winner) * options.bins + exceeded
+    cell = (truth * _LABELS + winner) * options.bins + exceeded
     cells, counts = np.unique(cell[counted], return_counts=True)
     scored = counted & ~unlabelled if options.unlabelled == "skip" else counted
     return ImageCounts(cells, counts, int(truth.size - counts.sum()), not scored.any())
 
 
 def _read_labels(options: EvalOptions, path: Path) -> Labels:
-    """A label map with its values as they are to be understood."""
+    """A label map after ``remap``."""
     palette, orientation = options.palette, options.orientation
     if options.remap is None:
-        return read_label_png(path, palette=palette, orientation=orientation)
-    return read_marks(path, kind="labels", remap=options.remap, palette=palette, orientation=orientation)
+        return read_label_png(path, palette=palette, orientation=orientation).numpy()
+    return read_marks(path, kind="labels", remap=options.remap, palette=palette, orientation=orientation).numpy()
 
 
 def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
-    """The labels, as winners without thresholds."""
+    """The predicted labels, without thresholds."""
     prediction = _read_labels(options, job.prediction)
     if prediction.shape != truth.shape:
         raise ValueError(
             f"the prediction must have the size of the truth {truth.shape}, got {prediction.shape} in {job.prediction}"
         )
-    return prediction.astype(np.int64), np.zeros(truth.shape, np.int64)
+    return prediction, np.zeros(truth.shape, np.int64)
 
 
 def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
-    """Of each pixel, at the truth's size: the class of the largest CAM, and how many thresholds this exceeds."""
+    """For each pixel of GT: the class with the largest CAM, and the number of thresholds that this CAM exceeds."""
     classes, maps = read_cam(job.prediction)
     if len(classes) == 0:
         return np.zeros(truth.shape, np.int64), np.zeros(truth.shape, np.int64)  # background at any threshold
-    if classes.max() >= UNLABELLED:
+    if classes.max() >= IGNORE_INDEX:
         raise ValueError(f"classes must be up to 254, got {classes.max()} in {job.prediction}")
     check_upright(maps, *truth.shape)
-    cam = torch.from_numpy(unit_range(maps, normalize=options.normalize))
+    cam = unit_range(maps, normalize=options.normalize)
     if cam.shape[1:] != truth.shape:
         cam = torch.nn.functional.interpolate(cam[None], truth.shape, mode="bilinear", align_corners=False)[0]
     best, winner = cam.max(0)
-    # In float32, as pseudo_labels compares them.
+    # In float32, as in pseudo_labels.
     thresholds = np.array(options.thresholds, np.float32)
-    return classes[winner.numpy()], np.searchsorted(thresholds, best.numpy(), side="left")
+    return classes[winner].numpy(), np.searchsorted(thresholds, best.numpy(), side="left")
 
 
 def _check_labels(options: EvalOptions, found: npt.NDArray[np.integer], path: Path) -> None:
-    limit = UNLABELLED if options.num_classes is None else options.num_classes
+    limit = IGNORE_INDEX if options.num_classes is None else options.num_classes
     wrong = np.unique(found[found >= limit])
     if wrong.size:
         cure = ""
-        if options.remap is None and UNLABELLED in wrong:
+        if options.remap is None and IGNORE_INDEX in wrong:
             cure = ": --remap 255:1 makes 255 a class"
         elif options.num_classes is not None and wrong.tolist() == [limit]:
             cure = ": the background is a class too; if 0 means unlabelled, --remap reduce_zero"

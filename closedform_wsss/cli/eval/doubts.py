@@ -1,4 +1,4 @@
-"""What makes the scores of ``eval`` say less than they seem to."""
+"""Reasons why the scores of ``eval`` mean less than they seem to."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from closedform_wsss.cli.eval.counts import UNLABELLED, EvalOptions, Total
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.cli.eval.counts import EvalOptions, Total
 
-_MANY = 0.5  # share of the pixels
-_MOST_LEVELS = 9  # more grey levels than that are a step of fewer than 32 apart
+_MANY = 0.5  # fraction of the pixels
+_MAX_LEVELS = 9  # more grey levels would be less than 32 apart
 _SHOWN = 5
 
 
 def check_class_numbers(options: EvalOptions, total: Total) -> None:
-    """Refuses GT that holds grey levels, spread evenly from 0 to 255, in place of class numbers.
+    """Refuses GT with grey levels, evenly spaced from 0 to 255, in place of class numbers.
 
-    The 255 of such masks would be ignored, and a mask of 0 and 255 be right whatever is predicted.
+    The 255 of such masks would be ignored, so every prediction would be right for a mask of 0 and 255.
 
     Raises:
-        ValueError: It does, and ``--remap`` does not say that this is meant.
+        ValueError: GT holds such levels, and no ``--remap`` is given.
     """
     labels, _ = _labels(options, total, skipped=True)
     levels = sorted([*labels, *[options.ignore_index] * (total.ignored > 0)])
-    if options.remap is not None or not 2 <= len(levels) <= _MOST_LEVELS or (levels[0], levels[-1]) != (0, 255):
+    if options.remap is not None or not 2 <= len(levels) <= _MAX_LEVELS or (levels[0], levels[-1]) != (0, 255):
         return
     if np.abs(np.linspace(0, 255, len(levels)) - levels).max() > 1:
         return
@@ -36,16 +37,16 @@ def check_class_numbers(options: EvalOptions, total: Total) -> None:
 
 
 def doubts(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
-    """Warnings, a line each."""
+    """The warnings, one line each."""
     return [*_of_ignored(options, total), *_of_classes(options, total, names), *_of_masks(options, total)]
 
 
 def _of_ignored(options: EvalOptions, total: Total) -> list[str]:
     found = []
-    share = total.ignored / (total.ignored + total.counted)
-    if share > _MANY:
+    fraction = total.ignored / (total.ignored + total.counted)
+    if fraction > _MANY:
         cure = "; if 255 is a class there, --remap 255:1" if options.ignore_index == 255 and not options.remap else ""
-        found.append(f"{share:.1%} of the pixels of GT are ignored (--ignore-index {options.ignore_index}){cure}")
+        found.append(f"{fraction:.1%} of the pixels of GT are ignored (--ignore-index {options.ignore_index}){cure}")
     if total.void:
         files = ", ".join(path.name for path in total.void[:_SHOWN])
         found.append(f"images in which no pixel counts: {files}{_more(total.void)}")
@@ -70,16 +71,16 @@ def _of_classes(options: EvalOptions, total: Total, names: list[str] | None) -> 
 
 def _of_masks(options: EvalOptions, total: Total) -> list[str]:
     _, guessed = _labels(options, total, skipped=True)
-    if options.thresholds is not None or options.remap is not None or guessed != [0, UNLABELLED]:
+    if options.thresholds is not None or options.remap is not None or guessed != [0, IGNORE_INDEX]:
         return []
     return ["PRED holds 0 and 255 only, and 255 is taken as unlabelled: if it is a class, --remap 255:1"]
 
 
 def _labels(options: EvalOptions, total: Total, *, skipped: bool = False) -> tuple[list[int], list[int]]:
-    """Which labels count in GT, and which do in PRED; those of unlabelled pixels too only if ``skipped``."""
+    """The labels that count in GT and in PRED; with ``skipped`` also those of unlabelled pixels."""
     pairs: npt.NDArray[np.bool_] = np.any([half.any(axis=2) for half in total.halves], axis=0)
     if options.unlabelled == "skip" and not skipped:
-        pairs[:, UNLABELLED] = False
+        pairs[:, IGNORE_INDEX] = False
     return np.flatnonzero(pairs.any(axis=1)).tolist(), np.flatnonzero(pairs.any(axis=0)).tolist()
 
 

@@ -1,4 +1,4 @@
-"""Which images of a folder a list in a text file names."""
+"""The images that a list in a text file names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, composed, nearest_names
 from closedform_wsss.cli.common.text_file import read_text
 
-# Of names in lists: any other ending after a dot is a part of the name, as in scan.1 and scan.2.
+# Suffixes of names in lists. Another ending after a dot is part of the name, as in scan.1 and scan.2.
 _SUFFIXES = (*IMAGE_SUFFIXES, *CAM_SUFFIXES, ".gif", ".jp2", ".dcm", ".mat", ".xml", ".json", ".txt")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _ABSENT = re.compile(r"\S+[\s;,]+-1")
@@ -20,7 +20,7 @@ _SHOWN = 80  # characters of a line in an error
 
 @dataclass
 class ImageList:
-    """The images that a list names, each once and sorted, and what its reader should know."""
+    """The images that a list names, each once and sorted, and warnings about the list."""
 
     stems: list[str]
     warnings: list[str] = field(default_factory=list)
@@ -31,22 +31,22 @@ def read_image_list(
 ) -> ImageList:
     """Reads a list of images, one a line.
 
-    A line is the name of an image, with or without a suffix, or a path whose last part is one. Only if the whole line
-    is none, it is taken as columns, between tabs, semicolons, commas or spaces, of which one names an image, or several
-    the same. A separator that occurs in names of files separates nothing. With spaces between them, other columns must
-    not look like parts of a longer name: they are numbers, or anything behind the name of an image with its suffix.
-    Empty lines, and lines that start with ``#`` and name no image, are left out.
+    A line is the name of an image, with or without a suffix, or a path that ends in such a name. Other lines are
+    columns with tabs, semicolons, commas or spaces between them. One column names an image, or several name the same.
+    A sign that occurs in names of files is not a separator. With spaces, the other columns must not look like parts of
+    a longer name: they are numbers, or they come after the name of an image with its suffix. Empty lines, and lines
+    that start with ``#`` and name no image, are skipped.
 
     Args:
         option: The option, for messages.
         path: The file.
         argument: The command's name for the folder of images, for messages.
-        known: The stems of its files, in Unicode's composed form.
-        beside: Those of other files that go with them.
+        known: The stems of its files, in the composed form of Unicode.
+        beside: The stems of other files that belong to them.
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no text, names no image, or a line names none or several.
+        ValueError: The file is not text, names no image, or a line names no image or several.
     """
     reader = _LineReader(known, beside)
     stems: list[str] = []
@@ -96,7 +96,7 @@ class _LineReader:
         whole = self._named(line) or self._named(line.strip())
         if line.strip().startswith("#") or (whole and not re.search(r"[/\\]", line)):
             return whole
-        # What looks like a folder may be columns: the path of an image, and that of another.
+        # A line with slashes may be columns: the paths of an image and of another file.
         for separator in self.separators:
             columns = [part.strip() for part in line.strip().split(None if separator == " " else separator)]
             named = {column: stems for column in columns if (stems := self._named(column))}
@@ -106,7 +106,7 @@ class _LineReader:
         return whole
 
     def _named(self, text: str) -> set[str]:
-        """The images that a name or path may mean: with and without its suffix."""
+        """The images that a name or path may mean, with and without its suffix."""
         if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
             text = text[1:-1]
         name = text.rsplit("/", 1)[-1]
@@ -122,9 +122,9 @@ def _has_suffix(name: str) -> bool:
 
 
 def _are_columns(columns: list[str], named: dict[str, set[str]]) -> bool:
-    """Whether words between spaces are columns, and not parts of one name that is unknown."""
+    """Whether words with spaces between them are columns, and not parts of one unknown name."""
     place = next(place for place, column in enumerate(columns) if column in named)
-    ends = _has_suffix(columns[place])  # where a name has its suffix, anything may follow
+    ends = _has_suffix(columns[place])  # after a name with its suffix, anything may follow
     return all(
         column in named or _NUMBER.fullmatch(column) or (ends and _has_suffix(column))
         for column in (columns[:place] if ends else columns)

@@ -1,4 +1,4 @@
-"""Which images ``eval`` measures, and against which files."""
+"""The images that ``eval`` measures, and their predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREDICTIONS = (*LABEL_SUFFIXES, *CAM_SUFFIXES)
 
 
 def find_predictions(folder: Path) -> tuple[dict[str, Path], bool]:
-    """The files, and whether they are CAMs."""
+    """The files of predictions, and whether they are CAMs."""
     found = files_by_stem("PRED", folder, _PREDICTIONS)
     kinds = {path.suffix.lower() in CAM_SUFFIXES for path in found.values()}
     if len(kinds) > 1:
@@ -27,7 +27,7 @@ def find_predictions(folder: Path) -> tuple[dict[str, Path], bool]:
 
 
 def chosen_images(folder: Path, truths: dict[str, Path], predictions: dict[str, Path], names: Path | None) -> ImageList:
-    """The images of GT, this folder, that a list names, or all with what lies beside them and may have been meant."""
+    """The images of GT, ``folder``, that a list names; without a list all, with warnings of files that are not read."""
     if names is not None:
         return read_image_list("--list", names, "GT", truths, predictions)
     warnings = []
@@ -45,16 +45,17 @@ def chosen_images(folder: Path, truths: dict[str, Path], predictions: dict[str, 
 def check_pairs(
     stems: list[str], predictions: dict[str, Path], truths: dict[str, Path], *, folder: Path, allow_missing: bool
 ) -> list[str]:
-    """The images without a prediction in this folder, if some may be missing.
+    """The images without a prediction in ``folder``.
 
     Raises:
-        ValueError: Some may not, or all are, or a file would be measured against itself.
+        ValueError: Some are missing without ``allow_missing``, all are missing, or a file would be measured against
+            itself.
     """
     missing = [stem for stem in stems if stem not in predictions]
     if len(missing) == len(stems) or (missing and not allow_missing):
         near = ", ".join(nearest_names(missing[0], predictions))
         folders, files = files_below(folder, _PREDICTIONS)
-        below = f"; sub-folders of PRED are not looked into ({files} files in {folders})" if files else ""
+        below = f"; sub-folders of PRED are not searched ({files} files in {folders})" if files else ""
         raise ValueError(
             f"PRED must hold a file for every image, got none for {len(missing)} of {len(stems)}, such as "
             f"{missing[0]}{f' (PRED has {near})' if near else ''}; --list names the images to measure, --allow-missing "

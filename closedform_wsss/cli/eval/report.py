@@ -1,4 +1,4 @@
-"""The scores that follow from the counts of ``eval``, as data and as text."""
+"""The scores from the counts of ``eval``, as data and as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from closedform_wsss.cli.eval.counts import UNLABELLED, Counts, EvalOptions, Total
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.cli.eval.counts import Counts, EvalOptions, Total
 from closedform_wsss.cli.eval.doubts import check_class_numbers, doubts
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
@@ -16,12 +17,12 @@ _PRINTED_STEP = 0.05  # of the curve
 
 
 def report(options: EvalOptions, total: Total, names: list[str] | None) -> dict[str, Any]:
-    """All scores, ready for JSON, and what makes them say less than they seem to.
+    """All scores, ready for JSON, and warnings if they mean less than they seem to.
 
     Args:
-        options: Those of the counts.
+        options: The options of the counts.
         total: The counts.
-        names: Of the classes; None: numbers only.
+        names: The names of the classes; None: numbers only.
 
     Raises:
         ValueError: No pixel counts, or GT holds grey levels in place of class numbers.
@@ -38,13 +39,13 @@ def report(options: EvalOptions, total: Total, names: list[str] | None) -> dict[
 
 
 def scores_of_halves(options: EvalOptions, halves: Sequence[Counts], names: list[str] | None) -> dict[str, Any]:
-    """The scores alone, of histograms that are not both empty.
+    """Only the scores, of histograms that are not both empty.
 
     Raises:
-        ValueError: All pixels are unlabelled and left out.
+        ValueError: All pixels are unlabelled and skipped.
     """
     # From here on matrices are (C + 1, C + 1): the last class stands for unlabelled predictions.
-    kept = [*range(options.num_classes or max(map(_classes_seen, halves))), UNLABELLED]
+    kept = [*range(options.num_classes or max(map(_classes_seen, halves))), IGNORE_INDEX]
     halves = [half[np.ix_(kept, kept)] for half in halves]
     if options.thresholds is None:
         return _of_labels(options, halves, names)
@@ -76,13 +77,13 @@ def _of_cams(thresholds: tuple[float, ...], halves: list[Counts], names: list[st
 
 
 def table(result: dict[str, Any]) -> str:
-    """What the command prints."""
+    """The text that the command prints."""
     rows = [f"{row['class']:>3} {row['name'] or ''}".rstrip() for row in result["classes"]]
     width = max(map(len, (*rows, "class")))
     lines = [f"{'class':<{width}}    IoU  precision  recall"]
     for name, row in zip(rows, result["classes"], strict=True):
-        shares = "".join(f"{'-' if v is None else format(v, '.3f'):>{n}}" for v, n in _columns(row))
-        lines.append(f"{name:<{width}}{shares}")
+        values = "".join(f"{'-' if v is None else format(v, '.3f'):>{n}}" for v, n in _columns(row))
+        lines.append(f"{name:<{width}}{values}")
     lines.append("")
     if "curve" in result:
         every = round(_PRINTED_STEP * (len(result["curve"]) - 1))
@@ -115,11 +116,11 @@ def _columns(row: dict[str, Any]) -> list[tuple[float | None, int]]:
 def _classes_seen(histogram: Counts) -> int:
     """One more than the highest label."""
     truth, guess = np.nonzero(histogram.any(axis=2))
-    return 1 + int(max(truth.max(initial=0), guess[guess != UNLABELLED].max(initial=0)))
+    return 1 + int(max(truth.max(initial=0), guess[guess != IGNORE_INDEX].max(initial=0)))
 
 
 def _matrix_at(histogram: Counts, threshold: int) -> Counts:
-    """The confusion matrix at one of the thresholds: what does not exceed it is background."""
+    """The confusion matrix at a threshold: pixels that do not exceed it are background."""
     matrix: Counts = histogram[:, :, threshold + 1 :].sum(axis=2)
     matrix[:, 0] += histogram[:, :, : threshold + 1].sum(axis=(1, 2))
     return matrix
@@ -130,7 +131,7 @@ def _scores_of(matrix: Counts) -> SegmentationScores:
 
 
 def _mean_iou(matrix: Counts) -> float:
-    """Over the classes that occur, "unlabelled" not among them."""
+    """The mean over the classes that occur, without "unlabelled"."""
     return float(_scores_of(matrix).iou[:-1].nanmean())
 
 

@@ -1,4 +1,4 @@
-"""``closedform-wsss matte``: from an image and marks to alpha mattes, in files, or from folders of both."""
+"""``closedform-wsss matte``: alpha mattes from an image and marks, or from folders of both."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from closedform_wsss import io
+from closedform_wsss.cli.common import data_set
 from closedform_wsss.cli.common.arguments import (
     add_palette_argument,
     add_picture_arguments,
@@ -22,57 +23,45 @@ from closedform_wsss.cli.common.arguments import (
     stroke_colors,
 )
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
-from closedform_wsss.cli.common.data_set import add_data_set_arguments
-from closedform_wsss.cli.common.progress import Progress
+from closedform_wsss.cli.common.data_set import NOT_CONVERGED, add_data_set_arguments
+from closedform_wsss.cli.common.progress import error_callback, progress_bar
 from closedform_wsss.cli.matte.folder import run_folder
 from closedform_wsss.cli.matte.image import MatteOptions, Problem, not_converged, read_problem, solve, write
 from closedform_wsss.laplacian import KINDS
 
-_NOT_CONVERGED = 3
-
-_EPILOG = """\
+EPILOG = f"""\
 DIR gets alpha_<class>.png for each class, labels.png (the class with the largest alpha, VOC palette) and
-overlay.png (the image under the classes' colours, the marks on top). If the classes are 0 and 1, background
-and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. Files of the same names are
-replaced.
+overlay.png (the image under the colours of the classes, with the marks on top). If the classes are 0 and 1,
+background and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. Files of the same
+names are replaced.
 
-If IMAGE and MARKS are folders, images and marks belong together by name, a.jpg and a.png. DIR then gets
-mattes/a/ with these files, whole or not at all, and matte.json, which records how they were made. A run that was
-stopped goes on where it ended when the same command is given again. Under torchrun every process does its share.
+If IMAGE and MARKS are folders, an image and its marks have the same name, a.jpg and a.png. DIR then gets
+mattes/a/ with these files, all of them or none, and matte.json, which records how they were made.
 
+{data_set.EPILOG}
 exit status: 0 done; 1 some images of a folder failed (each has a line on stderr); 2 a mistake in the arguments or
-files; 3 files written, but not converged. Under torchrun, which would stop the other processes, 0 in place of 1 and 3.
+files; 3 files written, but not converged.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
     add = parser.add_argument
     add("image", metavar="IMAGE", type=Path, help="the image, or a folder of images")
     add("marks", metavar="MARKS", type=Path, help="marks of the same size, or a folder of them: see --kind")
-    add(
-        "-o",
-        "--output",
-        metavar="DIR",
-        type=Path,
-        required=True,
-        help="folder for the results, made if missing",
-    )
     add(
         "--kind",
         choices=("auto", *io.KINDS),
         default="auto",
         help="MARKS is a copy of the image with colour strokes (scribbles; black is 0, white the last), "
         "a map of class numbers with 255 unmarked (labels), a grey picture with 0 background and "
-        "255 foreground (trimap), or an XML file (scribblesup); default: found out, an error if in doubt",
+        "255 foreground (trimap), or an XML file (scribblesup); default: guessed, an error if in doubt",
     )
     add(
         "--colors",
         metavar="C",
         type=stroke_colors,
-        help="of the strokes in class order, as in 000000,ffffff (default: those found, by value); needed for folders",
+        help="colours of the strokes in class order, as in 000000,ffffff (default: as found); needed for folders",
     )
     add_palette_argument(parser)
     add(
@@ -85,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--remap",
         metavar="A:B,...",
         type=remap,
-        help="of a label map or trimap, the stored value A means label B, as in 0:0,1:255,2:1; or reduce_zero: "
-        "0 is unmarked, and every other label one less",
+        help="the stored value A of a label map or trimap means label B, as in 0:0,1:255,2:1; or reduce_zero: "
+        "0 is unmarked, and every other label becomes one less",
     )
     add_picture_arguments(parser, of="images and marks")
     add(
@@ -103,13 +92,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--radius", type=positive_int, default=1, help="window radius in pixels (%(default)s)")
     add("--mark-weight", type=positive_float, default=100.0, help="weight of the marks (%(default)s)")
-    add("--tol", type=positive_float, default=1e-3, help="largest error of alpha to stop at (%(default)s)")
-    add("--max-iter", metavar="N", type=positive_int, help="stop after N iterations in any case")
+    add("--tol", type=positive_float, default=1e-3, help="stop when the error of alpha is below this (%(default)s)")
+    add("--max-iter", metavar="N", type=positive_int, help="stop after N iterations")
     add(
         "--classes",
         metavar="N",
         type=positive_int,
-        help="classes are 0..N-1; those without marks get alpha 0 everywhere (default: the classes marked)",
+        help="classes are 0..N-1; classes without marks get alpha 0 everywhere (default: the marked classes)",
     )
     add(
         "--resize",
@@ -117,13 +106,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         help="shrink larger images to this many pixels first; the results have that size",
     )
-    add("--bits", type=int, choices=(8, 16), default=8, help="of the alpha files (%(default)s)")
-    add("--threads", metavar="N", type=positive_int, help="CPU threads, of one image (default: torch's choice)")
+    add("--bits", type=int, choices=(8, 16), default=8, help="bits of the alpha files (%(default)s)")
+    add("--threads", metavar="N", type=positive_int, help="CPU threads for one image (default: the choice of torch)")
     add_data_set_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Reads, solves, writes, reports, and returns the exit status."""
+    """Reads, solves, writes, prints a report, and returns the exit status."""
     options = MatteOptions(
         **{name: getattr(args, name) for name in MatteOptions.__dataclass_fields__},
     )
@@ -139,18 +128,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
     problem = _read(args, options)
-    # Before the long part, so that a folder that cannot be written to is known at once.
+    # Before the solve, so that a folder that cannot be written to fails early.
     args.output.mkdir(parents=True, exist_ok=True)
 
     started = time.perf_counter()
     shown = not args.quiet and (args.progress or sys.stderr.isatty())
     with _threads(args.threads):
-        with Progress(args.tol, shown=shown) as progress:
-            solution = solve(problem, options, progress)
+        with progress_bar(shown=shown, total=100, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+            solution = solve(problem, options, error_callback(bar, args.tol))
         seconds = time.perf_counter() - started
         files = write(args.output, problem, solution.alpha[0].numpy(), options)
     if not args.quiet:
-        height, width = problem.image.shape[:2]
+        height, width = problem.marks.shape
         print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}")
         print(
             f"solved {width} x {height} pixels in {solution.iterations} iterations, "
@@ -160,12 +149,12 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
             print(f"wrote {file}")
     if not solution.converged:
         _warn(not_converged(solution, options))
-        return _NOT_CONVERGED
+        return NOT_CONVERGED
     return 0
 
 
 def _read(args: argparse.Namespace, options: MatteOptions) -> Problem:
-    """The files, with what the readers warn of on stderr, even if they fail."""
+    """Reads the files and prints the readers' warnings on stderr, even if they fail."""
     warned: list[str] = []
     try:
         with caught_warnings() as warned:
@@ -181,7 +170,7 @@ def _warn(text: str) -> None:
 
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
-    """Sets torch's thread count, which the kernels follow, and sets it back."""
+    """Sets torch's number of threads, which the kernels use too, and restores it."""
     before = torch.get_num_threads()
     if number is not None:
         torch.set_num_threads(number)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from closedform_wsss._build import num_threads
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io import voc_palette, write_label_png
 from closedform_wsss.io._save import save_png
 
@@ -35,7 +36,7 @@ def write_matte(
         folder: An existing folder.
         image: uint8 ``(H, W, 3)``.
         marks: uint8 ``(H, W)``, 255 unmarked.
-        alpha: ``(C, H, W)``, one map for each entry of ``classes``; clipped to 0..1 here.
+        alpha: ``(C, H, W)``, one map for each entry of ``classes``. It is clipped to 0..1 here.
         classes: Class numbers, ascending.
         bits: 8 or 16, of the alpha files.
 
@@ -54,15 +55,15 @@ def write_matte(
 
 
 def overlay(image: _UInt8Array, marks: _UInt8Array, alpha: _FloatArray, classes: Sequence[int]) -> _UInt8Array:
-    """Half the image and half its classes' colours, in the shares of their alphas; marks in full colour."""
+    """The mean of the image and the colours of its classes, weighted by their alphas; marks in full colour."""
     palette = voc_palette()
     colors = palette[list(classes)].astype(alpha.dtype)
     blended = np.empty_like(image)
     for rows in _bands(*marks.shape):
         clipped = alpha[:, rows].clip(0, 1)
-        share = clipped / np.maximum(clipped.sum(axis=0), 1e-6)
-        blended[rows] = np.rint((image[rows] + np.tensordot(share, colors, axes=(0, 0))) / 2).clip(0, 255)
-    marked = marks != 255
+        weight = clipped / np.maximum(clipped.sum(axis=0), 1e-6)
+        blended[rows] = np.rint((image[rows] + np.tensordot(weight, colors, axes=(0, 0))) / 2).clip(0, 255)
+    marked = marks != IGNORE_INDEX
     blended[marked] = palette[marks[marked]]
     return blended
 
@@ -86,18 +87,18 @@ def _write_labels(alpha: _FloatArray, classes: Sequence[int], path: Path) -> Non
 def _write_overlay(
     image: _UInt8Array, marks: _UInt8Array, alpha: _FloatArray, classes: Sequence[int], path: Path
 ) -> None:
-    # Level 6 takes more than twice as long to make a photograph a few per cent smaller.
+    # Level 6 takes more than twice as long and makes a photograph only a few per cent smaller.
     save_png(Image.fromarray(overlay(image, marks, alpha, classes)), path, compress_level=4)
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:
-    """Slices of rows, so few that their temporary arrays stay in the cache."""
+    """Slices of few rows, so that their temporary arrays stay in the cache."""
     rows = max(_BAND // width, 1)
     return (slice(top, top + rows) for top in range(0, height, rows))
 
 
 def _run(jobs: Sequence[Callable[[], None]]) -> None:
-    """Runs the jobs, on as many threads as a kernel would; the first that fails, in their order, is raised."""
+    """Runs the jobs on as many threads as a kernel uses; raises the first error in the order of the jobs."""
     threads = num_threads()
     if threads == 1:
         for job in jobs:
@@ -105,7 +106,7 @@ def _run(jobs: Sequence[Callable[[], None]]) -> None:
         return
     pool = ThreadPoolExecutor(threads)
     try:
-        # The last first: the overlay takes the longest.
+        # The last job first: the overlay takes the longest.
         futures = [pool.submit(job) for job in reversed(jobs)]
         for future in reversed(futures):
             future.result()

@@ -1,4 +1,4 @@
-"""``matte`` over folders: a folder of results for each image, whole or not there."""
+"""``matte`` over folders: a folder of results for each image, complete or not there."""
 
 from __future__ import annotations
 
@@ -10,24 +10,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import closedform_wsss
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
-from closedform_wsss.cli.common.data_set import rank_and_world, report, work
-from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES, files_by_stem
-from closedform_wsss.cli.common.record import claim, remove_leftovers
-from closedform_wsss.cli.matte.image import (
-    MatteOptions,
-    NotConverged,
-    not_converged,
-    read_problem,
-    solve,
-    write,
-)
+from closedform_wsss.cli.common.data_set import Inputs, run_data_set
+from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
+from closedform_wsss.cli.matte.image import MatteOptions, not_converged, read_problem, solve, write
 
-_RECORD = "matte.json"
 _KIND = "mattes"
-_MARK_SUFFIXES = (*IMAGE_SUFFIXES, ".xml")
-_FAILED, _NOT_CONVERGED = 1, 3
 
 
 @dataclass(frozen=True)
@@ -36,41 +24,26 @@ class _MatteJob:
     marks: Path
     output: Path
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        return (self.output,)
+
 
 def run_folder(args: argparse.Namespace, options: MatteOptions) -> int:
-    """Solves what is not done yet, reports, and returns the exit status."""
-    rank, world = rank_and_world(args)
-    images = files_by_stem("IMAGE", args.image, IMAGE_SUFFIXES)
-    marks = files_by_stem("MARKS", args.marks, _MARK_SUFFIXES)
-    stems = sorted(images.keys() & marks.keys())
-    if not stems:
-        raise ValueError(
-            "IMAGE and MARKS must be folders of files of the same names, apart from the suffix, "
-            f"got {next(iter(images.values())).name} and {next(iter(marks.values())).name}"
-        )
-    folder = args.output / _KIND
-    record = {
-        "closedform_wsss": closedform_wsss.__version__,
-        "images": str(args.image.resolve()),
-        "marks": str(args.marks.resolve()),
+    """Solves what is not done yet, prints a report, and returns the exit status."""
+    return run_data_set(
+        partial(_matte, options),
+        lambda stem, image, marks: _MatteJob(image, marks, args.output / _KIND / stem),
+        (
+            Inputs("IMAGE", args.image, IMAGE_SUFFIXES, "images"),
+            Inputs("MARKS", args.marks, (*IMAGE_SUFFIXES, ".xml"), "marks"),
+        ),
+        args,
+        record="matte.json",
         # As they are in a JSON file, to compare with one.
-        **json.loads(json.dumps(asdict(options))),
-    }
-    claim(args.output / _RECORD, {_KIND: record}, overwrite=args.overwrite)
-    mine = stems[rank::world]
-    remove_leftovers(folder, mine)
-    present = {path.name for path in folder.iterdir()}
-    jobs = [_MatteJob(images[stem], marks[stem], folder / stem) for stem in mine if stem not in present]
-    outcome = work(partial(_matte, options), jobs, args, rank=rank, done="solved", counted=NotConverged)
-    if not args.quiet:
-        line = report(outcome, rank, world, done="solved", before=len(mine) - len(jobs))
-        print(f"{line}, {outcome.warned} not converged")
-        if rank == 0:
-            print(f"{len(images) - len(stems)} images without marks, {len(marks) - len(stems)} marks without image")
-            print(f"results in {folder}")
-    if world > 1:  # torchrun would stop the other processes
-        return 0
-    return _FAILED if outcome.failed else _NOT_CONVERGED if outcome.warned else 0
+        options={_KIND: json.loads(json.dumps(asdict(options)))},
+        done="solved",
+    )
 
 
 def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:
@@ -82,7 +55,7 @@ def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:
             "change the number of others"
         )
     solution = solve(problem, options)
-    # A folder under another name until all is in it: nobody sees half of the files.
+    # A folder under another name until all is in it, so that nobody sees only some of the files.
     with tempfile.TemporaryDirectory(
         prefix=f".{job.output.name}.", suffix=".tmp", dir=job.output.parent, ignore_cleanup_errors=True
     ) as hidden:

@@ -11,14 +11,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from closedform_wsss import functional, io
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._resize import resize_marks
+from closedform_wsss.cli.common.data_set import NotConverged
 from closedform_wsss.cli.matte.files import write_matte
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
-
-_UNMARKED = 255
-_UInt8Array = np.typing.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class MatteOptions:
 
 @dataclass(frozen=True)
 class Problem:
-    """An image, its marks, the classes that they hold, and in words what they were read from."""
+    """An image, its marks, their classes, and a description of the file of marks."""
 
-    image: _UInt8Array
-    marks: _UInt8Array
+    image: Tensor  # uint8 (3, H, W)
+    marks: Tensor  # uint8 (H, W): int64 would take eight times the memory until the files are written
     classes: list[int]
     about: str
 
 
 def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> Problem:
-    """Reads both files and shrinks what they hold.
+    """Reads both files and shrinks image and marks.
 
     Raises:
         OSError: A file cannot be read.
@@ -62,7 +62,7 @@ def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> P
     """
     image = io.read_image(image_path, orientation=options.orientation, window=options.window)
     marks, about = _read_marks(marks_path, image, options)
-    check_unmarked_pixels(marks, marks_path)
+    check_unmarked_pixels(marks.numpy(), marks_path)
     if options.resize is not None:
         image, marks = _shrink(image, marks, options.resize)
     return Problem(image, marks, _marked_classes(marks, options.classes), about)
@@ -73,15 +73,15 @@ def solve(
 ) -> functional.Solution:
     """The mattes of the marked classes, ``(1, C, H, W)``, and how the solve went."""
     # A class without marks has alpha 0 everywhere, so only the marked ones are solved for.
-    number = np.full(256, _UNMARKED, np.int64)
-    number[problem.classes] = np.arange(len(problem.classes))
+    number = torch.full((256,), IGNORE_INDEX)
+    number[problem.classes] = torch.arange(len(problem.classes))
     more: dict[str, Any] = {} if options.max_iter is None else {"max_iter": options.max_iter}
     with warnings.catch_warnings():
-        # Told by the command in terms of its own options.
+        # The command itself reports it, with the names of its options.
         warnings.simplefilter("ignore", functional.ConvergenceWarning)
         return functional.solve_matting(
-            torch.from_numpy(number[problem.marks])[None],
-            torch.from_numpy(problem.image).permute(2, 0, 1)[None].contiguous(),
+            number[problem.marks.long()][None],
+            problem.image[None],
             num_classes=len(problem.classes),
             kind=options.laplacian,
             mark_weight=options.mark_weight,
@@ -94,28 +94,25 @@ def solve(
 
 
 def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating], options: MatteOptions) -> list[Path]:
-    """Writes the mattes of all classes, those without marks too if their number was given."""
+    """Writes the mattes of all classes; with ``--classes`` also those of classes without marks."""
     every_class = problem.classes if options.classes is None else list(range(options.classes))
     if every_class != problem.classes:
         full = np.zeros((len(every_class), *alpha.shape[1:]), alpha.dtype)
         full[problem.classes] = alpha
         alpha = full
-    return write_matte(folder, problem.image, problem.marks, alpha, every_class, options.bits)
-
-
-class NotConverged(str):
-    """A warning of a solve that stopped early."""
+    image, marks = problem.image.permute(1, 2, 0).numpy(), problem.marks.numpy()
+    return write_matte(folder, image, marks, alpha, every_class, options.bits)
 
 
 def not_converged(solution: functional.Solution, options: MatteOptions) -> NotConverged:
-    """What to say of a solve that stopped early."""
+    """The warning for a solve that stopped early."""
     return NotConverged(
         f"not converged after {solution.iterations} iterations, estimated error {solution.error:.1e} above "
         f"--tol {options.tol:g}; raise --max-iter"
     )
 
 
-def _read_marks(path: Path, image: _UInt8Array, options: MatteOptions) -> tuple[_UInt8Array, str]:
+def _read_marks(path: Path, image: Tensor, options: MatteOptions) -> tuple[Tensor, str]:
     remap = dict(options.remap) if isinstance(options.remap, tuple) else options.remap
     kind, stored = options.kind, remap is not None or options.unmarked is not None
     if kind == "auto" and not stored:
@@ -131,36 +128,36 @@ def _read_marks(path: Path, image: _UInt8Array, options: MatteOptions) -> tuple[
             remap=remap,
             orientation=options.orientation,
         )
-        return marks, "remapped labels" if kind == "auto" else kind
+        return marks.byte(), "remapped labels" if kind == "auto" else kind
     marks, colors = io.read_scribbles(path, image, colors=options.colors, orientation=options.orientation)
     names = (f"#{red:02x}{green:02x}{blue:02x} is {index}" for index, (red, green, blue) in enumerate(colors.tolist()))
-    return marks, f"scribbles ({', '.join(names)})"
+    return marks.byte(), f"scribbles ({', '.join(names)})"
 
 
-def _shrink(image: _UInt8Array, marks: _UInt8Array, longest: int) -> tuple[_UInt8Array, _UInt8Array]:
-    height, width = image.shape[:2]
+def _shrink(image: Tensor, marks: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    height, width = marks.shape
     scale = longest / max(height, width)
     if scale >= 1:
         return image, marks
     size = max(round(height * scale), 1), max(round(width * scale), 1)
-    # Averages over areas: they keep a pixel of mixed colour the same mixture of its two layers.
-    small = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BOX)
-    # Numbers without gaps, because the votes of all classes are held at once.
-    values, number = np.unique(marks, return_inverse=True)
-    target = torch.from_numpy(np.where(marks == _UNMARKED, _UNMARKED, number.reshape(marks.shape)))
-    winner = resize_marks(target[None], size, len(values), _UNMARKED)[0].numpy()
-    # If something is unmarked, 255 is the last of the values too.
-    return np.array(small), values[winner.clip(max=len(values) - 1)]
+    # Averages over areas keep a pixel of mixed colour the same mixture of its two layers.
+    small = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size[1], size[0]), Image.Resampling.BOX)
+    # Numbers without gaps, because resize_marks holds the votes of all classes in memory.
+    values, number = torch.unique(marks, return_inverse=True)
+    target = number.masked_fill(marks == IGNORE_INDEX, IGNORE_INDEX)
+    winner = resize_marks(target[None], size, len(values), IGNORE_INDEX)[0]
+    # If pixels are unmarked, 255 is also the last of the values.
+    return io.from_array(small), values[winner.clip(max=len(values) - 1)]
 
 
-def _marked_classes(marks: _UInt8Array, num_classes: int | None) -> list[int]:
-    present: list[int] = [label for label in np.unique(marks).tolist() if label != _UNMARKED]
+def _marked_classes(marks: Tensor, num_classes: int | None) -> list[int]:
+    present: list[int] = [label for label in marks.unique().tolist() if label != IGNORE_INDEX]
     if len(present) < 2:
-        got = f"only class {present[0]} and unmarked pixels, {_UNMARKED}" if present else "none"
+        got = f"only class {present[0]} and unmarked pixels, {IGNORE_INDEX}" if present else "none"
         raise ValueError(f"MARKS must hold marks of at least two classes, got {got}")
-    if num_classes is not None and (num_classes > _UNMARKED or present[-1] >= num_classes):
+    if num_classes is not None and (num_classes > IGNORE_INDEX or present[-1] >= num_classes):
         raise ValueError(
-            f"--classes must be above every class in MARKS and at most {_UNMARKED}, "
+            f"--classes must be above every class in MARKS and at most {IGNORE_INDEX}, "
             f"got {num_classes} with class {present[-1]} marked"
         )
     return present

@@ -1,4 +1,4 @@
-"""Marks of every pixel, which leave a solver nothing to find: said with what the values may mean."""
+"""Refuses marks without unmarked pixels, and says what their values may mean."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-_UNMARKED = 255
+from closedform_wsss._common import IGNORE_INDEX
+
 _SHOWN = 6
 
 Marks = npt.NDArray[np.uint8]
 
 
 def check_unmarked_pixels(marks: Marks, path: Path) -> None:
-    """Refuses marks that mark every pixel: their result would be the marks themselves.
+    """Refuses marks of every pixel, because the result would be the marks themselves.
 
     Raises:
-        ValueError: Names the labels, how many pixels each has, and what may be meant.
+        ValueError: Names the labels, the number of pixels of each, and what they may mean.
     """
-    if (marks == _UNMARKED).any():
+    if (marks == IGNORE_INDEX).any():
         return
     values, counts = np.unique(marks, return_counts=True)
     shown = [f"{value} ({count} pixels)" for value, count in zip(values, counts, strict=True)]
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     raise ValueError(
-        f"MARKS must leave pixels unmarked, {_UNMARKED}, for the solver to fill, "
+        f"MARKS must leave pixels unmarked, {IGNORE_INDEX}, for the solver to fill, "
         f"got {', '.join(shown[:_SHOWN])}{more} in {path}: {_cure(marks, values, counts)}"
     )
 
@@ -33,14 +34,14 @@ def check_unmarked_pixels(marks: Marks, path: Path) -> None:
 def _cure(marks: Marks, values: Marks, counts: npt.NDArray[np.intp]) -> str:
     if len(values) < 3:
         return "a mask needs a band of unmarked pixels along its edge"
-    most = int(values[counts.argmax()])
-    unmarked = f"if {most} means unmarked, --unmarked {most}"
+    frequent = int(values[counts.argmax()])
+    unmarked = f"if {frequent} means unmarked, --unmarked {frequent}"
     if values.tolist() == [0, 1, 2] and not _touch(marks, 0, 2):
         return f"if this is a trimap of 0 background, 1 unknown and 2 foreground, --remap 0:0,1:255,2:1; {unmarked}"
     return f"{unmarked}; where every pixel has its label, there is nothing to solve"
 
 
 def _touch(marks: Marks, one: int, other: int) -> bool:
-    """Whether pixels of two labels lie side by side somewhere."""
+    """Whether pixels of two labels are neighbours somewhere."""
     pairs = ((marks[1:], marks[:-1]), (marks[:, 1:], marks[:, :-1]))
     return any(bool((((a == one) & (b == other)) | ((a == other) & (b == one))).any()) for a, b in pairs)

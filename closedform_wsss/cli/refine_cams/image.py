@@ -1,11 +1,10 @@
-"""What ``refine-cams`` does for one image, and where it writes."""
+"""What ``refine-cams`` does for one image, and the files that it writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,16 +34,21 @@ class RefineOptions:
 
 @dataclass(frozen=True)
 class RefineJob:
-    """One image; what is not to be written is None."""
+    """One image. An output is None if it is not wanted."""
 
     image: Path
     cam: Path
     cam_output: Path | None
     label_output: Path | None
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files to write."""
+        return tuple(path for path in (self.cam_output, self.label_output) if path is not None)
+
 
 def plan_job(image: Path, cam: Path, output: Path, kinds: tuple[str, ...], format: str | None) -> RefineJob:
-    """The results of an image: ``cams/<name of the CAM>``, its suffix that of the format, and ``labels/<stem>.png``."""
+    """The job of an image: it writes ``cams/<stem>`` with the suffix of the format, and ``labels/<stem>.png``."""
     name = cam.name if format is None else f"{cam.stem}{'.npz' if format == 'npz' else '.npy'}"
     return RefineJob(
         image,
@@ -63,10 +67,10 @@ def refine_image(options: RefineOptions, job: RefineJob) -> list[str]:
     """
     with caught_warnings() as warned:
         image = io.read_image(job.image, orientation=options.orientation, window=options.window)
-    height, width = image.shape[:2]
+    height, width = image.shape[1:]
     format, classes, maps = load_cam(job.cam)
     check_upright(maps, height, width)
-    if job.label_output is not None and classes.max(initial=0) > _LARGEST_LABEL:
+    if job.label_output is not None and len(classes) and classes.max() > _LARGEST_LABEL:
         raise ValueError(f"classes must be up to {_LARGEST_LABEL} in a label map, got {classes.max()}")
     maps = unit_range(maps, normalize=options.normalize)
     with caught_warnings() as warned_of_method, torch.no_grad():
@@ -77,14 +81,13 @@ def refine_image(options: RefineOptions, job: RefineJob) -> list[str]:
         winner = pseudo_labels(
             refined, threshold=options.threshold, power=options.power, margin=options.margin, classes=classes.tolist()
         )
-        io.write_label_png(job.label_output, winner[0].numpy())
+        io.write_label_png(job.label_output, winner[0])
     return [*warned, *warned_of_method]
 
 
-def _refine(method: str, image: np.typing.NDArray[np.uint8], maps: np.typing.NDArray[np.float32]) -> Tensor:
-    height, width = image.shape[:2]
+def _refine(method: str, image: Tensor, maps: Tensor) -> Tensor:
+    height, width = image.shape[1:]
     if len(maps) == 0:
         return torch.zeros(1, 0, height, width)
-    picture = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
-    refined = REFINERS[method](picture, torch.from_numpy(maps)[None])
+    refined = REFINERS[method](image[None], maps[None])
     return refined.float().clamp(0, 1)

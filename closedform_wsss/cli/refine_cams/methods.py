@@ -12,10 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._resize import resize_image
 from closedform_wsss.functional import asam, calibrate_cam, pseudo_labels, refine_cam, soft_slic, solve_matting
-
-_UNMARKED = 255
 
 
 def none(image: Tensor, cam: Tensor) -> Tensor:
@@ -34,16 +33,16 @@ def superpixels(image: Tensor, cam: Tensor, *, level: float | None) -> Tensor:
 
 
 def closed_form(image: Tensor, cam: Tensor) -> Tensor:
-    """Confident pixels, above 0.6 or all below 0.1, as marks, spread by the closed-form solution at half the size."""
+    """The closed-form solution at half the size, with confident pixels (above 0.6, or all below 0.1) as marks."""
     half = _half(image)
     small = torch.nn.functional.interpolate(cam, half.shape[-2:], mode="bilinear", align_corners=False).clamp(0, 1)
     marks = pseudo_labels(small, threshold=0.35, margin=0.25)
-    if bool((marks == _UNMARKED).all()):
+    if bool((marks == IGNORE_INDEX).all()):
         return none(image, cam)
-    if not bool((marks == _UNMARKED).any()):
+    if not bool((marks == IGNORE_INDEX).any()):
         classes = torch.arange(1, cam.shape[1] + 1)[:, None, None]
         return none(image, (marks[:, None] == classes).to(cam.dtype))
-    alpha = solve_matting(marks, half, num_classes=cam.shape[1] + 1, tol=1e-2, ignore_index=_UNMARKED).alpha
+    alpha = solve_matting(marks, half, num_classes=cam.shape[1] + 1, tol=1e-2, ignore_index=IGNORE_INDEX).alpha
     return none(image, alpha[:, 1:])
 
 

@@ -1,4 +1,4 @@
-"""Rival losses for training from marks, in plain PyTorch, written from the papers' formulas.
+"""Baseline losses for training from marks, in plain PyTorch, written from the papers' formulas.
 
 Each takes probabilities p ``(N, C, H, W)`` and the image ``(N, 3, H, W)`` in [0, 1], and is added to the cross-entropy
 on the marks (rows.py has the weights).
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RIVALS = ("gated_crf", "dense_crf", "normalized_cut", "pairwise_affinity")
+BASELINES = ("gated_crf", "dense_crf", "normalized_cut", "pairwise_affinity")
 
 
 def gated_crf(p: Tensor, image: Tensor, *, radius: int = 5, sigma_xy: float = 6.0, sigma_rgb: float = 0.1) -> Tensor:

@@ -1,4 +1,4 @@
-"""Arrays and tensors, taken alike."""
+"""Arrays and tensors are accepted alike."""
 
 from __future__ import annotations
 
@@ -18,3 +18,17 @@ def as_array(value: npt.ArrayLike | Tensor) -> npt.NDArray[Any]:
     # NumPy has no bfloat16 and no float8; float32 holds their values.
     narrow = value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64)
     return np.asarray(value.float() if narrow else value)
+
+
+def as_tensor(fn: str, name: str, value: npt.ArrayLike | Tensor) -> Tensor:
+    """A tensor as it is; an array as a tensor, a copy where torch cannot use its memory.
+
+    Raises:
+        TypeError: The values are not numbers.
+    """
+    if isinstance(value, Tensor):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{fn}: {name} must be a tensor or an array of numbers, got {type(value).__name__}")
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))

@@ -24,8 +24,9 @@ from common.exact import BAND, solve_free
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import solve_matting
+from closedform_wsss.io import IGNORE_INDEX, from_array
 from closedform_wsss.laplacian import Kind
-from solver.inputs import UNMARKED, Problem
+from solver.inputs import Problem
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -52,7 +53,7 @@ Run = Callable[[], Solution]
 
 @dataclass(frozen=True)
 class Solver:
-    """A contender: ``make`` turns a problem into the function to measure."""
+    """A method: ``make`` turns a problem into the function to measure."""
 
     make: Callable[[Problem], Run]
     # Which exact solution is meant: marks held with weight 100 ("soft", "learning_based") or fixed ("hard").
@@ -67,8 +68,7 @@ class Solver:
 
 def tensors(problem: Problem, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """Image ``(1, 3, H, W)`` in [0, 1] and marks ``(1, H, W)``."""
-    image = torch.from_numpy(problem.image).permute(2, 0, 1)[None].contiguous()
-    return image.to(dtype) / 255, torch.from_numpy(problem.marks)[None]
+    return from_array(problem.image)[None].contiguous().to(dtype) / 255, torch.from_numpy(problem.marks)[None]
 
 
 def ours(laplacian: Kind = "closed_form") -> Callable[[Problem], Run]:
@@ -94,7 +94,7 @@ def _shown(alpha: Floats) -> Floats:
 
 def arrays(problem: Problem, label: int = 1) -> tuple[Floats, Floats]:
     """pymatting's inputs: image ``(H, W, 3)`` in [0, 1] and trimap ``(H, W)`` of 0, 0.5, and 1 for that class."""
-    trimap = np.where(problem.marks == UNMARKED, 0.5, 0.0)
+    trimap = np.where(problem.marks == IGNORE_INDEX, 0.5, 0.0)
     trimap[problem.marks == label] = 1.0
     return problem.image / 255, trimap
 
@@ -150,7 +150,7 @@ class System:
 def closed_form_system(problem: Problem, image: Floats, reduce: bool) -> System:
     """pymatting's matrix with the marks added to it; or, reduced, for the unmarked pixels with the others fixed."""
     marks = problem.marks.reshape(-1, 1)
-    known = marks[:, 0] != UNMARKED
+    known = marks[:, 0] != IGNORE_INDEX
     goal = (marks == np.arange(1, problem.classes)).astype(np.float64)
     if reduce:
         rows = pymatting.cf_laplacian(image, is_known=known)[~known]
@@ -218,7 +218,7 @@ def tight(system: str, own: bool = False) -> Callable[[Problem], Run]:
                 solution = solve_matting(marks, image, num_classes=problem.classes, max_iter=20000, **options)
                 alpha = solution.alpha
                 return Solution(_shown(alpha[0].numpy()), solution.iterations, solution.converged)
-            known = problem.marks != UNMARKED
+            known = problem.marks != IGNORE_INDEX
             goal = (problem.marks.reshape(-1, 1) == np.arange(problem.classes)).astype(np.float64)
             goal = goal[:, 1:] if problem.classes == 2 else goal
             matrix = MattingLaplacian(image, kind=kind).to_scipy(0).tocsr()
