@@ -60,7 +60,7 @@ def test_cycle_is_symmetric_positive_and_nearly_the_inverse(kind, most, monkeypa
 def test_one_column_and_several_agree():
     _, _, _, _, basis = problem((100, 75))
     levels = CoarseLevels(basis.energies)
-    r = torch.randn(len(basis.functions), 3, dtype=torch.float64)
+    r = torch.randn(len(basis.basis), 3, dtype=torch.float64)
     single = torch.cat([levels.correct(r[:, i : i + 1]) for i in range(3)], 1)
     torch.testing.assert_close(levels.correct(r), single)
 

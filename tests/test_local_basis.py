@@ -42,14 +42,14 @@ def problem(size=(37, 52), channels=3, kind="closed_form", chosen=None, n=1):
 def prolongation(tiles, basis, image=0):
     """P (pixels of an image, functions), dense."""
     h, w = tiles.size[1:]
-    P = np.zeros((h, w, len(basis.functions)))
+    P = np.zeros((h, w, len(basis.basis)))
     for t, (n, row, column) in enumerate(tiles.tiles.tolist()):
         if n != image:
             continue
         part = np.s_[SIDE * row : SIDE * row + SIDE, SIDE * column : SIDE * column + SIDE]
         for f in range(int(basis.starts[t]), int(basis.starts[t + 1])):
             there = P[part][..., f]
-            there[...] = basis.functions[f].numpy()[: there.shape[0], : there.shape[1]]
+            there[...] = basis.basis[f].numpy()[: there.shape[0], : there.shape[1]]
     return P.reshape(h * w, -1)
 
 
@@ -98,7 +98,7 @@ def test_what_is_affine_in_colour_is_among_the_functions():
     unmarked = tiles.gather(data_weight[:, None]).flatten(1).amax(1) == 0
     assert unmarked.sum() > 3 and basis.starts.diff().max() < MAX_FUNCTIONS
     for t in unmarked.nonzero().flatten().tolist():
-        functions = basis.functions[basis.starts[t] : basis.starts[t + 1]].flatten(1)
+        functions = basis.basis[basis.starts[t] : basis.starts[t + 1]].flatten(1)
         inside = (functions != 0).any(0)
         for cost, fields in ((0.0, torch.ones(1, 256).double()), (14 * 14 * 1e-5, colours[t].flatten(1))):
             for values in fields * inside:

@@ -21,11 +21,11 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
-from closedform_wsss._warn import warn_user
 from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
-from closedform_wsss.solver import ConvergenceWarning
-from closedform_wsss.solver.cg import by_classes, pcg
-from closedform_wsss.solver.solve import check_schedule, preconditioner
+from closedform_wsss.solver import Stopping
+from closedform_wsss.solver.cg import by_classes
+from closedform_wsss.solver.solution import warn_unless_converged
+from closedform_wsss.solver.system import system_solver
 
 WHERE = "matting_filter"
 
@@ -128,7 +128,7 @@ def matting_filter(
     return _Filter.apply(right, image, data_weight, kind, eps, radius, tol, max_iter)
 
 
-# An operator, so that torch.compile takes the filter as one step and does not trace its iterations.
+# The filter as one operator, so that torch.compile does not trace its iterations.
 
 
 @without_autocast
@@ -136,24 +136,17 @@ def _filter_run(
     b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
 ) -> Tensor:
     """(L + D)^-1 b for D = ``data_weight`` ``(N, H, W)``."""
-    operator = MattingLaplacian(image, kind=kind, eps=eps, radius=radius)
-    # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
+    laplacian = MattingLaplacian(image, kind=kind, eps=eps, radius=radius)
+    # Scale the maps, so that the tolerance does not depend on their range: to [0, 1] where constants stay unchanged.
     values = b / data_weight[:, None]
     low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
     if kind != "closed_form":
         low, high = torch.zeros_like(low), torch.maximum(high, -low)
     span = torch.where(high > low, high - low, 1)
     values = (values - low) / span
-    product, inverse = partial(operator.product, mark_weight=data_weight), preconditioner(operator, data_weight)
-    schedule = check_schedule(data_weight)
-    solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, schedule=schedule)
-    result = by_classes(solve, data_weight[:, None] * values, values)
-    if not bool(result.converged.all()):
-        warn_user(
-            f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
-            f"{float(result.error.max()):.2g} of the range, above tol {tol:g}: raise max_iter, fidelity or eps",
-            ConvergenceWarning,
-        )
+    solver = system_solver(laplacian, data_weight, tol)
+    result = by_classes(partial(solver.solve, stopping=Stopping(tol, max_iter)), values, values)
+    warn_unless_converged("matting_filter", result, tol, "of the range", "raise max_iter, fidelity or eps")
     return low + span * result.x
 
 

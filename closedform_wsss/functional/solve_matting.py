@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from closedform_wsss.laplacian import Kind, MattingLaplacian, as_laplacian
-from closedform_wsss.solver import Callback, Solution, solve
+from closedform_wsss.solver import Callback, Solution, Stopping, solve
 
 
 def solve_matting(
-    target: Tensor,
+    marks: Tensor,
     image: Tensor | MattingLaplacian,
     *,
     num_classes: int | None = None,
@@ -35,12 +35,12 @@ def solve_matting(
     nothing. No gradients flow.
 
     Args:
-        target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
+        marks: ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
             ``(N, C, H, W)``, floating point, that hold as much as ``mark_weight`` says.
         image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
             errors of about 1e-4 (the learning-based Laplacian is always solved in float64). Or a
             :class:`~closedform_wsss.MattingLaplacian` of it.
-        num_classes: The number of classes, C. Default the largest mark + 1, or the channels of a soft target.
+        num_classes: The number of classes, C. Default the largest mark + 1, or the channels of soft marks.
         mark_weight: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
             only). Default 100.
         kind: ``"closed_form"`` or ``"learning_based"``: that of the :class:`~closedform_wsss.MattingLaplacian`.
@@ -81,19 +81,17 @@ def solve_matting(
         >>> solution.alpha[0, 1, 0].round().int().tolist()
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
     """
-    if isinstance(image, Tensor) and isinstance(target, Tensor) and image.ndim == 3 and target.ndim == 4:
+    if isinstance(image, Tensor) and isinstance(marks, Tensor) and image.ndim == 3 and marks.ndim == 4:
         raise ValueError(
-            f"solve_matting: the marks come first, then the image, got target of shape {tuple(target.shape)} and "
+            f"solve_matting: the marks come first, then the image, got marks of shape {tuple(marks.shape)} and "
             f"image of shape {tuple(image.shape)}: swap them, or pass image[None]"
         )
     return solve(
         as_laplacian("solve_matting", image, kind, eps, radius),
-        target,
+        marks,
         num_classes=num_classes,
         mark_weight=mark_weight,
-        tol=tol,
-        max_iter=max_iter,
         initial=initial,
         ignore_index=ignore_index,
-        callback=callback,
+        stopping=Stopping.checked("solve_matting", tol, max_iter, callback),
     )

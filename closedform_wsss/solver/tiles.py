@@ -98,6 +98,6 @@ class Tiles(Grid):
         nothing = values.new_zeros(1, values.shape[1])
         return torch.stack([torch.cat([part, nothing]).amax(0) for part in values.split(self.counts)])
 
-    def broadcast_to_tiles(self, values: Tensor) -> Tensor:
+    def broadcast(self, values: Tensor) -> Tensor:
         """``(N, C)`` -> a factor of maps in tiles, ``(M or 1, C, 1, 1)``."""
         return (values if self.shape[0] == 1 else values[self.image])[:, :, None, None]

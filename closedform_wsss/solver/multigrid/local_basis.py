@@ -37,7 +37,7 @@ class LocalBasis:
     """The functions of every tile, ``(F, 16, 16)``, sorted by tile; ``starts`` ``(M + 1)`` int32; and what they cost,
     the blocks being the tiles and those that windows of theirs belong to."""
 
-    functions: Tensor
+    basis: Tensor
     starts: Tensor
     energies: BlockEnergies
 
