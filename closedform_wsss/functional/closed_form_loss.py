@@ -177,7 +177,7 @@ def _composed(
     marks = ((target != ignore_index).to(x.dtype) * mark_weight)[:, None]
     classes = torch.arange(x.shape[1], device=x.device)[:, None, None]
     error = x - (target[:, None] == classes).to(x.dtype)
-    smooth = operator.product(x, None)
+    smooth = operator.product(x)
     weight = weight[:, :, None, None]
     pixels = target.shape[-1] * target.shape[-2]
     if residual:

@@ -1,4 +1,4 @@
-"""An image or an operator that exists already."""
+"""The operator of an argument that is an image or an operator."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def as_laplacian(
     Args:
         caller: The public function, for messages.
         image: ``(N, D, H, W)``, or an operator.
-        kind, eps, radius: Of the operator to make. None: "closed_form", ``default_eps``, 1.
-        default_eps: See there.
+        kind, eps, radius: Options of the operator to make. None: "closed_form", ``default_eps``, 1.
+        default_eps: The eps of an operator to make, if it is None.
 
     Raises:
         TypeError, ValueError: As of :class:`MattingLaplacian`, in the caller's name; or an option is given for an
