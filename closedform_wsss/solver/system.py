@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from closedform_wsss._common.tile_layout import SIDE
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import PCGResult
@@ -14,7 +15,7 @@ from closedform_wsss.solver.map_solver import MapSolver, is_well_conditioned
 from closedform_wsss.solver.multigrid.local_basis import MAX_CHANNELS
 from closedform_wsss.solver.stopping import Stopping
 from closedform_wsss.solver.tile_solver import TileSolver
-from closedform_wsss.solver.tiles import SIDE, Tiles, active_tiles
+from closedform_wsss.solver.tiles import Tiles, active_tiles
 
 
 class SystemSolver(Protocol):
