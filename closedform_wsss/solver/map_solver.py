@@ -44,7 +44,7 @@ class MapSolver:
         return self._two_level()
 
     def precondition(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
-        """Set up when it is first needed: with one class nothing may be left to solve for."""
+        """Set up at the first call: an image with a single class needs none."""
         return self._inverse(r, z, scratch)
 
     def _two_level(self) -> TwoLevel:

@@ -56,7 +56,7 @@ def _check_no_trimap(marks: Tensor, num_classes: int) -> None:
 
 
 def check_marked(marks: Tensor, data_weight: Tensor) -> None:
-    """Without a marked pixel any constant solves the system; without an unmarked one there is nothing to solve."""
+    """Without a marked pixel any constant solves the system; without an unmarked one the marks are the solution."""
     if not data_weight.numel():
         return
     marked = (data_weight > 0).flatten(1)

@@ -32,7 +32,7 @@ def active_tiles(marks: Tensor, mark_weight: float, error: float) -> Tensor:
     n, h, w = marks.shape
     rows, columns = -(-h // SIDE), -(-w // SIDE)
     rings = math.ceil(math.log(error) / (STEPS_ACROSS * math.log(MAX_WINDOWS / (MAX_WINDOWS + mark_weight))))
-    if rings > 2 * SIDE // SQUARE:  # so weak marks that hardly any tile could be left out
+    if rings > 2 * SIDE // SQUARE:  # the marks are too weak to leave tiles out
         return torch.ones(n, rows, columns, dtype=torch.bool, device=marks.device)
     # There is nothing beyond the border, so the marks on it are repeated there.
     padded = F.pad(marks[:, None].float(), (0, columns * SIDE - w, 0, rows * SIDE - h), mode="replicate")
