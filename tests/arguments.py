@@ -37,8 +37,8 @@ def count(preds: Tensor, target: Tensor, num_classes: int, ignore_index: int) ->
     return matrix.matrix
 
 
-def solved(target: Tensor, image: Tensor, **options: Any) -> Tensor:
-    return functional.solve_matting(target, image, **options).alpha
+def solved(marks: Tensor, image: Tensor, **options: Any) -> Tensor:
+    return functional.solve_matting(marks, image, **options).alpha
 
 
 def assignment_of(function: Callable[..., Superpixels]) -> Callable[..., Tensor]:
@@ -93,7 +93,7 @@ def calls(n: int, h: int, w: int) -> Calls:
         "solve_matting": (
             solved,
             {
-                **{"image": image, "target": target, "num_classes": C, "kind": "closed_form", "mark_weight": 100.0},
+                **{"image": image, "marks": target, "num_classes": C, "kind": "closed_form", "mark_weight": 100.0},
                 **{"eps": 1e-4, "radius": 1, "tol": 0.1, "max_iter": 500, "initial": maps, "ignore_index": 255},
             },
         ),

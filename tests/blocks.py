@@ -9,7 +9,7 @@ import torch
 from tiles import SIDE, tile_list
 from torch import Tensor
 
-MOST = 32  # functions of a block
+MAX_FUNCTIONS = 32  # functions of a block
 LINK_PLACES = (5, 6, 7, 8)
 SPARE = 3  # values at the end, which the kernels may read but must not use
 
@@ -24,7 +24,7 @@ class Blocks(NamedTuple):
     order: Tensor
     ends: Tensor
     tiles: np.ndarray  # (M, 3): image, row, column
-    owners: Tensor  # of each value of the matrix, the block; -1 of the spare ones
+    block_of_value: Tensor  # of each value of the matrix, the block; -1 of the spare ones
     A: np.ndarray  # (F, F), float64
     r: Tensor  # (F, C)
 
@@ -38,8 +38,8 @@ class Blocks(NamedTuple):
         return *self.layout, self.order, self.ends
 
     @property
-    def colours(self) -> np.ndarray:
-        return colours_of(self.tiles)
+    def colors(self) -> np.ndarray:
+        return colors_of(self.tiles)
 
     def functions(self, t: int) -> slice:
         return slice(int(self.starts[t]), int(self.starts[t + 1]))
@@ -56,7 +56,7 @@ class Blocks(NamedTuple):
         return result
 
 
-def colours_of(tiles: np.ndarray) -> np.ndarray:
+def colors_of(tiles: np.ndarray) -> np.ndarray:
     return 2 * (tiles[:, 1] % 2) + tiles[:, 2] % 2
 
 
@@ -72,14 +72,14 @@ def block_problem(
     grid: tuple[int, int] = (4, 5),
     classes: int = 3,
     dtype: torch.dtype = torch.float32,
-    most: int = MOST,
+    largest: int = MAX_FUNCTIONS,
     n: int = 2,
-    share: float = 0.7,
+    fraction: float = 0.7,
 ) -> Blocks:
-    """A share of the blocks of n images with up to ``most`` functions each. Blocks and their parts are in any order."""
-    tiles, near = (t.numpy(force=True) for t in tile_list(n, SIDE * grid[0], SIDE * grid[1], share))
-    sizes = torch.randint(0, most + 1, (len(tiles),)).numpy(force=True)
-    special = np.minimum([most, 1, 0, 4, 5], most)[: len(sizes)]
+    """A fraction of the blocks of n images, up to ``largest`` basis functions each; blocks and parts in any order."""
+    tiles, near = (t.numpy(force=True) for t in tile_list(n, SIDE * grid[0], SIDE * grid[1], fraction))
+    sizes = torch.randint(0, largest + 1, (len(tiles),)).numpy(force=True)
+    special = np.minimum([largest, 1, 0, 4, 5], largest)[: len(sizes)]
     sizes[: len(special)] = special
     starts = np.concatenate([[0], sizes.cumsum()])
     block = np.arange(len(sizes)).repeat(sizes)
@@ -95,23 +95,23 @@ def block_problem(
         other = near[t, LINK_PLACES[which - 2]]
         return A[own, starts[other] : starts[other + 1]] if other >= 0 else np.zeros(0)
 
-    offsets, values, owners, begin = np.zeros((len(sizes), 6), np.int64), [], [], 0
+    offsets, values, block_of_value, begin = np.zeros((len(sizes), 6), np.int64), [], [], 0
     for place in torch.randperm(offsets.size).tolist():
         offsets.flat[place] = begin
         values.append(part(*divmod(place, 6)).ravel())
-        owners.append(np.full(values[-1].size, place // 6))
+        block_of_value.append(np.full(values[-1].size, place // 6))
         begin += values[-1].size
-    owners.append(np.full(SPARE, -1))
-    colours = colours_of(tiles)
+    block_of_value.append(np.full(SPARE, -1))
+    colors = colors_of(tiles)
     return Blocks(
         torch.tensor(np.concatenate([*values, np.full(SPARE, np.nan)]), dtype=dtype),
         torch.tensor(offsets),
         torch.tensor(starts, dtype=torch.int32),
         torch.tensor(near),
-        torch.tensor(np.argsort(colours, kind="stable"), dtype=torch.int32),
-        torch.tensor([int((colours <= i).sum()) for i in range(4)], dtype=torch.int32, device="cpu"),
+        torch.tensor(np.argsort(colors, kind="stable"), dtype=torch.int32),
+        torch.tensor([int((colors <= i).sum()) for i in range(4)], dtype=torch.int32, device="cpu"),
         tiles,
-        torch.tensor(np.concatenate(owners)),
+        torch.tensor(np.concatenate(block_of_value)),
         A,
         torch.randn(len(A), classes, dtype=dtype),
     )

@@ -6,20 +6,27 @@ import torch
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.solver import affine_coarse
-from closedform_wsss.solver.affine_coarse import AffineCoarseSpace, cell_side, two_level
+from closedform_wsss.solver.affine_coarse import AffineCoarseSpace, TwoLevel, cell_side
+from closedform_wsss.solver.map_solver import MapSolver
 
 
 def problem(size, channels=3, radius=1, n=2, dense=None):
     image = torch.rand(n, channels, *size, dtype=torch.float64)
     image[:, :, : size[0] // 2] = 0.25  # a flat part, where colours say nothing
-    trusted = torch.where(torch.rand(n, *size) < 0.2, 100.0, 0.0).double()
+    data_weight = torch.where(torch.rand(n, *size) < 0.2, 100.0, 0.0).double()
     laplacian = MattingLaplacian(image, radius=radius, eps=1e-4)
-    none_held = torch.zeros(n, 1, *size, dtype=torch.bool)
+    none_excluded = torch.zeros(n, 1, *size, dtype=torch.bool)
 
     def product(v):
-        return laplacian.product(v, trusted)
+        return laplacian.product(v, data_weight)
 
-    return image, laplacian, trusted, product, AffineCoarseSpace(image, product, 2 * radius, none_held, dense=dense)
+    return (
+        image,
+        laplacian,
+        data_weight,
+        product,
+        AffineCoarseSpace(image, product, 2 * radius, none_excluded, dense=dense),
+    )
 
 
 def prolongation(coarse, image):
@@ -39,19 +46,19 @@ def prolongation(coarse, image):
 @pytest.mark.parametrize(("size", "radius"), [((20, 31), 1), ((7, 40), 1), ((3, 3), 1), ((1, 9), 1), ((26, 19), 2)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_coarse_matrix_is_galerkin(size, radius, channels):
-    _, laplacian, trusted, product, coarse = problem(size, channels, radius)
+    _, laplacian, data_weight, product, coarse = problem(size, channels, radius)
     for n, matrix in enumerate(coarse._matrices(coarse.basis, product)):
         P = prolongation(coarse, n)
-        A = laplacian.to_scipy(n).toarray() + np.diag(trusted[n].flatten().numpy())
+        A = laplacian.to_scipy(n).toarray() + np.diag(data_weight[n].flatten().numpy())
         np.testing.assert_allclose(matrix.toarray(), P.T @ A @ P, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_correction_is_the_coarse_solution(dense):
-    _, laplacian, trusted, _, coarse = problem((20, 31), n=1, dense=dense)
+    _, laplacian, data_weight, _, coarse = problem((20, 31), n=1, dense=dense)
     r = torch.randn(1, 2, 20, 31, dtype=torch.float64)
     P = prolongation(coarse, 0)
-    A = laplacian.to_scipy(0).toarray() + np.diag(trusted[0].flatten().numpy())
+    A = laplacian.to_scipy(0).toarray() + np.diag(data_weight[0].flatten().numpy())
     expected = (P @ np.linalg.pinv(P.T @ A @ P) @ P.T @ r[0].reshape(2, -1).T.numpy()).T
     np.testing.assert_allclose(coarse.correct(r)[0].reshape(2, -1).numpy(), expected, rtol=0, atol=1e-5)
 
@@ -63,24 +70,29 @@ def test_colours_that_are_affine_in_a_cell_are_reproduced():
     torch.testing.assert_close(coarse.correct(product(x)), x, rtol=0, atol=1e-5)
 
 
-def test_cells_that_are_held_are_left_out():
+def test_excluded_cells_are_left_out():
     image, laplacian, _, _, _ = problem((24, 36), n=1)
-    held = torch.zeros(1, 1, 24, 36, dtype=torch.bool)
-    held[..., :20] = True
-    trusted = held[:, 0].double() * 100
-    coarse = AffineCoarseSpace(image, lambda v: laplacian.product(v, trusted), 2, held)
+    excluded = torch.zeros(1, 1, 24, 36, dtype=torch.bool)
+    excluded[..., :20] = True
+    data_weight = excluded[:, 0].double() * 100
+    coarse = AffineCoarseSpace(image, lambda v: laplacian.product(v, data_weight), 2, excluded)
     r = torch.randn(1, 1, 24, 36, dtype=torch.float64)
     correction = coarse.correct(r)
     boundary = 20 // coarse.side * coarse.side
     assert (correction[..., :boundary] == 0).all() and (correction[..., boundary:] != 0).any()
-    everything = AffineCoarseSpace(image, lambda v: laplacian.product(v, trusted), 2, torch.ones_like(held))
+    everything = AffineCoarseSpace(image, lambda v: laplacian.product(v, data_weight), 2, torch.ones_like(excluded))
     assert (everything.correct(r) == 0).all()
 
 
 def test_preconditioner_is_symmetric_and_positive():
-    _, laplacian, trusted, product, coarse = problem((20, 31), n=1)
-    precondition = two_level(coarse, product, laplacian.windows_per_pixel() + trusted[:, None])
+    _, laplacian, data_weight, _, coarse = problem((20, 31), n=1)
+    operator = MapSolver(laplacian, data_weight)
+    preconditioner = TwoLevel(coarse, operator, laplacian.windows_per_pixel() + data_weight[:, None])
     u, v = torch.randn(2, 1, 1, 20, 31, dtype=torch.float64)
+
+    def precondition(r):
+        return preconditioner(r, torch.empty_like(r), torch.empty_like(r))[0]
+
     torch.testing.assert_close((u * precondition(v)).sum(), (v * precondition(u)).sum(), rtol=1e-6, atol=1e-9)
     assert (u * precondition(u)).sum() > 0
 

@@ -67,6 +67,11 @@ def test_an_absent_class_has_a_finite_weight() -> None:
         (lambda: class_factors(probabilities(), torch.ones(4)), ValueError, "add up to 1, got .*: divide counts"),
         (lambda: class_factors(probabilities(), torch.ones(4).long()), TypeError, "fractions must be floating point"),
         (lambda: class_factors(probabilities()[:, :1], torch.ones(1)), ValueError, "probs must have 2 or more classes"),
+        (
+            lambda: class_factors(probabilities()[:0], torch.ones(4) / 4),
+            ValueError,
+            "probs must have at least one pixel",
+        ),
         (lambda: class_weights(torch.tensor([1.5, -0.5])), ValueError, "class_weights: fractions must be >= 0"),
         (lambda: class_weights(torch.ones(2) / 2, power=1.5), ValueError, r"power must be a number in \[0, 1\]"),
     ],

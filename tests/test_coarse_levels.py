@@ -1,4 +1,4 @@
-"""The levels below the pixels: their energies against those of crops, and the cycle as an inverse."""
+"""The coarse levels: their energies against those of crops, and the cycle as an inverse."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ from closedform_wsss.solver.multigrid.coarse_levels import CoarseLevels, _coarse
 
 @pytest.mark.parametrize("size", [(128, 128), (100, 75)])
 def test_energies_of_blocks_are_those_of_crops(size, monkeypatch):
-    """Whatever a block of 2, 4 or 8 tiles' side costs by itself is what L of the image cut off there says."""
-    monkeypatch.setattr(coarse_levels, "THRESHOLD", 0.5)
+    """The local Neumann matrix of a block of 2, 4 or 8 tiles' side is L of the image cropped to it."""
+    monkeypatch.setattr(coarse_levels, "LEVEL_THRESHOLD", 0.5)
     image, _, _, tiles, basis = problem(size)
     P, energies = prolongation(tiles, basis), basis.energies
-    soft = np.zeros(size)  # inside energies count soft marks too
+    soft = np.zeros(size)  # the inside energies include weak marks
     soft[20:, 40:] = 0.01
     bounds = [[*range(0, length, 16), length] for length in size]  # of the blocks
     for _ in range(3):
@@ -40,13 +40,13 @@ def test_energies_of_blocks_are_those_of_crops(size, monkeypatch):
             np.testing.assert_allclose(energies.inside[t, :count, :count], expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("most", [8000, 12])
+@pytest.mark.parametrize("largest", [8000, 12])
 @pytest.mark.parametrize("kind", ["closed_form", "learning_based"])
-def test_cycle_is_symmetric_positive_and_nearly_the_inverse(kind, most, monkeypatch):
-    monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", most)
+def test_cycle_is_symmetric_positive_and_nearly_the_inverse(kind, largest, monkeypatch):
+    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", largest)
     _, _, _, _, basis = problem((100, 75), kind=kind)
     levels = CoarseLevels(basis.energies)
-    assert bool(levels.levels) == (most == 12)  # else all is solved directly
+    assert bool(levels.levels) == (largest == 12)  # else the first level is solved directly
     A = galerkin(basis).toarray()
     M = levels.correct(torch.eye(len(A), dtype=torch.float64)).numpy()
     np.testing.assert_allclose(M, M.T, rtol=0, atol=1e-6 * np.abs(M).max())
@@ -60,7 +60,7 @@ def test_cycle_is_symmetric_positive_and_nearly_the_inverse(kind, most, monkeypa
 def test_one_column_and_several_agree():
     _, _, _, _, basis = problem((100, 75))
     levels = CoarseLevels(basis.energies)
-    r = torch.randn(len(basis.functions), 3, dtype=torch.float64)
+    r = torch.randn(len(basis.basis), 3, dtype=torch.float64)
     single = torch.cat([levels.correct(r[:, i : i + 1]) for i in range(3)], 1)
     torch.testing.assert_close(levels.correct(r), single)
 
@@ -75,6 +75,6 @@ def test_block_matrix_is_the_matrix():
     z, r = torch.zeros(len(A), 2, dtype=torch.float64), torch.randn(len(A), 2, dtype=torch.float64)
     blocks.relax(r, z, backward=False)
     last = energies.grid.row % 2 * 2 + energies.grid.column % 2 == 3  # solved exactly, and not touched again
-    there = last.repeat_interleave(energies.sizes)
-    assert there.any()
-    torch.testing.assert_close(blocks.product(z)[there], r[there])
+    on_last = last.repeat_interleave(energies.sizes)
+    assert on_last.any()
+    torch.testing.assert_close(blocks.product(z)[on_last], r[on_last])

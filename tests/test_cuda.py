@@ -32,10 +32,10 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
     with torch.device(device):
         *operator, values, b, relaxation = stencil_problem((h, w), c, n=n)
         basis, starts, z, of_tiles = function_problem(30, c)
-        owners, neighbours = tile_list(n, h, w)
-        cells = torch.randn(len(owners), 4, 16, 16)
+        anchor_tiles, neighbours = tile_list(n, h, w)
+        cells = torch.randn(len(anchor_tiles), 4, 16, 16)
         blocks = block_problem(classes=c, n=n)
-    members = neighbours[:, [4, 5, 7, 8]].contiguous()
+    corner_tiles = neighbours[:, [4, 5, 7, 8]].contiguous()
     return [
         ("matting_stencil", (image, 1e-5, False)),
         ("matting_stencil", (image, 1e-5, True)),
@@ -46,8 +46,8 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("tile_relax", (*operator, values, b, relaxation, values, h, w)),
         ("tile_restrict", (basis, starts, of_tiles, z)),
         ("tile_prolong", (basis, starts, z, of_tiles, of_tiles)),
-        ("tile_energy", (image, cells, owners, members, 1e-5, False, False)),
-        ("tile_energy", (image, cells, owners, members, 1e-5, True, True)),
+        ("tile_energy", (image, cells, anchor_tiles, corner_tiles, 1e-5, False, False)),
+        ("tile_energy", (image, cells, anchor_tiles, corner_tiles, 1e-5, True, True)),
         ("block_product", (*blocks.layout, blocks.r, blocks.r)),
         ("block_relax", (*blocks.sweep, blocks.r, blocks.r, False)),
         ("block_relax", (*blocks.sweep, blocks.r, blocks.r, True)),
@@ -119,7 +119,7 @@ def test_cuda_is_registered_where_kernels_and_torch_have_it(built, cuda, tmp_pat
 
 
 @needs_gpu
-def test_kernels_agree_with_twins_and_give_the_same_bits_twice():
+def test_kernels_agree_with_references_and_give_the_same_bits_twice():
     for name, arguments in every_operator("cuda"):
         first, second = call(name, arguments), call(name, arguments)
         assert torch.equal(flat(first), flat(second)), name

@@ -50,12 +50,12 @@ def _tile_prolong() -> tuple[Tensor, ...]:
 
 
 def _block_product() -> tuple[Tensor, ...]:
-    blocks = block_problem((2, 3), 5, torch.float64, most=9)
+    blocks = block_problem((2, 3), 5, torch.float64, largest=9)
     return *blocks.layout, blocks.r, blocks.r
 
 
 def _block_relax() -> tuple[Tensor | bool, ...]:
-    blocks = block_problem((2, 3), 5, torch.float64, most=9)
+    blocks = block_problem((2, 3), 5, torch.float64, largest=9)
     return *blocks.sweep, blocks.r, blocks.r, False
 
 

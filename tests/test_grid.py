@@ -9,7 +9,7 @@ def cells(grid):
     return list(zip(grid.image.tolist(), grid.row.tolist(), grid.column.tolist(), strict=True))
 
 
-def test_neighbours_owners_and_squares():
+def test_neighbours_upper_left_cells_and_squares():
     torch.manual_seed(0)
     chosen = torch.rand(2, 5, 7) < 0.4
     grid = Grid(chosen)

@@ -184,10 +184,10 @@ def test_windows_per_pixel_bound_the_operator(size, radius, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_confidence(kind):
+def test_data_weight(kind):
     laplacian = MattingLaplacian(torch.rand(2, 3, 8, 8), kind=kind, eps=1e-3)
-    x, mark_weight = torch.rand(2, 2, 8, 8), torch.rand(2, 8, 8)
-    torch.testing.assert_close(laplacian.product(x, mark_weight), laplacian @ x + mark_weight[:, None] * x)
+    x, data_weight = torch.rand(2, 2, 8, 8), torch.rand(2, 8, 8)
+    torch.testing.assert_close(laplacian.product(x, data_weight), laplacian @ x + data_weight[:, None] * x)
 
 
 def test_empty_batch():
@@ -252,7 +252,7 @@ def test_bad_products():
     ]:
         with pytest.raises(error, match=message):
             laplacian @ x
-    with pytest.raises(ValueError, match=r"mark_weight must be \(N, H, W\) = \(1, 8, 9\), got shape \(8, 9\)"):
+    with pytest.raises(ValueError, match=r"data_weight must be \(N, H, W\) = \(1, 8, 9\), got shape \(8, 9\)"):
         laplacian.product(torch.rand(1, 2, 8, 9), torch.rand(8, 9))
     with pytest.raises(IndexError, match="n must be an image in"):
         laplacian.to_scipy(1)

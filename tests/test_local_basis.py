@@ -1,26 +1,26 @@
-"""The local functions of tiles and their energies against dense matrices."""
+"""The basis functions of tiles and their energies against dense matrices."""
 
 import numpy as np
 import pytest
 import torch
 
 from closedform_wsss import MattingLaplacian
+from closedform_wsss._common.tile_layout import CELL, SIDE
 from closedform_wsss.laplacian import KINDS
 from closedform_wsss.solver.multigrid.block_energies import matrix_blocks
 from closedform_wsss.solver.multigrid.coarse_levels import _to_scipy
 from closedform_wsss.solver.multigrid.local_basis import (
-    CELL,
-    MAX_FUNCTIONS,
-    THRESHOLD,
+    MAX_TILE_FUNCTIONS,
+    TILE_THRESHOLD,
     cell_basis,
     local_basis,
     lowest,
 )
-from closedform_wsss.solver.tiles import MAX_WINDOWS, SIDE, Tiles
+from closedform_wsss.solver.tiles import MAX_WINDOWS, Tiles
 
 
 def problem(size=(37, 52), channels=3, kind="closed_form", chosen=None, n=1):
-    """A smooth image with an edge and a flat part; some marks, firm and soft."""
+    """A smooth image with an edge and a flat part; some marks, strong and weak."""
     torch.manual_seed(0)
     h, w = size
     ramp = torch.linspace(0, 1, w).expand(n, channels, h, w) * torch.linspace(0.2, 1, channels)[:, None, None]
@@ -40,16 +40,16 @@ def problem(size=(37, 52), channels=3, kind="closed_form", chosen=None, n=1):
 
 
 def prolongation(tiles, basis, image=0):
-    """P (pixels of an image, functions), dense."""
+    """P (pixels of an image, basis functions), dense."""
     h, w = tiles.size[1:]
-    P = np.zeros((h, w, len(basis.functions)))
+    P = np.zeros((h, w, len(basis.basis)))
     for t, (n, row, column) in enumerate(tiles.tiles.tolist()):
         if n != image:
             continue
         part = np.s_[SIDE * row : SIDE * row + SIDE, SIDE * column : SIDE * column + SIDE]
         for f in range(int(basis.starts[t]), int(basis.starts[t + 1])):
             there = P[part][..., f]
-            there[...] = basis.functions[f].numpy()[: there.shape[0], : there.shape[1]]
+            there[...] = basis.basis[f].numpy()[: there.shape[0], : there.shape[1]]
     return P.reshape(h * w, -1)
 
 
@@ -63,14 +63,14 @@ def galerkin(basis):
 def test_matrix_is_galerkin(kind, channels):
     _, laplacian, data_weight, tiles, basis = problem(channels=channels, kind=kind)
     P = prolongation(tiles, basis)
-    D = np.where(data_weight[0] < 5, data_weight[0], 0).ravel()  # functions are zero where marks are firm
+    D = np.where(data_weight[0] < 5, data_weight[0], 0).ravel()  # basis functions are zero where marks are strong
     expected = P.T @ (laplacian.to_scipy(0) @ P + D[:, None] * P)
     matrix = galerkin(basis).toarray()
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
 
 
 def test_tiles_that_are_not_in_the_list():
-    """Functions end at the list's border, windows do not."""
+    """Basis functions end at the border of the list, windows do not."""
     chosen = torch.tensor([[[True, False, True, True], [False, True, False, True], [True, True, False, False]]])
     _, laplacian, data_weight, tiles, basis = problem(chosen=chosen, size=(48, 60))
     P = prolongation(tiles, basis)
@@ -90,26 +90,26 @@ def test_batches_do_not_mix():
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
 
 
-def test_what_is_affine_in_colour_is_among_the_functions():
-    """A colour costs each of the 14 x 14 windows inside a tile at most eps, a constant nothing. What the functions
-    miss of it costs at least the threshold, relative to 9."""
+def test_affine_functions_of_colour_are_in_the_basis():
+    """The energy of a colour is at most eps for each of the 14 x 14 windows inside a tile, that of a constant zero. The
+    energy of the rest that the basis misses is at least the threshold, relative to 9."""
     image, _, data_weight, tiles, basis = problem()
     colours = tiles.gather(image)
     unmarked = tiles.gather(data_weight[:, None]).flatten(1).amax(1) == 0
-    assert unmarked.sum() > 3 and basis.starts.diff().max() < MAX_FUNCTIONS
+    assert unmarked.sum() > 3 and basis.starts.diff().max() < MAX_TILE_FUNCTIONS
     for t in unmarked.nonzero().flatten().tolist():
-        functions = basis.functions[basis.starts[t] : basis.starts[t + 1]].flatten(1)
+        functions = basis.basis[basis.starts[t] : basis.starts[t + 1]].flatten(1)
         inside = (functions != 0).any(0)
         for cost, fields in ((0.0, torch.ones(1, 256).double()), (14 * 14 * 1e-5, colours[t].flatten(1))):
             for values in fields * inside:
                 left = values - torch.linalg.lstsq(functions.mT, values[:, None]).solution[:, 0] @ functions
-                assert left.square().sum() < cost / (MAX_WINDOWS * THRESHOLD) + 1e-4
+                assert left.square().sum() < cost / (MAX_WINDOWS * TILE_THRESHOLD) + 1e-4
 
 
 def test_cell_basis():
     torch.manual_seed(0)
     colours, free = torch.rand(2, 3, SIDE, SIDE).double(), torch.rand(2, SIDE, SIDE) < 0.7
-    colours[0, 1] = colours[0, 0]  # two channels that say the same
+    colours[0, 1] = colours[0, 0]  # two equal channels
     free[0, :4, :4] = False
     basis = cell_basis(colours, free)
     assert (basis[0, 2] == 0).all() and (basis * ~free[:, None] == 0).all()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
+from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import ConvergenceWarning, matting_filter
 from closedform_wsss.io import from_array
 from closedform_wsss.laplacian import KINDS
@@ -231,3 +232,58 @@ def test_errors(arguments, options, message):
         return
     with pytest.raises((TypeError, ValueError), match=f"matting_filter: {message}"):
         matting_filter(*arguments, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("radius", [1, 2])
+@pytest.mark.parametrize("marked", [False, True])
+def test_an_operator_does_what_its_image_does(kind, radius, marked):
+    x, image = torch.rand(2, 3, 12, 15, dtype=torch.float64, requires_grad=True), torch.rand(2, 3, 12, 15).double()
+    target = torch.tensor([255, 255, 0, 2])[torch.randint(4, (2, 12, 15))] if marked else None
+    laplacian = MattingLaplacian(image, kind=kind, eps=1e-4, radius=radius)
+    expected = matting_filter(x, image, target=target, kind=kind, eps=1e-4, radius=radius)
+    found = matting_filter(x, laplacian, target=target)
+    assert torch.equal(found, expected)
+    assert torch.equal(MattingFilter()(x, laplacian, target), expected)
+    weight = torch.rand_like(x)
+    (gradient,) = torch.autograd.grad((found * weight).sum(), x)
+    assert torch.equal(gradient, torch.autograd.grad((expected * weight).sum(), x)[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eps": 1e-6}, "eps must be left out where image is a MattingLaplacian"),
+        ({"kind": "closed_form"}, "kind must be left out"),
+        ({"radius": 1}, "radius must be left out"),
+    ],
+)
+def test_an_operator_has_its_own_options(options, message):
+    image = torch.rand(1, 3, 8, 9)
+    with pytest.raises(ValueError, match=f"matting_filter: {message}"):
+        matting_filter(torch.rand(1, 2, 8, 9), MattingLaplacian(image), **options)
+
+
+def test_an_operator_must_fit_the_maps():
+    laplacian = MattingLaplacian(torch.rand(1, 3, 8, 9))
+    with pytest.raises(ValueError, match=r"matting_filter: x must be \(N, C, 8, 9\) like the operator, got shape"):
+        matting_filter(torch.rand(1, 2, 4, 9), laplacian)
+    with pytest.raises(TypeError, match="matting_filter: x is float64 but the operator"):
+        matting_filter(torch.rand(1, 2, 8, 9).double(), laplacian)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fidelity": 0}, "fidelity must be a finite number > 0"),
+        ({"mark_weight": -1}, "mark_weight must be a finite number > 0"),
+        ({"kind": "knn"}, "kind must be one of"),
+        ({"eps": 0.0}, "eps must be a finite number > 0"),
+        ({"radius": 0}, "radius must be an integer >= 1"),
+        ({"tol": 0.0}, "tol must be a finite number > 0"),
+        ({"max_iter": 0}, "max_iter must be an integer >= 1"),
+    ],
+)
+def test_the_module_checks_its_options_when_it_is_made(options, message):
+    with pytest.raises(ValueError, match=f"MattingFilter: {message}"):
+        MattingFilter(**options)

@@ -27,16 +27,16 @@ SIZES = [
 
 def problem(size, classes=3, dtype=torch.float32, n=2):
     stencil = _ops.matting_stencil(torch.rand(n, 3, *size, dtype=dtype), 1e-4, False)[0]
-    mark_weight = torch.where(torch.rand(n, *size) < 0.1, 100.0, 0.0).to(dtype)
-    return stencil, torch.randn(n, classes, *size, dtype=dtype), mark_weight
+    data_weight = torch.where(torch.rand(n, *size) < 0.1, 100.0, 0.0).to(dtype)
+    return stencil, torch.randn(n, classes, *size, dtype=dtype), data_weight
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("classes", [1, 2, 7, 21])
 def test_kernel_agrees_with_twin(level, size, classes):
     for dtype, tolerance in ((torch.float32, 2e-5), (torch.float64, 1e-12)):
-        stencil, x, mark_weight = problem(size, classes, dtype)
-        for d in (None, mark_weight):
+        stencil, x, data_weight = problem(size, classes, dtype)
+        for d in (None, data_weight):
             expected = _reference.matting_product(stencil, x, d)
             scale = expected.abs().max()
             torch.testing.assert_close(
@@ -46,14 +46,14 @@ def test_kernel_agrees_with_twin(level, size, classes):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_read_and_calculated_in_float32(level, dtype):
-    stencil, x, mark_weight = problem((17, 40), 3)
+    stencil, x, data_weight = problem((17, 40), 3)
     x = x.to(dtype).requires_grad_()
-    y = _ops.matting_product(stencil, x, mark_weight)
-    expected = _ops.matting_product(stencil, x.detach().float(), mark_weight)
+    y = _ops.matting_product(stencil, x, data_weight)
+    expected = _ops.matting_product(stencil, x.detach().float(), data_weight)
     assert y.dtype == torch.float32 and torch.equal(y, expected)
     weight = torch.randn_like(y)
     (gradient,) = torch.autograd.grad(y, x, weight)
-    assert torch.equal(gradient, _ops.matting_product(stencil, weight, mark_weight).to(dtype))
+    assert torch.equal(gradient, _ops.matting_product(stencil, weight, data_weight).to(dtype))
 
 
 def test_every_half_precision_number(level):
@@ -73,8 +73,8 @@ def test_constants_give_exactly_zero(level):
 
 
 def test_any_strides(level):
-    stencil, x, mark_weight = problem((12, 14))
-    expected = _ops.matting_product(stencil, x, mark_weight)
+    stencil, x, data_weight = problem((12, 14))
+    expected = _ops.matting_product(stencil, x, data_weight)
     views = [
         x.to(memory_format=torch.channels_last),
         x.mT.contiguous().mT,
@@ -82,17 +82,17 @@ def test_any_strides(level):
         torch.cat([x, x])[:2],
     ]
     for view in views:
-        assert torch.equal(_ops.matting_product(stencil, view, mark_weight.mT.contiguous().mT), expected)
+        assert torch.equal(_ops.matting_product(stencil, view, data_weight.mT.contiguous().mT), expected)
 
 
 def test_values_beyond_a_tile_do_not_leak(level):
     """A value far away changes nothing, not even if it is NaN."""
-    stencil, x, mark_weight = problem((70, 600), classes=5, n=1)
-    expected = _ops.matting_product(stencil, x, mark_weight)
+    stencil, x, data_weight = problem((70, 600), classes=5, n=1)
+    expected = _ops.matting_product(stencil, x, data_weight)
     for y, column in ((66, 511), (63, 515), (0, 0), (69, 599)):
         spoiled = x.clone()
         spoiled[:, :, y, column] = torch.nan
-        result = _ops.matting_product(stencil, spoiled, mark_weight)
+        result = _ops.matting_product(stencil, spoiled, data_weight)
         near = torch.zeros(70, 600, dtype=torch.bool)
         near[max(y - 2, 0) : y + 3, max(column - 2, 0) : column + 3] = True
         assert torch.equal(result[:, :, ~near], expected[:, :, ~near])
@@ -100,11 +100,11 @@ def test_values_beyond_a_tile_do_not_leak(level):
 
 
 def test_same_bits_for_any_number_of_threads(threads):
-    stencil, x, mark_weight = problem((200, 50))
+    stencil, x, data_weight = problem((200, 50))
     results = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        results.append(_ops.matting_product(stencil, x, mark_weight))
+        results.append(_ops.matting_product(stencil, x, data_weight))
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
 
 
@@ -128,15 +128,15 @@ def test_flips_commute(flip):
 
 
 def test_gradients():
-    stencil, x, mark_weight = problem((5, 6), 2, torch.float64, n=1)
+    stencil, x, data_weight = problem((5, 6), 2, torch.float64, n=1)
     x.requires_grad_()
-    for d in (None, mark_weight):
+    for d in (None, data_weight):
         assert gradcheck(lambda v, d=d: _ops.matting_product(stencil, v, d), x)
         assert gradgradcheck(lambda v, d=d: _ops.matting_product(stencil, v, d), x)
 
 
 def test_opcheck():
-    stencil, x, mark_weight = problem((5, 9))
-    opcheck(_ops.matting_product.default, (stencil, x.requires_grad_(), mark_weight))
+    stencil, x, data_weight = problem((5, 9))
+    opcheck(_ops.matting_product.default, (stencil, x.requires_grad_(), data_weight))
     opcheck(_ops.matting_product.default, (stencil, x, None))
-    opcheck(_ops.matting_product.default, (stencil, x.detach().half().requires_grad_(), mark_weight))
+    opcheck(_ops.matting_product.default, (stencil, x.detach().half().requires_grad_(), data_weight))

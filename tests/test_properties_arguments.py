@@ -111,7 +111,7 @@ IGNORED_WRONG = {name: to(value) for name, value in {"a class": 1, "text": "255"
 WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
     **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "assignment": Q_WRONG},
-    **{"target": MARKS_WRONG, "preds": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
+    **{"target": MARKS_WRONG, "marks": MARKS_WRONG, "preds": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
     "fractions": without(NOT_TENSORS, "a list")
     | {
         "a list": lambda x: x.tolist(),
@@ -193,7 +193,7 @@ RIGHT = {
     *{("matting_filter", "target", "None"), ("asam", "tol", "None"), ("refine_cam", "level", "None")},
     *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},
-    *{("solve_matting", name, "None") for name in ("eps", "radius")},
+    *{(name, option, "None") for name in ("solve_matting", "matting_filter") for option in ("eps", "radius")},
     *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius")},
     ("ConfusionMatrix", "target", "torch.bool"),
     *{("ConfusionMatrix", name, "a list") for name in ("preds", "target")},

@@ -11,7 +11,8 @@ from oracle import dense_laplacian, hard_images
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import ConvergenceWarning, solve_matting
 from closedform_wsss.laplacian import KINDS
-from closedform_wsss.solver.solve import _System
+from closedform_wsss.solver.map_solver import MapSolver
+from closedform_wsss.solver.tile_solver import TileSolver
 
 HARD = hard_images((12, 14))
 
@@ -100,8 +101,14 @@ def test_batches_are_solved_as_single_images():
 def test_many_classes(radius, monkeypatch):
     """More than are solved at a time on the CPU; which ones an image has is its own affair."""
     at_a_time = []
-    solve = _System.solve
-    monkeypatch.setattr(_System, "solve", lambda *given: at_a_time.append(given[1].shape[1]) or solve(*given))
+    solver = TileSolver if radius == 1 else MapSolver
+    solve = solver.solve
+
+    def counted(self, values, *given, **options):
+        at_a_time.append(values.shape[1])
+        return solve(self, values, *given, **options)
+
+    monkeypatch.setattr(solver, "solve", counted)
     image = torch.from_numpy(np.stack([HARD["photo"], HARD["photo"][:, ::-1]]))
     target = torch.stack([marks((12, 14), 11)[0], 3 + marks((12, 14), 6)[0]])
     target[target > 11] = 255
@@ -125,8 +132,8 @@ def test_one_class_is_one_everywhere():
 @pytest.mark.parametrize(
     ("values", "cure"),
     [
-        ((0, 1), r"0 on \d+ pixels, 1 on \d+ pixels: if 0 means unmarked, pass target.masked_fill\(target == 0, 255\)"),
-        ((0, 1, 2), r"a trimap whose 1 is unknown, torch.tensor\(\[0, 255, 1\]\)\[target\]"),
+        ((0, 1), r"0 on \d+ pixels, 1 on \d+ pixels: if 0 means unmarked, pass marks.masked_fill\(marks == 0, 255\)"),
+        ((0, 1, 2), r"a trimap whose 1 is unknown, torch.tensor\(\[0, 255, 1\]\)\[marks\]"),
         ((1, 2), r"if 1 means unmarked"),
     ],
 )
@@ -181,7 +188,7 @@ def test_larger_windows():
     torch.testing.assert_close(alpha[0], direct(image[0], target[0], 2, eps=1e-4, radius=2), rtol=0, atol=1e-3)
     image, target = few_marks()
     solution = solve_matting(target, image, radius=2)
-    assert solution.converged and solution.iterations <= 30  # 25; without the coarse space 492
+    assert solution.converged and solution.iterations <= 30  # 25; the diagonal alone takes 492
 
 
 def test_soft_targets():
@@ -234,7 +241,7 @@ def test_an_odd_pixel_does_not_upset_the_solver():
 
 def test_a_broken_operator_is_reported(monkeypatch):
     """Divergence gives a warning and finite values, never NaN."""
-    monkeypatch.setattr("closedform_wsss.solver.tile_solver.STEPS", (-50.0, -50.0))
+    monkeypatch.setattr("closedform_wsss.solver.tile_solver.JACOBI_STEPS", (-50.0, -50.0))
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
     with pytest.warns(ConvergenceWarning):
         solution = solve_matting(target, image, max_iter=300)
@@ -260,35 +267,35 @@ def test_empty_batch():
     assert solve_matting(target, torch.rand(0, 3, 8, 8), num_classes=2).alpha.shape == (0, 2, 8, 8)
 
 
-IMAGE, TARGET = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
+IMAGE, MARKS = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
         (
-            {"target": torch.full((1, 8, 9), 255)},
+            {"marks": torch.full((1, 8, 9), 255)},
             ValueError,
             r"every image needs at least one marked pixel, got none in image 0",
         ),
         (
-            {"target": TARGET[:, :4]},
+            {"marks": MARKS[:, :4]},
             ValueError,
-            r"target must have the image's size \(8, 9\), got shape \(1, 4, 9\)",
+            r"marks must have the image's size \(8, 9\), got shape \(1, 4, 9\)",
         ),
-        ({"target": TARGET[0]}, ValueError, r"target must be \(N, H, W\) with N = 1"),
-        ({"target": TARGET.numpy()}, TypeError, r"target must be an integer tensor \(N, H, W\), got ndarray"),
+        ({"marks": MARKS[0]}, ValueError, r"marks must be \(N, H, W\) with N = 1"),
+        ({"marks": MARKS.numpy()}, TypeError, r"marks must be an integer tensor \(N, H, W\), got ndarray"),
         (
             {"num_classes": 2},
             ValueError,
-            r"target must hold classes in \[0, 2\) or ignore_index 255, got \[2\]",
+            r"marks must hold classes in \[0, 2\) or ignore_index 255, got \[2\]",
         ),
         ({"num_classes": 0}, ValueError, r"num_classes must be an integer >= 1, got 0"),
         ({"num_classes": 300}, ValueError, r"ignore_index must not be a class, got 255 with 300 classes"),
         (
-            {"target": TARGET - 1},
+            {"marks": MARKS - 1},
             ValueError,
-            r"target must hold classes >= 0 or ignore_index 255, got \[-1\]",
+            r"marks must hold classes >= 0 or ignore_index 255, got \[-1\]",
         ),
         ({"mark_weight": -1.0}, ValueError, r"mark_weight must be a finite number > 0, got -1.0"),
         ({"mark_weight": torch.ones(8, 9)}, ValueError, r"mark_weight must be a number or \(N, H, W\)"),
@@ -302,16 +309,16 @@ IMAGE, TARGET = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
             r"initial must be \(N, C, H, W\) = \(1, 3, 8, 9\)",
         ),
         ({"initial": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"initial must be finite, got NaN"),
-        ({"target": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"target must be finite, got NaN"),
+        ({"marks": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"marks must be finite, got NaN"),
         (
-            {"target": torch.rand(1, 3, 8, 9), "num_classes": 2},
+            {"marks": torch.rand(1, 3, 8, 9), "num_classes": 2},
             ValueError,
             r"num_classes must be the 3 channels",
         ),
     ],
 )
 def test_bad_input(changes, error, message):
-    arguments = {"image": IMAGE, "target": TARGET} | changes
+    arguments = {"image": IMAGE, "marks": MARKS} | changes
     with pytest.raises(error, match="solve_matting: .*" + message):
         solve_matting(**arguments)
 

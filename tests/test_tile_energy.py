@@ -1,4 +1,4 @@
-"""Energies of functions in cells: the kernel and its plain-PyTorch twin against window blocks, added one by one."""
+"""Energies of functions in cells: the kernel and its reference against window blocks, added one by one."""
 
 import numpy as np
 import oracle
@@ -17,23 +17,23 @@ PARTS = ("inside", "right", "below", "corner")
 CELLS = {"inside": 16, "right": 8, "below": 8, "corner": 4}
 
 
-def problem(size, channels=3, dtype=torch.float64, n=2, share=0.7):
-    """Image, basis, owners and members; the tiles of basis, in any order, are the owners."""
+def problem(size, channels=3, dtype=torch.float64, n=2, fraction=0.7):
+    """Image, basis, anchor_tiles and corner_tiles; the tiles of basis, in any order, are the anchor_tiles."""
     image = torch.rand(n, channels, *size, dtype=dtype)
-    owners, neighbours = tile_list(n, *size, share)
-    basis = torch.randn(len(owners), channels + 1, SIDE, SIDE, dtype=dtype)
-    return image, basis, owners, neighbours[:, [4, 5, 7, 8]].contiguous()
+    anchor_tiles, neighbours = tile_list(n, *size, fraction)
+    basis = torch.randn(len(anchor_tiles), channels + 1, SIDE, SIDE, dtype=dtype)
+    return image, basis, anchor_tiles, neighbours[:, [4, 5, 7, 8]].contiguous()
 
 
 def energies(arguments, kind, run=_ops.tile_energy, eps=EPS):
     """(M, size, size) of every part."""
     learning_based = kind == "learning_based"
-    inside, *others = (run(*arguments, eps, learning_based, seams) for seams in (False, True))
+    inside, *others = (run(*arguments, eps, learning_based, interfaces) for interfaces in (False, True))
     return dict(zip(PARTS, [*inside, *others[0]], strict=True))
 
 
 def place(part, row, column):
-    """Of a cell, counted from the owner's first: its tile among the members and its place among the cells of a part."""
+    """The tile of a cell among the corner tiles, and its place in a part; cells count from the anchor tile's first."""
     own = {
         "inside": ACROSS * row + column,
         "right": ACROSS * (column - 3) + row,
@@ -43,12 +43,12 @@ def place(part, row, column):
     return 2 * (row // ACROSS) + column // ACROSS, own
 
 
-def naive(image, basis, owners, members, kind):
+def naive(image, basis, anchor_tiles, corner_tiles, kind):
     """The definition, with numpy: the block of each window, between the functions at its nine pixels."""
-    image, basis, owners, members = (t.numpy(force=True) for t in (image, basis, owners, members))
+    image, basis, anchor_tiles, corner_tiles = (t.numpy(force=True) for t in (image, basis, anchor_tiles, corner_tiles))
     k, (h, w) = basis.shape[1], image.shape[2:]
-    result = {part: np.zeros((len(owners), CELLS[part] * k, CELLS[part] * k)) for part in PARTS}
-    for t, (n, row, column) in enumerate(owners):
+    result = {part: np.zeros((len(anchor_tiles), CELLS[part] * k, CELLS[part] * k)) for part in PARTS}
+    for t, (n, row, column) in enumerate(anchor_tiles):
         y0, x0 = SIDE * row, SIDE * column
         for cy in range(y0 + 1, min(y0 + SIDE, h - 2) + 1):
             for cx in range(x0 + 1, min(x0 + SIDE, w - 2) + 1):
@@ -57,9 +57,9 @@ def naive(image, basis, owners, members, kind):
                 P = np.zeros((9, CELLS[part] * k))
                 for i in range(9):
                     y, x = cy - y0 - 1 + i // 3, cx - x0 - 1 + i % 3
-                    member, own = place(part, y // CELL, x // CELL)
-                    if members[t, member] >= 0:
-                        P[i, own * k : (own + 1) * k] = basis[members[t, member], :, y % SIDE, x % SIDE]
+                    corner_tile, own = place(part, y // CELL, x // CELL)
+                    if corner_tiles[t, corner_tile] >= 0:
+                        P[i, own * k : (own + 1) * k] = basis[corner_tiles[t, corner_tile], :, y % SIDE, x % SIDE]
                 result[part][t] += P.T @ block @ P
     return result
 
@@ -84,7 +84,7 @@ def test_agrees_with_single_windows(level, size, channels, kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_agrees_with_twin(level, channels, kind, dtype):
+def test_agrees_with_reference(level, channels, kind, dtype):
     """In float64, whatever it reads."""
     arguments = problem((70, 53), channels, dtype)
     assert_all_close(energies(arguments, kind), energies(arguments, kind, _reference.tile_energy), 1e-10)
@@ -96,19 +96,19 @@ def test_agrees_with_twin(level, channels, kind, dtype):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 def test_all_parts_together_are_the_matrix_of_the_image(level, size, channels, kind):
-    image, basis, owners, members = problem(size, channels, n=1, share=1.0)
-    L, k, count = MattingLaplacian(image, kind=kind, eps=EPS).to_scipy(0), channels + 1, len(owners)
+    image, basis, anchor_tiles, corner_tiles = problem(size, channels, n=1, fraction=1.0)
+    L, k, count = MattingLaplacian(image, kind=kind, eps=EPS).to_scipy(0), channels + 1, len(anchor_tiles)
     # Functions: tile, cell, k.
     pixel_cells = np.arange(16).reshape(4, 4).repeat(CELL, 0).repeat(CELL, 1)
     values = np.zeros((count, *size, 16, k))
     for t in range(count):
-        _, row, column = owners[t].tolist()
+        _, row, column = anchor_tiles[t].tolist()
         rows, columns = np.arange(SIDE) + SIDE * row, np.arange(SIDE) + SIDE * column
         y, x = np.nonzero((rows < size[0])[:, None] & (columns < size[1]))
         values[t, rows[y], columns[x], pixel_cells[y, x]] = basis[t, :, y, x].numpy(force=True).T
     P = values.transpose(1, 2, 0, 3, 4).reshape(size[0] * size[1], -1)
     assembled = np.zeros((P.shape[1], P.shape[1])).reshape(count, 16, k, count, 16, k)
-    for part, matrices in energies((image, basis, owners, members), kind).items():
+    for part, matrices in energies((image, basis, anchor_tiles, corner_tiles), kind).items():
         cells = CELLS[part]
         matrices = matrices.numpy(force=True).reshape(count, cells, k, cells, k)
         first = {"inside": (0, 0), "right": (0, 3), "below": (3, 0), "corner": (3, 3)}[part]
@@ -119,7 +119,7 @@ def test_all_parts_together_are_the_matrix_of_the_image(level, size, channels, k
                 tile_a, a = place(part, a_row, a_column)
                 for b_row, b_column in grid:
                     tile_b, b = place(part, b_row, b_column)
-                    i, j = int(members[t, tile_a]), int(members[t, tile_b])
+                    i, j = int(corner_tiles[t, tile_a]), int(corner_tiles[t, tile_b])
                     if i < 0 or j < 0:
                         assert (matrices[t, a, :, b] == 0).all()
                         continue
@@ -137,12 +137,12 @@ def test_symmetric_and_positive(level, kind):
 
 def test_what_is_affine_in_colour_has_no_energy(level):
     size = (35, 40)
-    image, _, owners, members = problem(size, n=1, share=1.0)
+    image, _, anchor_tiles, corner_tiles = problem(size, n=1, fraction=1.0)
     basis = torch.cat([torch.ones_like(image[:, :1]), image], 1)
-    arguments = image, to_tiles(basis, owners), owners, members
+    arguments = image, to_tiles(basis, anchor_tiles), anchor_tiles, corner_tiles
     everywhere = torch.eye(4, dtype=torch.float64)
     for part, matrices in energies(arguments, "closed_form", eps=1e-9).items():
-        complete = (members >= 0).all(1)
+        complete = (corner_tiles >= 0).all(1)
         matrices = matrices[complete]
         same_in_all_cells = everywhere.repeat(CELLS[part], 1)
         assert len(matrices) > 0 and matrices.abs().max() > 0.1
@@ -150,28 +150,28 @@ def test_what_is_affine_in_colour_has_no_energy(level):
 
 
 def test_other_tiles_of_basis_do_not_count(level):
-    arguments = image, basis, owners, members = problem((35, 40))
+    arguments = image, basis, anchor_tiles, corner_tiles = problem((35, 40))
     expected = energies(arguments, "closed_form")
     spoiled = torch.cat([basis, torch.full_like(basis[:2], torch.nan)])
-    assert_all_close(energies((image, spoiled, owners, members), "closed_form"), expected, 0)
+    assert_all_close(energies((image, spoiled, anchor_tiles, corner_tiles), "closed_form"), expected, 0)
     spoiled = basis.clone()
-    spoiled[members[0, 1:].clamp_min(0).long()] = torch.nan
-    spoiled[members[0, 0].long()] = basis[members[0, 0].long()]
-    (inside,) = _ops.tile_energy(image, spoiled, owners[:1], members[:1], EPS, False, False)
+    spoiled[corner_tiles[0, 1:].clamp_min(0).long()] = torch.nan
+    spoiled[corner_tiles[0, 0].long()] = basis[corner_tiles[0, 0].long()]
+    (inside,) = _ops.tile_energy(image, spoiled, anchor_tiles[:1], corner_tiles[:1], EPS, False, False)
     torch.testing.assert_close(inside, expected["inside"][:1], rtol=0, atol=0)
 
 
-def test_no_owners(level):
-    image, basis, owners, members = problem((20, 33), 1)
+def test_no_tiles(level):
+    image, basis, anchor_tiles, corner_tiles = problem((20, 33), 1)
     for run in (_ops.tile_energy, _reference.tile_energy):
-        nothing = energies((image, basis, owners[:0], members[:0]), "closed_form", run)
+        nothing = energies((image, basis, anchor_tiles[:0], corner_tiles[:0]), "closed_form", run)
         assert {part: tuple(m.shape) for part, m in nothing.items()} == {p: (0, 2 * c, 2 * c) for p, c in CELLS.items()}
 
 
-def test_twin_takes_some_owners_at_once(monkeypatch):
+def test_reference_takes_some_tiles_at_once(monkeypatch):
     arguments = problem((70, 53), 1)
     expected = energies(arguments, "closed_form", _reference.tile_energy)
-    monkeypatch.setitem(_reference.tile_energy.__globals__, "AT_ONCE", 3)
+    monkeypatch.setitem(_reference.tile_energy.__globals__, "TILES_AT_ONCE", 3)
     assert len(arguments[2]) > 6
     assert_all_close(energies(arguments, "closed_form", _reference.tile_energy), expected, 1e-11)
 
@@ -185,6 +185,6 @@ def test_same_bits_for_any_number_of_threads(threads):
     assert all(torch.equal(results[0][part], other[part]) for other in results[1:] for part in PARTS)
 
 
-@pytest.mark.parametrize("seams", [False, True])
-def test_opcheck(seams):
-    opcheck(_ops.tile_energy.default, (*problem((5, 40), dtype=torch.float32), EPS, True, seams))
+@pytest.mark.parametrize("interfaces", [False, True])
+def test_opcheck(interfaces):
+    opcheck(_ops.tile_energy.default, (*problem((5, 40), dtype=torch.float32), EPS, True, interfaces))

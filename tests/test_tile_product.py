@@ -1,4 +1,4 @@
-"""The product on tiles: the kernel against dense matrices, the product of whole maps and its plain-PyTorch twin."""
+"""The product on tiles: the kernel against dense matrices, the product of whole maps and its reference."""
 
 import oracle
 import pytest
@@ -40,7 +40,7 @@ def test_agrees_with_a_dense_matrix(level, size, kind):
 @pytest.mark.parametrize("size", [*SIZES, (70, 133)])
 @pytest.mark.parametrize("classes", [1, 3, 21])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_agrees_with_twin_and_with_whole_maps(level, size, classes, dtype):
+def test_agrees_with_reference_and_with_whole_maps(level, size, classes, dtype):
     stencil, tiles, neighbours, diagonal, x, *_ = stencil_problem(size, classes, dtype)
     maps, marks = to_maps(x, tiles, 2, *size), to_maps(diagonal[:, None], tiles, 2, *size)[:, 0]
     for d, whole in ((None, None), (diagonal, marks.contiguous())):
@@ -51,7 +51,7 @@ def test_agrees_with_twin_and_with_whole_maps(level, size, classes, dtype):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_exactly_zero_for_constants_and_beyond_the_image(level, size):
-    stencil, tiles, neighbours, diagonal, x, *_ = stencil_problem(size, share=1.0)
+    stencil, tiles, neighbours, diagonal, x, *_ = stencil_problem(size, fraction=1.0)
     inside = to_tiles(torch.ones(2, 1, *size), tiles)
     assert (product(stencil, tiles, neighbours, None, inside * torch.randn(3, 1, 1), size) == 0).all()
     assert (product(stencil, tiles, neighbours, diagonal, x, size) * (1 - inside) == 0).all()
@@ -69,7 +69,7 @@ def test_what_surrounds_the_stencil_does_not_count(level):
 
 def test_values_beyond_two_pixels_do_not_leak(level):
     size = (48, 64)
-    stencil, tiles, neighbours, diagonal, x, *_ = stencil_problem(size, share=1.0)
+    stencil, tiles, neighbours, diagonal, x, *_ = stencil_problem(size, fraction=1.0)
     expected = product(stencil, tiles, neighbours, diagonal, x, size)
     maps = to_maps(x, tiles, 2, *size)
     for row, column in ((0, 0), (15, 17), (18, 47), (47, 63)):

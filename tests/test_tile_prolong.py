@@ -1,4 +1,4 @@
-"""From the functions of tiles back to pixels: the kernel against naive loops and its plain-PyTorch twin."""
+"""From the functions of tiles back to pixels: the kernel against naive loops and its reference implementation."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ def prolong(basis, starts, z, x, run=_ops.tile_prolong):
 
 @pytest.mark.parametrize("classes", [1, 3, 4, 21])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("most", [1, 5, 70])
-def test_agrees_with_naive_loops_and_twin(level, classes, dtype, most):
-    basis, starts, z, x = function_problem(classes=classes, dtype=dtype, most=most)
+@pytest.mark.parametrize("largest", [1, 5, 70])
+def test_agrees_with_naive_loops_and_reference(level, classes, dtype, largest):
+    basis, starts, z, x = function_problem(classes=classes, dtype=dtype, largest=largest)
     got = prolong(basis, starts, z, x)
     assert len(basis) > 0
-    twin = prolong(basis, starts, z, x, _reference.tile_prolong)
-    torch.testing.assert_close(got, twin, rtol=0, atol=TOLERANCE[dtype])
+    reference = prolong(basis, starts, z, x, _reference.tile_prolong)
+    torch.testing.assert_close(got, reference, rtol=0, atol=TOLERANCE[dtype])
     basis, starts, z, x = (t.numpy(force=True).astype(np.float64) for t in (basis, starts, z, x))
     expected = x.copy()
     for t in range(len(x)):

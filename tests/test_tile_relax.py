@@ -1,4 +1,4 @@
-"""A step of relaxation on tiles: the kernel against dense matrices and its plain-PyTorch twin."""
+"""A step of relaxation on tiles: the kernel against dense matrices and its reference implementation."""
 
 import oracle
 import pytest
@@ -41,7 +41,7 @@ def test_agrees_with_a_dense_matrix(level, size):
 @pytest.mark.parametrize("size", [*SIZES, (70, 133)])
 @pytest.mark.parametrize("classes", [1, 3, 21])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_agrees_with_twin_and_product(level, size, classes, dtype):
+def test_agrees_with_reference_and_product(level, size, classes, dtype):
     stencil, tiles, neighbours, diagonal, x, b, weight = stencil_problem(size, classes, dtype)
     for d in (None, diagonal):
         got = relax(stencil, tiles, neighbours, d, x, b, weight, size)
@@ -59,7 +59,7 @@ def test_exactly_zero_beyond_the_image(level, size):
 
 def test_relaxation_goes_to_the_solution(level):
     size = (20, 35)
-    stencil, tiles, neighbours, _, x, b, _ = stencil_problem(size, 2, torch.float64, share=1.0)
+    stencil, tiles, neighbours, _, x, b, _ = stencil_problem(size, 2, torch.float64, fraction=1.0)
     inside = to_tiles(torch.ones(2, 1, *size, dtype=torch.float64), tiles)[:, 0]
     diagonal = 4 * inside
     weight = 0.1 * inside

@@ -1,4 +1,4 @@
-"""From pixels to the functions of tiles: the kernel against naive loops and its plain-PyTorch twin."""
+"""From pixels to the functions of tiles: the kernel against naive loops and its reference implementation."""
 
 import numpy as np
 import pytest
@@ -18,9 +18,9 @@ def restrict(basis, starts, x, run=_ops.tile_restrict):
 
 @pytest.mark.parametrize("classes", [1, 3, 4, 21])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("most", [1, 5, 70])
-def test_agrees_with_naive_loops_and_twin(level, classes, dtype, most):
-    basis, starts, _, x = function_problem(classes=classes, dtype=dtype, most=most)
+@pytest.mark.parametrize("largest", [1, 5, 70])
+def test_agrees_with_naive_loops_and_reference(level, classes, dtype, largest):
+    basis, starts, _, x = function_problem(classes=classes, dtype=dtype, largest=largest)
     got = restrict(basis, starts, x)
     assert len(basis) > 0
     torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""The solver on tiles: what float32 reaches, and classes that are done before others."""
+"""The solver on tiles: the accuracy of float32, and classes that converge before others."""
 
 import numpy as np
 import pytest
@@ -36,12 +36,12 @@ def direct(image, target, classes, kind):
     return scipy.sparse.linalg.spsolve(system.tocsc(), right).T.reshape(classes, *target.shape[1:])
 
 
-@pytest.mark.parametrize("most", [8000, 60])
+@pytest.mark.parametrize("largest", [8000, 60])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_photograph(kind, dtype, most, monkeypatch):
+def test_photograph(kind, dtype, largest, monkeypatch):
     """Few marks on many pixels; also with levels below the tiles."""
-    monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", most)
+    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", largest)
     size = (90, 131)
     image, target = photograph(size), strokes(size, 5)
     solution = solve_matting(target, image.to(dtype), kind=kind)
@@ -52,8 +52,8 @@ def test_photograph(kind, dtype, most, monkeypatch):
 
 @pytest.mark.parametrize("size", [(160, 321), (322, 160), (321, 322)])
 def test_last_tiles_too_narrow_for_a_window(size, monkeypatch):
-    """By themselves they cannot say what their functions cost, whatever the blocks that they end in."""
-    monkeypatch.setattr(coarse_levels, "MAX_UNKNOWNS", 60)
+    """Alone they have no energy, so they must share a block with a neighbour on every level."""
+    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", 60)
     solution = solve_matting(strokes(size, 3), photograph(size).float())
     assert (
         solution.converged and solution.iterations <= 44
@@ -74,7 +74,7 @@ def test_classes_stop_one_by_one():
 
 
 def test_a_few_classes_at_a_time_are_put_together_again():
-    """On the CPU: what is worst of any counts for all."""
+    """On the CPU. The figures are those of the worst class."""
     asked = []
 
     def solve(b, x):
@@ -91,7 +91,7 @@ def test_a_few_classes_at_a_time_are_put_together_again():
 
 @pytest.mark.parametrize("channels", [2, 9])
 def test_other_numbers_of_channels(channels):
-    """Nine are more than the local functions' kernel has room for."""
+    """Nine are more than the kernel of the energies takes: the solver on whole maps."""
     torch.manual_seed(0)
     image = torch.rand(1, channels, 40, 35, dtype=torch.float64)
     target = strokes((40, 35), 2)

@@ -54,8 +54,8 @@ def test_sums_and_maxima_of_images(tiles):
     for n in range(2):
         torch.testing.assert_close(tiles.sum_images(values)[n], values[image == n].sum(0))
         assert torch.equal(tiles.max_images(values)[n], values[image == n].amax(0))
-    nothing = Tiles(torch.zeros(2, 1, 1, dtype=torch.bool), 8, 8)
-    assert (nothing.max_images(torch.zeros(0, 3)) == 0).all() and nothing.max_images(torch.zeros(0, 3)).shape == (2, 3)
+    empty = Tiles(torch.zeros(2, 1, 1, dtype=torch.bool), 8, 8)
+    assert (empty.max_images(torch.zeros(0, 3)) == 0).all() and empty.max_images(torch.zeros(0, 3)).shape == (2, 3)
 
 
 def trimap(size=(70, 118)):
@@ -74,7 +74,7 @@ def photograph(height, width):
 
 
 def largest_error(image, L, marks, mark_weight, tol):
-    """Of what is found without the settled tiles, against a solve of everything."""
+    """The largest error of a solve that leaves tiles out, against a solve of all pixels."""
     alpha = solve_matting(torch.where(marks < 0, 255, marks), image, mark_weight=mark_weight, tol=tol).alpha
     D = mark_weight * (marks >= 0).double().numpy().ravel()
     expected = spsolve(L + sp.diags(D, format="csc"), D * (marks == 1).numpy().ravel())
@@ -105,7 +105,7 @@ def test_the_margin_follows_the_tolerance():
 
 
 def test_everything_is_settled():
-    """One class, marked covers_all: no tile at all."""
+    """One class on all pixels: no active tile."""
     assert not active_tiles(torch.ones(1, 40, 40, dtype=torch.long), 100.0, 1e-4).any()
 
 

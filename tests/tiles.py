@@ -15,9 +15,9 @@ SIDE = 16
 SIZES = [(3, 3), (5, 40), (40, 3), (16, 16), (17, 33), (32, 48), (35, 29)]
 
 
-def tile_list(n: int, height: int, width: int, share: float = 0.7) -> tuple[Tensor, Tensor]:
-    """A share of the tiles of n images, in any order, and their neighbours."""
-    kept = torch.rand(n, -(-height // SIDE), -(-width // SIDE)) < share
+def tile_list(n: int, height: int, width: int, fraction: float = 0.7) -> tuple[Tensor, Tensor]:
+    """A fraction of the tiles of n images, in any order, and their neighbours."""
+    kept = torch.rand(n, -(-height // SIDE), -(-width // SIDE)) < fraction
     kept[-1, 0, 0] = True
     tiles = kept.nonzero()
     tiles = tiles[torch.randperm(len(tiles))]
@@ -47,11 +47,11 @@ def to_maps(values: Tensor, tiles: Tensor, n: int, height: int, width: int) -> T
 
 
 def stencil_problem(
-    size: tuple[int, int], classes: int = 3, dtype: torch.dtype = torch.float32, n: int = 2, share: float = 0.7
+    size: tuple[int, int], classes: int = 3, dtype: torch.dtype = torch.float32, n: int = 2, fraction: float = 0.7
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Stencil, tiles, neighbours, diagonal, x, b, weight; the last four are zero beyond the image."""
     stencil, _ = _reference.matting_stencil(torch.rand(n, 3, *size, dtype=dtype), 1e-4, False)
-    tiles, neighbours = tile_list(n, *size, share)
+    tiles, neighbours = tile_list(n, *size, fraction)
     marks = torch.where(torch.rand(n, 1, *size) < 0.1, 100.0, 0.0).to(dtype)
     diagonal, weight = (to_tiles(v, tiles)[:, 0].contiguous() for v in (marks, torch.rand_like(marks)))
     x, b = (to_tiles(torch.randn(n, classes, *size, dtype=dtype), tiles) for _ in range(2))
@@ -59,10 +59,10 @@ def stencil_problem(
 
 
 def function_problem(
-    tiles: int = 11, classes: int = 3, dtype: torch.dtype = torch.float32, most: int = 5
+    tiles: int = 11, classes: int = 3, dtype: torch.dtype = torch.float32, largest: int = 5
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Basis and starts of up to ``most`` functions a tile, z of them and x of the tiles."""
-    counts = torch.randint(0, most + 1, (tiles,))
+    """Basis and starts of up to ``largest`` basis functions a tile, z of them and x of the tiles."""
+    counts = torch.randint(0, largest + 1, (tiles,))
     counts[0] = 0
     starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
     basis = torch.randn(int(starts[-1]), SIDE, SIDE, dtype=dtype)
@@ -79,7 +79,7 @@ IN_PLACE = ("closedform_wsss::block_relax",)
 
 
 def outcome(run: Callable[..., Any], op: Any, arguments: tuple[Any, ...]) -> Any:
-    """What ``run``, the operator or its twin, returns for these arguments or writes into one of them.
+    """What ``run``, the operator or its reference, returns for these arguments or writes into one of them.
 
     It is given a copy of that one, which starts as NaN unless the operator reads it.
     """

@@ -65,14 +65,14 @@ def maps_shape(name: str, shape: Sequence[int]) -> str:
     return f": pass {name}[None] for one image" if len(shape) == 3 else ""
 
 
-def target_shape(shape: Sequence[int], n: int) -> str:
+def target_shape(name: str, shape: Sequence[int], n: int) -> str:
     """For marks that are not ``(N, H, W)``."""
     if len(shape) == 4 and shape[1] == 1:
-        return ": pass target[:, 0]"
+        return f": pass {name}[:, 0]"
     if len(shape) == 4:
-        return f": {_SLICES}target.flatten(0, 1), or one-hot marks as labels"
+        return f": {_SLICES}{name}.flatten(0, 1), or one-hot marks as labels"
     if len(shape) == 2 and n == 1:
-        return ": pass target[None]"
+        return f": pass {name}[None]"
     return ""
 
 
@@ -94,16 +94,16 @@ def labels(found: Sequence[int], classes: int | None, ignore_index: int, present
     return ""
 
 
-def unmarked(present: Sequence[int]) -> str:
-    """For marks without unmarked pixels."""
+def unmarked(present: Sequence[int], name: str) -> str:
+    """For marks of which none is unmarked."""
     if list(present) == [0, 1, 2]:
         return (
-            "if 0 means unmarked, pass target.masked_fill(target == 0, 255); a trimap whose 1 is unknown, "
-            "torch.tensor([0, 255, 1])[target]"
+            f"if 0 means unmarked, pass {name}.masked_fill({name} == 0, 255); a trimap whose 1 is unknown, "
+            f"torch.tensor([0, 255, 1])[{name}]"
         )
     if looks_like_trimap(present):
         return "for a trimap see closedform_wsss.io.from_trimap"
-    return f"if {present[0]} means unmarked, pass target.masked_fill(target == {present[0]}, 255)"
+    return f"if {present[0]} means unmarked, pass {name}.masked_fill({name} == {present[0]}, 255)"
 
 
 def looks_like_trimap(present: Sequence[int]) -> bool:

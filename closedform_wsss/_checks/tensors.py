@@ -92,21 +92,28 @@ def check_classes(fn: str, logits: Tensor) -> None:
 
 
 def check_target(
-    fn: str, target: Tensor, n: int | None, device: torch.device | None, num_classes: int | None, ignore_index: int
+    fn: str,
+    target: Tensor,
+    n: int | None,
+    device: torch.device | None,
+    num_classes: int | None,
+    ignore_index: int,
+    *,
+    name: str = "target",
 ) -> Tensor:
     """Labels ``(n, H, W)``: integers in [0, num_classes), or any >= 0 if that is None, or ignore_index -> int64."""
     if not isinstance(target, Tensor):
-        raise TypeError(f"{fn}: target must be an integer tensor (N, H, W), got {type(target).__name__}")
+        raise TypeError(f"{fn}: {name} must be an integer tensor (N, H, W), got {type(target).__name__}")
     if target.ndim != 3 or n not in (None, target.shape[0]) or 0 in target.shape[1:]:
         images = "" if n is None else f" with N = {n} images"
         shape = tuple(target.shape)
         raise ValueError(
-            f"{fn}: target must be (N, H, W){images}, got shape {shape}{cures.target_shape(shape, n or 0)}"
+            f"{fn}: {name} must be (N, H, W){images}, got shape {shape}{cures.target_shape(name, shape, n or 0)}"
         )
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise TypeError(f"{fn}: target must be an integer tensor, got {target.dtype}")
+        raise TypeError(f"{fn}: {name} must be an integer tensor, got {target.dtype}")
     if device is not None:
-        check_device(fn, "target", target, device)
+        check_device(fn, name, target, device)
     check_integer(fn, "ignore_index", ignore_index)
     if num_classes is not None and 0 <= ignore_index < num_classes:
         raise ValueError(
@@ -122,7 +129,7 @@ def check_target(
             found = sorted(set(wrong[:1000].tolist()))
             present = torch.unique(target)[:257].tolist()
             raise ValueError(
-                f"{fn}: target must hold {allowed} or ignore_index {ignore_index}, "
+                f"{fn}: {name} must hold {allowed} or ignore_index {ignore_index}, "
                 f"got {found[:_MAX_LABELS_SHOWN]}{cures.labels(found, num_classes, ignore_index, present)}"
             )
     return target

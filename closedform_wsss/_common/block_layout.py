@@ -1,18 +1,18 @@
-"""Coarse systems in blocks; the twin of ``csrc/common/block_layout.h``, which explains them."""
+"""Coarse systems in blocks, as ``csrc/common/block_layout.h`` explains them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-MAX_FUNCTIONS = 32  # of a block
+MAX_FUNCTIONS = 32  # basis functions of a block
 INVERSE, OWN, LINKS = 0, 1, 2  # parts of a block
 LINK_PLACES = (5, 6, 7, 8)  # of the neighbours that a block has links to
 SPARE = 3  # values at the end of a matrix
 
 
 def entries(offsets: Tensor, starts: Tensor, neighbours: Tensor, part: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Row, column and place in the matrix of every entry of a part of all blocks, as the blocks have it."""
+    """Row, column and place in the matrix of every entry of one part of all blocks."""
     starts = starts.long()
     size = starts.diff()
     other = torch.arange(len(size), device=starts.device)
@@ -27,7 +27,7 @@ def entries(offsets: Tensor, starts: Tensor, neighbours: Tensor, part: int) -> t
 
 
 def assemble(matrix: Tensor, offsets: Tensor, starts: Tensor, neighbours: Tensor, *, own: bool = True) -> Tensor:
-    """A as a sparse COO tensor ``(F, F)``, with the blocks' own parts or without them."""
+    """A as a sparse COO tensor ``(F, F)``, with or without the blocks' own parts."""
     rows, columns, values = [], [], []
     for part in range(OWN if own else LINKS, LINKS + len(LINK_PLACES)):
         i, j, place = entries(offsets, starts, neighbours, part)

@@ -1,4 +1,4 @@
-"""The arithmetic of matting windows on whole maps; the twin of ``csrc/common/matting_window.h``, with the formulas."""
+"""The arithmetic of matting windows on whole maps; formulas in ``csrc/common/matting_window.h``."""
 
 from __future__ import annotations
 

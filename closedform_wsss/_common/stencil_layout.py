@@ -1,4 +1,4 @@
-"""How a stencil lies in memory; the twin of ``csrc/common/stencil_layout.h``, which explains it."""
+"""The memory layout of a stencil, as ``csrc/common/stencil_layout.h`` explains it."""
 
 from __future__ import annotations
 

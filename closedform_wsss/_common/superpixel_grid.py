@@ -9,12 +9,12 @@ from torch import Tensor
 # Rows and columns to the k-th of the 3 x 3 superpixels around a pixel's own cell.
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
-# A superpixel whose weights add up to less has no pixels: dividing by as little overflows in gradients.
+# A superpixel with a smaller sum of weights counts as empty: dividing by so small a sum overflows in gradients.
 EMPTY = 1e-12
 
 
 def grid_size(height: int, width: int, cell_size: int) -> tuple[int, int]:
-    """Rows and columns of cells; the last ones are cut off by the image's border."""
+    """Rows and columns of cells; the image's border cuts the last ones."""
     return -(-height // cell_size), -(-width // cell_size)
 
 

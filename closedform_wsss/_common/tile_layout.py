@@ -1,4 +1,4 @@
-"""Maps in tiles; the twin of ``csrc/common/tile_layout.h``, which explains them."""
+"""Maps in tiles, as ``csrc/common/tile_layout.h`` explains them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from torch import Tensor
 from closedform_wsss._common.stencil_layout import LEFT_PAD, TAPS
 
 SIDE = 16
-REACH = 2
-# Of the tiles above, at and below (or left, at and right): their lines in a surrounded tile, and which of their own.
+CELL = 4  # side of the cells of the coarse basis functions
+REACH = 2  # of the stencil
+# For the tiles above, at and below (or left, at and right): the lines in a surrounded tile, and the tile's own lines.
 _SURROUNDINGS = [
     (slice(0, REACH), slice(SIDE - REACH, None)),
     (slice(REACH, REACH + SIDE), slice(None)),
@@ -17,10 +18,9 @@ _SURROUNDINGS = [
 ]
 
 
-def gather_padded(x: Tensor, places: Tensor) -> Tensor:
-    """The entries of x at ``places``, zero at -1."""
-    places = places.long()
-    return torch.cat([x, x.new_zeros(1, *x.shape[1:])])[torch.where(places < 0, x.shape[0], places)]
+def gather_padded(values: Tensor, places: Tensor, padding: float = 0) -> Tensor:
+    """The entries at ``places``, ``padding`` at -1."""
+    return torch.cat([values, values.new_full((1, *values.shape[1:]), padding)])[places]
 
 
 def surrounded(x: Tensor, neighbours: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def surrounded(x: Tensor, neighbours: Tensor) -> Tensor:
 def coefficients(stencil: Tensor, tiles: Tensor) -> Tensor:
     """The stencil ``(M, 12, 18, 20)`` of tiles and of the two rows above and two columns on either side of them."""
     image, row, column = tiles.long().unbind(1)
-    # Row y of the image is row y + 2 of the stencil, whose row 0 is zero, like all the rows below the image.
+    # Row y of the image is row y + 2 of the stencil. Row 0 is zero; it stands for the rows below the image.
     rows = SIDE * row[:, None] + torch.arange(SIDE + REACH, device=stencil.device)
     rows = torch.where(rows < stencil.shape[1], rows, 0)
     columns = SIDE * column[:, None] + LEFT_PAD - REACH + torch.arange(SIDE + 2 * REACH, device=stencil.device)
@@ -45,6 +45,6 @@ def coefficients(stencil: Tensor, tiles: Tensor) -> Tensor:
 
 
 def tile_of_functions(starts: Tensor, functions: int) -> Tensor:
-    """The tile that each function lives in."""
+    """The tile of each basis function."""
     tiles = torch.arange(len(starts) - 1, device=starts.device)
     return tiles.repeat_interleave(starts.long().diff(), output_size=functions)

@@ -1,5 +1,5 @@
-"""The operators of the solver's coarse levels, in blocks: csrc/common/block_layout.h. They write into memory that the
-caller has; none has a gradient."""
+"""The operators of the solver's coarse levels, in blocks (csrc/common/block_layout.h). They write into memory of the
+caller. None has a gradient."""
 
 from __future__ import annotations
 

@@ -43,24 +43,24 @@ matting_stencil = define(
 )
 
 
-# --- matting_product: y = L x + mark_weight x, x in the stencil's or half precision -----------------------------------
+# --- matting_product: y = L x + data_weight x, x in the stencil's or half precision -----------------------------------
 
 
-def _matting_product(stencil: Tensor, x: Tensor, mark_weight: Tensor | None) -> Tensor:
+def _matting_product(stencil: Tensor, x: Tensor, data_weight: Tensor | None) -> Tensor:
     x = readable(x)
-    mark_weight = None if mark_weight is None else mark_weight.contiguous()
+    data_weight = None if data_weight is None else data_weight.contiguous()
     y = stencil.new_empty(x.shape)
-    launch("matting_product", x, stencil, x, mark_weight, y, *x.shape)
+    launch("matting_product", x, stencil, x, data_weight, y, *x.shape)
     return y
 
 
-def _matting_product_fake(stencil: Tensor, x: Tensor, mark_weight: Tensor | None) -> Tensor:
+def _matting_product_fake(stencil: Tensor, x: Tensor, data_weight: Tensor | None) -> Tensor:
     return stencil.new_empty(x.shape)
 
 
 matting_product = define(
     "matting_product",
-    "(Tensor stencil, Tensor x, Tensor? mark_weight) -> Tensor",
+    "(Tensor stencil, Tensor x, Tensor? data_weight) -> Tensor",
     _matting_product,
     _reference.matting_product,
     _matting_product_fake,
@@ -68,14 +68,14 @@ matting_product = define(
 
 
 def _matting_product_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    stencil, x, mark_weight = inputs
+    stencil, x, data_weight = inputs
     ctx.dtype = x.dtype
-    ctx.save_for_backward(stencil, mark_weight)
+    ctx.save_for_backward(stencil, data_weight)
 
 
 def _matting_product_backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
-    stencil, mark_weight = ctx.saved_tensors
-    return None, matting_product(stencil, grad, mark_weight).to(ctx.dtype), None  # L is symmetric
+    stencil, data_weight = ctx.saved_tensors
+    return None, matting_product(stencil, grad, data_weight).to(ctx.dtype), None  # L is symmetric
 
 
 define_gradient("matting_product", _matting_product_backward, _matting_product_setup)

@@ -1,7 +1,7 @@
-"""The operators of the solver, on maps in tiles: csrc/common/tile_layout.h.
+"""The operators of the solver on maps in tiles (csrc/common/tile_layout.h).
 
-They write into memory that the caller has, because a solve calls them some hundred times on the same few maps and new
-memory costs as much as they do. None has a gradient.
+They write into memory of the caller: a solve calls them some hundred times on the same few maps, and allocating new
+memory takes as long as the kernels. None has a gradient.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ tile_relax = define(
 )
 
 
-# --- tile_restrict and tile_prolong: z = P^T x and y = x + P z, P of the functions `basis` ----------------------------
+# --- tile_restrict and tile_prolong: z = P^T x and y = x + P z, P with the columns `basis` ----------------------------
 
 
 def _tile_restrict(basis: Tensor, starts: Tensor, x: Tensor, z: Tensor) -> None:
@@ -92,37 +92,51 @@ tile_prolong = define(
 )
 
 
-# --- tile_energy: x^T L x of the functions of cells of 4 x 4 pixels, in a tile and across its seams -------------------
+# --- tile_energy: x^T L x of basis functions in cells of 4 x 4 pixels, in a tile and across its interfaces ------------
 
 
 def _tile_energy(
-    image: Tensor, basis: Tensor, owners: Tensor, members: Tensor, eps: float, learning_based: bool, seams: bool
+    image: Tensor,
+    basis: Tensor,
+    anchor_tiles: Tensor,
+    corner_tiles: Tensor,
+    eps: float,
+    learning_based: bool,
+    interfaces: bool,
 ) -> tuple[Tensor, ...]:
-    if image.is_cuda:  # set-up, once a solve: the twin's few large products do
-        return _reference.tile_energy(image, basis, owners, members, eps, learning_based, seams)
+    if image.is_cuda:  # once a solve: the few large products of the reference are fast enough
+        return _reference.tile_energy(image, basis, anchor_tiles, corner_tiles, eps, learning_based, interfaces)
     _, d, h, w = image.shape
-    image, basis, owners, members = (part.contiguous() for part in (image, basis, owners, members))
-    energies = _tile_energy_fake(image, basis, owners, members, eps, learning_based, seams)
+    image, basis, anchor_tiles, corner_tiles = (
+        part.contiguous() for part in (image, basis, anchor_tiles, corner_tiles)
+    )
+    energies = _tile_energy_fake(image, basis, anchor_tiles, corner_tiles, eps, learning_based, interfaces)
     for energy in energies:
         energy.zero_()
-    wanted: tuple[Any, ...] = (None, *energies) if seams else (energies[0], None, None, None)
-    arguments = (image, basis, owners, members, *wanted, len(owners), d, h, w, eps, learning_based)
+    wanted: tuple[Any, ...] = (None, *energies) if interfaces else (energies[0], None, None, None)
+    arguments = (image, basis, anchor_tiles, corner_tiles, *wanted, len(anchor_tiles), d, h, w, eps, learning_based)
     launch("tile_energy", image, *arguments)
     return energies
 
 
 def _tile_energy_fake(
-    image: Tensor, basis: Tensor, owners: Tensor, members: Tensor, eps: float, learning_based: bool, seams: bool
+    image: Tensor,
+    basis: Tensor,
+    anchor_tiles: Tensor,
+    corner_tiles: Tensor,
+    eps: float,
+    learning_based: bool,
+    interfaces: bool,
 ) -> tuple[Tensor, ...]:
-    m, k = owners.shape[0], image.shape[1] + 1
-    sizes = (8 * k, 8 * k, 4 * k) if seams else (16 * k,)
+    m, k = anchor_tiles.shape[0], image.shape[1] + 1
+    sizes = (8 * k, 8 * k, 4 * k) if interfaces else (16 * k,)
     return tuple(image.new_empty(m, size, size, dtype=torch.float64) for size in sizes)
 
 
 tile_energy = define(
     "tile_energy",
-    "(Tensor image, Tensor basis, Tensor owners, Tensor members, float eps, bool learning_based, bool seams)"
-    " -> Tensor[]",
+    "(Tensor image, Tensor basis, Tensor anchor_tiles, Tensor corner_tiles, float eps, bool learning_based,"
+    " bool interfaces) -> Tensor[]",
     lambda *arguments: list(_tile_energy(*arguments)),
     lambda *arguments: list(_reference.tile_energy(*arguments)),
     lambda *arguments: list(_tile_energy_fake(*arguments)),

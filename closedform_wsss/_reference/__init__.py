@@ -1,4 +1,4 @@
-"""The operators in plain PyTorch: what the kernels are tested against, and what runs on devices that have no kernel."""
+"""The operators in plain PyTorch: references for the tests of the kernels, and fallbacks on devices without kernels."""
 
 from closedform_wsss._reference.asam_affinity import asam_affinity
 from closedform_wsss._reference.asam_steps import asam_steps

@@ -1,4 +1,4 @@
-"""y = A x in blocks; the twin of ``csrc/cpu/block_product.cpp``."""
+"""y = A x in blocks: the reference of ``csrc/cpu/block_product.cpp``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep of Gauss-Seidel over A z = r in blocks; the twin of ``csrc/cpu/block_relax.cpp``."""
+"""A sweep of Gauss-Seidel over A z = r in blocks: the reference of ``csrc/cpu/block_relax.cpp``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def block_relax(
     z: Tensor,
     backward: bool,
 ) -> None:
-    """Replace z ``(F, C)``, colour by colour. ``ends`` is on the CPU."""
+    """Replace z ``(F, C)``, color by color. ``ends`` is on the CPU."""
     links = assemble(matrix, offsets, starts, neighbours, own=False)
     i, j, place = entries(offsets, starts, neighbours, INVERSE)
     inverse = torch.sparse_coo_tensor(torch.stack([i, j]), matrix[place], links.shape, check_invariants=False)
     size = starts.long().diff()
     block = torch.arange(len(size), device=starts.device).repeat_interleave(size)
-    colour = torch.zeros_like(size)
+    color = torch.zeros_like(size)
     places = torch.arange(len(size), device=ends.device)
-    colour[order.long()] = torch.bucketize(places, ends.long(), right=True).to(colour)
+    color[order.long()] = torch.bucketize(places, ends.long(), right=True).to(color)
     for which in range(3, -1, -1) if backward else range(4):
-        now = (colour[block] == which)[:, None]
+        now = (color[block] == which)[:, None]
         z.copy_(torch.where(now, inverse @ (r - links @ z), z))

@@ -1,4 +1,4 @@
-"""y = L x + mark_weight x; the kernel is ``csrc/cpu/matting_product.cpp``."""
+"""y = L x + data_weight x; the kernel is ``csrc/cpu/matting_product.cpp``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor
 from closedform_wsss._common.stencil_layout import TAPS, stencil_planes
 
 
-def matting_product(stencil: Tensor, x: Tensor, mark_weight: Tensor | None) -> Tensor:
-    """Product with x ``(N, C, H, W)``; mark_weight ``(N, H, W)``."""
+def matting_product(stencil: Tensor, x: Tensor, data_weight: Tensor | None) -> Tensor:
+    """Product with x ``(N, C, H, W)``; data_weight ``(N, H, W)``."""
     h, w = x.shape[-2:]
     planes = stencil_planes(stencil, w)
     x = x.to(stencil.dtype)
@@ -21,4 +21,4 @@ def matting_product(stencil: Tensor, x: Tensor, mark_weight: Tensor | None) -> T
         flow = planes[:, k : k + 1][i] * (x[j] - x[i])
         y[i] += flow
         y[j] -= flow
-    return y if mark_weight is None else y + mark_weight[:, None] * x
+    return y if data_weight is None else y + data_weight[:, None] * x

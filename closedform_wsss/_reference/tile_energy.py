@@ -1,4 +1,4 @@
-"""x^T L x of functions in cells of 4 x 4 pixels; the twin of ``csrc/cpu/tile_energy.cpp``."""
+"""x^T L x of basis functions in cells of 4 x 4 pixels: the reference of ``csrc/cpu/tile_energy.cpp``."""
 
 from __future__ import annotations
 
@@ -7,39 +7,56 @@ from torch import Tensor
 
 from closedform_wsss._common.matting_window import window_block
 from closedform_wsss._common.stencil_layout import TAPS
-from closedform_wsss._common.tile_layout import SIDE, gather_padded
+from closedform_wsss._common.tile_layout import CELL, SIDE, gather_padded
 
-CELL = 4
-SEAM = SIDE - CELL  # the first row or column of the last cells of a tile
-FIRST = SIDE - 2  # and of the windows that cross a seam
-AT_ONCE = 2048  # owners; each takes about 150 KB on the way
+LAST_CELL = SIDE - CELL  # first row or column of the last cells of a tile
+CROSSING = SIDE - 2  # first row or column of the windows that cross an interface
+TILES_AT_ONCE = 2048  # each needs about 150 KB
 
 
 def tile_energy(
-    image: Tensor, basis: Tensor, owners: Tensor, members: Tensor, eps: float, learning_based: bool, seams: bool
+    image: Tensor,
+    basis: Tensor,
+    anchor_tiles: Tensor,
+    corner_tiles: Tensor,
+    eps: float,
+    learning_based: bool,
+    interfaces: bool,
 ) -> tuple[Tensor, ...]:
-    """Energies of the windows of tiles in an image ``(N, D, H, W)``, float64.
+    """Energies of the windows that belong to some tiles of an image ``(N, D, H, W)``, float64.
 
-    Basis ``(B, K, 16, 16)``; owners ``(M, 3)``: image, tile row, tile column; members ``(M, 4)``: places in basis of
-    the tiles at, right of, below and diagonally below each, or -1. Returns, with the functions ordered cell by cell,
+    Args:
+        image: ``(N, D, H, W)``.
+        basis: ``(B, K, 16, 16)``.
+        anchor_tiles: ``(M, 3)``: image, tile row, tile column.
+        corner_tiles: ``(M, 4)``: places in basis of the tiles at, right of, below and diagonally below each, or -1.
+        eps, learning_based: Options of the Laplacian.
+        interfaces: Which windows.
 
-    - without seams: ``(M, 16 K, 16 K)``, of the windows inside of the tile, cells row by row;
-    - with them: ``(M, 8 K, 8 K)``, of the windows across the seam on the right, cells column by column;
-      ``(M, 8 K, 8 K)``, below, row by row; ``(M, 4 K, 4 K)``, at the corner.
+    Returns:
+        Matrices with the basis functions ordered cell by cell. Without interfaces: ``(M, 16 K, 16 K)`` of the windows
+        inside the tile, cells row by row. With them: ``(M, 8 K, 8 K)`` of the windows across the right interface, cells
+        column by column; ``(M, 8 K, 8 K)`` across the one below, cells row by row; ``(M, 4 K, 4 K)`` on the corner.
     """
     parts = [
-        _energies(image, basis, *some, eps, learning_based, seams)
-        for some in zip(owners.split(AT_ONCE), members.split(AT_ONCE), strict=True)
+        _energies(image, basis, *some, eps, learning_based, interfaces)
+        for some in zip(anchor_tiles.split(TILES_AT_ONCE), corner_tiles.split(TILES_AT_ONCE), strict=True)
     ]
     return parts[0] if len(parts) == 1 else tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
 
 def _energies(
-    image: Tensor, basis: Tensor, owners: Tensor, members: Tensor, eps: float, learning_based: bool, seams: bool
+    image: Tensor,
+    basis: Tensor,
+    anchor_tiles: Tensor,
+    corner_tiles: Tensor,
+    eps: float,
+    learning_based: bool,
+    interfaces: bool,
 ) -> tuple[Tensor, ...]:
     h, w = image.shape[-2:]
-    number, row, column = owners.long().unbind(1)
-    # The pixels of the windows that are a tile's own, and which of the windows exist.
+    number, row, column = anchor_tiles.long().unbind(1)
+    # The pixels of the windows that belong to a tile, and whether each window exists.
     reach = torch.arange(SIDE + 2, device=image.device)
     rows, columns = SIDE * row[:, None] + reach, SIDE * column[:, None] + reach
     colours = image[number[:, None, None], :, rows.clamp(max=h - 1)[:, :, None], columns.clamp(max=w - 1)[:, None]]
@@ -51,21 +68,21 @@ def _energies(
         pixels = (..., slice(top, bottom), slice(left, right))
         return _energy(colours[pixels], exists[windows], values, top % CELL, left % CELL, eps, learning_based)
 
-    def tile(member: int) -> Tensor:
-        return gather_padded(basis, members[:, member]).double()
+    def tile(corner: int) -> Tensor:
+        return gather_padded(basis, corner_tiles[:, corner]).double()
 
     own = tile(0)
-    if not seams:
+    if not interfaces:
         return (_matrix(energy(0, 0, SIDE, SIDE, own)),)
-    across = torch.cat([own[..., SEAM:], tile(1)[..., :CELL]], 3)
-    down = torch.cat([own[..., SEAM:, :], tile(2)[..., :CELL, :]], 2)
-    corners = torch.cat([tile(2)[..., :CELL, SEAM:], tile(3)[..., :CELL, :CELL]], 3)
-    corners = torch.cat([across[..., SEAM:, :], corners], 2)
+    across = torch.cat([own[..., LAST_CELL:], tile(1)[..., :CELL]], 3)
+    down = torch.cat([own[..., LAST_CELL:, :], tile(2)[..., :CELL, :]], 2)
+    corners = torch.cat([tile(2)[..., :CELL, LAST_CELL:], tile(3)[..., :CELL, :CELL]], 3)
+    corners = torch.cat([across[..., LAST_CELL:, :], corners], 2)
     end = SIDE + 2
     return (
-        _matrix(energy(0, FIRST, SIDE, end, across), by_column=True),
-        _matrix(energy(FIRST, 0, end, SIDE, down)),
-        _matrix(energy(FIRST, FIRST, end, end, corners)),
+        _matrix(energy(0, CROSSING, SIDE, end, across), by_column=True),
+        _matrix(energy(CROSSING, 0, end, SIDE, down)),
+        _matrix(energy(CROSSING, CROSSING, end, end, corners)),
     )
 
 
@@ -79,16 +96,16 @@ def _matrix(energy: Tensor, by_column: bool = False) -> Tensor:
 def _energy(
     colours: Tensor, exists: Tensor, values: Tensor, top: int, left: int, eps: float, learning_based: bool
 ) -> Tensor:
-    """Energies ``(M, R, S, K, R, S, K)`` of functions in R x S cells, values ``(M, K, 4 R, 4 S)``.
+    """Energies ``(M, R, S, K, R, S, K)`` of basis functions in R x S cells, values ``(M, K, 4 R, 4 S)``.
 
-    The windows are those of the pixels colours ``(M, D, y, x)``, the first of which is (top, left) of the cells.
+    The windows lie in the pixels colours ``(M, D, y, x)``, which begin at (top, left) of the cells.
     """
     m, k, height, width = values.shape
     y, x = exists.shape[1:]
     block = window_block(colours, eps, learning_based)
     energy = values.new_zeros(m, height // CELL, width // CELL, k, height // CELL, width // CELL, k)
     padded = torch.nn.functional.pad(values, (2, 2, 0, 2))
-    # Each pair of pixels once, and half of those of a pixel with itself: the transpose has the others.
+    # Each pair of pixels once, and half of each pixel with itself: the transpose adds the rest.
     for dy, dx in [(0, 0), *TAPS]:
         plane = values.new_zeros(m, height, width)
         for p in range(9):
@@ -108,7 +125,7 @@ def _energy(
 
 
 def _partner_cells(shift: int) -> list[tuple[int, slice]]:
-    """By how many cells the pixels of a cell move, if they move by ``shift`` pixels."""
+    """The shifts in cells, and the pixels of a cell for which ``shift`` pixels is each of these."""
     cells = [(-1, slice(0, -shift)), (0, slice(max(-shift, 0), CELL - max(shift, 0))), (1, slice(CELL - shift, CELL))]
     return [(cell, pixels) for cell, pixels in cells if cell * shift > 0 or cell == 0]
 

@@ -1,4 +1,4 @@
-"""y = (L + diagonal) x on tiles; the twin of ``csrc/cpu/tile_product.cpp``."""
+"""y = (L + diagonal) x on tiles: the reference of ``csrc/cpu/tile_product.cpp``."""
 
 from __future__ import annotations
 

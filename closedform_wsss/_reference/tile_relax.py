@@ -1,4 +1,4 @@
-"""y = x + weight (b - (L + diagonal) x) on tiles; the twin of ``csrc/cpu/tile_relax.cpp``."""
+"""y = x + weight (b - (L + diagonal) x) on tiles: the reference of ``csrc/cpu/tile_relax.cpp``."""
 
 from __future__ import annotations
 

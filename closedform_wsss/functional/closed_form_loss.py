@@ -24,8 +24,7 @@ from closedform_wsss._checks import (
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.stencil import StencilOperator
-from closedform_wsss.laplacian.window_operator import window_operator
-from closedform_wsss.laplacian.windows import WindowOperator
+from closedform_wsss.laplacian.window_operator import LaplacianOperator, window_operator
 
 FN = "closed_form_loss"
 EPS = 1e-4
@@ -178,7 +177,7 @@ def _weights(logits: Tensor, class_weight: Tensor | None, class_present: Tensor 
 
 
 def _composed(
-    operator: WindowOperator,
+    operator: LaplacianOperator,
     x: Tensor,
     target: Tensor,
     weight: Tensor,
@@ -190,7 +189,7 @@ def _composed(
     marks = ((target != ignore_index).to(x.dtype) * mark_weight)[:, None]
     classes = torch.arange(x.shape[1], device=x.device)[:, None, None]
     error = x - (target[:, None] == classes).to(x.dtype)
-    smooth = operator.product(x, None)
+    smooth = operator.product(x)
     weight = weight[:, :, None, None]
     pixels = target.shape[-1] * target.shape[-2]
     if residual:

@@ -14,71 +14,71 @@ from closedform_wsss._checks import (
     check_finite,
     check_image,
     check_maps,
-    check_option,
     check_positive,
-    check_radius,
     check_target,
 )
 from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
-from closedform_wsss._warn import warn_user
-from closedform_wsss.laplacian import KINDS, Kind, MattingLaplacian
-from closedform_wsss.solver import ConvergenceWarning
-from closedform_wsss.solver.cg import by_classes, pcg
-from closedform_wsss.solver.solve import check_schedule, preconditioner
+from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
+from closedform_wsss.solver import Stopping
+from closedform_wsss.solver.cg import by_classes
+from closedform_wsss.solver.solution import warn_unless_converged
+from closedform_wsss.solver.system import system_solver
 
-WHERE = "matting_filter"
+FN = "matting_filter"
+EPS = 1e-6
 
 
 def matting_filter(
     x: Tensor,
-    image: Tensor,
+    image: Tensor | MattingLaplacian,
     *,
     target: Tensor | None = None,
     mark_weight: float = 10.0,
     fidelity: float = 3e-3,
-    kind: Kind = "closed_form",
-    eps: float = 1e-6,
-    radius: int = 1,
+    kind: Kind | None = None,
+    eps: float | None = None,
+    radius: int | None = None,
     tol: float = 1e-3,
     max_iter: int = 2000,
     ignore_index: int = 255,
 ) -> Tensor:
     r"""Filter maps along the edges of an image: class activation maps, predictions, pseudo-labels.
 
-    With the :class:`~closedform_wsss.MattingLaplacian` L of the image,
+    With the :class:`~closedform_wsss.MattingLaplacian` L of the image, the result is
 
     .. math:: y_c = (L + \lambda\,\mathrm{Id})^{-1} \lambda\, x_c, \quad \text{the minimum of} \quad
         y_c^\top L\, y_c + \lambda \lVert y_c - x_c \rVert^2 .
 
-    It is the closed-form system of :func:`solve_matting` with a small weight at every pixel in place of a large one at
-    the marks: y is x, made locally affine in the colours. Constants stay what they are, the mean of a map is kept, and
-    maps that add up to 1 go on doing so. Linear in x, symmetric, and differentiable (to any order): the backward pass
-    is the same filter.
+    This is the closed-form system of :func:`solve_matting` with a small weight at every pixel in place of a large one
+    at the marks: y is close to x and locally nearly affine in the colours. Constants do not change, the mean of a map
+    is kept, and maps that add up to 1 still do. The filter is linear in x, symmetric, and differentiable to any order;
+    its backward pass is the same filter.
 
-    With marks, ``target``, the maps are also held to these: D = 1 on every marked pixel, :math:`s_c` = 1 on those of
-    class c,
+    With marks, ``target``, the maps are also held to the marks. D = 1 on every marked pixel, and :math:`s_c` = 1 on
+    those of class c:
 
-    .. math:: y_c = (L + \lambda\,\mathrm{Id} + \kappa D)^{-1} (\lambda\, x_c + \kappa D\, s_c),
+    .. math:: y_c = (L + \lambda\,\mathrm{Id} + \kappa D)^{-1} (\lambda\, x_c + \kappa D\, s_c).
 
-    which makes a network's predictions on images with marks into better labels than either: the predictions say what
-    the marks leave open, the marks and the image's edges correct them.
+    So a network's predictions on images with marks become better labels than the predictions or the marks alone.
 
     Args:
         x: ``(N, C, H, W)`` of any range, differentiable. Half precision is computed in float32.
-        image: ``(N, D, H', W')`` in [0, 1] or uint8; follows x's size, by an antialiased bilinear resize. A constant:
-            no gradient flows into it. Filtering at a quarter of a photo's size reaches four times as far and takes a
-            sixteenth of the time: see :func:`refine_cam`.
-        target: ``(N, H'', W'')`` integer marks of the classes [0, C), ``ignore_index`` elsewhere; follows x's size, by
-            the most frequent class of a pixel. Default: no marks.
+        image: ``(N, D, H', W')`` in [0, 1] or uint8; resized to x by antialiased bilinear interpolation. A constant: no
+            gradient flows into it. Or a :class:`~closedform_wsss.MattingLaplacian` of x's size. At a quarter of a
+            photograph's size the filter reaches four times as far and takes a sixteenth of the time, see
+            :func:`refine_cam`.
+        target: ``(N, H'', W'')`` integer marks of the classes [0, C), ``ignore_index`` elsewhere; resized to x by the
+            rule of :func:`resize_marks`. Default: no marks.
         mark_weight: :math:`\kappa` > 0, how strongly y is held to the marks. Default 10.
-        fidelity: :math:`\lambda` > 0, how strongly y is held to x: smaller smooths further. Default 3e-3.
-        kind: ``"closed_form"`` (the default) or ``"learning_based"``, whose rows do not quite sum to zero, so that
-            constants are kept only nearly.
+        fidelity: :math:`\lambda` > 0, how strongly y is held to x; smaller smooths further. Default 3e-3.
+        kind: ``"closed_form"`` (the default) or ``"learning_based"``. The rows of the latter do not quite sum to zero,
+            so constants change a little.
         eps: Regularisation of the Laplacian, > 0. Default 1e-6.
-        radius: Of its windows. Default 1.
-        tol: Largest error to stop at, as a share of each map's range. Default 1e-3.
-        max_iter: Iterations to stop at, with a :class:`ConvergenceWarning`. Default 2000.
+        radius: Windows of 2 radius + 1 pixels. Default 1. Give kind, eps and radius with an image only: an operator has
+            its own.
+        tol: Stop at this largest error, as a fraction of each map's range. Default 1e-3.
+        max_iter: Stop after so many iterations, with a :class:`ConvergenceWarning`. Default 2000.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
@@ -101,60 +101,65 @@ def matting_filter(
         >>> [round(v, 2) for v in matting_filter(cam, image)[0, 0, 4, ::5].tolist()]
         [0.27, 0.27, 0.8, 0.8]
     """
-    image = check_image(WHERE, image)
-    x = check_maps(WHERE, "x", x, image.shape[0], image.device)
-    fidelity = check_positive(WHERE, "fidelity", fidelity)
-    check_option(WHERE, "kind", kind, KINDS)
-    eps = check_positive(WHERE, "eps", eps)
-    radius = check_radius(WHERE, radius, *x.shape[2:])
-    tol = check_positive(WHERE, "tol", tol)
-    max_iter = check_count(WHERE, "max_iter", max_iter, 1)
-    check_finite(WHERE, "x", x)
+    laplacian = image if isinstance(image, MattingLaplacian) else None
+    options = check_laplacian_options(FN, laplacian, kind, eps, radius, default_eps=EPS)
+    check_options(FN, mark_weight, fidelity, tol, max_iter)
+    image = check_image(FN, image) if not isinstance(image, MattingLaplacian) else image.image
+    x = check_maps(FN, "x", x, image.shape[0], image.device)
+    check_finite(FN, "x", x)
     n, classes, h, w = x.shape
     if target is not None:
-        target = check_target(WHERE, target, n, image.device, classes, ignore_index)
-        mark_weight = check_positive(WHERE, "mark_weight", mark_weight)
-    x = x if x.dtype == torch.float64 else x.float()
+        target = check_target(FN, target, n, image.device, classes, ignore_index)
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    x = x.to(dtype if laplacian is None else laplacian.check_fits(FN, "x", x))
     if x.numel() == 0:
         return x
-    image = resize_image(image.to(x.dtype), (h, w))
+    options.fitting(FN, h, w)
+    if laplacian is None:
+        image = resize_image(image.to(x.dtype), (h, w))
+        if not torch.compiler.is_compiling():
+            laplacian = MattingLaplacian(image, **options._asdict())
+    fidelity, mark_weight = float(fidelity), float(mark_weight)
     data_weight = torch.full((n, h, w), fidelity, dtype=x.dtype, device=x.device)
     right = fidelity * x
     if target is not None:
         target = resize_marks(target, (h, w), classes, ignore_index)
-        held = (target != ignore_index).to(x.dtype) * mark_weight
+        marked = (target != ignore_index).to(x.dtype) * mark_weight
         marks = torch.arange(classes, device=x.device)[:, None, None] == target[:, None]
-        data_weight, right = data_weight + held, right + held[:, None] * marks
-    return _Filter.apply(right, image, data_weight, kind, eps, radius, tol, max_iter)
+        data_weight, right = data_weight + marked, right + marked[:, None] * marks
+    return _Filter.apply(right, image, data_weight, *options, float(tol), int(max_iter), laplacian)
 
 
-# An operator, so that torch.compile takes the filter as one step and does not trace its iterations.
+def check_options(fn: str, mark_weight: Any, fidelity: Any, tol: Any, max_iter: Any) -> None:
+    check_positive(fn, "mark_weight", mark_weight)
+    check_positive(fn, "fidelity", fidelity)
+    check_positive(fn, "tol", tol)
+    check_count(fn, "max_iter", max_iter, 1)
 
 
 @without_autocast
-def _filter_run(
-    b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
-) -> Tensor:
+def _solve(b: Tensor, laplacian: MattingLaplacian, data_weight: Tensor, tol: float, max_iter: int) -> Tensor:
     """(L + D)^-1 b for D = ``data_weight`` ``(N, H, W)``."""
-    operator = MattingLaplacian(image, kind=kind, eps=eps, radius=radius)
-    # Scaled for a tolerance that does not depend on a map's range: to [0, 1] where constants pass unchanged.
+    # Scale the maps, so that the tolerance does not depend on their range: to [0, 1] where constants stay unchanged.
     values = b / data_weight[:, None]
     low, high = values.amin((2, 3), keepdim=True), values.amax((2, 3), keepdim=True)
-    if kind != "closed_form":
+    if laplacian.kind != "closed_form":
         low, high = torch.zeros_like(low), torch.maximum(high, -low)
     span = torch.where(high > low, high - low, 1)
     values = (values - low) / span
-    product, inverse = partial(operator.product, mark_weight=data_weight), preconditioner(operator, data_weight)
-    schedule = check_schedule(data_weight)
-    solve = partial(pcg, product, inverse, tol=tol, max_iter=max_iter, callback=None, schedule=schedule)
-    result = by_classes(solve, data_weight[:, None] * values, values)
-    if not bool(result.converged.all()):
-        warn_user(
-            f"{WHERE}: stopped after {result.iterations} iterations with an estimated error of "
-            f"{float(result.error.max()):.2g} of the range, above tol {tol:g}: raise max_iter, fidelity or eps",
-            ConvergenceWarning,
-        )
+    solver = system_solver(laplacian, data_weight, tol)
+    result = by_classes(partial(solver.solve, stopping=Stopping(tol, max_iter)), values, values)
+    warn_unless_converged(FN, result, tol, "of the range", "raise max_iter, fidelity or eps")
     return low + span * result.x
+
+
+# The filter as one operator, so that torch.compile does not trace its iterations.
+
+
+def _filter_run(
+    b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
+) -> Tensor:
+    return _solve(b, MattingLaplacian(image, kind=kind, eps=eps, radius=radius), data_weight, tol, max_iter)
 
 
 def _filter_fake(b: Tensor, image: Tensor, data_weight: Tensor, *_: Any) -> Tensor:
@@ -175,8 +180,19 @@ class _Filter(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
+        b: Tensor,
+        image: Tensor,
+        data_weight: Tensor,
+        kind: Kind,
+        eps: float,
+        radius: int,
+        tol: float,
+        max_iter: int,
+        laplacian: MattingLaplacian | None,
     ) -> Tensor:
+        """laplacian: that of the image, None where a compiled program makes it."""
+        if laplacian is not None:
+            return _solve(b, laplacian, data_weight, tol, max_iter)
         y: Tensor = _filter(b, image, data_weight, kind, eps, radius, tol, max_iter)
         return y
 
@@ -187,4 +203,4 @@ class _Filter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _Filter.apply(grad.contiguous(), *ctx.saved_tensors, *ctx.options), *([None] * 7)
+        return _Filter.apply(grad.contiguous(), *ctx.saved_tensors, *ctx.options), *([None] * 8)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from closedform_wsss.laplacian import Kind, MattingLaplacian, as_laplacian
-from closedform_wsss.solver import Callback, Solution, solve
+from closedform_wsss.solver import Callback, Solution, Stopping, solve
 
 
 def solve_matting(
-    target: Tensor,
+    marks: Tensor,
     image: Tensor | MattingLaplacian,
     *,
     num_classes: int | None = None,
@@ -30,29 +30,29 @@ def solve_matting(
     .. math:: (L + \lambda D)\, \alpha_c = \lambda D\, s_c,
 
     D = 1 on the marked pixels, :math:`s_c` = 1 on those marked as c. The mattes of an image add up to 1 (of the
-    learning-based Laplacian, nearly). Conjugate gradients, matrix-free, preconditioned by multigrid that all classes of
-    an image share, on the tiles of 16 x 16 pixels that hold something unknown: what a trimap says for certain costs
+    learning-based Laplacian, nearly). Matrix-free conjugate gradients, preconditioned by one multigrid hierarchy for
+    all classes, on the tiles of 16 x 16 pixels with unknown pixels or near to some: the known part of a trimap costs
     nothing. No gradients flow.
 
     Args:
-        target: Marks ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs one. Or soft values
-            ``(N, C, H, W)``, floating point, that hold as much as ``mark_weight`` says.
+        marks: ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs a mark. Or soft values
+            ``(N, C, H, W)``, floating point, whose weight at each pixel is ``mark_weight``.
         image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
             errors of about 1e-4 (the learning-based Laplacian is always solved in float64). Or a
             :class:`~closedform_wsss.MattingLaplacian` of it.
-        num_classes: The number of classes, C. Default the largest mark + 1, or the channels of a soft target.
+        num_classes: The number of classes, C. Default the largest mark + 1, or the channels of soft marks.
         mark_weight: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
             only). Default 100.
         kind: ``"closed_form"`` or ``"learning_based"``: that of the :class:`~closedform_wsss.MattingLaplacian`.
             Default "closed_form".
         eps: Its regularisation. Default 1e-7.
         radius: Of its windows. Default 1. Give kind, eps and radius with an image only: an operator has its own.
-        tol: Largest error of alpha to stop at, as estimated from how alpha itself still moves. A step of an
-            8-bit matte is 4e-3. Default 1e-3.
+        tol: Largest error of alpha to stop at, estimated from the changes of alpha. A step of an 8-bit matte is 4e-3.
+            Default 1e-3.
         max_iter: Iterations to stop at, with a :class:`ConvergenceWarning`. Default 2000.
-        initial: ``(N, C, H, W)`` to start from: a coarser solution, or that of the frame before.
+        initial: ``(N, C, H, W)`` to start from: a coarser solution, or that of the previous frame.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
-        callback: Called with (iterations, estimated error) now and then; on the CPU anew for every four classes.
+        callback: Called with (iterations, estimated error) at each check; on the CPU separately for every four classes.
 
     Returns:
         A :class:`Solution`: ``alpha`` ``(N, C, H, W)``, which is not clipped and may leave [0, 1] a little, and
@@ -81,19 +81,17 @@ def solve_matting(
         >>> solution.alpha[0, 1, 0].round().int().tolist()
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
     """
-    if isinstance(image, Tensor) and isinstance(target, Tensor) and image.ndim == 3 and target.ndim == 4:
+    if isinstance(image, Tensor) and isinstance(marks, Tensor) and image.ndim == 3 and marks.ndim == 4:
         raise ValueError(
-            f"solve_matting: the marks come first, then the image, got target of shape {tuple(target.shape)} and "
+            f"solve_matting: the marks come first, then the image, got marks of shape {tuple(marks.shape)} and "
             f"image of shape {tuple(image.shape)}: swap them, or pass image[None]"
         )
     return solve(
         as_laplacian("solve_matting", image, kind, eps, radius),
-        target,
+        marks,
         num_classes=num_classes,
         mark_weight=mark_weight,
-        tol=tol,
-        max_iter=max_iter,
         initial=initial,
         ignore_index=ignore_index,
-        callback=callback,
+        stopping=Stopping.checked("solve_matting", tol, max_iter, callback),
     )

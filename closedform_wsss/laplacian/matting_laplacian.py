@@ -14,19 +14,22 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 
+FN = "MattingLaplacian"
+
+
 class MattingLaplacian:
     r"""A matting Laplacian of a batch of images, matrix-free.
 
-    In each window of the image a ridge regression explains x by the colours; :math:`x^\top L x` adds up what is left.
-    For windows :math:`w_k` of :math:`|w| = (2r + 1)^2` pixels that lie wholly inside the image, with mean colour
-    :math:`\mu_k` and covariance :math:`\Sigma_k`, the **closed form** (Levin et al.) is
+    In each window of the image a ridge regression predicts x from the colours; :math:`x^\top L x` is the sum of the
+    regressions' costs. For windows :math:`w_k` of :math:`|w| = (2r + 1)^2` pixels that lie wholly inside the image,
+    with mean colour :math:`\mu_k` and covariance :math:`\Sigma_k`, the **closed form** (Levin et al.) is
 
     .. math::
         L_{ij} = \sum_{k: i, j \in w_k} \Big[ \delta_{ij} - \frac{1}{|w|} \Big(1 + (I_i - \mu_k)^\top
             \left(\Sigma_k + \tfrac{\varepsilon}{|w|} \mathrm{Id}\right)^{-1} (I_j - \mu_k)\Big) \Big].
 
-    The **learning-based** one (Zheng & Kambhamettu) penalises the regression's constant as well, and counts the squared
-    residuals alone. With the window's colours and ones :math:`X_k = [I \; 1]`,
+    The **learning-based** one (Zheng & Kambhamettu) also penalises the constant of the regression, and the cost is the
+    squared residuals alone. With the colours of the window and ones :math:`X_k = [I \; 1]`,
 
     .. math::
         L = \sum_k (\mathrm{Id} - F_k)^\top (\mathrm{Id} - F_k), \qquad
@@ -34,18 +37,17 @@ class MattingLaplacian:
 
     L is symmetric and positive semi-definite, and :math:`x^\top L x` is small where x is locally an affine function of
     the colours. The rows of the closed form sum to zero (exactly: ``L @ constant`` is 0), those of the learning-based
-    one only nearly. What depends on the image is computed once, in float64, and reused by every product: with
+    one only nearly. The coefficients are computed once, in float64, and reused by every product: with
     ``radius=1`` a stencil of 12 coefficients a pixel (about 55 bytes in float32). The operator is a constant: gradients
     flow through x, never into the image.
 
     Args:
-        image: ``(N, D, H, W)`` in [0, 1], or uint8. Any number D of channels; not mean/std-normalised. An image below
-            3 pixels in a direction gets windows as large as itself there.
+        image: ``(N, D, H, W)`` in [0, 1], or uint8. Any number D of channels; not mean/std-normalised. Where the image
+            is smaller than a window, the window is cut to the size of the image.
         kind: ``"closed_form"`` (the default) or ``"learning_based"``.
         eps: Regularisation of the colour model, > 0, for colours in [0, 1]. Larger is smoother and less exact on fine
             structures. Default 1e-7 (Levin et al.).
-        radius: r, windows of 2 r + 1 pixels. Default 1, which has the fast kernels; larger ones run in PyTorch in
-            float64.
+        radius: r, for windows of 2 r + 1 pixels. Default 1, with fast kernels; larger ones run in PyTorch in float64.
 
     Raises:
         TypeError: The image is no tensor, or neither floating point nor uint8.
@@ -67,11 +69,11 @@ class MattingLaplacian:
     """
 
     def __init__(self, image: Tensor, *, kind: Kind = "closed_form", eps: float = 1e-7, radius: int = 1) -> None:
-        image = check_image("MattingLaplacian", image)
+        image = check_image(FN, image)
         n, _, h, w = image.shape
-        check_option("MattingLaplacian", "kind", kind, KINDS)
-        eps = check_positive("MattingLaplacian", "eps", eps)
-        radius = check_radius("MattingLaplacian", radius, h, w)
+        check_option(FN, "kind", kind, KINDS)
+        eps = check_positive(FN, "eps", eps)
+        radius = check_radius(FN, radius, h, w)
         self.shape = (n, h, w)
         self.image, self.kind, self.eps, self.radius = image, kind, eps, radius
         self.dtype, self.device = image.dtype, image.device
@@ -100,16 +102,16 @@ class MattingLaplacian:
         return self.dtype
 
     def _accept(self, x: Tensor) -> Tensor:
-        x = check_maps("MattingLaplacian", "x", x, self.shape[0], self.device)
-        self.check_fits("MattingLaplacian", "x", x)
+        x = check_maps(FN, "x", x, self.shape[0], self.device)
+        self.check_fits(FN, "x", x)
         return x if self.dtype == torch.float32 else x.to(self.dtype)
 
-    def product(self, x: Tensor, mark_weight: Tensor | None = None) -> Tensor:
+    def product(self, x: Tensor, data_weight: Tensor | None = None) -> Tensor:
         """L x, or (L + D) x with a diagonal D.
 
         Args:
             x: ``(N, C, H, W)``, differentiable. Half precision is computed in float32.
-            mark_weight: ``(N, H, W)``, the diagonal D, a constant. Default none.
+            data_weight: ``(N, H, W)``, the diagonal D, a constant. Default none.
 
         Returns:
             ``(N, C, H, W)`` in the operator's dtype.
@@ -119,14 +121,13 @@ class MattingLaplacian:
             ValueError: A shape or device does not fit the operator's.
         """
         x = self._accept(x)
-        if mark_weight is not None:
-            if mark_weight.shape != self.shape:
+        if data_weight is not None:
+            if data_weight.shape != self.shape:
                 raise ValueError(
-                    f"MattingLaplacian: mark_weight must be (N, H, W) = {self.shape}, "
-                    f"got shape {tuple(mark_weight.shape)}"
+                    f"{FN}: data_weight must be (N, H, W) = {self.shape}, got shape {tuple(data_weight.shape)}"
                 )
-            mark_weight = mark_weight.detach().to(self.dtype)
-        return self._operator.product(x, mark_weight)
+            data_weight = data_weight.detach().to(self.dtype)
+        return self._operator.product(x, data_weight)
 
     def __matmul__(self, x: Tensor) -> Tensor:
         return self.product(x)
@@ -134,7 +135,7 @@ class MattingLaplacian:
     def quadratic_form(self, x: Tensor) -> Tensor:
         r""":math:`x_c^\top L x_c` of every image and class: x ``(N, C, H, W)`` -> ``(N, C)``, differentiable."""
         x = self._accept(x)
-        return (x * self._operator.product(x, None)).sum((2, 3))
+        return (x * self._operator.product(x)).sum((2, 3))
 
     def diagonal(self) -> Tensor:
         """The diagonal of L, ``(N, 1, H, W)``."""
@@ -157,13 +158,13 @@ class MattingLaplacian:
     def _entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, columns and values of image n."""
         if not 0 <= n < self.shape[0]:
-            raise IndexError(f"MattingLaplacian: n must be an image in [0, {self.shape[0]}), got {n}")
+            raise IndexError(f"{FN}: n must be an image in [0, {self.shape[0]}), got {n}")
         return self._operator.entries(n)
 
     def to_sparse_csr(self, n: int) -> Tensor:
         """L of image n as a sparse CSR tensor ``(H W, H W)``, pixels in row-major order, float64.
 
-        For other solvers and for looking at it: 25 entries and 400 bytes a pixel at radius 1, (4 r + 1)^2 entries in
+        For other solvers and for inspection: 25 entries and 400 bytes a pixel at radius 1, (4 r + 1)^2 entries in
         general. Training and solving never build it.
         """
         rows, columns, values = self._entries(n)

@@ -18,16 +18,16 @@ class StencilOperator:
         # L 1 ``(N, H, W)``, or None where that is zero.
         self.row_sums: Tensor | None = row_sums if learning_based else None
 
-    def product(self, x: Tensor, mark_weight: Tensor | None) -> Tensor:
-        """L x + mark_weight x for x ``(N, C, H, W)``, mark_weight ``(N, H, W)``."""
+    def product(self, x: Tensor, data_weight: Tensor | None = None) -> Tensor:
+        """L x + data_weight x for x ``(N, C, H, W)``, data_weight ``(N, H, W)``."""
         diagonal = self.row_sums
-        if diagonal is not None and mark_weight is not None:
-            diagonal = diagonal + mark_weight
-        y: Tensor = _ops.matting_product(self.stencil, x, mark_weight if diagonal is None else diagonal)
+        if diagonal is not None and data_weight is not None:
+            diagonal = diagonal + data_weight
+        y: Tensor = _ops.matting_product(self.stencil, x, data_weight if diagonal is None else diagonal)
         return y
 
     def diagonal(self) -> Tensor:
-        """``(N, 1, H, W)``: the sum of a row less its other entries."""
+        """``(N, 1, H, W)``: the sum of each row minus its off-diagonal entries."""
         planes = stencil_planes(self.stencil, self.width).double()
         h, w = planes.shape[-2:]
         total = planes.sum(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -13,8 +13,21 @@ Kind = Literal["closed_form", "learning_based"]
 KINDS = ("closed_form", "learning_based")
 
 
-def window_operator(image: Tensor, kind: Kind, eps: float, radius: int) -> StencilOperator | WindowOperator:
-    """A stencil for windows of 3 x 3 pixels that fit the image ``(N, D, H, W)``; box sums for others."""
+class LaplacianOperator(Protocol):
+    """An implementation of L."""
+
+    def product(self, x: Tensor, data_weight: Tensor | None = None) -> Tensor:
+        """L x + data_weight x for x ``(N, C, H, W)``, data_weight ``(N, H, W)``."""
+
+    def diagonal(self) -> Tensor:
+        """The diagonal of L, ``(N, 1, H, W)``."""
+
+    def entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, columns and values (float64) of image n; duplicate pairs must be summed."""
+
+
+def window_operator(image: Tensor, kind: Kind, eps: float, radius: int) -> LaplacianOperator:
+    """A stencil for windows of 3 x 3 pixels that fit the image ``(N, D, H, W)``, else box sums."""
     learning_based = kind == "learning_based"
     if radius == 1 and min(image.shape[-2:]) >= 3:
         return StencilOperator(image, eps, learning_based)

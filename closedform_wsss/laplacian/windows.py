@@ -1,14 +1,13 @@
-"""Matting Laplacians of any window size, without a stencil: windows of radius 2 and more, and images below 3 pixels.
+"""Matting Laplacians of any window size, by box sums: for windows of radius 2 and more, and images below 3 pixels.
 
-In window k a ridge regression fits x by b_k + a_k . I (csrc/common/matting_window.h has the family), and
-    (L x)_i = sum over windows k that contain i of  x_i - (a_k . I_i + b_k),
-with box sums only: the cost of a product hardly grows with the radius. For the closed form, which He et al. (ECCV 2010)
-call a guided filter,
+In window k a ridge regression fits x by b_k + a_k . I (formulas: csrc/common/matting_window.h), and
+    (L x)_i = sum over windows k that contain i of  x_i - (a_k . I_i + b_k).
+The cost of a product is nearly independent of the radius. The closed form has the regression of the guided filter (He
+et al., ECCV 2010),
     a_k = (S_k + eps/n)^-1 cov_k(I, x),   b_k = mean_k(x) - a_k . mu_k.
-The learning-based one penalises b_k as well. Its cost is |(1 - H) x|^2, so what the penalty E took away is fitted once
-more: with M = X^T X + E and w = M^-1 X^T x,
+The learning-based one also penalises b_k. Its cost is |(1 - H) x|^2; with M = X^T X + E and w = M^-1 X^T x,
     (1 - H)^2 x = x - X (w + M^-1 E w).
-Plain PyTorch in float64 on any device: here covariances are differences of large numbers, which float32 does not carry.
+Plain PyTorch in float64 on any device: the covariances are differences of large numbers, too inexact in float32.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from closedform_wsss._common.matting_window import backward_substitute, factor_l
 
 
 class WindowOperator:
-    """L of an image ``(N, D, H, W)``. A window is as large as the image where the image is smaller than a window."""
+    """L of an image ``(N, D, H, W)``. Where the image is smaller than a window, the window is cut to its size."""
 
     def __init__(self, image: Tensor, eps: float, radius: int, learning_based: bool) -> None:
         self.dtype = image.dtype
@@ -33,13 +32,12 @@ class WindowOperator:
         self.size = self.window[0] * self.window[1]
         self.eps = eps / self.size
         self.learning_based = learning_based
-        # Small numbers lose fewer digits in the covariances.
+        # Centred colours lose fewer digits in the covariances.
         shift = image.mean((2, 3), keepdim=True)
         self.image = image - shift
         self.mean = self._box_mean(self.image)
-        self.colour = [
-            mu[:, None] for mu in (self.mean + shift).unbind(1)
-        ]  # the windows' means of the colours themselves
+        # The windows' means of the colours as given.
+        self.colour = [mu[:, None] for mu in (self.mean + shift).unbind(1)]
         channels = self.image.unbind(1)
         means = self.mean.unbind(1)
         covariance = [
@@ -48,9 +46,9 @@ class WindowOperator:
         ]
         for a in range(d):
             covariance[a][a] = covariance[a][a] + self.eps
-            for b in range(a + 1 if learning_based else 0):  # what eliminating the penalised constant leaves
-                share = self.eps / (1 + self.eps) * self.colour[a] * self.colour[b]
-                covariance[a][b] = covariance[a][b] + share[:, 0]
+            for b in range(a + 1 if learning_based else 0):  # the Schur complement of the penalised constant
+                term = self.eps / (1 + self.eps) * self.colour[a] * self.colour[b]
+                covariance[a][b] = covariance[a][b] + term[:, 0]
         lower, pivots = factor_ldl(covariance)
         # Factors (N, 1, H', W') broadcast over classes.
         self.lower = [[v[:, None] for v in row] for row in lower]
@@ -71,13 +69,13 @@ class WindowOperator:
         return backward_substitute(self.lower, [v / d for v, d in zip(u, self.pivots, strict=True)])
 
     def _regress(self, mean: Tensor, covariances: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Constant (of centred colours) and slopes M^-1 [mean, covariances], the constant penalised."""
+        """M^-1 [mean, covariances] with a penalised constant: the constant (for centred colours) and the slopes."""
         e = self.eps
         slopes = self._solve([v + e / (1 + e) * mu * mean for v, mu in zip(covariances, self.colour, strict=True)])
         return (mean + e * _dot(self.colour, slopes)) / (1 + e), slopes
 
     def _fit(self, mean: Tensor, covariances: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """b and a ``(N, C, H', W')``, so that b + a . (I - mu) is what L takes away from x, given its mean and its
+        """b and a ``(N, C, H', W')`` of the fit b + a . (I - mu) that L subtracts from x, from the mean of x and its
         covariances with the colours."""
         if not self.learning_based:
             return mean, self._solve(covariances)
@@ -87,8 +85,8 @@ class WindowOperator:
         more, more_slopes = self._regress(offset, penalties)
         return constant + more, [a + b for a, b in zip(slopes, more_slopes, strict=True)]
 
-    def product(self, x: Tensor, mark_weight: Tensor | None) -> Tensor:
-        """L x + mark_weight x for x ``(N, C, H, W)``, mark_weight ``(N, H, W)``."""
+    def product(self, x: Tensor, data_weight: Tensor | None = None) -> Tensor:
+        """L x + data_weight x for x ``(N, C, H, W)``, data_weight ``(N, H, W)``."""
         if x.numel() == 0:
             return x.to(self.dtype)
         y = x.double()
@@ -104,7 +102,7 @@ class WindowOperator:
         for a, channel in zip(slopes, channels, strict=True):
             y = y - self._box_sum_transposed(a) * channel
         y = y.to(self.dtype)
-        return y if mark_weight is None else y + mark_weight[:, None] * x
+        return y if data_weight is None else y + data_weight[:, None] * x
 
     def _centred(self, y: int, x: int) -> list[Tensor]:
         """I - mu ``(N, 1, H', W')`` of the pixel at (y, x) in every window."""
@@ -129,7 +127,7 @@ class WindowOperator:
         return total.to(self.dtype)
 
     def entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows, columns and values (float64) of image n; entries of several windows on one pair are to be added."""
+        """Rows, columns and values (float64) of image n; duplicate pairs, from several windows, must be summed."""
         h, w = self.image.shape[-2:]
         hk, wk = self.mean.shape[-2:]
         index = torch.arange(h * w, device=self.image.device).view(h, w)

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from closedform_wsss.functional.matting_filter import matting_filter
-from closedform_wsss.laplacian import Kind
+from closedform_wsss._checks import check_integer
+from closedform_wsss.functional.matting_filter import EPS, check_options, matting_filter
+from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
+from closedform_wsss.nn._functional_module import FunctionalModule
 
 
-class MattingFilter(nn.Module):
-    """:func:`closedform_wsss.functional.matting_filter` with its options kept.
+class MattingFilter(FunctionalModule):
+    r"""An edge-aware filter of maps: :func:`closedform_wsss.functional.matting_filter`.
 
     Args:
-        mark_weight, fidelity, kind, eps, radius, tol, max_iter, ignore_index: As there.
+        mark_weight: :math:`\kappa` > 0, how strongly the result is held to the marks. Default 10.
+        fidelity: :math:`\lambda` > 0, how strongly the result is held to the input; smaller smooths further. Default
+            3e-3.
+        kind: "closed_form" (default) or "learning_based".
+        eps: Regularisation of the Laplacian, > 0. Default 1e-6.
+        radius: Windows of 2 radius + 1 pixels. Default 1.
+        tol: Stop at this largest error, as a fraction of each map's range. Default 1e-3.
+        max_iter: Stop after so many iterations. Default 2000.
+        ignore_index: Label of unmarked pixels. Default 255.
 
     Shape:
-        x ``(N, C, H, W)``, image ``(N, D, H', W')``, optionally target ``(N, H'', W'')`` -> ``(N, C, H, W)``.
+        x ``(N, C, H, W)``, image ``(N, D, H', W')`` or a :class:`~closedform_wsss.MattingLaplacian`, target
+        ``(N, H'', W'')`` or None -> ``(N, C, H, W)``.
 
     Raises:
-        TypeError, ValueError: As there, when called.
+        TypeError, ValueError: When it is made: an option is out of range. When it is called: what
+            :func:`~closedform_wsss.functional.matting_filter` raises.
 
     Example:
         >>> import torch
+        >>> from closedform_wsss.nn import MattingFilter
         >>> MattingFilter(fidelity=0.01)(torch.rand(1, 2, 24, 32), torch.rand(1, 3, 48, 64)).shape
         torch.Size([1, 2, 24, 32])
     """
@@ -31,38 +44,26 @@ class MattingFilter(nn.Module):
         *,
         mark_weight: float = 10.0,
         fidelity: float = 3e-3,
-        kind: Kind = "closed_form",
-        eps: float = 1e-6,
-        radius: int = 1,
+        kind: Kind | None = None,
+        eps: float | None = None,
+        radius: int | None = None,
         tol: float = 1e-3,
         max_iter: int = 2000,
         ignore_index: int = 255,
     ) -> None:
-        super().__init__()
-        self.mark_weight = mark_weight
-        self.fidelity = fidelity
-        self.kind: Kind = kind
-        self.eps = eps
-        self.radius = radius
-        self.tol = tol
-        self.max_iter = max_iter
-        self.ignore_index = ignore_index
-
-    def forward(self, x: Tensor, image: Tensor, target: Tensor | None = None) -> Tensor:
-        return matting_filter(
-            x,
-            image,
-            target=target,
-            mark_weight=self.mark_weight,
-            fidelity=self.fidelity,
-            kind=self.kind,
-            eps=self.eps,
-            radius=self.radius,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            ignore_index=self.ignore_index,
+        check_options("MattingFilter", mark_weight, fidelity, tol, max_iter)
+        check_laplacian_options("MattingFilter", None, kind, eps, radius, default_eps=EPS)
+        check_integer("MattingFilter", "ignore_index", ignore_index)
+        super().__init__(
+            mark_weight=mark_weight,
+            fidelity=fidelity,
+            kind=kind,
+            eps=eps,
+            radius=radius,
+            tol=tol,
+            max_iter=max_iter,
+            ignore_index=ignore_index,
         )
 
-    def extra_repr(self) -> str:
-        names = ("mark_weight", "fidelity", "kind", "eps", "radius", "tol", "max_iter", "ignore_index")
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+    def forward(self, x: Tensor, image: Tensor | MattingLaplacian, target: Tensor | None = None) -> Tensor:
+        return matting_filter(x, image, target=target, **self.options)

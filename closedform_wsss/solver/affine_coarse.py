@@ -1,9 +1,11 @@
-"""A two-level preconditioner whose coarse space holds what makes a matting system slow.
+"""A two-level preconditioner, by aggregation with the near-null space of L.
 
-x^T L x is (nearly) zero for every x that is locally an affine function of the colours; conjugate gradients need
-thousands of iterations to sort these out. So the image is cut into square cells, and the coarse space is spanned by the
-functions that are affine in colour inside a cell, [1, I_1, ..., I_D]: aggregation with this near-null space. The coarse
-system is small enough for a direct solver.
+x^T L x is (nearly) zero for every x that is locally an affine function of the colours; without help, conjugate
+gradients need thousands of iterations for these x. So the image is cut into square cells, and the coarse basis is
+[1, I_1, ..., I_D] inside each cell. The coarse system is small enough for a direct solver.
+
+For what :class:`TileSolver` does not take, mostly windows of radius 2 and more. There the diagonal alone needs about
+a hundred times as many iterations.
 """
 
 from __future__ import annotations
@@ -16,18 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from closedform_wsss.solver.cg import Operator
 from closedform_wsss.solver.multigrid.direct import MAX_UNKNOWNS, MAX_UNKNOWNS_DENSE, direct_solver
 
 MIN_CELL = 6
-DAMPING = 1.5  # below 2, see two_level
-RIDGE = 1e-9  # relative, against rounding
+DAMPING = 1.5  # below 2, see TwoLevel
+COARSE_RIDGE = 1e-9  # relative, against rounding
 
 Product = Callable[[Tensor], Tensor]
 
 
-def cell_side(pixels: int, channels: int, reach: int, most: int = MAX_UNKNOWNS) -> int:
-    """Pixels of a cell's side: even, and so large that the operator couples cells by their neighbouring halves only."""
-    side = max(MIN_CELL, 2 * reach, (pixels * (channels + 1) / most) ** 0.5)
+def cell_side(pixels: int, channels: int, reach: int, unknowns: int = MAX_UNKNOWNS) -> int:
+    """The side of a cell in pixels: even, large enough that only the neighbouring halves of cells are coupled, and that
+    there are at most ``unknowns``."""
+    side = max(MIN_CELL, 2 * reach, (pixels * (channels + 1) / unknowns) ** 0.5)
     return 2 * int(np.ceil(side / 2))
 
 
@@ -36,29 +40,32 @@ class AffineCoarseSpace:
 
     Args:
         image: ``(N, D, H, W)``.
-        product: A in float64, ``(N, C, H, W)`` -> the same; couples pixels at most ``reach`` rows and columns apart.
-        reach: See there.
-        held: ``(N, 1, H, W)`` bool, pixels that the diagonal of A holds by itself; a cell full of them is left out.
-        dense: Solve by dense matrices. Default: on other devices than the CPU, where the host then has no part in
-            :meth:`correct`.
+        product: A in float64, ``(N, C, H, W)`` -> the same.
+        reach: A couples pixels at most so many rows and columns apart.
+        excluded: ``(N, 1, H, W)`` bool, pixels with so large a diagonal that Jacobi is enough; cells full of them are
+            left out.
+        dense: Solve by dense matrices. Default: on devices other than the CPU, so that :meth:`correct` does not need
+            the host.
     """
 
-    def __init__(self, image: Tensor, product: Product, reach: int, held: Tensor, *, dense: bool | None = None) -> None:
+    def __init__(
+        self, image: Tensor, product: Product, reach: int, excluded: Tensor, *, dense: bool | None = None
+    ) -> None:
         _, d, h, w = image.shape
         dense = image.device.type != "cpu" if dense is None else dense
-        most = MAX_UNKNOWNS_DENSE if dense else MAX_UNKNOWNS
-        self.side = cell_side(int((~held).sum((1, 2, 3)).max()), d, reach, most)
+        unknowns = MAX_UNKNOWNS_DENSE if dense else MAX_UNKNOWNS
+        self.side = cell_side(int((~excluded).sum((1, 2, 3)).max()), d, reach, unknowns)
         self.cells = (-(-h // self.side), -(-w // self.side))
         self.size, self.dtype = (h, w), image.dtype
         ones = torch.ones_like(image[:, :1], dtype=torch.float64)
-        # Centred in its cell a colour is independent of 1, and where it does not vary it drops out as zero.
+        # Centred in its cell, a colour is independent of 1; where it does not vary it is zero and drops out.
         count = self._sum(ones, self.side)
         colours = image.double()
         colours = colours - self._repeat(self._sum(colours, self.side) / count)
         basis = torch.cat([ones, colours], 1)
-        loose = self._sum((~held).to(basis), self.side).repeat(1, d + 1, 1, 1) > 0
-        # Unknowns that take part, image by image, as numbers (cell, function).
-        self.active = [mask.permute(1, 2, 0).flatten().nonzero().flatten() for mask in loose]
+        included = self._sum((~excluded).to(basis), self.side).repeat(1, d + 1, 1, 1) > 0
+        # The unknowns of each image, as indices into (cell, basis function).
+        self.active = [mask.permute(1, 2, 0).flatten().nonzero().flatten() for mask in included]
         self.solvers = []
         for matrix, active in zip(self._matrices(basis, product), self.active, strict=True):
             chosen = active.cpu().numpy()
@@ -67,22 +74,22 @@ class AffineCoarseSpace:
         self.basis = basis.to(image.dtype)
 
     def _sum(self, maps: Tensor, side: int) -> Tensor:
-        """Sums over squares: ``(N, K, H, W)`` -> ``(N, K, cells of that side)``; what lies outside counts as 0."""
+        """Sums over squares: ``(N, K, H, W)`` -> ``(N, K, squares of that side)``; zero outside of the image."""
         rows, columns = self.cells[0] * self.side, self.cells[1] * self.side
         maps = F.pad(maps, (0, columns - maps.shape[-1], 0, rows - maps.shape[-2]))
         return maps.unflatten(2, (-1, side)).sum(3).unflatten(3, (-1, side)).sum(4)
 
     def _repeat(self, cells: Tensor) -> Tensor:
-        """The value of its cell for every pixel."""
+        """Cells -> pixels: each pixel gets the value of its cell."""
         h, w = self.size
         return cells.repeat_interleave(self.side, 2)[:, :, :h].repeat_interleave(self.side, 3)[..., :w]
 
     def _matrices(self, basis: Tensor, product: Product) -> list[sp.csc_array]:
         """P^T A P of every image, by products with A alone.
 
-        Cells of equal parity in rows and columns are so far apart that what A makes of their functions does not
-        overlap: four products with all functions of a parity give all columns. In another cell, the half where a result
-        lies tells which neighbour it came from.
+        Cells whose rows and columns have the same parity are so far apart that the products of A with their basis
+        functions do not overlap. So four products, one for each parity, give all columns. In another cell, the half
+        in which a result lies tells the neighbour that it comes from.
         """
         n, k = basis.shape[:2]
         rows, columns = self.cells
@@ -92,7 +99,7 @@ class AffineCoarseSpace:
         for parity in ((0, 0), (0, 1), (1, 0), (1, 1)):
             chosen = ((row % 2 == parity[0]) & (column % 2 == parity[1])).to(basis)[None, None]
             images = product(basis * self._repeat(chosen))
-            # halves (N, K of the result, K of the function, rows, 2, columns, 2)
+            # halves (N, K of the result, K of the basis function, rows, 2, columns, 2)
             halves = (
                 torch.stack([self._sum(images * basis[:, b : b + 1], self.side // 2) for b in range(k)], 1)
                 .unflatten(4, (columns, 2))
@@ -142,27 +149,24 @@ def _assemble(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], unknowns: 
 
 
 def _regular(matrix: sp.csc_array) -> sp.csc_array:
-    """Functions that vanish (colours that do not vary in a cell) get a 1; the rest a ridge against rounding."""
+    """Add a ridge against rounding, and 1 for basis functions that vanish (colours that do not vary in a cell)."""
     diagonal = matrix.diagonal()
     floor = 1e-12 * max(diagonal.max(initial=0.0), 1e-300)
-    return (matrix + sp.diags_array(np.where(diagonal <= floor, 1.0, RIDGE * diagonal))).tocsc()
+    return (matrix + sp.diags_array(np.where(diagonal <= floor, 1.0, COARSE_RIDGE * diagonal))).tocsc()
 
 
-def two_level(coarse: AffineCoarseSpace, product: Product, bound: Tensor) -> Product:
-    """The preconditioner r -> x: damped Jacobi, coarse correction, damped Jacobi (symmetric, as CG wants it).
+class TwoLevel:
+    """The preconditioner: damped Jacobi, coarse correction, damped Jacobi (symmetric, as CG needs it)."""
 
-    Args:
-        coarse: The coarse space.
-        product: The operator A.
-        bound: ``(N, 1, H, W)``, a diagonal matrix B with A <= B. Below twice B^-1 the smoother is sure to be positive
-            definite, where the diagonal of A would need its largest eigenvalue: an estimate of that fails when
-            one odd pixel has it.
-    """
-    smooth = DAMPING / bound
+    def __init__(self, coarse: AffineCoarseSpace, operator: Operator, bound: Tensor) -> None:
+        """bound: ``(N, 1, H, W)``, a diagonal matrix B with A <= B. Damped by less than 2 B^-1 the smoother is positive
+        definite for certain. With the diagonal of A it would need its largest eigenvalue, and an estimate of that
+        fails when a single odd pixel has it."""
+        self.coarse, self.operator = coarse, operator
+        self.smooth = DAMPING / bound
 
-    def precondition(r: Tensor) -> Tensor:
-        x = smooth * r
-        x = x + coarse.correct(r - product(x))
-        return x + smooth * (r - product(x))
-
-    return precondition
+    def __call__(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
+        torch.mul(self.smooth, r, out=z)
+        z += self.coarse.correct(r - self.operator.product(z, scratch))
+        z.addcmul_(self.smooth, r - self.operator.product(z, scratch))
+        return z, scratch

@@ -4,11 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from closedform_wsss.solver.stopping import CheckSchedule, StoppingCriterion
+from closedform_wsss.solver.stopping import CheckSchedule, Stopping, StoppingCriterion
+
+# On the CPU: as many as use one load of the stencil (csrc/cpu/stencil_rows.h). With more classes, the dozen maps that
+# each class needs leave the cache, and nothing is gained.
+CLASSES_AT_ONCE = 4
+# Converged classes are dropped once they are this fraction of the active ones.
+MIN_DONE_FRACTION = 0.25
+
+
+class VectorSpace(Protocol):
+    """How vectors ``(M, C, h, w)`` hold the values of N images: M tiles, or the images themselves."""
+
+    def sum_images(self, values: Tensor) -> Tensor:
+        """``(M, C)`` -> ``(N, C)``: sums over the parts of each image."""
+
+    def max_images(self, values: Tensor) -> Tensor:
+        """``(M, C)`` -> ``(N, C)``: maxima of values >= 0."""
+
+    def broadcast(self, values: Tensor) -> Tensor:
+        """``(N, C)`` -> a factor of vectors."""
+
+
+class Operator(Protocol):
+    """A symmetric positive definite A.
+
+    Attributes:
+        mixed: Whether :meth:`product` takes float64 vectors where b is float32.
+    """
+
+    mixed: bool
+
+    def product(self, x: Tensor, out: Tensor) -> Tensor:
+        """A x; ``out`` is memory for it, which need not be used."""
+
+
+class Preconditioner(Protocol):
+    """An approximate inverse of A, symmetric positive definite."""
+
+    def __call__(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
+        """The approximate A^-1 r. z and scratch are memory; the first returned holds the result."""
 
 
 @dataclass
@@ -22,14 +62,15 @@ class PCGResult:
     converged: Tensor
     residual: Tensor
 
-
-# On the CPU: as many as share the loads of the stencil (csrc/cpu/stencil_rows.h). With more, the dozen maps that a
-# class needs leave the cache and take memory, and gain nothing.
-CLASSES_AT_ONCE = 4
+    def figures(self) -> Tensor:
+        """Iterations, largest error, whether all have converged, largest residual: ``(4,)`` float64 on the CPU."""
+        error, residual = (float(v.max()) if v.numel() else 0.0 for v in (self.error, self.residual))
+        figures = [self.iterations, error, bool(self.converged.all()), residual]
+        return torch.tensor(figures, dtype=torch.float64, device="cpu")
 
 
 def by_classes(solve: Callable[..., PCGResult], *given: Tensor) -> PCGResult:
-    """``solve(*given)``, on the CPU for a few of the classes, dimension 1 of all that is given, at a time."""
+    """``solve(*given)``; on the CPU for ``CLASSES_AT_ONCE`` classes (dimension 1 of all that is given) at a time."""
     if given[0].device.type != "cpu" or given[0].shape[1] <= CLASSES_AT_ONCE:
         return solve(*given)
     groups = zip(*(tensor.split(CLASSES_AT_ONCE, 1) for tensor in given), strict=True)
@@ -44,50 +85,73 @@ def by_classes(solve: Callable[..., PCGResult], *given: Tensor) -> PCGResult:
 
 
 def pcg(
-    product: Callable[[Tensor], Tensor],
-    precondition: Callable[[Tensor], Tensor],
+    space: VectorSpace,
+    operator: Operator,
+    precondition: Preconditioner,
     b: Tensor,
     x: Tensor,
-    *,
-    tol: float,
-    max_iter: int,
-    callback: Callable[[int, float], None] | None,
+    stopping: Stopping,
     schedule: CheckSchedule,
 ) -> PCGResult:
-    """Solve A x = b for every (n, c) of b ``(N, C, H, W)`` at once, from the start x."""
+    """Solve A x = b for every image and class at once, from the start x; b and x ``(M, C, h, w)``.
+
+    With a mixed operator, x is summed up in float64, and each check replaces the residual by that of x in float64 (van
+    der Vorst & Ye, SIAM J. Sci. Comput. 2000): a matting Laplacian is so ill-conditioned that the rounding of a
+    float32 residual, updated from iteration to iteration, becomes visible in x.
+    """
+    dtype, tiny = b.dtype, torch.finfo(b.dtype).tiny
 
     def dot(u: Tensor, v: Tensor) -> Tensor:
-        return torch.linalg.vecdot(u.flatten(2), v.flatten(2)).double()[:, :, None, None]
+        return space.sum_images(torch.linalg.vecdot(u.flatten(2), v.flatten(2)).double())
 
-    tiny = torch.finfo(b.dtype).tiny
-    r = b - product(x)
-    z = precondition(r)
-    p = z
+    def factor(values: Tensor) -> Tensor:
+        return space.broadcast(values.to(dtype))
+
+    def residual(b: Tensor, x: Tensor, scratch: Tensor) -> Tensor:
+        return torch.sub(b, operator.product(x, scratch), out=scratch).to(dtype)
+
+    norm = dot(b, b).sqrt().clamp_min(tiny)
+    criterion = StoppingCriterion((norm.shape[0], norm.shape[1]), stopping.tol, b.device, schedule)
+    active = torch.arange(b.shape[1], device=b.device)  # classes
+    x = x.double() if operator.mixed else x.to(dtype, copy=True)
+    result, wide = x.clone(), torch.empty_like(x)
+    r = residual(b, x, wide)
+    if criterion.start(dot(r, r) == 0):
+        return PCGResult(x, 0, criterion.error, criterion.done, torch.zeros_like(norm))
+    z, scratch = precondition(r, torch.empty_like(r), torch.empty_like(r))
+    p, q, step = z.clone(), torch.empty_like(z), torch.zeros_like(z)  # step: the change of x since the last check
     rz = dot(r, z)
-    criterion = StoppingCriterion(b.shape[0], b.shape[1], tol, b.device, schedule)
-    finished = criterion.start((r == 0).flatten(2).all(2))
-    before = x
-    iterations = 0
-    while not finished and iterations < max_iter:
-        iterations += 1
-        q = product(p)
+    for iterations in range(1, stopping.max_iter + 1):
+        q = operator.product(p, q)
         curvature = dot(p, q)
-        # A system that is done, or has no direction left, stands still.
-        step = torch.where(criterion.done[:, :, None, None] | (curvature <= tiny), 0, rz / curvature.clamp_min(tiny))
-        x = torch.addcmul(x, step.to(x.dtype), p)
-        r = torch.addcmul(r, -step.to(x.dtype), q)
-        if iterations == criterion.next_check:
-            is_finite, finished = criterion.update(iterations, (x - before).abs().amax((2, 3)).double())
+        # A system that has converged, or has no direction left, stays as it is.
+        still = criterion.done[:, active] | (curvature <= tiny)
+        length = factor(torch.where(still, 0, rz / curvature.clamp_min(tiny)))
+        step.addcmul_(length, p)
+        r.addcmul_(length, q, value=-1)
+        if iterations == criterion.next_check or iterations == stopping.max_iter:
+            moved = space.max_images(step.abs().amax((2, 3)).double())
+            is_finite, finished = criterion.update(iterations, moved, active)
             if not is_finite:
-                x = before
                 break
-            before = x
-            if callback is not None:
-                callback(iterations, criterion.worst())
+            x += step
+            step.zero_()
+            if stopping.callback is not None:
+                stopping.callback(iterations, criterion.worst())
             if finished:
                 break
-        z = precondition(r)
+            keep = ~criterion.done[:, active].all(0)
+            if int(keep.sum()) <= (1 - MIN_DONE_FRACTION) * len(active):
+                result[:, active] = x
+                active = active[keep]
+                x, b, r, p, rz = x[:, keep], b[:, keep], r[:, keep], p[:, keep], rz[:, keep]
+                z, scratch, q, step, wide = (v[:, : len(active)].clone() for v in (z, scratch, q, step, wide))
+            if operator.mixed:
+                r = residual(b, x, wide)
+        z, scratch = precondition(r, z, scratch)
         rz, rz_before = dot(r, z), rz
-        p = torch.addcmul(z, (rz / rz_before.clamp_min(tiny)).to(x.dtype), p)
-    residual = (dot(r, r) / dot(b, b).clamp_min(tiny)).sqrt()[:, :, 0, 0]
-    return PCGResult(x, iterations, criterion.error, criterion.done, residual)
+        torch.addcmul(z, factor(rz / rz_before.clamp_min(tiny)), p, out=p)
+    result[:, active] = x
+    left = torch.zeros_like(criterion.error)
+    left[:, active] = dot(r, r).sqrt() / norm[:, active]
+    return PCGResult(result, iterations, criterion.error, criterion.done, left)

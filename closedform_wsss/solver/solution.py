@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from closedform_wsss._warn import warn_user
+from closedform_wsss.solver.cg import PCGResult
+
 
 class ConvergenceWarning(UserWarning):
     """The solver stopped at ``max_iter`` before the estimated error was below ``tol``."""
 
 
+def warn_unless_converged(caller: str, result: PCGResult, tol: float, of: str, cure: str) -> None:
+    if not bool(result.converged.all()):
+        warn_user(
+            f"{caller}: stopped after {result.iterations} iterations with an estimated error of "
+            f"{float(result.error.max()):.2g} {of}, above tol {tol:g}: {cure}",
+            ConvergenceWarning,
+        )
+
+
 class Solution:
-    """Alpha mattes, and how their solve went.
+    """Alpha mattes and figures about their solve.
 
     Attributes:
         alpha: ``(N, C, H, W)``, not clipped: it may leave [0, 1] a little.
     """
 
     def __init__(self, alpha: Tensor, figures: Tensor) -> None:
-        """``figures`` ``(4,)`` float64 on the CPU, in the order of the properties; they are read when they are asked
-        for, so that ``torch.compile`` does not have to."""
+        """figures: ``(4,)`` float64 on the CPU, in the order of the properties, which read them; so ``torch.compile``
+        does not have to."""
         self.alpha = alpha
         self._figures = figures
 
     @property
     def iterations(self) -> int:
-        """Preconditioned conjugate-gradient iterations, of the slowest classes where some are solved after others."""
+        """Conjugate-gradient iterations; the largest number, where some classes are solved after others."""
         return int(self._figures[0])
 
     @property
@@ -34,12 +46,12 @@ class Solution:
 
     @property
     def converged(self) -> bool:
-        """Whether every image and class got below ``tol``."""
+        """Whether the error of every image and class is below ``tol``."""
         return bool(self._figures[2])
 
     @property
     def residual(self) -> float:
-        """The largest norm of b - (L + D) alpha, relative to that of b = D s. A poor measure of alpha's error."""
+        """The largest norm of b - (L + D) alpha relative to that of b = D s; a poor measure of the error of alpha."""
         return float(self._figures[3])
 
     def __repr__(self) -> str:

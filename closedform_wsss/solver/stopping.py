@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from closedform_wsss._checks import check_count, check_positive
+
+Callback = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """The largest error of x to stop at, the iterations to stop at, and what is called with (iterations, error)."""
+
+    tol: float
+    max_iter: int
+    callback: Callback | None = None
+
+    @classmethod
+    def checked(cls, caller: str, tol: float, max_iter: int, callback: Callback | None) -> Stopping:
+        return cls(check_positive(caller, "tol", tol), check_count(caller, "max_iter", max_iter, 1), callback)
 
 
 @dataclass(frozen=True)
@@ -13,12 +31,12 @@ class CheckSchedule:
     """When the solution is checked, and which convergence rates are possible.
 
     Attributes:
-        every, share: Iterations between two checks: at least ``every``, and one in ``share`` of those done.
+        every, divisor: Iterations between two checks: ``every``, or those done / ``divisor`` if that is more.
         min_rate, max_rate: Bounds of the factor by which the error shrinks from check to check.
     """
 
     every: int = 5
-    share: int = 8
+    divisor: int = 8
     min_rate: float = 0.75
     max_rate: float = 0.98
 
@@ -37,9 +55,10 @@ class StoppingCriterion:
         next_check: The iteration of the next check.
     """
 
-    def __init__(self, n: int, classes: int, tol: float, device: torch.device, schedule: CheckSchedule) -> None:
+    def __init__(self, shape: tuple[int, int], tol: float, device: torch.device, schedule: CheckSchedule) -> None:
+        """shape: images, classes."""
         self.tol, self.schedule, self.next_check = tol, schedule, schedule.every
-        self.error = torch.full((n, classes), torch.inf, dtype=torch.float64, device=device)
+        self.error = torch.full(shape, torch.inf, dtype=torch.float64, device=device)
         self.moved = torch.full_like(self.error, torch.inf)
         self.done = torch.zeros_like(self.error, dtype=torch.bool)
         self.near = torch.zeros_like(self.done)  # below the tolerance at the last check
@@ -51,27 +70,26 @@ class StoppingCriterion:
         self.near |= solved
         return bool(self.done.all())
 
-    def update(self, iterations: int, moved: Tensor, classes: Tensor | None = None) -> tuple[bool, bool]:
+    def update(self, iterations: int, moved: Tensor, classes: Tensor) -> tuple[bool, bool]:
         """Update the estimate.
 
         Args:
             iterations: Done so far.
             moved: ``(N, classes)``, the largest change of x since the last check.
-            classes: Which of the classes these are. Default all.
+            classes: Which of the classes these are.
 
         Returns:
             Whether x is finite, and whether every system has converged. If x is not finite, none has.
         """
-        self.next_check = iterations + max(self.schedule.every, iterations // self.schedule.share)
-        at = slice(None) if classes is None else classes
-        before = self.moved[:, at]
+        self.next_check = iterations + max(self.schedule.every, iterations // self.schedule.divisor)
+        before = self.moved[:, classes]
         rate = (moved / before.clamp_min(1e-300)).clamp(self.schedule.min_rate, self.schedule.max_rate)
         estimate = torch.where(before.isinf(), torch.inf, moved * rate / (1 - rate))
-        error = torch.where(self.done[:, at], self.error[:, at], estimate)
+        error = torch.where(self.done[:, classes], self.error[:, classes], estimate)
         below = error <= self.tol
-        self.error[:, at], self.moved[:, at] = error, moved
-        self.done[:, at] |= self.near[:, at] & below
-        self.near[:, at] = below
+        self.error[:, classes], self.moved[:, classes] = error, moved
+        self.done[:, classes] |= self.near[:, classes] & below
+        self.near[:, classes] = below
         # The only wait for the device.
         is_finite, finished = torch.stack([moved.isfinite().all(), self.done.all()]).tolist()
         if not is_finite:

@@ -1,9 +1,8 @@
-"""The part of a batch of images that a solve works on, as a list of tiles of 16 x 16 pixels
-(csrc/common/tile_layout.h).
+"""The tiles of 16 x 16 pixels on which a solve works (csrc/common/tile_layout.h).
 
-Most of a trimap is known, and so is the matte there: within a region of one mark (L + D) alpha = D s is solved by
-alpha = s. What an unknown pixel does to its surroundings fades with every step of the stencil that it must take
-through marked pixels, by L / (L + D) < 9 / (9 + lambda). So tiles deep inside a marked region are left out.
+Inside a region of one mark, alpha = s solves (L + D) alpha = D s. The effect of an unknown pixel on marked ones
+shrinks with every step of the stencil by L / (L + D) < 9 / (9 + lambda). So tiles deep inside a marked region are left
+out.
 """
 
 from __future__ import annotations
@@ -14,29 +13,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from closedform_wsss._common.tile_layout import REACH, SIDE
 from closedform_wsss.solver.grid import Grid
 
-SIDE = 16
-# Known regions are looked at in squares of this side: four steps of the stencil, which reaches two pixels.
-SQUARE = 8
-STEPS = SQUARE // 2
+SQUARE = 8  # side of the squares in which marked regions are measured
+STEPS_ACROSS = SQUARE // REACH  # of the stencil
 MAX_WINDOWS = 9  # that contain a pixel: a bound of L
 
 
 def active_tiles(marks: Tensor, mark_weight: float, error: float) -> Tensor:
-    """Where a solve has something to find: ``(N, rows, columns)`` bool, tile by tile.
+    """The tiles that must be solved, ``(N, rows, columns)`` bool.
 
     Args:
         marks: ``(N, H, W)``, the class of a marked pixel, negative where there is none.
-        mark_weight: The least of the marked pixels.
-        error: Of alpha, allowed for leaving tiles out.
+        mark_weight: The smallest of all marked pixels.
+        error: Of alpha, allowed by leaving tiles out.
     """
     n, h, w = marks.shape
     rows, columns = -(-h // SIDE), -(-w // SIDE)
-    rings = math.ceil(math.log(error) / (STEPS * math.log(MAX_WINDOWS / (MAX_WINDOWS + mark_weight))))
-    if rings > 2 * SIDE // SQUARE:  # held so loosely that hardly any tile could be left out
+    rings = math.ceil(math.log(error) / (STEPS_ACROSS * math.log(MAX_WINDOWS / (MAX_WINDOWS + mark_weight))))
+    if rings > 2 * SIDE // SQUARE:  # the marks are too weak to leave tiles out
         return torch.ones(n, rows, columns, dtype=torch.bool, device=marks.device)
-    # Beyond the border there is nothing: the border's own marks go on.
+    # There is nothing beyond the border, so the marks on it are repeated there.
     padded = F.pad(marks[:, None].float(), (0, columns * SIDE - w, 0, rows * SIDE - h), mode="replicate")
     squares = padded.unflatten(3, (-1, SQUARE)).unflatten(2, (-1, SQUARE))
     low, high = squares.amin((3, 5)), squares.amax((3, 5))
@@ -48,7 +46,7 @@ def active_tiles(marks: Tensor, mark_weight: float, error: float) -> Tensor:
 
 
 class Tiles(Grid):
-    """The tiles of a list and where they lie.
+    """A list of tiles, and a :class:`VectorSpace` of maps ``(M, C, 16, 16)`` on them.
 
     Attributes:
         size: Images, height, width.
@@ -66,11 +64,11 @@ class Tiles(Grid):
         self.tiles = torch.stack([self.image, self.row, self.column], 1).int().contiguous()
 
     def gather(self, maps: Tensor, beyond: float = 0.0) -> Tensor:
-        """``(N, C, H, W)`` -> ``(M, C, 16, 16)``; ``beyond`` is outside of the image."""
+        """``(N, C, H, W)`` -> ``(M, C, 16, 16)``, with ``beyond`` outside of the image."""
         return self._cut(self._pad(maps, beyond))[self.image, self.row, self.column]
 
     def scatter(self, values: Tensor, maps: Tensor) -> Tensor:
-        """``maps`` ``(N, C, H, W)`` with the tiles' values in their places."""
+        """``maps`` ``(N, C, H, W)`` with the values of the tiles in their places."""
         padded = self._pad(maps, 0.0)
         padded = padded.clone() if padded is maps else padded
         self._cut(padded)[self.image, self.row, self.column] = values
@@ -95,9 +93,9 @@ class Tiles(Grid):
         """The same with maxima of values >= 0."""
         if self.shape[0] == 1:
             return values.amax(0, keepdim=True)
-        nothing = values.new_zeros(1, values.shape[1])
-        return torch.stack([torch.cat([part, nothing]).amax(0) for part in values.split(self.counts)])
+        zero = values.new_zeros(1, values.shape[1])
+        return torch.stack([torch.cat([part, zero]).amax(0) for part in values.split(self.counts)])
 
-    def broadcast_to_tiles(self, values: Tensor) -> Tensor:
+    def broadcast(self, values: Tensor) -> Tensor:
         """``(N, C)`` -> a factor of maps in tiles, ``(M or 1, C, 1, 1)``."""
         return (values if self.shape[0] == 1 else values[self.image])[:, :, None, None]

@@ -10,7 +10,6 @@ from closedform_wsss._checks import (
     check_device,
     check_finite,
     check_maps,
-    check_pixels,
     check_probability,
     check_tensor,
     check_unit_range,
@@ -45,9 +44,7 @@ def winning_fractions(maps: Tensor) -> Tensor:
     """
     fn = "winning_fractions"
     maps = check_maps(fn, "maps", maps, None, None)
-    check_pixels(fn, "maps", maps)
-    if maps.numel() == 0:
-        raise ValueError(f"{fn}: maps must have at least one pixel, got shape {tuple(maps.shape)}")
+    _check_some_pixels(fn, "maps", maps)
     check_finite(fn, "maps", maps)
     ones = torch.ones_like(maps[:, 0], dtype=torch.float64).flatten(1)  # float32 counts to 16 million only
     fractions = scatter_sums(ones, maps.argmax(1).flatten(1), maps.shape[1], 1.0).sum(0) / ones.numel()
@@ -92,7 +89,7 @@ def class_factors(probs: Tensor, fractions: Tensor, *, num_iters: int = 50) -> T
     probs = check_maps(fn, "probs", probs, None, None)
     if probs.shape[1] < 2:
         raise ValueError(f"{fn}: probs must have 2 or more classes as channels, got shape {tuple(probs.shape)}")
-    check_pixels(fn, "probs", probs)
+    _check_some_pixels(fn, "probs", probs)
     check_unit_range(fn, "probs", probs)
     num_iters = check_count(fn, "num_iters", num_iters, 1)
     p = (probs if probs.dtype == torch.float64 else probs.float()).movedim(1, -1).flatten(0, 2)
@@ -136,6 +133,11 @@ def class_weights(fractions: Tensor, *, power: float = 0.5) -> Tensor:
     fractions = (fractions if fractions.dtype == torch.float64 else fractions.float()).clamp_min(MIN_FRACTION)
     weight = fractions**-power
     return weight / (weight * fractions).sum()
+
+
+def _check_some_pixels(fn: str, name: str, maps: Tensor) -> None:
+    if maps.numel() == 0:
+        raise ValueError(f"{fn}: {name} must have at least one pixel, got shape {tuple(maps.shape)}")
 
 
 def _check_fractions(fn: str, fractions: Tensor, classes: int | None, device: torch.device | None) -> Tensor:

@@ -1,13 +1,13 @@
-// Maps in tiles: how the solver keeps what it works on.
+// Maps in tiles: the layout of the solver's vectors.
 //
-// A trimap leaves most pixels known, and the mattes there are known too. So the solver works on a list of M tiles of 16 x 16
-// pixels, those with something to find, whatever images they belong to:
+// With a trimap most pixels, and so their mattes, are known. So the solver works on a list of M tiles of 16 x 16 pixels, those
+// with unknown pixels or near to some, from all images:
 //     tiles (M, 3)            image, tile row, tile column; the tile's first pixel is (16 row, 16 column)
-//     neighbours (M, 9)       the places of the 3 x 3 tiles around each in that list, row by row, -1 for one that is not in it
-//     x (M, C, 16, 16)        a map; it is zero in all other tiles, and beyond the border of the image
-// A row of a tile is one line of the cache in float, and the stencil's rows are aligned to it.
+//     neighbours (M, 9)       the places in that list of the 3 x 3 tiles around each, row by row, -1 for a tile not in it
+//     x (M, C, 16, 16)        a map; it is zero in all other tiles, and outside of the image
+// A row of a tile in float is one cache line, and the rows of the stencil are aligned to it.
 //
-// Functions of a coarse space live in one tile each: basis (F, 16, 16), sorted by tile; tile t has functions starts[t] to
+// Each coarse basis function lives in one tile: basis (F, 16, 16), sorted by tile; tile t has functions starts[t] to
 // starts[t + 1] - 1.
 #pragma once
 #include <cstdint>

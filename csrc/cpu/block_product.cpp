@@ -1,4 +1,4 @@
-// y = A x, A in blocks (common/block_layout.h). Floor: A read once, half of it being stored.
+// y = A x, A in blocks (common/block_layout.h). Minimal traffic: A is read once; half of it is stored.
 #include "cpu/block_rows.h"
 #include "cpu/kernels.h"
 

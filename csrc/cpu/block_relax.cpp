@@ -1,7 +1,7 @@
 // A sweep of block Gauss-Seidel over A z = r, A in blocks (common/block_layout.h), color by color:
 //     z(t) = A(t, t)^-1 (r(t) - sum of A(t, s) z(s) over the other blocks s).
-// Backward, colors from last to first, it is the transpose of the sweep forward. Whatever A is, as long as it is
-// positive definite, no step has to be chosen.
+// The backward sweep, from the last color to the first, is the transpose of the forward one. It converges for every positive
+// definite A, without a step size.
 #include "cpu/block_rows.h"
 #include "cpu/kernels.h"
 

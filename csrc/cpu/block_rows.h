@@ -1,6 +1,6 @@
-// A block of a coarse system (common/block_layout.h) and the values of its functions.
+// A block of a coarse system (common/block_layout.h) and the coefficients of its basis functions.
 //
-// kBlockLanes at a time on every machine: blocks have about ten functions.
+// In vectors of kBlockLanes on every machine, because blocks have about ten basis functions.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -14,9 +14,9 @@
 namespace cfw {
 namespace CFW_LEVEL {
 
-constexpr int kBlocksAtOnce = 16;  // of one item of the parallel loop
-// Fewer than these run on one thread: a sweep has a parallel loop for each color, and each waits at its end for the slowest
-// thread, which another process may hold up.
+constexpr int kBlocksAtOnce = 16;  // in one item of the parallel loop
+// Fewer blocks run on one thread: a sweep has a parallel loop for each color, and each loop waits for the slowest thread,
+// which another process may delay.
 constexpr int kBlocksWorthThreads = 1024;
 
 // body(i) for i from begin to end - 1.
@@ -40,7 +40,7 @@ CFW_INLINE Lanes<T> load_lanes(const T* p) {
   return v;
 }
 
-// Zero in place of all but the first `count`. With bits: 0 NaN would be NaN.
+// Keeps the first `count` lanes and sets the others to zero. By bits, because 0 times NaN is NaN.
 template <class T>
 struct FirstLanes {
   using Bits = Lanes<std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>;
@@ -52,13 +52,13 @@ struct FirstLanes {
   CFW_INLINE Lanes<T> operator()(Lanes<T> v) const { return (Lanes<T>)((Bits)v & kept); }
 };
 
-// The values of a block's functions of one class, kBlockLanes functions in a vector, zero up to a multiple of that.
+// The coefficients of a block of one class, kBlockLanes of them in a vector, with zeros up to a multiple of that.
 template <class T>
 class OneClass {
  public:
   static constexpr int classes = 1;
   CFW_INLINE void clear() { std::memset(values_, 0, sizeof values_); }
-  // x: the block's first function.
+  // x: the first coefficient of the block.
   CFW_INLINE void read(const T* x, int k, int C) {
     for (int i = 0; i < k; ++i) values_[i] = x[int64_t(i) * C];
     for (int i = k; i % kBlockLanes; ++i) values_[i] = 0;
@@ -69,7 +69,7 @@ class OneClass {
   CFW_INLINE void subtract(const OneClass& other, int k) {
     for (int i = 0; i < k; ++i) values_[i] -= other.values_[i];
   }
-  // += B x, B (rows, columns). What lies beyond the last column does not count: it may be another image's.
+  // += B x, B (rows, columns). Values beyond the last column are ignored: they may belong to another image.
   CFW_INLINE void add(const T* B, int rows, int columns, const OneClass& x) {
     if (columns == 0) return;
     const int last = (columns - 1) / kBlockLanes * kBlockLanes;
@@ -80,7 +80,7 @@ class OneClass {
       values_[i] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
   }
-  // += B^T x. What lies beyond the last column goes to values that are not used.
+  // += B^T x. Values beyond the last column are added to places that are not used.
   CFW_INLINE void add_transposed(const T* B, int rows, int columns, const OneClass& x) {
     for (int j = 0; j < columns; j += kBlockLanes) {
       Lanes<T> sum = load_lanes(values_ + j);
@@ -93,7 +93,7 @@ class OneClass {
   alignas(64) T values_[kMaxFunctions + kBlockLanes];
 };
 
-// The same of kBlockLanes classes, which make a vector.
+// The same for kBlockLanes classes, which form a vector.
 template <class T>
 class LanesOfClasses {
  public:
@@ -127,7 +127,7 @@ class LanesOfClasses {
   Lanes<T> values_[kMaxFunctions];
 };
 
-// body(c, Values) for classes c, c + 1 ... of which Values holds some.
+// Call body(c, values) for groups of classes; values holds the classes from c on.
 template <class T, class Body>
 CFW_INLINE void for_classes(int C, const Body& body) {
   int c = 0;
@@ -144,7 +144,7 @@ struct BlockMatrix {
   CFW_INLINE int size(int64_t t) const { return starts[t + 1] - starts[t]; }
   CFW_INLINE const T* part(int64_t t, int which) const { return matrix + offsets[t * kBlockParts + which]; }
 
-  // y += what the blocks around block t, with the values from class c on in x, make of it.
+  // y += the couplings of block t with the blocks around it, times x, for the classes from c on.
   template <class Values>
   CFW_INLINE void add_neighbours(int64_t t, const T* x, int c, int C, Values& y) const {
     const int k = size(t);

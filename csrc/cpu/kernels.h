@@ -11,8 +11,8 @@
   void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2, 12, P) */,                           \
                        T* row_sums /* (N, H, W) or null: the learning-based one, or the closed form */, int64_t N,      \
                        int D, int H, int W, double eps, int threads);                                                   \
-  /* y = L x + mark_weight x. */                                                                                        \
-  void matting_product(const T* stencil, const T* x /* (N, C, H, W) */, const T* mark_weight /* (N, H, W) or null */,   \
+  /* y = L x + data_weight x. */                                                                                        \
+  void matting_product(const T* stencil, const T* x /* (N, C, H, W) */, const T* data_weight /* (N, H, W) or null */,   \
                        T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, int threads);                           \
   /* The loss of an image and its gradient in one sweep; see cpu/matting_loss.cpp. */                                   \
   void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,         \
@@ -36,7 +36,7 @@
                     const T* x /* (M, C, 16, 16) */, T* y /* (M, C, 16, 16) */, int64_t M, int C, int threads);         \
   /* The energies x^T L x of functions in a tile and across its interfaces; see cpu/tile_energy.cpp. */                 \
   void tile_energy(const T* image /* (N, D, H, W) */, const T* basis /* (B, D + 1, 16, 16) */,                          \
-                   const int32_t* owners /* (M, 3) */, const int32_t* members /* (M, 4) */,                             \
+                   const int32_t* anchor_tiles /* (M, 3) */, const int32_t* corner_tiles /* (M, 4) */,                  \
                    double* inside /* (M, 16 K, 16 K) or null */, double* right /* (M, 8 K, 8 K) or null */,             \
                    double* below /* (M, 8 K, 8 K) or null */, double* corner /* (M, 4 K, 4 K) or null */, int64_t M,    \
                    int D, int H, int W, double eps, bool learning_based, int threads);                                  \

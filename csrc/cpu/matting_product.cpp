@@ -1,4 +1,4 @@
-// y = L x + mark_weight x: the matting Laplacian and the marks' diagonal, matrix-free.
+// y = L x + data_weight x: the matting Laplacian and a diagonal, matrix-free.
 #include "cpu/kernels.h"
 
 #include "cpu/parallel.h"
@@ -9,7 +9,7 @@ namespace CFW_LEVEL {
 namespace {
 
 template <class T>
-void product(const T* stencil, const T* x, const T* mark_weight, T* y, int64_t N, int C, int H, int W, int threads) {
+void product(const T* stencil, const T* x, const T* data_weight, T* y, int64_t N, int C, int H, int W, int threads) {
   const Tiles tiles(H, W);
   const int64_t pitch = stencil_pitch(W), plane = int64_t(H) * W;
   parallel_for(N * tiles.per_image(), threads, [&](int64_t item) {
@@ -27,8 +27,8 @@ void product(const T* stencil, const T* x, const T* mark_weight, T* y, int64_t N
       for (int row = t.y0 - kReach; row < t.y0 + kReach; ++row) read(row);
       for (int row = t.y0; row < t.y1; ++row) {
         read(row + kReach);
-        if (mark_weight) {
-          const T* d = mark_weight + t.n * plane + int64_t(row) * W + t.x0;
+        if (data_weight) {
+          const T* d = data_weight + t.n * plane + int64_t(row) * W + t.x0;
           std::copy(d, d + t.width, diagonal);
         }
         T* out = to + int64_t(row) * W;
@@ -48,14 +48,14 @@ void product(const T* stencil, const T* x, const T* mark_weight, T* y, int64_t N
 
 }  // namespace
 
-void matting_product(const float* stencil, const float* x, const float* mark_weight, float* y, int64_t N, int C, int H,
+void matting_product(const float* stencil, const float* x, const float* data_weight, float* y, int64_t N, int C, int H,
                      int W, int threads) {
-  product(stencil, x, mark_weight, y, N, C, H, W, threads);
+  product(stencil, x, data_weight, y, N, C, H, W, threads);
 }
 
-void matting_product(const double* stencil, const double* x, const double* mark_weight, double* y, int64_t N, int C,
+void matting_product(const double* stencil, const double* x, const double* data_weight, double* y, int64_t N, int C,
                      int H, int W, int threads) {
-  product(stencil, x, mark_weight, y, N, C, H, W, threads);
+  product(stencil, x, data_weight, y, N, C, H, W, threads);
 }
 
 }  // namespace CFW_LEVEL

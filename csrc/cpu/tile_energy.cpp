@@ -1,11 +1,13 @@
-// The energies x^T L x of functions in tiles: what a coarse space is chosen by, and what its matrix is put together from.
+// The energies x^T L x of candidate functions in tiles. They select the coarse basis, and its Galerkin matrix is assembled
+// from them.
 //
-// L is a sum over windows. A window belongs to the tile above and left of it ("owner") and lies inside that tile, across its
-// interface to the right or below, or on the corner of four tiles; each window is added once. Functions live in cells of 4 x 4
-// pixels, K = D + 1 of them in a cell. With the window's block G = Id - c 11^T - sum_a v_a u_a^T (common/matting_window.h)
-// and phi_i the functions' values at its pixel i,
-//     P^T G P = sum_i phi_i phi_i^T - c s s^T - sum_a w_a t_a^T,   s = sum_i phi_i,  t_a = sum_i u_ia phi_i,  w_a alike of v.
-// All of it is in float64, because the functions of interest have an energy of nearly zero.
+// L is a sum over windows. A window belongs to the tile of its first pixel, the anchor tile, and lies inside that tile, across
+// its interface to the right or below, or on the corner of four tiles; each window is added once. Candidates live in cells of
+// 4 x 4 pixels, K = D + 1 of them in a cell. With the block of the window G = Id - c 11^T - sum_a v_a u_a^T
+// (common/matting_window.h) and the candidates' values phi_i at its pixel i,
+//     P^T G P = sum_i phi_i phi_i^T - c s s^T - sum_a w_a t_a^T,   s = sum_i phi_i,  t_a = sum_i u_ia phi_i,
+//     w_a = sum_i v_ia phi_i.
+// All in float64, because the basis functions of interest have an energy of nearly zero.
 #include "cpu/kernels.h"
 
 #include <algorithm>
@@ -21,15 +23,15 @@ namespace {
 
 constexpr int kCell = 4, kCellsAcross = kTileSide / kCell;
 constexpr int kWindow = 9;
-constexpr int kMaxChannels = 8;  // the solver takes another way for images of more
-// The functions of a cell, kLanes at a time: as many as there are for colour images.
+constexpr int kMaxChannels = 8;  // images with more channels have another preconditioner
+// Candidates of a cell in a vector: all four of a colour image.
 constexpr int kLanes = 4;
 typedef double Lanes __attribute__((vector_size(kLanes * sizeof(double))));
 enum Part { kInside, kRight, kBelow, kCorner, kParts };
 // Cells of a part's matrix.
 constexpr int kCells[kParts] = {kCellsAcross * kCellsAcross, 2 * kCellsAcross, 2 * kCellsAcross, 4};
 
-// Where a cell stands in a part's matrix; cy, cx count from the owner's first cell on.
+// The place of a cell in the matrix of a part; cy and cx count from the first cell of the anchor tile.
 inline int place(Part part, int cy, int cx) {
   switch (part) {
     case kInside: return cy * kCellsAcross + cx;
@@ -39,17 +41,17 @@ inline int place(Part part, int cy, int cx) {
   }
 }
 
-// kD: the number of channels where it is known at compile time, else 0.
+// kD: the number of channels if it is known at compile time, else 0.
 template <int kD, class T>
 struct Tile {
-  const T* image;     // (D, H, W) of the owner
+  const T* image;     // (D, H, W) of the anchor tile
   const T* basis[4];  // (K, 16, 16) of the four tiles, null where there is none
   double* energy[kParts];
   int channels, H, W, y0, x0;
   double eps;
   bool learning_based;
 
-  // The window of centre (y, x), counted from the owner's first pixel.
+  // The window with centre (y, x), counted from the first pixel of the anchor tile.
   CFW_INLINE void add_window(Part part, int y, int x) const {
     const int D = kD > 0 ? kD : channels, K = D + 1, m = learning_based ? D + 1 : D;
     constexpr int kMaxInCell = (kD > 0 ? kD : kMaxChannels) + 1;
@@ -70,7 +72,7 @@ struct Tile {
     whiten_window(u, inverse, kWindow, m, 1.0, gram);
     if (learning_based) residual_weights(u, inverse, kWindow, m, twice);
 
-    // The window's cells, up to 2 x 2, and the sums over its pixels of each.
+    // The cells of the window, up to 2 x 2, and for each the sums over its pixels in the window.
     const int cy = (y - 1) / kCell, cx = (x - 1) / kCell;
     const int down = (y + 1) / kCell - cy + 1, across = (x + 1) / kCell - cx + 1, cells = down * across;
     constexpr int kGroups = (kMaxInCell + kLanes - 1) / kLanes;
@@ -137,17 +139,17 @@ struct Tile {
 };
 
 template <int kD, class T>
-void add_energies(const T* image, const T* basis, const int32_t* owners, const int32_t* members,
+void add_energies(const T* image, const T* basis, const int32_t* anchor_tiles, const int32_t* corner_tiles,
                   double* const (&energies)[kParts], int64_t M, int D, int H, int W, double eps, bool learning_based,
                   int threads) {
   const int K = D + 1;
   parallel_for(M, threads, [&](int64_t item) {
     Tile<kD, T> tile;
-    tile.image = image + int64_t(owners[3 * item]) * D * H * W;
-    tile.y0 = owners[3 * item + 1] * kTileSide, tile.x0 = owners[3 * item + 2] * kTileSide;
+    tile.image = image + int64_t(anchor_tiles[3 * item]) * D * H * W;
+    tile.y0 = anchor_tiles[3 * item + 1] * kTileSide, tile.x0 = anchor_tiles[3 * item + 2] * kTileSide;
     for (int i = 0; i < 4; ++i) {
-      const int64_t member = members[4 * item + i];
-      tile.basis[i] = member < 0 ? nullptr : basis + member * K * kTilePixels;
+      const int64_t corner_tile = corner_tiles[4 * item + i];
+      tile.basis[i] = corner_tile < 0 ? nullptr : basis + corner_tile * K * kTilePixels;
     }
     for (int part = 0; part < kParts; ++part) {
       const int64_t size = int64_t(kCells[part]) * K;
@@ -160,13 +162,13 @@ void add_energies(const T* image, const T* basis, const int32_t* owners, const i
 
 }  // namespace
 
-#define CFW_TILE_ENERGY(T)                                                                                        \
-  void tile_energy(const T* image, const T* basis, const int32_t* owners, const int32_t* members, double* inside, \
-                   double* right, double* below, double* corner, int64_t M, int D, int H, int W, double eps,      \
-                   bool learning_based, int threads) {                                                            \
-    double* const energies[kParts] = {inside, right, below, corner};                                              \
-    const auto add = D == 3 ? add_energies<3, T> : D == 1 ? add_energies<1, T> : add_energies<0, T>;              \
-    add(image, basis, owners, members, energies, M, D, H, W, eps, learning_based, threads);                       \
+#define CFW_TILE_ENERGY(T)                                                                                       \
+  void tile_energy(const T* image, const T* basis, const int32_t* anchor_tiles, const int32_t* corner_tiles,     \
+                   double* inside, double* right, double* below, double* corner, int64_t M, int D, int H, int W, \
+                   double eps, bool learning_based, int threads) {                                               \
+    double* const energies[kParts] = {inside, right, below, corner};                                             \
+    const auto add = D == 3 ? add_energies<3, T> : D == 1 ? add_energies<1, T> : add_energies<0, T>;             \
+    add(image, basis, anchor_tiles, corner_tiles, energies, M, D, H, W, eps, learning_based, threads);           \
   }
 CFW_TILE_ENERGY(float)
 CFW_TILE_ENERGY(double)

@@ -1,5 +1,5 @@
-// y = (L + diagonal) x on tiles. A stencil in float may meet x in double: then the product is exact to double, which the
-// solver needs now and then for the residual of what it has.
+// y = (L + diagonal) x on tiles. With a stencil in float and x in double the product is computed in double: the solver needs
+// it for residuals.
 #include "cpu/kernels.h"
 #include "cpu/tile_rows.h"
 

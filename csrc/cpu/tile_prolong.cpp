@@ -1,4 +1,4 @@
-// y = x + P z: the functions of a coarse space, summed up into maps in tiles. y may be x.
+// y = x + P z: from coefficients of the coarse basis to maps in tiles. y may be x.
 #include "cpu/kernels.h"
 
 #include "common/tile_layout.h"

@@ -1,8 +1,8 @@
-// Apply the stencil to a list of tiles: what tile_product and tile_relax share.
+// Apply the stencil to a list of tiles: the common part of tile_product and tile_relax.
 //
-// A tile's values are copied with a border of two pixels from its neighbours, a few classes at a time; the stencil is read
-// where it lies. Floor with one class: the 48 bytes a pixel of the stencil, which is read from memory once and, for the
-// backward taps, from the cache once more.
+// The values of a tile are copied with a border of two pixels from its neighbours, a few classes at a time; the stencil is read
+// in place. Minimal traffic with one class: the 48 bytes a pixel of the stencil, read once from memory and, for the backward
+// taps, once more from the cache.
 #pragma once
 #include "common/tile_layout.h"
 #include "cpu/parallel.h"
@@ -13,7 +13,7 @@ namespace CFW_LEVEL {
 
 constexpr int kTileMargin = 16;  // columns left of a tile's copy: its rows are aligned to vectors
 constexpr int kTilePitch = kTileSide + 2 * kTileMargin;
-constexpr int kTilesAtOnce = 8;  // of one item of the parallel loop
+constexpr int kTilesAtOnce = 8;  // in one item of the parallel loop
 
 // The values of up to kClassBlock classes in a tile and around it; zero where there is no tile.
 template <class T>
@@ -70,7 +70,7 @@ CFW_INLINE void for_each_tile(const S* stencil, const int32_t* tiles, const int3
         const int64_t plane = (t * C + c) * kTilePixels;
         copy.read(x + int64_t(c) * kTilePixels, neighbours + kNeighbours * t, classes, C);
         for (int y = 0; y < rows; ++y) {
-          // The rows of a tile lie far apart in the stencil, where no hardware foresees them.
+          // The rows of a tile lie far apart in the stencil, where no hardware prefetches them.
           if (c == 0 && next[1] * kTileSide + y < H)
             for (int k = 0; k < kTaps; ++k)
               __builtin_prefetch(ahead + (int64_t(y) * kTaps + k) * pitch + next[2] * kTileSide);

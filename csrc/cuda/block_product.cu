@@ -1,6 +1,6 @@
 // y = A x, A in blocks (common/block_layout.h).
 //
-// Floor: A is read once for four classes; a link is read by both of its blocks, at about the same time.
+// Minimal traffic: A is read once for four classes. A link is read by both of its blocks at about the same time.
 #include "cuda/block_sums.h"
 #include "cuda/kernels.h"
 

@@ -1,7 +1,7 @@
 // A sweep of block Gauss-Seidel over A z = r, A in blocks (common/block_layout.h):
 //     z(t) = A(t, t)^-1 (r(t) - sum of A(t, s) z(s) over the other blocks s).
 //
-// Floor: a launch for each color, since its blocks read what the colors before it wrote.
+// One launch for each color, because its blocks read what the colors before it wrote.
 #include "cuda/block_sums.h"
 #include "cuda/kernels.h"
 

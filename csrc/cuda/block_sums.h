@@ -1,8 +1,8 @@
-// Sums over the blocks around one (common/block_layout.h): what block_product and block_relax share.
+// Sums over the blocks around a block (common/block_layout.h): the common part of block_product and block_relax.
 //
-// A warp takes a block and kBlockClasses classes, which read the matrix once, its lanes the functions of the block. Blocks
-// have about ten functions, so what takes the time is to wait for the memory: that is why the first nine lanes look up the
-// 3 x 3 blocks around at once.
+// A warp takes a block and kBlockClasses classes, for which it reads the matrix once; its lanes are the basis functions of the
+// block. Blocks have about ten, so waiting for the memory takes most of the time. Therefore the first nine lanes look up the
+// 3 x 3 blocks around in parallel.
 #pragma once
 #include "common/block_layout.h"
 #include "cuda/runtime.h"
@@ -12,11 +12,11 @@ namespace cuda {
 
 static_assert(kMaxFunctions <= kWarp, "a lane for each");
 constexpr int kBlockClasses = 4, kBlockThreads = 64;
-// That find registers on a multiprocessor: by itself nvcc leaves so few to a thread that some spill.
+// For which a multiprocessor has registers: without this bound nvcc gives a thread so few that some spill.
 constexpr int kResidentBlocks = 16;
 constexpr int kPlaces = 9, kOwnPlace = 4;  // of the 3 x 3 blocks
 
-// How many groups of classes there are.
+// The number of groups of classes.
 CFW_INLINE int block_groups(int C) { return (C + kBlockClasses - 1) / kBlockClasses; }
 
 // Launch a kernel with a warp for each of M blocks and group of classes.
@@ -26,8 +26,7 @@ void launch_blocks(void (*kernel)(Parameters...), int64_t M, int C, Queue queue,
   launch(kernel, (M * block_groups(C) + kWarps - 1) / kWarps, kBlockThreads, 0, queue, arguments..., M, C);
 }
 
-// What the warp does: the number of its block, the first of its classes and how many these are, 0 or fewer where there is
-// nothing left to do.
+// The work of a warp: the number of its block, its first class, and the number of classes, <= 0 if there is no work.
 struct BlockItem {
   int64_t number;
   int c, classes;
@@ -52,7 +51,7 @@ struct BlockMatrix {
   __device__ __forceinline__ void add_around(int64_t t, bool own, const T* x, int c, int classes, int C,
                                              T (&sum)[kBlockClasses]) const {
     const int lane = threadIdx.x % kWarp, k = size(t);
-    // Lane by lane, of the block at that place: its first function, its size, and where the part of A begins.
+    // For the block at the place of each lane: its first basis function, its size, and where the part of A begins.
     int first = 0, count = 0;
     int64_t begin = 0;
     const int64_t other = lane == kOwnPlace ? (own ? t : -1) : lane < kPlaces ? neighbours[kPlaces * t + lane] : -1;

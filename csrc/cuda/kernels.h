@@ -13,7 +13,7 @@ void matting_stencil(const T* image /* (N, D, H, W) */, T* stencil /* (N, H + 2,
                      T* row_sums /* (N, H, W) or null */, int64_t N, int D, int H, int W, double eps, Queue queue);
 
 template <class T, class X = T>
-void matting_product(const T* stencil, const X* x /* (N, C, H, W) */, const T* mark_weight /* (N, H, W) or null */,
+void matting_product(const T* stencil, const X* x /* (N, C, H, W) */, const T* data_weight /* (N, H, W) or null */,
                      T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, Queue queue);
 
 template <class T>

@@ -1,4 +1,4 @@
-// y = L x + mark_weight x: the matting Laplacian and the marks' diagonal, matrix-free.
+// y = L x + data_weight x: the matting Laplacian and a diagonal, matrix-free.
 //
 // Floor: x is read, y written, the stencil (48 bytes a pixel) read once for all classes.
 #include "cuda/kernels.h"
@@ -10,7 +10,7 @@ namespace {
 
 template <class T, class X>
 __global__ void __launch_bounds__(kThreads)
-    product(const T* stencil, const X* x, const T* mark_weight, T* y, int C, int H, int W) {
+    product(const T* stencil, const X* x, const T* data_weight, T* y, int C, int H, int W) {
   using TileValues = Values<T, kReach>;
   TileValues& values = shared<TileValues>();
   const Tile t = Tiles(H, W).at(blockIdx.x);
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kThreads)
     const int py = t.y0 + row + i, px = t.x0 + column;
     inside[i] = py < H && px < W;
     coefficients[i].read(stencil + t.n * (H + kTopRows) * kTaps * pitch, pitch, py, px, H, W);
-    diagonal[i] = mark_weight && inside[i] ? mark_weight[t.n * plane + int64_t(py) * W + px] : T(0);
+    diagonal[i] = data_weight && inside[i] ? data_weight[t.n * plane + int64_t(py) * W + px] : T(0);
   }
   Loader<T, kReach> loader(t, H, W);
   const X* from = x + t.n * C * plane;
@@ -48,10 +48,10 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 template <class T, class X>
-void matting_product(const T* stencil, const X* x, const T* mark_weight, T* y, int64_t N, int C, int H, int W,
+void matting_product(const T* stencil, const X* x, const T* data_weight, T* y, int64_t N, int C, int H, int W,
                      Queue queue) {
   launch(product<T, X>, N * Tiles(H, W).per_image(), kThreads, sizeof(Values<T, kReach>), queue, stencil, x,
-         mark_weight, y, C, H, W);
+         data_weight, y, C, H, W);
 }
 
 #define CFW_INSTANTIATE(T, X) \

@@ -1,6 +1,6 @@
 // y = (L + diagonal) x on tiles.
 //
-// Floor: x is read, y written, the tiles' stencil (48 bytes a pixel) read once for all classes.
+// Minimal traffic: x is read, y written, the tiles' stencil (48 bytes a pixel) read once for all classes.
 #include "cuda/kernels.h"
 #include "cuda/tile_stencil.h"
 

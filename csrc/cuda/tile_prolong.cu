@@ -1,7 +1,7 @@
-// y = x + P z: the functions of a coarse space, summed up into maps in tiles. y may be x.
+// y = x + P z: from coefficients of the coarse basis to maps in tiles. y may be x.
 //
-// Floor: basis and x are read, y written, once. A block takes a tile, a thread a pixel and kGroup classes at a time, which
-// share the loads of basis.
+// Minimal traffic: basis and x are read and y is written once. A block takes a tile, a thread a pixel and kGroup classes at a
+// time, so that basis is loaded once for these.
 #include "common/tile_layout.h"
 #include "cuda/kernels.h"
 #include "cuda/runtime.h"

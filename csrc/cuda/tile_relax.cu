@@ -1,6 +1,6 @@
 // y = x + weight (b - (L + diagonal) x) on tiles: a step of weighted Jacobi relaxation.
 //
-// Floor: x and b are read, y written, the tiles' stencil (48 bytes a pixel) read once for all classes.
+// Minimal traffic: x and b are read, y written, the tiles' stencil (48 bytes a pixel) read once for all classes.
 #include "cuda/kernels.h"
 #include "cuda/tile_stencil.h"
 

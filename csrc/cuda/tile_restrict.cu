@@ -1,7 +1,7 @@
-// z = P^T x: inner products of the functions of a coarse space with maps in tiles.
+// z = P^T x: inner products of the coarse basis with maps in tiles.
 //
-// Floor: basis and x are read once. A warp takes kGroup classes of a function, its lanes the pixels; a block takes a tile,
-// and the cache serves what its warps have in common.
+// Minimal traffic: basis and x are read once. A warp takes kGroup classes of a basis function, its lanes the pixels. A block
+// takes a tile, so that its warps find the same values in the cache.
 #include "common/tile_layout.h"
 #include "cuda/kernels.h"
 #include "cuda/runtime.h"

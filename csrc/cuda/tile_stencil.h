@@ -1,8 +1,8 @@
-// Apply the stencil to a list of tiles: what tile_product and tile_relax share.
+// Apply the stencil to a list of tiles: the common part of tile_product and tile_relax.
 //
-// A block works on a tile, class by class, a class's values in shared memory with a border of two pixels from the
-// neighbours. As in cuda/stencil_tile.h a thread keeps the coefficients of two pixels, one below the other, in registers;
-// they come straight from the image's stencil, whose rows match those of a tile: a line of the cache each in float.
+// A block works on a tile, class by class, with the values of a class in shared memory with a border of two pixels from the
+// neighbours. As in cuda/stencil_tile.h a thread keeps the coefficients of two pixels, one below the other, in registers. They
+// are read from the image's stencil, whose rows are aligned with those of a tile: one cache line each in float.
 #pragma once
 #include "common/tile_layout.h"
 #include "cuda/stencil_tile.h"
@@ -11,7 +11,7 @@ namespace cfw {
 namespace cuda {
 
 constexpr int kListThreads = kTilePixels / kRows;
-// Blocks that find registers on a multiprocessor.
+// Blocks for which a multiprocessor has registers.
 template <class T>
 constexpr int kListBlocks = sizeof(T) == 4 ? 4 : 2;
 constexpr int kListSide = kTileSide + 2 * kReach;
@@ -28,7 +28,7 @@ struct ListValues {
   }
 };
 
-// The share of a thread in filling ListValues.
+// The part of ListValues that a thread fills.
 template <class T>
 struct ListLoader {
   static constexpr int kCount = kListSide * kListSide, kOwn = (kCount + kListThreads - 1) / kListThreads;

@@ -1,1 +1,1 @@
-"""The preconditioner of a solve: near-null-space functions of tiles, and a W-cycle over blocks of them."""
+"""The preconditioner of a solve: near-null-space basis functions of tiles, and a W-cycle over blocks of tiles."""

@@ -1,8 +1,8 @@
-"""What the functions of a coarse level cost: x^T L x, kept by the windows that it comes from.
+"""The energies x^T L x of the basis functions of a coarse level, separately for each set of windows.
 
-A level's functions live in blocks. A window lies inside a block, across the seam of two, or at the corner of four, and
-belongs to the first of them: so a block's own energy, nothing said at its border, is known on every level, and the
-level's matrix is put together from the same parts.
+Basis functions live in blocks. A window lies inside a block, across the interface of two blocks, or on the corner of
+four, and belongs to the first of these blocks. So each level has the local Neumann matrices of its blocks (from the
+windows inside a block, with natural boundary conditions), and its own matrix is assembled from the same parts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from closedform_wsss._common.tile_layout import gather_padded
 from closedform_wsss.solver.grid import Grid
 
 # Places among the 3 x 3 blocks around one.
@@ -20,15 +21,16 @@ ABOVE_LEFT, ABOVE, LEFT, RIGHT, BELOW, BELOW_RIGHT = 0, 1, 3, 5, 7, 8
 
 @dataclass
 class BlockEnergies:
-    """A level's blocks, and energies among their functions, with zeros where there is no function.
+    """The blocks of a level and the energies among their basis functions; unused places are zero.
 
     Attributes:
-        grid: Of M blocks. Some have no functions, but windows that others have a part in.
-        sizes: ``(M,)``, the number of functions, K at most.
-        inside: ``(M, K, K)``, float64, of a block's own windows and of marks.
-        right, below: ``(M, 2, 2, K, K)``, of the windows at a seam, among the functions of the block and its neighbour.
-        corner: ``(M, 4, 4, k, k)``, of those where four blocks meet, among the k functions of the pixels' cells there.
-        traces: ``(M, 4, k, K)``, what the block's functions are in its cells at its four corners.
+        grid: Of M blocks. Some have no basis functions, only windows that reach into other blocks.
+        sizes: ``(M,)``, the number of basis functions, at most K.
+        inside: ``(M, K, K)``, float64, of the windows inside a block and of marks.
+        right, below: ``(M, 2, 2, K, K)``, of the windows across an interface, among the block and its neighbour.
+        corner: ``(M, 4, 4, k, k)``, of the windows on the corner of four blocks, among the k candidate functions of the
+            pixel cells there.
+        traces: ``(M, 4, k, K)``, the coefficients of the basis functions in the cells at the four corners of a block.
     """
 
     grid: Grid
@@ -40,42 +42,42 @@ class BlockEnergies:
     traces: Tensor
 
     def exists(self) -> Tensor:
-        """``(M, K)``: whether a place holds a function."""
+        """``(M, K)``: whether a place holds a basis function."""
         return torch.arange(self.inside.shape[1], device=self.sizes.device) < self.sizes[:, None]
 
     def numbers(self) -> Tensor:
-        """``(M, K)``: which of the level's functions it holds, -1 for none."""
+        """``(M, K)``: the number of the basis function in the level, -1 for none."""
         exists = self.exists()
         return torch.where(exists, exists.flatten().cumsum(0).view_as(exists) - 1, -1)
 
 
-def gather_padded(values: Tensor, places: Tensor, nothing: float = 0) -> Tensor:
-    """The entries at ``places``, ``nothing`` at -1."""
-    return torch.cat([values, torch.full_like(values[:1], nothing)])[places]
-
-
 def matrix_blocks(energies: BlockEnergies) -> tuple[Tensor, list[Tensor]]:
-    """The matrix of a level: of each block with itself, ``(M, K, K)`` in float64, and its links, ``(M, K, K)``
-    from the block's functions to those of the neighbours at right, below left, below, and below right."""
+    """The matrix of a level: diagonal blocks ``(M, K, K)`` in float64, and links ``(M, K, K)`` from each block to its
+    neighbours at right, below left, below, and below right."""
     e, around = energies, energies.grid.neighbours
 
-    def of(values: Tensor, place: int) -> Tensor:
+    def at(values: Tensor, place: int) -> Tensor:
         return gather_padded(values, around[:, place])
 
-    own = e.inside + e.right[:, 0, 0] + of(e.right[:, 1, 1], LEFT) + e.below[:, 0, 0] + of(e.below[:, 1, 1], ABOVE)
+    own = e.inside + e.right[:, 0, 0] + at(e.right[:, 1, 1], LEFT) + e.below[:, 0, 0] + at(e.below[:, 1, 1], ABOVE)
     right, below = e.right[:, 0, 1].clone(), e.below[:, 0, 1].clone()
-    # Each of the four blocks at a corner shows it the opposite one of its own corners.
-    shown = [e.traces[:, 3], of(e.traces[:, 2], RIGHT), of(e.traces[:, 1], BELOW), of(e.traces[:, 0], BELOW_RIGHT)]
+    # Of each of the four blocks at a corner, the traces at the opposite one of its own corners.
+    corner_traces = [
+        e.traces[:, 3],
+        at(e.traces[:, 2], RIGHT),
+        at(e.traces[:, 1], BELOW),
+        at(e.traces[:, 0], BELOW_RIGHT),
+    ]
 
-    def met(first: int, second: int) -> Tensor:
-        return shown[first].mT @ (e.corner[:, first, second] @ shown[second])
+    def corner_coupling(first: int, second: int) -> Tensor:
+        return corner_traces[first].mT @ (e.corner[:, first, second] @ corner_traces[second])
 
-    own += met(0, 0)
-    own += of(met(1, 1), LEFT)
-    own += of(met(2, 2), ABOVE)
-    own += of(met(3, 3), ABOVE_LEFT)
-    right += met(0, 1)
-    right += of(met(2, 3), ABOVE)
-    below += met(0, 2)
-    below += of(met(1, 3), LEFT)
-    return own, [right, of(met(1, 2), LEFT), below, met(0, 3)]
+    own += corner_coupling(0, 0)
+    own += at(corner_coupling(1, 1), LEFT)
+    own += at(corner_coupling(2, 2), ABOVE)
+    own += at(corner_coupling(3, 3), ABOVE_LEFT)
+    right += corner_coupling(0, 1)
+    right += at(corner_coupling(2, 3), ABOVE)
+    below += corner_coupling(0, 2)
+    below += at(corner_coupling(1, 3), LEFT)
+    return own, [right, at(corner_coupling(1, 2), LEFT), below, corner_coupling(0, 3)]

@@ -1,4 +1,4 @@
-"""A coarse system in blocks, in the layout of csrc/common/block_layout.h."""
+"""The matrix of a coarse level in blocks (csrc/common/block_layout.h)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class BlockMatrix:
     """A symmetric positive definite A, for vectors ``(F, C)``.
 
     Attributes:
-        starts: ``(M + 1)`` int32, the first function of each block.
+        starts: ``(M + 1)`` int32, the first basis function of each block.
     """
 
     def __init__(self, energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> None:
-        """own and links as of :func:`matrix_blocks`, ``(M, K, K)``; kept in the precision of the energies."""
+        """own and links: of :func:`matrix_blocks`. They are stored in the precision of the energies."""
         grid, sizes, dtype = energies.grid, energies.sizes, energies.right.dtype
         self.neighbours = grid.neighbours
         self.starts = torch.zeros(len(sizes) + 1, dtype=torch.int32, device=own.device)
@@ -27,19 +27,19 @@ class BlockMatrix:
         inverse = torch.linalg.inv(own + torch.diag_embed((~exists).to(own)))
         parts, offsets, begin = [], [], 0
         for part, other in ((inverse, None), (own, None), *zip(links, LINK_PLACES, strict=True)):
-            theirs = exists
+            columns = exists
             if other is not None:
                 place = grid.neighbours[:, other].long()
-                theirs = (place >= 0)[:, None] & exists[place]
-            count = sizes * theirs.sum(1)
+                columns = (place >= 0)[:, None] & exists[place]
+            count = sizes * columns.sum(1)
             offsets.append(begin + count.cumsum(0) - count)
             begin += int(count.sum())
-            parts.append(part[exists[:, :, None] & theirs[:, None]].to(dtype))
+            parts.append(part[exists[:, :, None] & columns[:, None]].to(dtype))
         self.matrix = torch.cat([*parts, own.new_zeros(SPARE, dtype=dtype)])
         self.offsets = torch.stack(offsets, 1)
-        colour = 2 * (grid.row % 2) + grid.column % 2
-        self.order = colour.argsort(stable=True).int()
-        self.ends = torch.bincount(colour, minlength=4).cumsum(0).int().cpu()
+        color = 2 * (grid.row % 2) + grid.column % 2
+        self.order = color.argsort(stable=True).int()
+        self.ends = torch.bincount(color, minlength=4).cumsum(0).int().cpu()
 
     def product(self, x: Tensor) -> Tensor:
         """A x."""

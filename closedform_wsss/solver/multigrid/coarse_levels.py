@@ -1,8 +1,9 @@
-"""The levels below the pixels: systems of the functions of tiles, then of 2 x 2 tiles, 4 x 4 tiles ...
+"""The coarse levels: systems of the basis functions of tiles, then of 2 x 2 tiles, 4 x 4 tiles ...
 
-Each level takes from 2 x 2 blocks of the one above the functions of least energy, found as in _local_basis: so
-whatever is slow there is corrected here. Iterations then hardly grow with the image. On every level but the last, which
-is solved directly, a sweep of block Gauss-Seidel forward and one backward see to the rest.
+The basis of each next level are the combinations of least energy in 2 x 2 blocks of the level before, found as in
+local_basis.py. So each level corrects what is slow on the level before, and the number of iterations is nearly
+independent of the image size. The smoother is a forward and a backward sweep of block Gauss-Seidel. The last level is
+solved directly.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._common.block_layout import LINK_PLACES, MAX_FUNCTIONS
-from closedform_wsss.solver.multigrid.block_energies import BELOW, RIGHT, BlockEnergies, gather_padded, matrix_blocks
+from closedform_wsss._common.tile_layout import gather_padded
+from closedform_wsss.solver.multigrid.block_energies import BELOW, RIGHT, BlockEnergies, matrix_blocks
 from closedform_wsss.solver.multigrid.block_matrix import BlockMatrix
 from closedform_wsss.solver.multigrid.direct import direct_solver
 from closedform_wsss.solver.multigrid.local_basis import lowest
 
-# Of the coarsest system. A sparse factorization of so many costs as much as some sweeps over the pixels that they
-# stand for.
-MAX_UNKNOWNS = 3000
-MAX_UNKNOWNS_DENSE = 4096
-# Eigenvalues, relative to the diagonal of the level's matrix, from which on its relaxation does well alone.
-THRESHOLD = 0.1
-# How often a level but the first is left for the next coarser one. These cost a fraction of the first, and what they
-# leave undone costs iterations on the pixels: a third of them on 12 megapixels.
+# Of the coarsest level. A sparse factorization of this size takes as long as some sweeps over its pixels.
+MAX_COARSEST = 3000
+MAX_COARSEST_DENSE = 4096
+# Eigenvalues, relative to the diagonal of the level's matrix, above which the smoother alone is enough.
+LEVEL_THRESHOLD = 0.1
+# Of all levels but the first (W-cycle). These levels are cheap compared with the first, and compared with a V-cycle a
+# third of the iterations on the pixels is saved at 12 megapixels.
 CYCLE_INDEX = 2
-RIDGE = {torch.float32: 1e-6, torch.float64: 1e-12}  # relative: what rounding leaves of the operator on the pixels
-CHUNK = 512
+LEVEL_RIDGE = {torch.float32: 1e-6, torch.float64: 1e-12}  # relative: the rounding of the operator on the pixels
+BLOCKS_AT_ONCE = 512
 
 
 class _Sparse:
-    """A sparse matrix for products with ``(n, C)``. On the CPU it is SciPy's, on one thread: as quick as torch's on
-    two, and not held up where other work keeps a core busy."""
+    """A sparse matrix for products with ``(n, C)``. On the CPU by SciPy on one thread: as quick as torch on two
+    threads, and not slowed down when other work keeps a core busy."""
 
     def __init__(self, matrix: sp.csr_array, like: Tensor) -> None:
         """In the device and precision of ``like``."""
@@ -45,20 +46,20 @@ class _Sparse:
         if like.device.type == "cpu":
             self.matrix = sp.csr_array((values.numpy(), matrix.indices, matrix.indptr), matrix.shape)
             return
-        with warnings.catch_warnings():  # torch calls its CSR tensors a beta, once
+        with warnings.catch_warnings():  # torch warns once that CSR tensors are in beta
             warnings.simplefilter("ignore", UserWarning)
             self.matrix = torch.sparse_csr_tensor(rows, columns, values, matrix.shape, check_invariants=False)
             self.matrix = self.matrix.to(like.device)
 
     def __matmul__(self, z: Tensor) -> Tensor:
-        alone = z.shape[1] == 1  # one column is twice as fast as a vector
-        z = z[:, 0] if alone else z.contiguous()
+        single = z.shape[1] == 1  # a vector is twice as fast as one column
+        z = z[:, 0] if single else z.contiguous()
         y: Tensor = self.matrix @ z if isinstance(self.matrix, Tensor) else torch.from_numpy(self.matrix @ z.numpy())
-        return y[:, None] if alone else y
+        return y[:, None] if single else y
 
 
 class _Level:
-    """A system A z = r, and the way P to the next coarser one."""
+    """A system A z = r, and the prolongation P from the next coarser one."""
 
     def __init__(self, matrix: BlockMatrix, prolongation: sp.csr_array) -> None:
         self.matrix = matrix
@@ -67,14 +68,14 @@ class _Level:
 
 
 class CoarseLevels:
-    """An approximate inverse of the matrix of the tiles' functions: a cycle over levels."""
+    """An approximate inverse of the Galerkin matrix P^T (L + D) P of the tiles' basis: a W-cycle over levels."""
 
     def __init__(self, energies: BlockEnergies) -> None:
         device = energies.inside.device
-        most = MAX_UNKNOWNS if device.type == "cpu" else MAX_UNKNOWNS_DENSE
+        max_coarsest = MAX_COARSEST if device.type == "cpu" else MAX_COARSEST_DENSE
         self.levels: list[_Level] = []
         own, links = _matrix(energies)
-        while int(energies.sizes.sum()) > most:
+        while int(energies.sizes.sum()) > max_coarsest:
             matrix = BlockMatrix(energies, own, links)
             coarser, prolongation = _coarsen(energies, own.diagonal(dim1=1, dim2=2))
             if prolongation.shape[1] > 0.9 * prolongation.shape[0]:
@@ -86,7 +87,7 @@ class CoarseLevels:
         self.solve = direct_solver(coarsest, device, dense=device.type != "cpu")
 
     def correct(self, r: Tensor) -> Tensor:
-        """r ``(F, C)`` -> about A^-1 r."""
+        """The approximate A^-1 r, ``(F, C)``."""
         return self._cycle(0, r.contiguous())
 
     def _cycle(self, depth: int, r: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class CoarseLevels:
 def _matrix(energies: BlockEnergies) -> tuple[Tensor, list[Tensor]]:
     """:func:`matrix_blocks`, with a ridge against rounding."""
     own, links = matrix_blocks(energies)
-    own.diagonal(dim1=1, dim2=2).mul_(1 + RIDGE[energies.right.dtype])
+    own.diagonal(dim1=1, dim2=2).mul_(1 + LEVEL_RIDGE[energies.right.dtype])
     return own, links
 
 
@@ -124,21 +125,22 @@ def _to_scipy(energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> sp.c
 
 
 def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, sp.csr_array]:
-    """Blocks of 2 x 2 blocks, and the functions taken for them, as columns. ``diagonal``: ``(M, K)``, of the matrix."""
-    e, most = energies, energies.inside.shape[1]
+    """The next level, in blocks of 2 x 2 blocks, and its basis functions as columns of P. diagonal: of the matrix,
+    ``(M, K)``."""
+    e, size = energies, energies.inside.shape[1]
     grid = e.grid.coarser()
     child = grid.squares(e.grid)  # (G, 4)
 
-    # The square's own energies: its blocks', those of the four seams between them, and those of its middle.
-    local = e.inside.new_zeros(grid.count, 4, 4, most, most)
+    # The local Neumann matrices: inside the four blocks, across the four interfaces between them, and on their corner.
+    local = e.inside.new_zeros(grid.count, 4, 4, size, size)
     for c in range(4):
         local[:, c, c] += gather_padded(e.inside, child[:, c])
-    for seams, pairs in ((e.right, ((0, 1), (2, 3))), (e.below, ((0, 2), (1, 3)))):
+    for interfaces, pairs in ((e.right, ((0, 1), (2, 3))), (e.below, ((0, 2), (1, 3)))):
         for a, b in pairs:
-            seam = gather_padded(seams, child[:, a])
+            interface = gather_padded(interfaces, child[:, a])
             for i, c in enumerate((a, b)):
                 for j, d in enumerate((a, b)):
-                    local[:, c, d] += seam[:, i, j]
+                    local[:, c, d] += interface[:, i, j]
     corner = gather_padded(e.corner, child[:, 0])
     traces = [gather_padded(e.traces, child[:, c])[:, 3 - c] for c in range(4)]
     for c in range(4):
@@ -152,70 +154,74 @@ def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, 
     vectors = scale[:, :, None] * _lowest(scale[:, :, None] * local * scale[:, None], live)
     taken = (vectors != 0).any(1)
     coarse = torch.where(taken, taken.flatten().cumsum(0).view_as(taken) - 1, -1)
-    some = vectors != 0
-    values = vectors[some].cpu().numpy()
-    rows, columns = (index.expand_as(vectors)[some].cpu().numpy() for index in (number[:, :, None], coarse[:, None]))
+    nonzero = vectors != 0
+    values = vectors[nonzero].cpu().numpy()
+    rows, columns = (index.expand_as(vectors)[nonzero].cpu().numpy() for index in (number[:, :, None], coarse[:, None]))
     shape = (int(e.sizes.sum()), int(taken.sum()))
     prolongation = sp.coo_array((values, (rows, columns)), shape=shape).tocsr()
 
-    of_child = vectors.to(e.right.dtype).unflatten(1, (4, most))  # (G, 4, K, new K)
+    child_vectors = vectors.to(e.right.dtype).unflatten(1, (4, size))  # (G, 4, K, new K)
     return BlockEnergies(
         grid,
         taken.sum(1),
         vectors.mT @ local @ vectors,
-        _joined(e, e.right, child, of_child, grid.neighbours[:, RIGHT], ((1, 0), (3, 2))),
-        _joined(e, e.below, child, of_child, grid.neighbours[:, BELOW], ((2, 0), (3, 1))),
+        _assemble_interface(e, e.right, child, child_vectors, grid.neighbours[:, RIGHT], ((1, 0), (3, 2))),
+        _assemble_interface(e, e.below, child, child_vectors, grid.neighbours[:, BELOW], ((2, 0), (3, 1))),
         gather_padded(e.corner, child[:, 3]),
-        torch.stack([gather_padded(e.traces, child[:, c])[:, c] @ of_child[:, c] for c in range(4)], 1),
+        torch.stack([gather_padded(e.traces, child[:, c])[:, c] @ child_vectors[:, c] for c in range(4)], 1),
     ), prolongation
 
 
 def _lowest(local: Tensor, live: Tensor) -> Tensor:
-    """:func:`lowest` of matrices ``(G, n, n)`` of which few rows are live: those of like number together, the others
-    cut off."""
+    """:func:`lowest` of matrices ``(G, n, n)`` with few live rows: cut to these, and solved together with others that
+    have a similar number of them."""
     g, n = live.shape
     vectors = local.new_zeros(g, n, MAX_FUNCTIONS)
     count = live.sum(1)
-    for chosen in count.argsort().split(CHUNK):
+    for chosen in count.argsort().split(BLOCKS_AT_ONCE):
         size = max(int(count[chosen].max()), 1)
         front = (~live[chosen]).int().argsort(dim=1, stable=True)[:, :size]  # live ones first
         part = local[chosen].gather(1, front[:, :, None].expand(-1, -1, n))
         part = part.gather(2, front[:, None].expand(-1, size, -1))
-        found = lowest(part, live[chosen].gather(1, front), MAX_FUNCTIONS, THRESHOLD)
+        found = lowest(part, live[chosen].gather(1, front), MAX_FUNCTIONS, LEVEL_THRESHOLD)
         wide = local.new_zeros(len(chosen), n, found.shape[2])
         vectors[chosen, :, : found.shape[2]] = wide.scatter_(1, front[:, :, None].expand_as(found), found.double())
     return vectors[:, :, : max(int((vectors != 0).any(1).sum(1).max()), 1)]
 
 
-def _joined(
+def _assemble_interface(
     energies: BlockEnergies,
-    seams: Tensor,
+    interfaces: Tensor,
     child: Tensor,
-    of_child: Tensor,
+    child_vectors: Tensor,
     neighbour: Tensor,
     pairs: tuple[tuple[int, int], tuple[int, int]],
 ) -> Tensor:
-    """The energies at the seam of each square and its neighbour: of the seams of two pairs of blocks (a block of the
-    square and one of the neighbour), and of the corner between these."""
-    theirs, their_child = gather_padded(of_child, neighbour), gather_padded(child, neighbour, -1)
-    k = of_child.shape[3]
-    out = of_child.new_zeros(len(child), 2, 2, k, k)
+    """The energies at the interface of each new block and its neighbour: of the interfaces of two pairs of old blocks
+    (one in the new block, one in the neighbour), and of the corner between the pairs."""
+    neighbour_vectors, neighbour_child = gather_padded(child_vectors, neighbour), gather_padded(child, neighbour, -1)
+    k = child_vectors.shape[3]
+    out = child_vectors.new_zeros(len(child), 2, 2, k, k)
     for a, b in pairs:
-        seam = gather_padded(seams, child[:, a])
-        sides = (of_child[:, a], theirs[:, b])
+        interface = gather_padded(interfaces, child[:, a])
+        sides = (child_vectors[:, a], neighbour_vectors[:, b])
         for i in range(2):
             for j in range(2):
-                out[:, i, j] += sides[i].mT @ seam[:, i, j] @ sides[j]
-    # Four blocks meet at the corner that belongs to the first of them; each shows it the opposite one of its own
-    # corners.
+                out[:, i, j] += sides[i].mT @ interface[:, i, j] @ sides[j]
+    # The corner belongs to the first of its four blocks. For each block it is the opposite one of its own corners.
     (a, b), (c, d) = pairs
     places = [0, 1, 2, 3] if (a, b) == (1, 0) else [0, 2, 1, 3]
-    members = [(0, a, child[:, a]), (1, b, their_child[:, b]), (0, c, child[:, c]), (1, d, their_child[:, d])]
+    corner_blocks = [
+        (0, a, child[:, a]),
+        (1, b, neighbour_child[:, b]),
+        (0, c, child[:, c]),
+        (1, d, neighbour_child[:, d]),
+    ]
     corner = gather_padded(energies.corner, child[:, a])
     traces = []
-    for place, (side, own, tile) in zip(places, members, strict=True):
+    for place, (side, own, tile) in zip(places, corner_blocks, strict=True):
         trace = gather_padded(energies.traces, tile)[:, 3 - place]
-        traces.append((place, side, trace @ (of_child, theirs)[side][:, own]))
+        traces.append((place, side, trace @ (child_vectors, neighbour_vectors)[side][:, own]))
     for first, i, p in traces:
         for second, j, q in traces:
             out[:, i, j] += p.mT @ corner[:, first, second] @ q

@@ -1,5 +1,5 @@
-"""Direct solvers for the coarsest system of a preconditioner: sparse on the CPU; on other devices, where nothing
-sparse solves triangles quickly, dense."""
+"""Direct solvers for the coarsest system of a preconditioner: sparse on the CPU, dense on other devices, where sparse
+triangular solves are slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-# A direct solver is quick up to about here. Dense: two products with a matrix of 0.5 GB.
+# A direct solver is quick up to about this size. Dense: two products with a matrix of 0.5 GB.
 MAX_UNKNOWNS = 16_000
 MAX_UNKNOWNS_DENSE = 8192
 
@@ -34,8 +34,8 @@ def _sparse(matrix: sp.csc_array) -> Solver:
 def _dense(matrix: sp.csc_array, device: torch.device) -> Solver:
     """The same on any device: with A = F F^T the solution is W^T W b, W = F^-1.
 
-    Two products, where a substitution would be a chain of thousands of small steps. In float64, which no setting of
-    torch turns into TF32.
+    Two products instead of a substitution, which is a chain of thousands of small steps. In float64, which no setting
+    of torch turns into TF32.
     """
     entries = matrix.tocoo()
     places = torch.from_numpy(np.stack([entries.row, entries.col])).to(device)

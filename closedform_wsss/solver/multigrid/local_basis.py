@@ -1,10 +1,10 @@
-"""The functions in a tile that the matting Laplacian hardly sees, and what it sees of them.
+"""The near-null-space basis functions of each tile and their energies.
 
-Conjugate gradients are slow where x^T L x is small although x varies: where x is affine in colour over whole regions,
-with other coefficients beyond an edge. Which functions these are differs from place to place, so they are looked up:
-in each tile of 16 x 16 pixels the eigenvectors of L's own windows there (nothing said at the border) with the smallest
-eigenvalues, as in spectral AMGe (Chartier et al., SIAM J. Sci. Comput. 2003). To keep the eigenproblems small,
-candidates are the functions affine in colour in cells of 4 x 4 pixels.
+Conjugate gradients converge slowly for every x with a small x^T L x, that is for x affine in colour over whole regions,
+with other coefficients beyond an edge. These x depend on the image. So the coarse basis of each tile of 16 x 16 pixels
+are the eigenvectors of its local Neumann matrix (the sum of the windows inside the tile) with the smallest eigenvalues,
+as in spectral AMGe (Chartier et al., SIAM J. Sci. Comput. 2003). To keep the eigenproblems small, candidates are the
+functions affine in colour in cells of 4 x 4 pixels.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._build import num_threads
+from closedform_wsss._common.tile_layout import CELL, SIDE, gather_padded
 from closedform_wsss.solver.grid import Grid
-from closedform_wsss.solver.multigrid.block_energies import BlockEnergies, gather_padded
-from closedform_wsss.solver.tiles import MAX_WINDOWS, SIDE, Tiles
+from closedform_wsss.solver.multigrid.block_energies import BlockEnergies
+from closedform_wsss.solver.tiles import MAX_WINDOWS, Tiles
 
-CELL = 4
 ACROSS = SIDE // CELL
 CELLS = ACROSS * ACROSS
-MAX_CHANNELS = 8  # that csrc/cpu/tile_energy.cpp has room for
-MAX_FUNCTIONS = 16  # of a tile
-# Eigenvalues, relative to the most that L can be, from which on relaxation does well alone.
-THRESHOLD = 1e-2
-FLAT = 1e-10  # squared length of a colour in a cell, below which it does not vary there
-CHUNK = 1024  # tiles at a time
+MAX_CHANNELS = 8  # kMaxChannels of csrc/cpu/tile_energy.cpp
+MAX_TILE_FUNCTIONS = 16
+# Eigenvalues, relative to the largest possible one of L, above which Jacobi alone is enough.
+TILE_THRESHOLD = 1e-2
+FLAT = 1e-10  # a colour with a smaller squared length in a cell does not vary there
+TILES_AT_ONCE = 1024
 
 
 @dataclass
 class LocalBasis:
-    """The functions of every tile, ``(F, 16, 16)``, sorted by tile; ``starts`` ``(M + 1)`` int32; and what they cost,
-    the blocks being the tiles and those that windows of theirs belong to."""
+    """Basis functions ``(F, 16, 16)`` sorted by tile, ``starts`` ``(M + 1)`` int32, and their energies. The blocks are
+    the tiles and those above and left of them, to which some of their windows belong."""
 
-    functions: Tensor
+    basis: Tensor
     starts: Tensor
     energies: BlockEnergies
 
 
 def cell_basis(colours: Tensor, free: Tensor) -> Tensor:
     """Orthonormal functions affine in colour in cells: colours ``(M, D, 16, 16)``, free ``(M, 16, 16)`` -> ``(M, D + 1,
-    16, 16)``, zero where not free, and zero altogether where a colour says nothing new."""
+    16, 16)``. They are zero where not free; a colour that depends linearly on those before it gives zero."""
 
     def cells(maps: Tensor) -> Tensor:  # (M, K, 16, 16) -> (M, K, 4, 4, 16 pixels)
         return maps.unflatten(3, (ACROSS, CELL)).unflatten(2, (ACROSS, CELL)).permute(0, 1, 2, 4, 3, 5).flatten(4)
@@ -55,7 +55,7 @@ def cell_basis(colours: Tensor, free: Tensor) -> Tensor:
     basis = [weight / count.sqrt()]
     for colour in values.unbind(1):
         v = weight * (colour - (weight * colour).sum(-1, keepdim=True) / count)
-        for _ in range(2):  # once more against rounding
+        for _ in range(2):  # twice against rounding
             for u in basis:
                 v = v - (u * v).sum(-1, keepdim=True) * u
         square = (v * v).sum(-1, keepdim=True)
@@ -64,18 +64,18 @@ def cell_basis(colours: Tensor, free: Tensor) -> Tensor:
     return out.flatten(4).flatten(2, 3).contiguous()
 
 
-def lowest(matrix: Tensor, live: Tensor, most: int, threshold: float) -> Tensor:
-    """Eigenvectors ``(G, n, most)`` of the smallest eigenvalues of symmetric matrices ``(G, n, n)`` whose rows are
-    zero but for the ``live`` ones ``(G, n)``; zero from ``threshold`` on. Nearly: in float32."""
+def lowest(matrix: Tensor, live: Tensor, count: int, threshold: float) -> Tensor:
+    """Eigenvectors ``(G, n, count)`` of the smallest eigenvalues of symmetric matrices ``(G, n, n)``, in float32. Rows
+    that are not ``live`` ``(G, n)`` must be zero. Eigenvectors of eigenvalues >= ``threshold`` are set to zero."""
     matrix = matrix.float()
     matrix.diagonal(dim1=1, dim2=2).masked_fill_(~live, 2.0)
     values, vectors = _eigh(matrix)
-    return vectors[:, :, :most] * (values[:, None, :most] < threshold)
+    return vectors[:, :, :count] * (values[:, None, :count] < threshold)
 
 
 def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """``torch.linalg.eigh``, on the CPU with as many matrices at a time as there are threads. LAPACK's own threads
-    make such small matrices slower, at times a hundredfold."""
+    """``torch.linalg.eigh``; on the CPU, one matrix per thread. LAPACK's own threads make such small matrices slower,
+    sometimes a hundred times."""
     threads = num_threads()
     if matrices.is_cuda or threads == 1:
         values, vectors = torch.linalg.eigh(matrices)
@@ -95,33 +95,35 @@ def local_basis(
     """
     Args:
         image: ``(N, D, H, W)``.
-        tiles: Of it.
-        free: ``(M, 16, 16)`` bool, pixels of the tiles that their marks do not hold by themselves.
-        data_weight: ``(M, 16, 16)``, the marks' diagonal.
-        eps, learning_based: Of the Laplacian.
+        tiles: Tiles of the image.
+        free: ``(M, 16, 16)`` bool, pixels where the basis functions may be nonzero.
+        data_weight: ``(M, 16, 16)``, D.
+        eps, learning_based: Options of the Laplacian.
     """
     k = image.shape[1] + 1
     colours = tiles.gather(image)
-    basis = torch.cat([cell_basis(c, f) for c, f in zip(colours.split(CHUNK), free.split(CHUNK), strict=True)])
-    nothing = torch.full((tiles.count, 4), -1, dtype=torch.int32, device=image.device)
-    nothing[:, 0] = torch.arange(tiles.count, device=image.device)
-    vectors, values, functions = [], [], []
-    for chunk in range(0, tiles.count, CHUNK):
-        part = slice(chunk, chunk + CHUNK)
-        inside = _ops.tile_energy(image, basis, tiles.tiles[part], nothing[part], eps, learning_based, False)[0]
-        cells = _by_cell(basis[part])  # (m, cells, pixels, K)
-        held = torch.where(free[part], data_weight[part], 0)
-        if bool((held > 0).any()):
-            pixels = _by_cell(held[:, None]) * cells  # (m, cells, pixels, K)
+    candidates = torch.cat(
+        [cell_basis(c, f) for c, f in zip(colours.split(TILES_AT_ONCE), free.split(TILES_AT_ONCE), strict=True)]
+    )
+    single = torch.full((tiles.count, 4), -1, dtype=torch.int32, device=image.device)  # without neighbours
+    single[:, 0] = torch.arange(tiles.count, device=image.device)
+    vectors, values, basis = [], [], []
+    for chunk in range(0, tiles.count, TILES_AT_ONCE):
+        part = slice(chunk, chunk + TILES_AT_ONCE)
+        inside = _ops.tile_energy(image, candidates, tiles.tiles[part], single[part], eps, learning_based, False)[0]
+        cells = _by_cell(candidates[part])  # (m, cells, pixels, K)
+        weight = torch.where(free[part], data_weight[part], 0)
+        if bool((weight > 0).any()):
+            pixels = _by_cell(weight[:, None]) * cells  # (m, cells, pixels, K)
             own = (pixels.mT.double() @ cells.double()).permute(0, 2, 3, 1)
             inside.unflatten(2, (CELLS, k)).unflatten(1, (CELLS, k)).diagonal(dim1=1, dim2=3).add_(own)
-        v = lowest(inside / MAX_WINDOWS, (cells != 0).any(2).flatten(1), MAX_FUNCTIONS, THRESHOLD)
+        v = lowest(inside / MAX_WINDOWS, (cells != 0).any(2).flatten(1), MAX_TILE_FUNCTIONS, TILE_THRESHOLD)
         v = v.to(image.dtype)
         exist = (v != 0).any(1)
         vectors.append(v)
         values.append(v.double().mT @ (inside @ v.double()))
-        pixels = (cells @ v.unflatten(1, (CELLS, k))).permute(0, 3, 1, 2)  # (m, functions, cells, pixels)
-        functions.append(_by_row(pixels)[exist])
+        pixels = (cells @ v.unflatten(1, (CELLS, k))).permute(0, 3, 1, 2)  # (m, F, cells, pixels)
+        basis.append(_by_row(pixels)[exist])
     vector, inside = torch.cat(vectors), torch.cat(values)
     sizes = (vector != 0).any(1).sum(1)
     starts = torch.zeros(tiles.count + 1, dtype=torch.int32, device=image.device)
@@ -133,10 +135,10 @@ def local_basis(
         grid,
         gather_padded(sizes, places),
         gather_padded(inside, places),
-        *_seams(image, tiles, grid, basis, vector, eps, learning_based),
+        *_interfaces(image, tiles, grid, candidates, vector, eps, learning_based),
         gather_padded(traces, places),
     )
-    return LocalBasis(torch.cat(functions), starts, energies)
+    return LocalBasis(torch.cat(basis), starts, energies)
 
 
 def _by_cell(maps: Tensor) -> Tensor:
@@ -156,31 +158,33 @@ def _by_row(cells: Tensor) -> Tensor:
     return maps.flatten(4).flatten(2, 3)
 
 
-def _seams(
-    image: Tensor, tiles: Tiles, grid: Grid, basis: Tensor, vector: Tensor, eps: float, learning_based: bool
+def _interfaces(
+    image: Tensor, tiles: Tiles, grid: Grid, candidates: Tensor, vector: Tensor, eps: float, learning_based: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``right``, ``below`` and ``corner`` of :class:`BlockEnergies`."""
-    k, most = image.shape[1] + 1, vector.shape[2]
+    k, size = image.shape[1] + 1, vector.shape[2]
     n, row, column = grid.image, grid.row, grid.column
-    owners = torch.stack([n, row, column], 1).int()
-    members = torch.stack([tiles.at(n, row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)], 1)
-    # One tile more, without functions, for the members that do not exist: at -1.
-    of_cells = torch.cat([vector, vector.new_zeros(1, *vector.shape[1:])]).unflatten(1, (ACROSS, ACROSS, k))
-    right = vector.new_zeros(grid.count, 2, 2, most, most)
+    anchor_tiles = torch.stack([n, row, column], 1).int()
+    corner_tiles = torch.stack([tiles.at(n, row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)], 1)
+    # One more tile without basis functions, at -1, for the corner tiles that do not exist.
+    cell_vectors = torch.cat([vector, vector.new_zeros(1, *vector.shape[1:])]).unflatten(1, (ACROSS, ACROSS, k))
+    right = vector.new_zeros(grid.count, 2, 2, size, size)
     below = torch.zeros_like(right)
     corner = vector.new_zeros(grid.count, 4, 4, k, k)
-    for chunk in range(0, grid.count, CHUNK):
-        part = slice(chunk, chunk + CHUNK)
-        energies = _ops.tile_energy(image, basis, owners[part], members[part], eps, learning_based, True)
-        a, b, c, _ = members[part].long().unbind(1)
-        sides = ((of_cells[a, :, 3], of_cells[b, :, 0]), (of_cells[a, 3], of_cells[c, 0]))
-        for kept, energy, side in zip((right, below), energies[:2], sides, strict=True):
-            size = energy.shape[1] // 2
-            blocks = energy.unflatten(2, (2, size)).unflatten(1, (2, size))
+    for chunk in range(0, grid.count, TILES_AT_ONCE):
+        part = slice(chunk, chunk + TILES_AT_ONCE)
+        energies = _ops.tile_energy(
+            image, candidates, anchor_tiles[part], corner_tiles[part], eps, learning_based, True
+        )
+        a, b, c, _ = corner_tiles[part].long().unbind(1)
+        sides = ((cell_vectors[a, :, 3], cell_vectors[b, :, 0]), (cell_vectors[a, 3], cell_vectors[c, 0]))
+        for out, energy, side in zip((right, below), energies[:2], sides, strict=True):
+            half = energy.shape[1] // 2
+            blocks = energy.unflatten(2, (2, half)).unflatten(1, (2, half))
             first, second = (cells.flatten(1, 2).double() for cells in side)
-            kept[part, 0, 0] = (first.mT @ (blocks[:, 0, :, 0] @ first)).to(kept.dtype)
-            kept[part, 1, 1] = (second.mT @ (blocks[:, 1, :, 1] @ second)).to(kept.dtype)
-            kept[part, 0, 1] = (first.mT @ (blocks[:, 0, :, 1] @ second)).to(kept.dtype)
-            kept[part, 1, 0] = kept[part, 0, 1].mT
+            out[part, 0, 0] = (first.mT @ (blocks[:, 0, :, 0] @ first)).to(out.dtype)
+            out[part, 1, 1] = (second.mT @ (blocks[:, 1, :, 1] @ second)).to(out.dtype)
+            out[part, 0, 1] = (first.mT @ (blocks[:, 0, :, 1] @ second)).to(out.dtype)
+            out[part, 1, 0] = out[part, 0, 1].mT
         corner[part] = energies[2].unflatten(2, (4, k)).unflatten(1, (4, k)).transpose(2, 3).to(corner.dtype)
     return right, below, corner

@@ -1,0 +1,56 @@
+"""Which solver a system (L + D) x = D s gets."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._common.tile_layout import SIDE
+from closedform_wsss.laplacian import MattingLaplacian
+from closedform_wsss.laplacian.stencil import StencilOperator
+from closedform_wsss.solver.cg import PCGResult
+from closedform_wsss.solver.map_solver import MapSolver, is_well_conditioned
+from closedform_wsss.solver.multigrid.local_basis import MAX_CHANNELS
+from closedform_wsss.solver.stopping import Stopping
+from closedform_wsss.solver.tile_solver import TileSolver
+from closedform_wsss.solver.tiles import Tiles, active_tiles
+
+
+class SystemSolver(Protocol):
+    """A solver of one system for any s."""
+
+    def solve(self, values: Tensor, start: Tensor, stopping: Stopping) -> PCGResult:
+        """(L + D) x = D values from a start; all ``(N, C, H, W)``."""
+
+
+def system_solver(
+    laplacian: MattingLaplacian, data_weight: Tensor, tol: float, marks: Tensor | None = None
+) -> SystemSolver:
+    """Multigrid on tiles where L is a stencil and the diagonal is not enough, else :class:`MapSolver`.
+
+    Args:
+        laplacian: L.
+        data_weight: D, ``(N, H, W)``.
+        tol: Largest error of x.
+        marks: ``(N, H, W)``, -1 for none, if s is 1 on a class's own marks and 0 on those of others. The work then
+            follows the unmarked area.
+    """
+    stencil = isinstance(laplacian._operator, StencilOperator) and laplacian.image.shape[1] <= MAX_CHANNELS
+    if not stencil or is_well_conditioned(data_weight):
+        return MapSolver(laplacian, data_weight)
+    if laplacian.kind == "learning_based":
+        # Its energies are squares of the closed form's: the smallest are lost in float32.
+        laplacian, data_weight = laplacian.to_float64(), data_weight.double()
+    return TileSolver(laplacian, data_weight, _tiles(data_weight, tol, marks))
+
+
+def _tiles(data_weight: Tensor, tol: float, marks: Tensor | None) -> Tiles:
+    """The tiles that must be solved; without marks all of them."""
+    n, h, w = data_weight.shape
+    if marks is None:
+        return Tiles(torch.ones(n, -(-h // SIDE), -(-w // SIDE), dtype=torch.bool, device=data_weight.device), h, w)
+    marked = (marks >= 0) & (data_weight > 0)
+    weight = float(data_weight[marked].min())
+    return Tiles(active_tiles(torch.where(marked, marks, -1), weight, min(tol, 1.0) / 10), h, w)
