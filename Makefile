@@ -72,13 +72,13 @@ test-cuda: $(VENV)/test
 	$(PYTEST) -k cuda
 
 integrations: $(VENV)/test+integrations
-	$(PYTEST) tests/test_integrations.py
+	$(PYTEST) tests/examples/test_integrations.py
 
 # Every function at odd sizes and from many layouts; superpixel grids wide enough for the vectors' main loops; coarse
 # blocks, which are read a few values beyond their end.
 sanitize: $(VENV)/test
-	.ci/sanitize $(BIN) $(PARALLEL) tests/test_properties.py tests/test_asam.py tests/test_superpixel_pool.py \
-	  tests/test_block_product.py tests/test_block_relax.py \
+	.ci/sanitize $(BIN) $(PARALLEL) tests/properties/test_properties.py tests/functional/test_asam.py tests/functional/test_superpixel_pool.py \
+	  tests/ops/test_block_product.py tests/ops/test_block_relax.py \
 	  -k "not cuda and not opcheck and not compile"
 
 lint: $(VENV)/lint

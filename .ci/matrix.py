@@ -118,7 +118,11 @@ def test(python: Path, variables: dict[str, str], quick: bool) -> dict[str, obje
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", "--maxprocesses", "8"]
     command += ["--dist", "worksteal"]
     if quick:
-        command += ["-k", "not cuda_runner", *(f"tests/test_{name}.py" for name in QUICK)]
+        command += [
+            "-k",
+            "not cuda_runner",
+            *(str(file.relative_to(place.parent)) for name in QUICK for file in sorted(place.rglob(f"test_{name}.py"))),
+        ]
     started = time.monotonic()
     settings = os.environ | {"OMP_NUM_THREADS": "1"} | variables  # a process for each core
     command = [str(part) for part in command]
@@ -144,7 +148,7 @@ def table(rows: list[dict[str, object]], quick: bool) -> str:
         cells += [row.get(key, 0 if "passed" in row else "") for key in ("passed", "failed", "skipped")]
         lines.append("| " + " | ".join(str(c) for c in [*cells, row.get("seconds", "")]) + " |")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {datetime.date.today()}"
-    suite = f"tests/test_{{{','.join(QUICK)}}}.py" if quick else "the whole test-suite"
+    suite = f"test_{{{','.join(QUICK)}}}.py" if quick else "the whole test-suite"
     return "\n".join([*lines, "", f"`.ci/matrix.py` with {suite}, {machine}.", ""])
 
 

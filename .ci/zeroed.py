@@ -79,7 +79,7 @@ def main() -> int:
             if callable(thing) and (is_module or not isinstance(thing, type)):
                 chosen.append(f"{package}.{name}")
     wanted = sys.argv[1:] or chosen
-    files = {path: path.read_text() for path in sorted((ROOT / "tests").glob("test_*.py"))}
+    files = {path: path.read_text() for path in sorted((ROOT / "tests").rglob("test_*.py"))}
     survivors = []
     for function in wanted:
         name = function.split(".")[1]

@@ -1,6 +1,6 @@
 # What Python calls by name. The kernels are called through _ops/_define.py's launch, which makes their names,
 # <kernel>_f32 and the like; their parameters stand in csrc/cpu/kernels.h and csrc/cuda/kernels.h.
-# tests/test_native_names.py compares this file with the compiled module.
+# tests/package/test_native_names.py compares this file with the compiled module.
 TAPS: int
 TOP_ROWS: int
 LEFT_PAD: int

@@ -4,7 +4,7 @@
     python tools/new_operator.py pixel_norm
 
 Build, and its tests pass. Then put the real formula in place of y = 2 x, first in the reference and the test. What is
-made or changed is printed; tests/test_native_names.py fails while one of the places lacks it.
+made or changed is printed; tests/package/test_native_names.py fails while one of the places lacks it.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ FILES = {
     "csrc/cuda/NAME.cu": CUDA_KERNEL,
     "closedform_wsss/_reference/NAME.py": REFERENCE,
     "closedform_wsss/_ops/NAME.py": OPERATOR,
-    "tests/test_NAME.py": TEST,
+    "tests/ops/test_NAME.py": TEST,
 }
 
 Edit = Callable[[str, str], str]
@@ -242,8 +242,8 @@ EDITS: dict[str, list[Edit]] = {
     "tests/cuda_runner/every_kernel.py": [
         before(r'^    else:\n        raise ValueError\(f"cases: name', '    elif name == "NAME":\n        yield (x,)\n')
     ],
-    "tests/test_cuda.py": [after_last(r'^        \("\w+", \(.*\)\),$', '\n        ("NAME", (x,)),')],
-    "tests/test_cuda_barriers.py": [
+    "tests/cuda/test_cuda.py": [after_last(r'^        \("\w+", \(.*\)\),$', '\n        ("NAME", (x,)),')],
+    "tests/cuda/test_cuda_barriers.py": [
         after_last(r"^WITHOUT_BARRIERS: .* = \{$", '\n    "NAME": lambda: (torch.randn(2, 300),),')
     ],
 }

@@ -23,8 +23,7 @@ from closedform_wsss._common.stencil_layout import stencil_planes
 from closedform_wsss._common.superpixel_grid import grid_size
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import blocks
-import tiles
+from helpers import blocks, tiles
 
 EPS, CELL = 1e-4, 5
 # Below a tile or a cell in one direction, a pixel more than one, several and a rest.

@@ -2,7 +2,7 @@
 
 ``python tests/files/make_files.py`` needs Pillow, OpenCV, imageio, tifffile, ImageMagick 6, GraphicsMagick, netpbm,
 libvips, pngquant and exiftool; ``programs.txt`` says which versions wrote the files that are here. What is in them is
-in ``tests/stored_pictures.py``. A name starts with the program and the content.
+in ``tests/helpers/stored_pictures.py``. A name starts with the program and the content.
 """
 
 from __future__ import annotations

@@ -1,0 +1,61 @@
+"""How benchmarks are started: by their names, each of which says what its options are."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
+NAMES = runpy.run_path(str(BENCHMARKS / "__main__.py"))["names"]()
+
+
+def start(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_names_are_listed(tmp_path: Path) -> None:
+    done = start(folder=tmp_path)
+    assert done.returncode == 0
+    assert {"kernels", "solver", "solver.profile", "superpixels.speed", "training.voc_folders"} <= set(NAMES)
+    for name, line in NAMES.items():
+        assert re.search(rf"^ +{re.escape(name)} +{re.escape(line)}$", done.stdout, re.M) and len(line) > 20
+
+
+@pytest.mark.parametrize("name", ["solvers", "solver/solver.py", "..solver", "results"])
+def test_no_such_name(name: str, tmp_path: Path) -> None:
+    done = start(name, folder=tmp_path)
+    assert done.returncode == 2 and f"there is no benchmark {name}: choose from cams, gpu, kernels" in done.stderr
+
+
+def test_pages_name_benchmarks_that_there_are() -> None:
+    root = BENCHMARKS.parent
+    pages = [*root.glob("*.md"), BENCHMARKS / "README.md", *(root / "docs").glob("*.rst"), root / "Makefile"]
+    pages += BENCHMARKS.glob("*/*.py")
+    named = {name for page in pages for name in re.findall(r"python benchmarks ([a-z_.]+)", page.read_text())}
+    assert named == set(NAMES)
+
+
+@pytest.mark.slow
+def test_help(tmp_path: Path) -> None:
+    """In one process, as each import of torch and numba takes seconds."""
+    code = "import runpy, sys; sys.path.insert(0, sys.argv[1]); main = runpy.run_path(sys.argv[1])['main']\n"
+    code += "for name in sys.argv[2:]:\n try: main([name, '--help'])\n except SystemExit as end: print(name, end.code)"
+    try:
+        importlib.import_module("matplotlib")
+        names = list(NAMES)
+    except ImportError:
+        names = [name for name in NAMES if not name.endswith(".chart")]
+    command = [sys.executable, "-c", code, str(BENCHMARKS), *names]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\S+) 0$", done.stdout, re.M) == names
+    assert re.findall(r"^usage: .*benchmarks (\S+) \[-h\]", done.stdout, re.M) == names
+    assert list(tmp_path.iterdir()) == []

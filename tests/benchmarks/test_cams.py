@@ -1,0 +1,111 @@
+"""The CAM benchmark's own arithmetic: its scores, and the baseline that is written there."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT
+from torch import Tensor
+
+from closedform_wsss.functional import pseudo_labels
+from closedform_wsss.metrics import ConfusionMatrix
+
+_BENCHMARKS = ROOT / "benchmarks"
+
+
+@pytest.fixture
+def cams(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module."""
+    monkeypatch.syspath_prepend(str(_BENCHMARKS))
+    from cams import cams
+
+    return cams
+
+
+@pytest.fixture
+def pamr(cams: ModuleType):  # its imports come with those of the script
+    return sys.modules["cams.baselines"].pamr
+
+
+def naive_pamr(image: Tensor, cam: Tensor, num_iters: int) -> Tensor:
+    """Pixel by pixel in float64; the CAM has the image's size."""
+    x, maps = image[0].double().div(255).numpy(), cam[0].double().numpy()
+    height, width = x.shape[1:]
+
+    def at(array: np.ndarray, row: int, column: int) -> np.ndarray:
+        return array[:, min(max(row, 0), height - 1), min(max(column, 0), width - 1)]
+
+    steps = [(d * y, d * z) for d in (1, 2, 4, 8, 12, 24) for y in (-1, 0, 1) for z in (-1, 0, 1) if (y, z) != (0, 0)]
+    for _ in range(num_iters):
+        after = np.empty_like(maps)
+        for i in range(height):
+            for j in range(width):
+                around = np.stack([at(x, i + a, j + b) for a, b in steps])
+                variance = np.concatenate([around, x[None, :, i, j]]).var(axis=0)
+                k = -(np.abs(around - x[:, i, j]) / (variance + 1e-8)).mean(axis=1)
+                weights = np.exp(k - k.max())
+                weights /= weights.sum()
+                after[:, i, j] = sum(w * at(maps, i + a, j + b) for w, (a, b) in zip(weights, steps, strict=True))
+        maps = after
+    return torch.from_numpy(maps)[None]
+
+
+@pytest.mark.parametrize("size", [(9, 13), (1, 30), (31, 5)])
+def test_pamr_is_the_formula(pamr, size: tuple[int, int]) -> None:
+    image = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
+    cam = torch.rand(1, 2, *size)
+    torch.testing.assert_close(pamr(image, cam, num_iters=2).double(), naive_pamr(image, cam, 2), rtol=0, atol=1e-5)
+
+
+def test_pamr_of_a_grey_image_is_the_plain_mean(pamr) -> None:
+    image, cam = torch.full((1, 3, 60, 60), 77, dtype=torch.uint8), torch.zeros(1, 1, 60, 60)
+    cam[0, 0, 30, 30] = 1
+    refined = pamr(image, cam, num_iters=1)
+    assert refined[0, 0, 30, 30] == 0
+    torch.testing.assert_close(refined[0, 0, 30 - 24, 30 + 24], torch.tensor(1 / 48))
+    torch.testing.assert_close(refined.sum(), torch.tensor(1.0))
+
+
+def make_pictures(cams: ModuleType, count: int) -> list:
+    """Pictures of several sizes, with void, with classes out of order, and CAMs that tell something of the truth."""
+    found = []
+    for n in range(count):
+        size = (20 + n, 31)
+        classes = torch.randperm(5)[:2] + 1
+        truth = torch.cat([torch.zeros(1, dtype=torch.long), classes])[torch.randint(0, 3, size)]
+        cam = (truth == classes[:, None, None]).float() * 0.3 + torch.rand(2, *size) * 0.6
+        truth[:3] = 255
+        image = torch.zeros(1, 3, *size, dtype=torch.uint8)
+        found.append(cams.Picture(f"{n}", image, classes.numpy(), cam[None], truth.numpy().astype(np.uint8)))
+    return found
+
+
+def naive_matrix(pictures: list, threshold: float) -> ConfusionMatrix:
+    matrix = ConfusionMatrix(6)
+    for picture in pictures:
+        labels = pseudo_labels(picture.cam, threshold=threshold, classes=picture.classes.tolist())
+        matrix.update(labels, torch.from_numpy(picture.truth)[None])
+    return matrix
+
+
+def test_scores_are_those_of_the_confusion_matrix_at_each_threshold(cams: ModuleType) -> None:
+    pictures = make_pictures(cams, 7)
+    thresholds = [n / 100 for n in range(101)]
+    halves = pictures[::2], pictures[1::2]
+    curves = [[naive_matrix(half, t).compute().mean_iou for t in thresholds] for half in (*halves, pictures)]
+    even, odd, both = (int(np.argmax(curve)) for curve in curves)
+    cross = naive_matrix(halves[0], thresholds[odd]) + naive_matrix(halves[1], thresholds[even])
+
+    row = cams.measure(lambda image, cam: cam, pictures, 6, {picture.name for picture in pictures[::3]})
+    assert row["all"]["thresholds"] == {"even": even / 100, "odd": odd / 100, "all": both / 100}
+    assert row["all"]["even_to_odd"] == pytest.approx(curves[1][even])
+    assert row["all"]["odd_to_even"] == pytest.approx(curves[0][odd])
+    assert row["all"]["cross"] == pytest.approx(cross.compute().mean_iou)
+    assert row["all"]["best"] == pytest.approx(curves[2][both])
+    # The subset is halved anew.
+    alone = cams.measure(lambda image, cam: cam, pictures[::3], 6, set())
+    assert row["subset"] == alone["all"]

@@ -1,0 +1,200 @@
+"""The example that trains a network from marks: its parts, and whole small runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT
+from PIL import Image
+
+EXAMPLES = ROOT / "examples"
+SIZE = (32, 48)
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import train_segmentation
+
+    return train_segmentation
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight pictures of three classes: bright above, dark below, a red box in front; with masks and scribbles."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ("images", "labels", "scribbles"):
+        (root / name).mkdir()
+    random = np.random.default_rng(0)
+    for k in range(8):
+        label = np.zeros((64, 96), np.uint8)
+        label[32:] = 1
+        top, left = random.integers(8, 36), random.integers(8, 70)
+        label[top : top + 16, left : left + 16] = 2
+        colours = np.array([[200, 200, 220], [60, 90, 60], [200, 40, 40]])
+        image = np.clip(colours[label] + random.normal(0, 8, (64, 96, 3)), 0, 255).astype(np.uint8)
+        marks = np.full_like(label, 255)
+        marks[4, 10:80], marks[60, 10:80], marks[top + 8, left + 3 : left + 13] = 0, 1, 2
+        Image.fromarray(image).save(root / "images" / f"{k}.png")
+        Image.fromarray(label).save(root / "labels" / f"{k}.png")
+        Image.fromarray(marks).save(root / "scribbles" / f"{k}.png")
+    return root
+
+
+def arguments(folder: Path, output: Path, *more: str) -> list[str]:
+    return [
+        *(str(folder), "--val", str(folder), "--classes", "3", "--size", *map(str, SIZE), "-o", str(output)),
+        *("--no-pretrained", "--epochs", "3", "--batch", "4", "--device", "cpu", "--quiet", *more),
+    ]
+
+
+def rows(output: Path) -> list[dict[str, str]]:
+    with (output / "log.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_run_leaves_what_it_says(train, folder, tmp_path):
+    train.main(arguments(folder, tmp_path, "--rounds", "1", "--loss", "energy=10"))
+    log = rows(tmp_path)
+    assert [row["epoch"] for row in log] == ["1", "2", "3"]
+    # Marks first, then the network's own predictions, with the further loss all along.
+    assert [bool(row["cross_entropy"]) for row in log] == [True, False, False]
+    assert [bool(row["pseudo_cross_entropy"]) for row in log] == [False, True, True]
+    assert all(float(row["energy"]) >= 0 for row in log)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["epoch"] == 3 and len(scores["iou"]) == 3 and 0 <= scores["mean_iou"] <= 1
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 8
+    assert Image.open(tmp_path / "pictures" / "0.png").size == (3 * 96, 64)  # at the label's size
+    network = train.build_model("lite_fpn", 3, False)
+    network.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+
+
+@pytest.mark.slow
+def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(train, folder, tmp_path):
+    options = arguments(folder, tmp_path / "whole", "--rounds", "1")
+    train.main(options)
+    args = train.parse(arguments(folder, tmp_path / "cut", "--rounds", "1"))
+    args.output.mkdir()
+    trainer = train.Trainer(args)
+    saved = trainer.save
+
+    def save_and_die() -> None:
+        saved()
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+
+    trainer.save = save_and_die
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    train.Trainer(args).run()
+    whole, cut = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "cut"))
+    assert whole.keys() == cut.keys()
+    for name in whole:
+        torch.testing.assert_close(whole[name], cut[name], msg=name)
+    assert [row["epoch"] for row in rows(tmp_path / "cut")] == ["1", "2", "3"]
+    with pytest.raises(SystemExit, match=r"of a run with lr 0\.001 and not 0\.01: choose another OUTPUT"):
+        train.main(arguments(folder, tmp_path / "cut", "--rounds", "1", "--lr", "0.01"))
+
+
+def test_masks(train, folder, tmp_path):
+    train.main(arguments(folder, tmp_path, "--targets", "labels", "--amp"))
+    assert "pseudo_cross_entropy" not in rows(tmp_path)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun with gloo")
+def test_two_processes(folder, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(EXAMPLES / "train_segmentation.py"), *arguments(folder, tmp_path, "--rounds", "1")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(rows(tmp_path)) == 3
+    assert len(list((tmp_path / "pseudo_labels").glob("*.npy"))) == 8
+
+
+def test_averages(train):
+    torch.testing.assert_close(train.average(torch.zeros(1), torch.ones(1), 0), torch.tensor([0.9]))
+    late = train.average(torch.zeros(1), torch.ones(1), 10_000)
+    torch.testing.assert_close(late, torch.tensor([0.01]))
+
+
+def test_labels_are_filtered_with_their_factors(train, tmp_path):
+    from segmentation.self_training import PseudoLabels
+
+    labels = PseudoLabels(tmp_path, [], batch_size=1, workers=0, device=torch.device("cpu"), quiet=True)
+    image, p = torch.rand(1, 3, 24, 32), torch.full((1, 3, 12, 16), 1 / 3)
+    nothing = torch.full((1, 24, 32), 255)
+    q = labels._filtered(p, torch.tensor([4.0, 1.0, 1.0]), image, nothing)  # constants pass the filter
+    torch.testing.assert_close(q[0].mean((1, 2)), torch.tensor([4 / 6, 1 / 6, 1 / 6]), rtol=0, atol=1e-4)
+    marked = nothing.clone()
+    marked[0, 4:20, 4:28] = 2
+    assert (labels._filtered(p, torch.ones(3), image, marked)[0, 2, 3:9, 3:13] > 0.9).all()
+
+
+def test_flips_keep_maps_on_one_another(train):
+    x = torch.arange(16 * 5.0).view(16, 1, 1, 5)
+    image, target = train.flip([x.expand(-1, 3, 2, -1), x[:, 0].expand(-1, 2, -1)], torch.Generator().manual_seed(0))
+    assert torch.equal(image[:, 0], target)
+    mirrored = target[:, 0, 0] != x[:, 0, 0, 0]
+    assert 0 < mirrored.sum() < 16 and torch.equal(target[mirrored][:, 0], x[mirrored][:, 0, 0].flip(-1))
+
+
+def test_an_unmarked_batch_has_no_loss_but_a_graph(train):
+    from segmentation.losses import LOSSES, Batch
+
+    logits = torch.randn(2, 3, 32, 32, requires_grad=True)
+    batch = Batch(logits, torch.rand(2, 3, 32, 32), torch.full((2, 32, 32), 255))
+    for name in ("cross_entropy", "superpixel"):
+        loss = LOSSES[name](batch)
+        assert loss.item() == 0
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("missing", "1 images have no target"),
+        ("size", "its image 96 x 64"),
+        ("label", r"must be below 3 or 255, got \[7\]"),
+        ("empty", "holds no .jpg or .png files"),
+    ],
+)
+def test_errors_of_a_folder(train, folder, tmp_path, broken, message):
+    import shutil
+
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    if broken == "missing":
+        (root / "scribbles" / "3.png").unlink()
+    elif broken == "size":
+        Image.fromarray(np.zeros((10, 10), np.uint8)).save(root / "scribbles" / "3.png")
+    elif broken == "label":
+        Image.fromarray(np.full((64, 96), 7, np.uint8)).save(root / "scribbles" / "3.png")
+    else:
+        shutil.rmtree(root / "images")
+        (root / "images").mkdir()
+    with pytest.raises(SystemExit, match=message):
+        train.main(arguments(root, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("text", ["energy=much", "unknown=1"])
+def test_errors_of_a_loss(train, folder, tmp_path, text, capsys):
+    with pytest.raises(SystemExit):
+        train.main(arguments(folder, tmp_path, "--loss", text))
+    assert "--loss must be NAME=WEIGHT" in capsys.readouterr().err
+
+
+def test_an_unknown_model(train, folder, tmp_path):
+    with pytest.raises(SystemExit, match="--model must be"):
+        train.main(arguments(folder, tmp_path, "--model", "unet"))

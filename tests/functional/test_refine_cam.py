@@ -1,0 +1,204 @@
+"""Levels, refined CAMs and averaged views: against naive loops, on hard inputs, errors."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.pictures import photo
+
+from closedform_wsss import functional
+from closedform_wsss.cli.refine_cams.methods import REFINERS
+from closedform_wsss.functional import asam, calibrate_cam, refine_cam, soft_slic
+from closedform_wsss.functional.calibrate_cam import best_level
+from closedform_wsss.io import from_array
+
+
+def naive_level(cam: np.ndarray, image: np.ndarray) -> float:
+    """t* of one map (H, W) on an image (D, H, W), level by level and pair by pair."""
+    h, w = cam.shape
+    levels = np.linspace(0.2, 0.7, 41)
+    scores = np.zeros((3, 41))
+    for k, t in enumerate(levels):
+        inside = cam > t
+        contrast = pairs = 0.0
+        for y in range(h):
+            for x in range(w):
+                for y2, x2 in ((y + 1, x), (y, x + 1)):
+                    if y2 < h and x2 < w and inside[y, x] != inside[y2, x2]:
+                        contrast += np.linalg.norm(image[:, y, x] - image[:, y2, x2])
+                        pairs += 1
+        scores[0, k] = contrast / (pairs + 10)
+        share = inside.mean()
+        if 0 < share < 1:
+            scores[1, k] = share * (1 - share) * (cam[inside].mean() - cam[~inside].mean()) ** 2
+        border = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+        scores[2, k] = -0.5 * border.mean()
+    z = np.zeros(41)
+    for row, weight in zip(scores, (1, 1, 0.5), strict=True):
+        deviation = row.std()
+        if deviation > 1e-12:
+            z += weight * (row - row.mean()) / deviation
+    weight = np.exp(2 * (z - z.max()))
+    return float((weight * levels).sum() / weight.sum())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 12), (13, 17)])
+def test_best_level_agrees_with_naive_loop(size):
+    image = torch.rand(2, 3, *size, dtype=torch.float64)
+    cam = torch.rand(2, 3, *size, dtype=torch.float64)
+    cam[1, 2] = 0.4 if size == (1, 1) else F.avg_pool2d(cam[1, 2][None], 1)[0] * 0.5
+    got = best_level(cam, image)
+    for n in range(2):
+        for c in range(3):
+            expected = naive_level(cam[n, c].numpy(), image[n].numpy())
+            assert got[n, c].item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_level_is_the_power_of_its_formula():
+    image, cam = torch.rand(1, 3, 20, 20, dtype=torch.float64), torch.rand(1, 2, 20, 20, dtype=torch.float64)
+    cam[0, 0, 0, 0], cam[0, 0, 0, 1] = 0.0, 1.0
+    t = best_level(cam, image)
+    out = calibrate_cam(cam, image, level=0.3)
+    for c in range(2):
+        gamma = math.log(0.3) / math.log(t[0, c].item())
+        torch.testing.assert_close(out[0, c], cam[0, c] ** gamma)
+    assert out[0, 0, 0, 0] == 0 and out[0, 0, 0, 1] == 1
+
+
+def disk(size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture with a bright disk, and a smooth map that is high on it and weak all over."""
+    y, x = torch.meshgrid(torch.arange(size) - size / 2, torch.arange(size) - size / 2, indexing="ij")
+    inside = (x**2 + y**2).sqrt() < size / 4
+    image = from_array(photo(size, size)) / 255 * 0.3
+    image = image + 0.6 * inside
+    cam = torch.exp(-((x + 4) ** 2 + y**2) / (2 * (size / 3.5) ** 2))
+    return image[None].clamp(0, 1), F.avg_pool2d(cam[None, None], 8), inside
+
+
+def iou(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a & b).sum() / (a | b).sum()).item()
+
+
+def test_refined_cam_finds_the_object():
+    image, cam, inside = disk()
+    raw = F.interpolate(cam, (64, 64), mode="bilinear")[0, 0] > 0.4
+    refined = refine_cam(cam, image)
+    assert refined.shape == (1, 1, 64, 64)
+    assert iou(raw, inside) < 0.65  # at this threshold the raw map spills over
+    assert iou(refined[0, 0] > 0.4, inside) > 0.9
+
+
+HARD = {
+    "one pixel": (1, 1),
+    "one pixel wide": (1, 40),
+    "one pixel high": (40, 1),
+    "odd": (33, 47),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size(name, channels):
+    image, cam = torch.rand(2, channels, *HARD[name]), torch.rand(2, 3, 3, 5)
+    out = refine_cam(cam, image)
+    assert out.shape == (2, 3, *HARD[name]) and out.dtype == torch.float32
+    assert torch.isfinite(out).all() and out.min() >= 0 and out.max() <= 1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_flat_images_and_constant_maps(value):
+    for image in (torch.zeros(1, 3, 24, 24), torch.full((1, 3, 24, 24), 0.5), torch.rand(1, 3, 24, 24)):
+        out = refine_cam(torch.full((1, 2, 4, 4), value), image, level=None)
+        torch.testing.assert_close(out, torch.full((1, 2, 24, 24), value), rtol=0, atol=1e-5)
+        assert torch.isfinite(refine_cam(torch.full((1, 2, 4, 4), value), image)).all()
+
+
+def test_dtypes_and_empty_batches():
+    image, cam = torch.rand(1, 3, 40, 40), torch.rand(1, 2, 5, 5)
+    expected = refine_cam(cam, image)
+    assert refine_cam(cam.double(), image).dtype == torch.float64
+    half = refine_cam(cam.half(), image)
+    assert half.dtype == torch.float32 and (half - expected).abs().mean() < 0.02
+    byte = (image * 255).round().byte()
+    torch.testing.assert_close(refine_cam(cam, byte), refine_cam(cam, byte.float() / 255))
+    assert refine_cam(cam[:0], image[:0]).shape == (0, 2, 40, 40)
+    assert refine_cam(cam[:, :0], image).shape == (1, 0, 40, 40)
+    assert calibrate_cam(cam[:0], image[:0]).shape == (0, 2, 5, 5)
+
+
+def test_gradients_flow():
+    image, cam = torch.rand(1, 3, 24, 24), torch.rand(1, 2, 6, 6, requires_grad=True)
+    refine_cam(cam, image).sum().backward()
+    assert torch.isfinite(cam.grad).all() and (cam.grad != 0).any()
+    zero = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    calibrate_cam(zero, torch.rand(1, 3, 8, 8)).sum().backward()
+    assert (zero.grad == 0).all()
+
+
+@pytest.mark.parametrize("method", REFINERS)
+def test_methods_of_the_command(method):
+    image = from_array(photo(50, 70))[None]
+    cam = torch.rand(1, 2, 7, 9)
+    out = REFINERS[method](image, cam)
+    assert out.shape == (1, 2, 50, 70) and out.min() >= 0 and out.max() <= 1
+    assert torch.equal(out, REFINERS[method](image, cam))
+    nothing = REFINERS[method](image, torch.zeros(1, 2, 7, 9))
+    assert nothing.max() == 0
+    assert torch.isfinite(REFINERS[method](image, torch.full((1, 1, 7, 9), 0.3))).all()
+
+
+def test_average_views():
+    image, x = torch.rand(1, 3, 32, 48), torch.rand(1, 2, 8, 12)
+
+    def refine(maps, view):
+        assert maps.shape[-2:] == view.shape[-2:]
+        return asam(maps, soft_slic(view, cell_size=8), num_iters=3)
+
+    full = F.interpolate(x, (32, 48), mode="bilinear")
+    own = refine(full, image)
+    torch.testing.assert_close(functional.test_time_augmentation(refine, x, image), own)
+    mirrored = refine(full.flip(-1), image.flip(-1)).flip(-1)
+    torch.testing.assert_close(functional.test_time_augmentation(refine, x, image, flip=True), (own + mirrored) / 2)
+    half = F.interpolate(image, (16, 24), mode="bilinear", antialias=True)
+    small = F.interpolate(refine(F.interpolate(x, (16, 24), mode="bilinear"), half), (32, 48), mode="bilinear")
+    torch.testing.assert_close(functional.test_time_augmentation(refine, x, image, scales=(0.5, 1)), (own + small) / 2)
+
+
+IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: refine_cam(CAM[0], IMAGE), r"refine_cam: cam must be \(N, C, H, W\)"),
+        (lambda: refine_cam(CAM, IMAGE * 255), r"refine_cam: image must be in \[0, 1\]"),
+        (lambda: refine_cam(CAM * torch.nan, IMAGE), r"refine_cam: cam must be in \[0, 1\], got NaN"),
+        (lambda: refine_cam(CAM, IMAGE[:, :2]), "refine_cam: image must have 1 or 3 channels"),
+        (lambda: refine_cam(CAM, IMAGE, fidelity=0), "refine_cam: fidelity must be a finite number > 0"),
+        (lambda: refine_cam(CAM, IMAGE, num_iters=-1), "refine_cam: num_iters must be an integer >= 0"),
+        (lambda: refine_cam(CAM, IMAGE, level=1.0), r"refine_cam: level must be a number in \(0, 1\), got 1.0"),
+        (
+            lambda: calibrate_cam(CAM.expand(2, -1, -1, -1), IMAGE),
+            "calibrate_cam: cam and image must have the same batch size",
+        ),
+        (lambda: calibrate_cam(CAM, IMAGE, level=True), "level must be a number"),
+        (
+            lambda: functional.test_time_augmentation(asam, CAM, IMAGE, scales=()),
+            "test_time_augmentation: scales must hold at least one number",
+        ),
+        (
+            lambda: functional.test_time_augmentation(asam, CAM, IMAGE, scales=(0.0,)),
+            "scales must be a finite number > 0",
+        ),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_public_names():
+    for name in ("test_time_augmentation", "calibrate_cam", "refine_cam", "matting_filter", "asam", "soft_slic"):
+        assert name in functional.__all__

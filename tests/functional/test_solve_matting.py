@@ -1,0 +1,330 @@
+"""solve_matting against a dense direct solve, and what a user of it meets."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+import torch
+from helpers.oracle import dense_laplacian, hard_images
+
+from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional import ConvergenceWarning, solve_matting
+from closedform_wsss.laplacian import KINDS
+from closedform_wsss.solver.map_solver import MapSolver
+from closedform_wsss.solver.tile_solver import TileSolver
+
+HARD = hard_images((12, 14))
+
+
+def marks(size, classes, n=1, share=0.15):
+    target = torch.where(torch.rand(n, *size) < share, torch.randint(classes, (n, *size)), 255)
+    target[:, 0, :classes] = torch.arange(classes)
+    return target
+
+
+def direct(image, target, classes, mark_weight=100.0, eps=1e-7, radius=1, kind="closed_form"):
+    """alpha (C, H, W) by a dense float64 solve."""
+    L = dense_laplacian(image.double().numpy(), eps, radius, kind)
+    D = mark_weight * (target != 255).double().numpy().ravel()
+    s = np.stack([(target == c).numpy().ravel() for c in range(classes)], 1)
+    return torch.from_numpy(np.linalg.solve(L + np.diag(D), D[:, None] * s)).T.reshape(classes, *target.shape)
+
+
+def few_marks():
+    """A larger problem, slow without a good preconditioner."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(3, 48, 64)).cumsum(1).cumsum(2) * 0.004 + 0.5 + rng.normal(size=(3, 48, 64)) * 0.01
+    target = torch.full((1, 48, 64), 255)
+    target[0, 5, 5:20], target[0, 40, 30:60], target[0, 20, 50] = 0, 1, 2
+    return torch.from_numpy(np.clip(noise, 0, 1))[None], target
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_agrees_with_a_direct_solve(device, name, dtype, kind):
+    image = torch.from_numpy(HARD[name])[None].to(device, dtype)
+    target = marks((12, 14), 3)
+    solution = solve_matting(target.to(device), image, kind=kind, eps=1e-5)
+    alpha = solution.alpha
+    error = (alpha[0].cpu().double() - direct(image[0].cpu(), target[0], 3, eps=1e-5, kind=kind)).abs().max()
+    assert solution.converged and solution.error <= 1e-3
+    assert error < 1e-3 and alpha.dtype == dtype
+
+
+def test_tight_tolerance_in_float64():
+    image = torch.from_numpy(HARD["photo"])[None]
+    target = marks((12, 14), 2)
+    alpha = solve_matting(target, image, tol=1e-9).alpha
+    assert (alpha[0] - direct(image[0], target[0], 2)).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
+def test_the_error_is_below_tol(tol):
+    """tol is in alpha: on a larger problem, against scipy's direct solver."""
+    image, target = few_marks()
+    laplacian = MattingLaplacian(image)
+    D = (target != 255).double().numpy().ravel() * 100
+    right = np.stack([D * (target == c).numpy().ravel() for c in range(3)], 1)
+    expected = scipy.sparse.linalg.spsolve((laplacian.to_scipy(0) + scipy.sparse.diags_array(D)).tocsc(), right)
+    solution = solve_matting(target, laplacian, tol=tol)
+    alpha = solution.alpha
+    assert solution.converged
+    assert np.abs(alpha[0].reshape(3, -1).T.numpy() - expected).max() < tol
+
+
+def test_mattes_add_up_to_one_and_unmarked_classes_are_zero():
+    image, target = torch.rand(2, 3, 10, 12), marks((10, 12), 3, n=2)
+    target[1][target[1] == 1] = 255  # the second image lacks class 1
+    alpha = solve_matting(target, image, num_classes=5).alpha
+    assert alpha.shape == (2, 5, 10, 12)
+    torch.testing.assert_close(alpha.sum(1), torch.ones(2, 10, 12))
+    assert (alpha[:, 3:] == 0).all() and (alpha[1, 1] == 0).all()
+    for n in range(2):
+        torch.testing.assert_close(alpha[n].double(), direct(image[n], target[n], 5), rtol=0, atol=1e-3)
+
+
+def test_batches_are_solved_as_single_images():
+    image, target = torch.rand(3, 3, 9, 9), marks((9, 9), 2, n=3)
+    together = solve_matting(target, image, tol=1e-5).alpha
+    for n in range(3):
+        torch.testing.assert_close(
+            together[n : n + 1],
+            solve_matting(target[n : n + 1], image[n : n + 1], tol=1e-5).alpha,
+            rtol=0,
+            atol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+def test_many_classes(radius, monkeypatch):
+    """More than are solved at a time on the CPU; which ones an image has is its own affair."""
+    at_a_time = []
+    solver = TileSolver if radius == 1 else MapSolver
+    solve = solver.solve
+
+    def counted(self, values, *given, **options):
+        at_a_time.append(values.shape[1])
+        return solve(self, values, *given, **options)
+
+    monkeypatch.setattr(solver, "solve", counted)
+    image = torch.from_numpy(np.stack([HARD["photo"], HARD["photo"][:, ::-1]]))
+    target = torch.stack([marks((12, 14), 11)[0], 3 + marks((12, 14), 6)[0]])
+    target[target > 11] = 255
+    options = {"eps": 1e-5, "radius": radius}
+    alpha = solve_matting(target, image, **options).alpha
+    assert at_a_time == [4, 4, 2]  # one of 11 is what the others leave
+    for i in range(2):
+        expected = direct(image[i], target[i], 11, **options)
+        assert (alpha[i] - expected).abs().max() < 1e-3
+    with pytest.warns(ConvergenceWarning):  # every class starts where it was
+        again = solve_matting(target, image, initial=alpha, max_iter=1, **options).alpha
+    assert (again - alpha).abs().max() < 1e-3
+
+
+def test_one_class_is_one_everywhere():
+    target = torch.full((1, 8, 8), 255)
+    target[0, 3, 3] = 0
+    assert (solve_matting(target, torch.rand(1, 3, 8, 8)).alpha == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "cure"),
+    [
+        ((0, 1), r"0 on \d+ pixels, 1 on \d+ pixels: if 0 means unmarked, pass marks.masked_fill\(marks == 0, 255\)"),
+        ((0, 1, 2), r"a trimap whose 1 is unknown, torch.tensor\(\[0, 255, 1\]\)\[marks\]"),
+        ((1, 2), r"if 1 means unmarked"),
+    ],
+)
+def test_every_pixel_marked(values, cure):
+    target = torch.tensor(values).repeat(8, 12)[None, :, :12]
+    with pytest.raises(ValueError, match=f"every image needs unmarked pixels, .* got none in image 0 .*{cure}"):
+        solve_matting(target, torch.rand(1, 3, 8, 12))
+
+
+def test_a_single_marked_pixel_is_its_mark():
+    assert solve_matting(torch.ones(1, 1, 1, dtype=torch.long), torch.rand(1, 3, 1, 1)).alpha.flatten().tolist() == [
+        0,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_a_raw_trimap_is_refused(dtype):
+    trimap = torch.full((1, 40, 60), 128)
+    trimap[..., :15], trimap[..., 45:] = 0, 255
+    with pytest.raises(ValueError, match=r"got the values \[0, 128, 255\] of a trimap: pass .*from_trimap"):
+        solve_matting(trimap.to(dtype), torch.rand(1, 3, 40, 60))
+    with pytest.raises(ValueError, match=r"got \[128\]: 0, 128 and 255 are those of a trimap"):
+        solve_matting(trimap.to(dtype), torch.rand(1, 3, 40, 60), num_classes=2)
+    assert solve_matting(trimap.to(dtype), torch.rand(1, 3, 40, 60), num_classes=129).alpha.shape[1] == 129
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 5)])
+def test_tiny_images(size):
+    target = torch.full((1, *size), 255)
+    target[0, 0, 0], target[0, -1, -1] = 0, 1
+    image = torch.rand(1, 3, *size, dtype=torch.float64)
+    classes = int(target[target < 255].max()) + 1
+    torch.testing.assert_close(
+        solve_matting(target, image).alpha[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3
+    )
+
+
+def test_one_class_of_the_learning_based_laplacian():
+    """Nothing comes free there: its rows do not sum to zero, so that even one class alone has to be solved for."""
+    image = torch.rand(1, 3, 10, 12, dtype=torch.float64)
+    target = marks((10, 12), 1)
+    alpha = solve_matting(target, image, kind="learning_based", eps=1e-3, tol=1e-8).alpha
+    expected = direct(image[0], target[0], 1, eps=1e-3, kind="learning_based")
+    torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-6)
+    assert (expected < 0.9999).any()
+
+
+def test_larger_windows():
+    image, target = torch.rand(1, 3, 10, 11, dtype=torch.float64), marks((10, 11), 2)
+    alpha = solve_matting(target, image, radius=2, eps=1e-4).alpha
+    torch.testing.assert_close(alpha[0], direct(image[0], target[0], 2, eps=1e-4, radius=2), rtol=0, atol=1e-3)
+    image, target = few_marks()
+    solution = solve_matting(target, image, radius=2)
+    assert solution.converged and solution.iterations <= 30  # 25; the diagonal alone takes 492
+
+
+def test_soft_targets():
+    image, values = torch.rand(1, 3, 9, 10, dtype=torch.float64), torch.rand(1, 2, 9, 10, dtype=torch.float64)
+    data_weight = torch.rand(1, 9, 10, dtype=torch.float64)
+    L = dense_laplacian(image[0].numpy(), 1e-5)
+    D = np.diag(data_weight.numpy().ravel())
+    expected = np.linalg.solve(L + D, D @ values[0].reshape(2, -1).T.numpy()).T.reshape(2, 9, 10)
+    alpha = solve_matting(values, image, mark_weight=data_weight, eps=1e-5, tol=1e-6).alpha
+    np.testing.assert_allclose(alpha[0].numpy(), expected, rtol=0, atol=1e-5)
+
+
+def test_confidence_map_of_marks():
+    image, target = torch.rand(1, 3, 9, 10, dtype=torch.float64), marks((9, 10), 2)
+    data_weight = torch.rand(1, 9, 10, dtype=torch.float64) + 0.5
+    alpha = solve_matting(target, image, mark_weight=data_weight, eps=1e-5, tol=1e-6).alpha
+    expected = direct(image[0], target[0], 2, mark_weight=data_weight.numpy().ravel(), eps=1e-5)
+    torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-5)
+
+
+def test_warm_start_needs_fewer_iterations():
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    cold = solve_matting(target, image)
+    alpha = cold.alpha
+    warm = solve_matting(target, image, initial=alpha)
+    again = warm.alpha
+    assert warm.iterations < cold.iterations
+    torch.testing.assert_close(again, alpha, rtol=0, atol=1e-3)
+
+
+def test_says_that_it_did_not_converge():
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    with pytest.warns(ConvergenceWarning, match="stopped after 5 iterations .* above tol 0.001"):
+        solution = solve_matting(target, image, max_iter=5)
+    assert not solution.converged and solution.iterations == 5
+
+
+def test_an_odd_pixel_does_not_upset_the_solver():
+    """Bright specks on a smooth ground: rows of L with tiny diagonals, where Jacobi's largest eigenvalue hides."""
+    ramp = torch.linspace(0.1, 0.2, 40)
+    image = (ramp[:, None] + ramp).expand(1, 3, 40, 40).clone() + torch.rand(1, 3, 40, 40) * 2e-3
+    image[:, :, 3::9, 4::9] += torch.tensor([0.5, 0.2, 0.05])[:, None, None]
+    target = torch.full((1, 40, 40), 255)
+    target[0, 2, 2:20], target[0, 36, 10:38] = 0, 1
+    solution = solve_matting(target, image)
+    alpha = solution.alpha
+    assert solution.converged and solution.iterations < 200
+    assert (alpha[0].double() - direct(image[0], target[0], 2)).abs().max() < 2e-3
+
+
+def test_a_broken_operator_is_reported(monkeypatch):
+    """Divergence gives a warning and finite values, never NaN."""
+    monkeypatch.setattr("closedform_wsss.solver.tile_solver.JACOBI_STEPS", (-50.0, -50.0))
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    with pytest.warns(ConvergenceWarning):
+        solution = solve_matting(target, image, max_iter=300)
+        alpha = solution.alpha
+    assert alpha.isfinite().all() and not solution.converged
+
+
+def test_callback_reports_progress():
+    seen = []
+    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    solution = solve_matting(target, image, callback=lambda *report: seen.append(report))
+    assert [i for i, _ in seen] == sorted({i for i, _ in seen}) and seen[-1] == (solution.iterations, solution.error)
+
+
+def test_no_warning_when_all_is_well():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve_matting(marks((12, 12), 2), torch.rand(1, 3, 12, 12))
+
+
+def test_empty_batch():
+    target = torch.zeros(0, 8, 8, dtype=torch.long)
+    assert solve_matting(target, torch.rand(0, 3, 8, 8), num_classes=2).alpha.shape == (0, 2, 8, 8)
+
+
+IMAGE, MARKS = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"marks": torch.full((1, 8, 9), 255)},
+            ValueError,
+            r"every image needs at least one marked pixel, got none in image 0",
+        ),
+        (
+            {"marks": MARKS[:, :4]},
+            ValueError,
+            r"marks must have the image's size \(8, 9\), got shape \(1, 4, 9\)",
+        ),
+        ({"marks": MARKS[0]}, ValueError, r"marks must be \(N, H, W\) with N = 1"),
+        ({"marks": MARKS.numpy()}, TypeError, r"marks must be an integer tensor \(N, H, W\), got ndarray"),
+        (
+            {"num_classes": 2},
+            ValueError,
+            r"marks must hold classes in \[0, 2\) or ignore_index 255, got \[2\]",
+        ),
+        ({"num_classes": 0}, ValueError, r"num_classes must be an integer >= 1, got 0"),
+        ({"num_classes": 300}, ValueError, r"ignore_index must not be a class, got 255 with 300 classes"),
+        (
+            {"marks": MARKS - 1},
+            ValueError,
+            r"marks must hold classes >= 0 or ignore_index 255, got \[-1\]",
+        ),
+        ({"mark_weight": -1.0}, ValueError, r"mark_weight must be a finite number > 0, got -1.0"),
+        ({"mark_weight": torch.ones(8, 9)}, ValueError, r"mark_weight must be a number or \(N, H, W\)"),
+        ({"mark_weight": -torch.ones(1, 8, 9)}, ValueError, r"mark_weight must be >= 0, got -1"),
+        ({"mark_weight": torch.zeros(1, 8, 9)}, ValueError, r"at least one marked pixel"),
+        ({"tol": 0.0}, ValueError, r"tol must be a finite number > 0, got 0.0"),
+        ({"max_iter": 0}, ValueError, r"max_iter must be an integer >= 1, got 0"),
+        (
+            {"initial": torch.zeros(1, 2, 8, 9)},
+            ValueError,
+            r"initial must be \(N, C, H, W\) = \(1, 3, 8, 9\)",
+        ),
+        ({"initial": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"initial must be finite, got NaN"),
+        ({"marks": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"marks must be finite, got NaN"),
+        (
+            {"marks": torch.rand(1, 3, 8, 9), "num_classes": 2},
+            ValueError,
+            r"num_classes must be the 3 channels",
+        ),
+    ],
+)
+def test_bad_input(changes, error, message):
+    arguments = {"image": IMAGE, "marks": MARKS} | changes
+    with pytest.raises(error, match="solve_matting: .*" + message):
+        solve_matting(**arguments)
+
+
+def test_arguments_in_the_wrong_order_are_named():
+    marks = torch.full((1, 6, 8), 255)
+    marks[:, 0], marks[:, -1] = 0, 1
+    with pytest.raises(ValueError, match=r"the marks come first, then the image, got .*: swap them"):
+        solve_matting(torch.rand(1, 3, 6, 8), marks)

@@ -1,0 +1,38 @@
+"""What the documents beside the package refer to is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+import closedform_wsss
+
+PAGES = [*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md", ROOT / "examples" / "cams" / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_markdown(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    missing = [link for link in links if not link.startswith("http") and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_files_that_pages_name():
+    """Scripts and tests in double backticks or in commands."""
+    pattern = re.compile(r"\b(?:benchmarks|examples|tests|csrc|closedform_wsss)/[\w/]+\.(?:py|cpp|cu|h|sh|md)\b")
+    # What the benchmarks write is there once they have run.
+    named = {
+        name for page in (ROOT / "docs").glob("*.rst") for name in pattern.findall(page.read_text())
+        if "results/" not in name
+    }  # fmt: skip
+    assert named
+    placeholders = {name for name in named if Path(name).stem in ("x", "test_x")}
+    assert not [name for name in sorted(named - placeholders) if not (ROOT / name).exists()]
+
+
+def test_version_of_citation():
+    text = (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^version: (\S+)$", text, re.M).group(1) == closedform_wsss.__version__
