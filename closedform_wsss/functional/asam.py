@@ -125,28 +125,35 @@ def asam(
     if class_present is not None:
         check_class_present(fn, class_present, cam.shape[0], cam.shape[1], cam.device)
         cam = cam * class_present.to(cam.dtype)[:, :, None, None]
-    q = q.to(cam.dtype)
+    return propagated(cam, q.to(cam.dtype), cell_size, int(num_iters), float(restart), tol)
+
+
+def propagated(
+    cam: Tensor, q: Tensor, cell_size: int, num_iters: int, restart: float = 0.0, tol: float | None = None
+) -> Tensor:
+    """ASAM of arguments that the caller has checked; NaN is noticed in the superpixels, which are fewer than pixels."""
     if cam.shape[-2:] != q.shape[-2:]:
         cam = F.interpolate(cam, q.shape[-2:], mode="bilinear", align_corners=False)
     affinity = _normalized(_ops.asam_affinity(q, cell_size))
     weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size)
     start = mean_of(_ops.superpixel_pool(cam, q, cell_size), weight)
-    check_finite(fn, "cam", start)  # NaN comes through
+    check_finite("asam", "cam", start)
     if tol is None:
         s = _propagate(affinity, start, num_iters, restart)
     else:
         s = start
         for _ in range(num_iters):
             before, s = s, _propagate(affinity, s, 1, 0.0)
-            s = torch.lerp(s, start, float(restart)) if restart else s
+            s = torch.lerp(s, start, restart) if restart else s
             if s.numel() and bool((s - before).abs().max() <= tol):
                 break
-    return _ops.superpixel_unpool(s, q, cell_size)
+    x: Tensor = _ops.superpixel_unpool(s, q, cell_size)
+    return x
 
 
 def _propagate(affinity: Tensor, s: Tensor, num_steps: int, restart: float) -> Tensor:
     keep = torch.is_grad_enabled() and (affinity.requires_grad or s.requires_grad)
-    y: Tensor = _ops.asam_steps(affinity, s, int(num_steps), 1 - float(restart), float(restart), False, keep)[0]
+    y: Tensor = _ops.asam_steps(affinity, s, num_steps, 1 - restart, restart, False, keep)[0]
     return y
 
 

@@ -77,7 +77,11 @@ def calibrate_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     cam = (cam if cam.dtype == torch.float64 else cam.float()).clamp(0, 1)
     if cam.numel() == 0:
         return cam
-    image = resize_image(image.to(cam.dtype), (cam.shape[2], cam.shape[3]))
+    return calibrated(cam, resize_image(image.to(cam.dtype), (cam.shape[2], cam.shape[3])), float(level))
+
+
+def calibrated(cam: Tensor, image: Tensor, level: float) -> Tensor:
+    """The same of arguments that the caller has checked, of one size."""
     gamma = math.log(level) / best_level(cam.detach(), image).log()
     # The derivative of a power below 1 is infinite at 0, so zeros are left out.
     positive = cam > 0

@@ -19,7 +19,7 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
-from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
+from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
 from closedform_wsss.solver import Stopping
 from closedform_wsss.solver.cg import by_classes
 from closedform_wsss.solver.solution import warn_unless_converged
@@ -114,20 +114,32 @@ def matting_filter(
     x = x.to(dtype if laplacian is None else laplacian.check_fits(FN, "x", x))
     if x.numel() == 0:
         return x
-    options.fitting(FN, h, w)
     if laplacian is None:
         image = resize_image(image.to(x.dtype), (h, w))
-        if not torch.compiler.is_compiling():
-            laplacian = MattingLaplacian(image, **options._asdict())
-    fidelity, mark_weight = float(fidelity), float(mark_weight)
-    data_weight = torch.full((n, h, w), fidelity, dtype=x.dtype, device=x.device)
-    right = fidelity * x
+    data_weight = torch.full((n, h, w), float(fidelity), dtype=x.dtype, device=x.device)
+    right = float(fidelity) * x
     if target is not None:
         target = resize_marks(target, (h, w), classes, ignore_index)
-        marked = (target != ignore_index).to(x.dtype) * mark_weight
+        marked = (target != ignore_index).to(x.dtype) * float(mark_weight)
         marks = torch.arange(classes, device=x.device)[:, None, None] == target[:, None]
         data_weight, right = data_weight + marked, right + marked[:, None] * marks
-    return _Filter.apply(right, image, data_weight, *options, float(tol), int(max_iter), laplacian)
+    return filtered(right, image, data_weight, options.fitting(FN, h, w), float(tol), int(max_iter), laplacian)
+
+
+def filtered(
+    b: Tensor,
+    image: Tensor,
+    data_weight: Tensor,
+    options: LaplacianOptions,
+    tol: float,
+    max_iter: int,
+    laplacian: MattingLaplacian | None = None,
+) -> Tensor:
+    """(L + D)^-1 b for D = ``data_weight`` ``(N, H, W)``, of arguments that the caller has checked."""
+    if laplacian is None and not torch.compiler.is_compiling():
+        laplacian = MattingLaplacian.of_checked(image, *options)
+    y: Tensor = _Filter.apply(b, image, data_weight, *options, tol, max_iter, laplacian)
+    return y
 
 
 def check_options(fn: str, mark_weight: Any, fidelity: Any, tol: Any, max_iter: Any) -> None:
@@ -159,7 +171,7 @@ def _solve(b: Tensor, laplacian: MattingLaplacian, data_weight: Tensor, tol: flo
 def _filter_run(
     b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
 ) -> Tensor:
-    return _solve(b, MattingLaplacian(image, kind=kind, eps=eps, radius=radius), data_weight, tol, max_iter)
+    return _solve(b, MattingLaplacian.of_checked(image, kind, eps, radius), data_weight, tol, max_iter)
 
 
 def _filter_fake(b: Tensor, image: Tensor, data_weight: Tensor, *_: Any) -> Tensor:

@@ -10,12 +10,17 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_image, check_maps, check_positive, check_unit_range
 from closedform_wsss._resize import resize_image
-from closedform_wsss.functional.asam import asam
-from closedform_wsss.functional.calibrate_cam import calibrate_cam, check_level
-from closedform_wsss.functional.matting_filter import matting_filter
-from closedform_wsss.functional.soft_slic import soft_slic
+from closedform_wsss.functional.asam import propagated
+from closedform_wsss.functional.calibrate_cam import calibrated, check_level
+from closedform_wsss.functional.matting_filter import filtered
+from closedform_wsss.functional.soft_slic import soft_assignment
+from closedform_wsss.laplacian import LaplacianOptions
+from closedform_wsss.superpixels.lab import rgb_to_lab
 
 FN = "refine_cam"
+CELL_SIZE = 8
+LAPLACIAN = LaplacianOptions("closed_form", eps=1e-6, radius=1)
+TOL, MAX_ITER = 1e-2, 2000
 
 
 def refine_cam(
@@ -71,11 +76,12 @@ def refine_cam(
     half, quarter = (resize_image(image, _part(size, part)).clamp(0, 1) for part in (2, 4))
     x = cam
     if num_iters:
-        x = asam(x, soft_slic(half, cell_size=8), num_iters=num_iters)
+        x = propagated(x, soft_assignment(rgb_to_lab(half), CELL_SIZE), CELL_SIZE, int(num_iters))
     x = F.interpolate(x, quarter.shape[-2:], mode="bilinear", align_corners=False)
-    x = matting_filter(x, quarter, fidelity=fidelity, tol=1e-2).clamp(0, 1)
+    weight = torch.full_like(quarter[:, 0], float(fidelity))
+    x = filtered(float(fidelity) * x, quarter, weight, LAPLACIAN, TOL, MAX_ITER).clamp(0, 1)
     if level is not None:
-        x = calibrate_cam(x, quarter, level=level)
+        x = calibrated(x, quarter, float(level))
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 

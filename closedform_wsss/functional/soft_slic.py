@@ -79,18 +79,26 @@ def soft_slic(
         (torch.Size([2, 9, 40, 60]), True)
     """
     check_options(FN, cell_size, num_iters, compactness, temperature, color_space)
-    cell_size, num_iters, temperature = int(cell_size), int(num_iters), float(temperature)
-    colours = _colours(image, color_space) / temperature**0.5
-    h, w = image.shape[2:]
-    scale = float(compactness) / (cell_size * temperature**0.5)
-    y = torch.arange(h, device=image.device, dtype=colours.dtype) * scale
-    x = torch.arange(w, device=image.device, dtype=colours.dtype) * scale
-    position = torch.stack([y[:, None].expand(h, w), x.expand(h, w)]).expand(image.shape[0], 2, h, w)
-    features = torch.cat([colours, position], 1)
+    colours = _colours(image, color_space)
+    q = soft_assignment(colours, int(cell_size), int(num_iters), float(compactness), float(temperature))
+    return Superpixels(q, int(cell_size))
+
+
+def soft_assignment(
+    colours: Tensor, cell_size: int, num_iters: int = 5, compactness: float = 10.0, temperature: float = 20.0
+) -> Tensor:
+    """q ``(N, 9, H, W)`` of colours ``(N, D, H, W)``, of arguments that the caller has checked."""
+    n, _, h, w = colours.shape
+    scale = compactness / (cell_size * temperature**0.5)
+    y = torch.arange(h, device=colours.device, dtype=colours.dtype) * scale
+    x = torch.arange(w, device=colours.device, dtype=colours.dtype) * scale
+    position = torch.stack([y[:, None].expand(h, w), x.expand(h, w)]).expand(n, 2, h, w)
+    features = torch.cat([colours / temperature**0.5, position], 1)
     centers = cell_sums(features, cell_size) / cell_sums(torch.ones_like(features[:1, :1]), cell_size)
     for _ in range(num_iters):
         centers = _ops.superpixel_update(features, centers, cell_size)
-    return Superpixels(_ops.superpixel_assign(features, centers, cell_size), cell_size)
+    q: Tensor = _ops.superpixel_assign(features, centers, cell_size)
+    return q
 
 
 def check_options(

@@ -70,5 +70,4 @@ def as_laplacian(
         return image
     image = check_image(fn, image)
     options = check_laplacian_options(fn, None, kind, eps, radius, default_eps=default_eps)
-    options.fitting(fn, *image.shape[2:])
-    return MattingLaplacian(image, **options._asdict())
+    return MattingLaplacian.of_checked(image, *options.fitting(fn, *image.shape[2:]))

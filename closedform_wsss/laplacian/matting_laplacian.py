@@ -70,10 +70,19 @@ class MattingLaplacian:
 
     def __init__(self, image: Tensor, *, kind: Kind = "closed_form", eps: float = 1e-7, radius: int = 1) -> None:
         image = check_image(FN, image)
-        n, _, h, w = image.shape
         check_option(FN, "kind", kind, KINDS)
         eps = check_positive(FN, "eps", eps)
-        radius = check_radius(FN, radius, h, w)
+        self._build(image, kind, eps, check_radius(FN, radius, *image.shape[2:]))
+
+    @classmethod
+    def of_checked(cls, image: Tensor, kind: Kind, eps: float, radius: int) -> MattingLaplacian:
+        """The operator of arguments that the caller has checked."""
+        self = cls.__new__(cls)
+        self._build(image, kind, eps, radius)
+        return self
+
+    def _build(self, image: Tensor, kind: Kind, eps: float, radius: int) -> None:
+        n, _, h, w = image.shape
         self.shape = (n, h, w)
         self.image, self.kind, self.eps, self.radius = image, kind, eps, radius
         self.dtype, self.device = image.dtype, image.device
@@ -88,7 +97,7 @@ class MattingLaplacian:
         """The same operator in float64, built anew if it is not."""
         if self.dtype == torch.float64:
             return self
-        return MattingLaplacian(self.image.double(), kind=self.kind, eps=self.eps, radius=self.radius)
+        return MattingLaplacian.of_checked(self.image.double(), self.kind, self.eps, self.radius)
 
     def check_fits(self, fn: str, name: str, x: Tensor) -> torch.dtype:
         """Maps ``(N, C, H, W)`` must have the operator's size, and be no more precise; the dtype to compute in."""

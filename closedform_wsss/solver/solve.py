@@ -127,7 +127,7 @@ def _solve_run(
     tol: float,
     max_iter: int,
 ) -> tuple[Tensor, Tensor]:
-    laplacian = MattingLaplacian(image, kind=kind, eps=eps, radius=radius)
+    laplacian = MattingLaplacian.of_checked(image, kind, eps, radius)
     return _solve_on(laplacian, marks, data_weight, initial, num_classes, Stopping(tol, max_iter))
 
 
