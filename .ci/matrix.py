@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = ["pyproject.toml", "CITATION.cff", "Makefile", ".pre-commit-config.yaml"]
 QUICK = [
     *("package", "distribution", "cuda_build", "training_stack", "closed_form_loss", "matting_filter", "solve_matting"),
-    *("asam", "soft_slic", "superpixel_pool", "superpixel_consistency_loss", "labels", "cams", "cli", "metrics"),
+    *("asam", "soft_slic", "superpixel_pool", "superpixel_consistency_loss", "marks", "cams", "cli", "metrics"),
 ]
 BESIDE = [
     *(

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import cures
+from closedform_wsss._checks import hints
 from closedform_wsss._checks.options import check_integer
 from closedform_wsss._checks.values import reads_values
 
@@ -34,7 +34,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
         raise TypeError(f"{fn}: image must be a tensor (N, D, H, W), got {type(image).__name__}")
     if image.ndim != 4 or 0 in image.shape[1:]:
         shape = tuple(image.shape)
-        raise ValueError(f"{fn}: image must be (N, D, H, W) in [0, 1], got shape {shape}{cures.image_shape(shape)}")
+        raise ValueError(f"{fn}: image must be (N, D, H, W) in [0, 1], got shape {shape}{hints.image_shape(shape)}")
     # Any number of channels is allowed, so (N, H, W, 3) would be accepted as an image of H channels.
     if image.shape[1] > 16 and image.shape[3] in (1, 3, 4):
         raise ValueError(
@@ -46,7 +46,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
     if not image.is_floating_point():
         raise TypeError(
             f"{fn}: image must be floating point in [0, 1] or uint8, got {image.dtype}: "
-            f"{cures.image_dtype(image.dtype)}"
+            f"{hints.image_dtype(image.dtype)}"
         )
     image = image.detach()
     image = (image if image.dtype == torch.float64 else image.float()).contiguous()
@@ -55,7 +55,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
         if low < -_ROUNDING or high > 1 + _ROUNDING:
             raise ValueError(
                 f"{fn}: image must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: "
-                f"{cures.image_range(low, high, image.shape[1])}"
+                f"{hints.image_range(low, high, image.shape[1])}"
             )
     return image
 
@@ -66,7 +66,7 @@ def check_maps(fn: str, name: str, maps: Tensor, n: int | None, device: torch.de
         raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
     if maps.ndim != 4:
         shape = tuple(maps.shape)
-        raise ValueError(f"{fn}: {name} must be (N, C, H, W), got shape {shape}{cures.maps_shape(name, shape)}")
+        raise ValueError(f"{fn}: {name} must be (N, C, H, W), got shape {shape}{hints.maps_shape(name, shape)}")
     if not maps.is_floating_point():
         raise TypeError(f"{fn}: {name} must be floating point, got {maps.dtype}")
     if n is not None and maps.shape[0] != n:
@@ -108,7 +108,7 @@ def check_target(
         images = "" if n is None else f" with N = {n} images"
         shape = tuple(target.shape)
         raise ValueError(
-            f"{fn}: {name} must be (N, H, W){images}, got shape {shape}{cures.target_shape(name, shape, n or 0)}"
+            f"{fn}: {name} must be (N, H, W){images}, got shape {shape}{hints.target_shape(name, shape, n or 0)}"
         )
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TypeError(f"{fn}: {name} must be an integer tensor, got {target.dtype}")
@@ -130,7 +130,7 @@ def check_target(
             present = torch.unique(target)[:257].tolist()
             raise ValueError(
                 f"{fn}: {name} must hold {allowed} or ignore_index {ignore_index}, "
-                f"got {found[:_MAX_LABELS_SHOWN]}{cures.labels(found, num_classes, ignore_index, present)}"
+                f"got {found[:_MAX_LABELS_SHOWN]}{hints.labels(found, num_classes, ignore_index, present)}"
             )
     return target
 
@@ -156,7 +156,7 @@ def check_unit_range(fn: str, name: str, maps: Tensor) -> None:
         low, high = _range(fn, name, maps)
         if low < -_ROUNDING or high > 1 + _ROUNDING:
             raise ValueError(
-                f"{fn}: {name} must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: {cures.maps_range(low, high)}"
+                f"{fn}: {name} must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: {hints.maps_range(low, high)}"
             )
 
 

@@ -8,13 +8,13 @@ that make marks give tensors too, from arrays or tensors. Writers take both, on 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.io._image import read_image
-from closedform_wsss.io._layer import from_layer
 from closedform_wsss.io._palette import PALETTES, voc_palette
 from closedform_wsss.io._points import from_points
 from closedform_wsss.io._read_marks import KINDS, guess_kind, read_marks
-from closedform_wsss.io._remap import remap_labels
+from closedform_wsss.io._remap_labels import remap_labels
 from closedform_wsss.io._scribbles import from_scribbles, read_scribbles
 from closedform_wsss.io._scribblesup import read_scribblesup_xml
+from closedform_wsss.io._stroke_layer import from_layer
 from closedform_wsss.io._tensors import from_array
 from closedform_wsss.io._trimap import from_trimap
 from closedform_wsss.io._unit_range import to_unit_range

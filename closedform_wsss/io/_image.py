@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from closedform_wsss.io._depth import Window, check_wide_color, check_window, grey_as_bytes
+from closedform_wsss.io._bit_depth import Window, check_wide_color, check_window, grey_as_bytes
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
 from closedform_wsss.io._tensors import image_tensor
 

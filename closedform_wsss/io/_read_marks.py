@@ -10,10 +10,10 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_option
 from closedform_wsss._common import IGNORE_INDEX
-from closedform_wsss.io._guess import grey_values, kind_of_file
+from closedform_wsss.io._guess_kind import grey_values, kind_of_file
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
 from closedform_wsss.io._palette import PALETTES
-from closedform_wsss.io._remap import Remap, check_mapping, check_unmarked, remap_marks
+from closedform_wsss.io._remap_labels import Remap, check_mapping, check_unmarked, remap_marks
 from closedform_wsss.io._scribbles import check_size, strokes
 from closedform_wsss.io._scribblesup import scribblesup_marks
 from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._image import color_distance, has_transparency, to_rgb
-from closedform_wsss.io._layer import is_layer, layer_marks
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, check_lossless, open_image
 from closedform_wsss.io._stroke_colors import HALO, BoolArray, find_stroke_colors, is_blend, is_close
+from closedform_wsss.io._stroke_layer import is_layer, layer_marks
 from closedform_wsss.io._stroke_options import (
     DEFAULT_TOLERANCE,
     MAX_UNEXPLAINED,

@@ -12,7 +12,7 @@ from closedform_wsss._checks import (
     check_maps,
     check_positive,
     check_target,
-    cures,
+    hints,
     reads_values,
 )
 from closedform_wsss.laplacian import MattingLaplacian
@@ -48,7 +48,7 @@ def check_marks(
 
 def _check_no_trimap(marks: Tensor, num_classes: int) -> None:
     """A trimap as stored in a file would make 129 classes, 127 of them without a mark, since 255 is unmarked."""
-    if num_classes > 64 and cures.looks_like_trimap(present := torch.unique(marks)[:257].tolist()):
+    if num_classes > 64 and hints.looks_like_trimap(present := torch.unique(marks)[:257].tolist()):
         raise ValueError(
             f"{FN}: marks must hold classes from 0 on, got the values {present} of a trimap: pass "
             "closedform_wsss.io.from_trimap(trimap), or num_classes if these are classes"
@@ -69,7 +69,7 @@ def check_marked(marks: Tensor, data_weight: Tensor) -> None:
         labels = ", ".join(f"{v} on {k} pixels" for v, k in list(zip(found.tolist(), counts.tolist(), strict=True))[:5])
         raise ValueError(
             f"{FN}: every image needs unmarked pixels, which hold ignore_index, got none in image {full[0]} of the "
-            f"batch, but {labels}{' ...' if len(found) > 5 else ''}: {cures.unmarked(found.tolist(), 'marks')}"
+            f"batch, but {labels}{' ...' if len(found) > 5 else ''}: {hints.unmarked(found.tolist(), 'marks')}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the checks of tensors and numbers do for every function: narrow labels, ranges and their cures, one logit."""
+"""What the checks of tensors and numbers do for every function: narrow labels, ranges and their hints, one logit."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def test_one_class_and_one_channel_are_refused_with_the_cures() -> None:
     matrix = ConfusionMatrix(2)
     with pytest.raises(ValueError, match=r"preds must be \(1, 2, 1, 4\) .* one channel for 2 classes") as other:
         matrix.update(z, target)
-    # Both messages' cures are what they say, and give the same.
+    # Both messages' hints are what they say, and give the same.
     for preds in ("(z > 0).long().squeeze(1)", "torch.cat([torch.zeros_like(z), z], 1)"):
         assert preds in str(error.value) and preds in str(other.value)
         matrix.reset()

@@ -16,7 +16,7 @@ import torch
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.common.cam_values import check_upright, unit_range
 from closedform_wsss.io import read_cam, read_label_png, read_marks
-from closedform_wsss.io._remap import Remap
+from closedform_wsss.io._remap_labels import Remap
 
 _LABELS = 256
 

@@ -10,7 +10,7 @@ import torch
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.eval.counts import Counts, EvalOptions, Total
-from closedform_wsss.cli.eval.doubts import check_class_numbers, doubts
+from closedform_wsss.cli.eval.input_warnings import check_class_numbers, input_warnings
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
 _PRINTED_STEP = 0.05  # of the curve
@@ -34,7 +34,7 @@ def report(options: EvalOptions, total: Total, names: list[str] | None) -> dict[
     return {
         **scores_of_halves(options, total.halves, names),
         "ignored": total.ignored / (total.ignored + total.counted),
-        "warnings": doubts(options, total, names),
+        "warnings": input_warnings(options, total, names),
     }
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._image import color_distance
-from closedform_wsss.io._layer_colors import class_of_pixels, find_layer_colors
 from closedform_wsss.io._open import UInt8Array
 from closedform_wsss.io._stroke_colors import HALO, BoolArray
+from closedform_wsss.io._stroke_layer_colors import class_of_pixels, find_layer_colors
 from closedform_wsss.io._stroke_options import (
     DEFAULT_TOLERANCE,
     MAX_UNEXPLAINED,

@@ -36,7 +36,7 @@ def check_class_numbers(options: EvalOptions, total: Total) -> None:
     )
 
 
-def doubts(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
+def input_warnings(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
     """The warnings, one line each."""
     return [*_of_ignored(options, total), *_of_classes(options, total, names), *_of_masks(options, total)]
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from closedform_wsss.io._depth import grey_as_bytes
+from closedform_wsss.io._bit_depth import grey_as_bytes
 from closedform_wsss.io._image import color_distance, has_transparency, to_rgb
 from closedform_wsss.io._open import Opened, UInt8Array
 from closedform_wsss.io._palette import in_voc_palette
-from closedform_wsss.io._remap import Remap, remap_marks
+from closedform_wsss.io._remap_labels import Remap, remap_marks
 from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE
 
 
