@@ -68,11 +68,11 @@ __device__ __forceinline__ int next_active(const T* weight, int c, int C) {
 }
 
 // Blocks that find registers on a multiprocessor.
-template <bool kRowSums, class T>
-constexpr int kBlocks = sizeof(T) == 4 && !kRowSums ? 2 : 1;
+template <class T>
+constexpr int kBlocks = sizeof(T) == 4 ? 2 : 1;
 
 template <bool kResidual, bool kRowSums, class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
+__global__ void __launch_bounds__(kThreads, kBlocks<T>)
     sweep(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double mark_weight,
           int64_t ignore_index, double* parts, T* gradient, int C, int H, int W) {
   constexpr int kBorder = kResidual ? 2 * kReach : kReach;
@@ -135,6 +135,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
   while (c < C) {
     const int next = next_active(weight, c + 1, C);
     if (next < C) loader.fetch(x + next * plane);
+    // Read before the stores, which might change it for all that the compiler knows.
+    const T own_weight = weight[c], scaled = scale * own_weight;
+    T* const out = gradient ? to + c * plane : nullptr;
     T value[kRows], product[kRows];
     apply_rows<kPitch>(coefficients, own.x.at(buffer, row, column), value, product);
     T sum = 0;
@@ -158,9 +161,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
       for (int i = 0; i < kRows; ++i)
         if (inside[i]) {
           sum += value[i] * value[i];
-          if (gradient)
-            to[c * plane + int64_t(i) * W] =
-                scale * weight[c] * (product[i] + (marks[i].row_sum() + marks[i].mark_weight) * value[i]);
+          if (out) out[i * W] = scaled * (product[i] + (marks[i].row_sum() + marks[i].mark_weight) * value[i]);
         }
     } else {
 #pragma unroll
@@ -169,10 +170,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kRowSums, T>)
           const T error = marks[i].error(value[i], c), d = marks[i].mark_weight * error;
           const T Lx = product[i] + marks[i].row_sum() * value[i];
           sum += value[i] * Lx + d * error;
-          if (gradient) to[c * plane + int64_t(i) * W] = scale * weight[c] * (Lx + d);
+          if (out) out[i * W] = scaled * (Lx + d);
         }
     }
-    total += weight[c] * sum;
+    total += own_weight * sum;
     buffer = 1 - buffer;
     if (next < C) loader.put(own.x, buffer);
     c = next;

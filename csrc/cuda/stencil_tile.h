@@ -42,10 +42,13 @@ struct Coefficients {
   // stencil: of the pixel's image.
   __device__ __forceinline__ void read(const T* stencil, int64_t pitch, int y, int x, int H, int W) {
     const bool inside = y >= 0 && y < H && x >= 0 && x < W;
+    // One pointer and offsets of 32 bits: 24 addresses of 64 bits would be a third of a thread's instructions.
+    const T* const own = stencil_row(stencil, pitch, y, 0) + x;
+    const int row = int(pitch);
 #pragma unroll
     for (int k = 0; k < kTaps; ++k) {
-      forward[k] = inside ? stencil_row(stencil, pitch, y, k)[x] : T(0);
-      backward[k] = inside ? stencil_row(stencil, pitch, y - tap_dy(k), k)[x - tap_dx(k)] : T(0);
+      forward[k] = inside ? own[k * row] : T(0);
+      backward[k] = inside ? own[(k - tap_dy(k) * kTaps) * row - tap_dx(k)] : T(0);
     }
   }
 
@@ -57,7 +60,8 @@ struct Coefficients {
 #pragma unroll
     for (int k = 0; k < kTaps; ++k) {
       const int step = tap_dy(k) * kPitch + tap_dx(k);
-      sum += forward[k] * (centre[step] - own) + backward[k] * (centre[-step] - own);
+      sum += forward[k] * (centre[step] - own);  // two sums: one fused operation each
+      sum += backward[k] * (centre[-step] - own);
     }
     return sum;
   }
@@ -79,8 +83,8 @@ __device__ __forceinline__ void apply_rows(const Coefficients<T> (&coefficients)
 #pragma unroll
     for (int k = 0; k < kTaps; ++k) {
       const int dy = tap_dy(k), dx = tap_dx(k);
-      sum += coefficients[row].forward[k] * (v[row + kReach + dy][kReach + dx] - own[row]) +
-             coefficients[row].backward[k] * (v[row + kReach - dy][kReach - dx] - own[row]);
+      sum += coefficients[row].forward[k] * (v[row + kReach + dy][kReach + dx] - own[row]);
+      sum += coefficients[row].backward[k] * (v[row + kReach - dy][kReach - dx] - own[row]);
     }
     product[row] = sum;
   }
