@@ -7,7 +7,7 @@ TRAIN holds images/ and the folder of targets that --targets names. VAL holds im
 of classes, with 255 where nothing is marked.
 
 From marks, the network first learns by cross-entropy. Then, --rounds times, the marks and the image correct its
-predictions on the training images (examples/segmentation/self_training.py), and it learns from these pseudo-labels.
+predictions on the training images (closedform_wsss.training.PseudoLabeler), and it learns from these pseudo-labels.
 From masks (--targets labels), it learns by cross-entropy alone. --loss adds further losses: --loss energy=10.
 
 OUTPUT gets log.csv, last.pt (a new run continues from it), model.pt (the averaged weights), scores.json and pictures/
@@ -32,7 +32,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, DistributedSampler
 from tqdm import tqdm
 
-from closedform_wsss.training import class_weights
+from closedform_wsss.training import PseudoLabeler, Recipe, class_weights
 
 sys.path.insert(0, str(Path(__file__).parent))
 from segmentation.augment import flip
@@ -40,7 +40,10 @@ from segmentation.data import MarkedFolder
 from segmentation.evaluation import evaluate, save_pictures
 from segmentation.losses import LOSSES, Batch
 from segmentation.model import build_model
-from segmentation.self_training import RECIPES, PseudoLabels
+
+# Of what differs between kinds of marks: scribbles hold the labels so well that the areas converge. Between points the
+# frequent classes grow with each repeat, so there are few, and weights compensate the loss of rare classes.
+RECIPES = {"scribbles": Recipe(), "points": Recipe(repeats=(3, 0), balance=0.5)}
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -136,23 +139,16 @@ class Trainer:
         self.autocast = torch.autocast(self.device.type, half, enabled=args.amp)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=args.amp and half is torch.float16)
 
-        self.pseudo: PseudoLabels | None = None
+        self.labeler: PseudoLabeler | None = None
         self.shares: Tensor | None = None  # fraction of each class in the targets, once it is known
+        # After a third of the epochs, a half ...
+        self.rounds = [max(args.epochs * (2 + k) // 6, 1) for k in range(args.rounds)]
         self.recipe = RECIPES[args.recipe]
         self.balance = 0.5 if args.targets == "labels" else self.recipe.balance
         if args.targets == "labels":
             self.shares = self.data.shares()
         elif args.rounds:
-            self.pseudo = PseudoLabels(
-                args.output / "pseudo_labels",
-                self.data,
-                batch_size=args.batch,
-                workers=args.workers,
-                device=self.device,
-                quiet=self.quiet,
-            )
-        # After a third of the epochs, after half of them, and so on.
-        self.rounds = [max(args.epochs * (2 + k) // 6, 1) for k in range(args.rounds)]
+            self.labeler = PseudoLabeler(args.output / "pseudo_labels", args.classes, self.recipe)
         self.epoch = self.step = 0
 
     def run(self) -> None:
@@ -160,8 +156,8 @@ class Trainer:
         self.resume()
         while self.epoch < args.epochs:
             started = time.perf_counter()
-            if self.epoch in self.rounds and self.pseudo:
-                self.shares = self.pseudo.make(self.average, self.recipe.repeats[self.epoch > self.rounds[0]])
+            if self.epoch in self.rounds and self.labeler:
+                self.shares = self.make_labels(self.labeler)
             row = {"epoch": self.epoch + 1, "lr": self.schedule.get_last_lr()[0], **self.train_epoch()}
             self.epoch += 1
             row["seconds"] = round(time.perf_counter() - started, 1)
@@ -179,6 +175,15 @@ class Trainer:
             shown = self.val or DataLoader(self.data, 1)
             save_pictures(self.average, shown, args.output / "pictures", 8, self.device)
 
+    @torch.no_grad()
+    def make_labels(self, labeler: PseudoLabeler) -> Tensor:
+        """Make the labels of this process's images; the fractions of the classes in all of them."""
+        labeler.round = self.rounds.index(self.epoch)
+        self.average.eval()
+        own = tqdm(range(self.rank, len(self.data), self.world), "pseudo-labels", leave=False, disable=self.quiet)
+        samples = ((self.data.name(index), *self.data[index][1:]) for index in own)
+        return labeler.update(lambda image: self.average(image.to(self.device)), samples).labels
+
     @property
     def quiet(self) -> bool:
         return self.args.quiet or self.rank > 0
@@ -193,9 +198,10 @@ class Trainer:
         bar = tqdm(self.loader, f"epoch {self.epoch + 1}/{self.args.epochs}", leave=False, disable=self.quiet)
         for index, image, target in bar:
             maps = [image.to(self.device).float() / 255, target.to(self.device).long()]
-            learnt = self.pseudo is not None and self.epoch >= self.rounds[0]
+            learnt = self.labeler is not None and self.epoch >= self.rounds[0]
             if learnt:
-                maps.append(self.pseudo.load(index, maps[1]))
+                labels = torch.stack([self.labeler[self.data.name(k)] for k in index.tolist()])
+                maps.append(labels.to(self.device).long())
             image, target, *pseudo = flip(maps, flips)
             with self.autocast:
                 logits = self.model(image.contiguous(memory_format=torch.channels_last))

@@ -15,6 +15,7 @@ Writes results/training.json and .md from all runs that are done.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shlex
@@ -37,7 +38,7 @@ def child(argv: list[str]) -> None:
     """One run, with the baselines among the losses; ``--set NAME=VALUE`` changes the self-training: FILTER, REPEATS."""
     sys.path.insert(0, str(EXAMPLES))
     import train_segmentation
-    from segmentation import losses, self_training
+    from segmentation import losses
 
     from training import baselines, filters
 
@@ -49,11 +50,12 @@ def child(argv: list[str]) -> None:
         at = argv.index("--set")
         name, value = argv[at + 1].split("=")
         if name == "REPEATS":
-            recipes = self_training.RECIPES
+            recipes = train_segmentation.RECIPES
             recipes.update({kind: replace(recipe, repeats=(int(value),) * 2) for kind, recipe in recipes.items()})
         else:
             assert name == "FILTER", name
-            self_training.matting_filter = getattr(filters, value)
+            module = importlib.import_module("closedform_wsss.functional.refine_prediction")
+            module.matting_filter = getattr(filters, value)
         del argv[at : at + 2]
     train_segmentation.main(argv)
 

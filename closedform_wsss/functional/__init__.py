@@ -8,6 +8,7 @@ from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.multi_label_loss import multi_label_loss
 from closedform_wsss.functional.pseudo_labels import background_score, pseudo_labels
 from closedform_wsss.functional.refine_cam import refine_cam
+from closedform_wsss.functional.refine_prediction import refine_prediction
 from closedform_wsss.functional.resize_marks import resize_marks
 from closedform_wsss.functional.slic import slic
 from closedform_wsss.functional.soft_slic import soft_slic
@@ -32,6 +33,7 @@ __all__ = [
     "multi_label_loss",
     "pseudo_labels",
     "refine_cam",
+    "refine_prediction",
     "resize_marks",
     "slic",
     "soft_slic",

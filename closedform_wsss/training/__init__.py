@@ -1,5 +1,7 @@
-"""What makes a network learn from weak labels: parts for a training loop."""
+"""What makes a network learn from weak labels: parts for a training loop of one's own."""
 
 from closedform_wsss.training.class_balance import class_factors, class_weights, winning_fractions
+from closedform_wsss.training.pseudo_labeler import PseudoLabeler
+from closedform_wsss.training.recipe import Recipe, Report
 
-__all__ = ["class_factors", "class_weights", "winning_fractions"]
+__all__ = ["PseudoLabeler", "Recipe", "Report", "class_factors", "class_weights", "winning_fractions"]

@@ -20,7 +20,7 @@ from closedform_wsss.nn import ClosedFormLoss
 @dataclass
 class Batch:
     """The data of a step: logits ``(N, C, H, W)``, image ``(N, 3, H, W)`` in [0, 1], target ``(N, H, W)`` int64, and
-    pseudo-labels ``(N, C, H, W)``, soft maps that add up to 1, or None before the first round."""
+    pseudo-labels ``(N, H, W)`` int64, or None before the first round."""
 
     logits: Tensor
     image: Tensor
@@ -45,7 +45,7 @@ def pseudo_cross_entropy(batch: Batch) -> Tensor:
     """The cross-entropy on the most likely class of the pseudo-labels, which contain the marks. (With soft
     pseudo-labels, class weights would increase rare classes everywhere.)"""
     assert batch.pseudo is not None
-    return F.cross_entropy(batch.logits, batch.pseudo.argmax(1), batch.class_weight)
+    return F.cross_entropy(batch.logits, batch.pseudo, batch.class_weight)
 
 
 def energy(batch: Batch) -> Tensor:
@@ -66,7 +66,7 @@ def learning_based(batch: Batch) -> Tensor:
 def superpixel(batch: Batch) -> Tensor:
     """Cross-entropy on hard pseudo-labels, weighted by the agreement with their superpixels. Before the first round it
     uses the marks."""
-    labels = batch.target if batch.pseudo is None else batch.pseudo.argmax(1)
+    labels = batch.target if batch.pseudo is None else batch.pseudo
     return superpixel_consistency_loss(batch.logits, labels, soft_slic(batch.image, cell_size=8))
 
 

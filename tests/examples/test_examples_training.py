@@ -120,26 +120,13 @@ def test_two_processes(folder, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(rows(tmp_path)) == 3
-    assert len(list((tmp_path / "pseudo_labels").glob("*.npy"))) == 8
+    assert len(list((tmp_path / "pseudo_labels" / "labels").glob("*.png"))) == 8
 
 
 def test_averages(train):
     torch.testing.assert_close(train.average(torch.zeros(1), torch.ones(1), 0), torch.tensor([0.9]))
     late = train.average(torch.zeros(1), torch.ones(1), 10_000)
     torch.testing.assert_close(late, torch.tensor([0.01]))
-
-
-def test_labels_are_filtered_with_their_factors(train, tmp_path):
-    from segmentation.self_training import PseudoLabels
-
-    labels = PseudoLabels(tmp_path, [], batch_size=1, workers=0, device=torch.device("cpu"), quiet=True)
-    image, p = torch.rand(1, 3, 24, 32), torch.full((1, 3, 12, 16), 1 / 3)
-    nothing = torch.full((1, 24, 32), 255)
-    q = labels._filtered(p, torch.tensor([4.0, 1.0, 1.0]), image, nothing)  # constants pass the filter
-    torch.testing.assert_close(q[0].mean((1, 2)), torch.tensor([4 / 6, 1 / 6, 1 / 6]), rtol=0, atol=1e-4)
-    marked = nothing.clone()
-    marked[0, 4:20, 4:28] = 2
-    assert (labels._filtered(p, torch.ones(3), image, marked)[0, 2, 3:9, 3:13] > 0.9).all()
 
 
 def test_flips_keep_maps_on_one_another(train):

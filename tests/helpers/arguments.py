@@ -158,6 +158,13 @@ def calls(n: int, h: int, w: int) -> Calls:
             functional.refine_cam,
             {"cam": maps, "image": image, "num_iters": 2, "fidelity": 0.1, "level": 0.4},
         ),
+        "refine_prediction": (
+            functional.refine_prediction,
+            {
+                **{"probs": maps.softmax(1), "image": image, "marks": target, "class_factors": torch.ones(C)},
+                **{"fidelity": 0.1, "mark_weight": 10.0, "eps": 1e-4, "tol": 0.1, "ignore_index": 255},
+            },
+        ),
         "background_score": (functional.background_score, {"cam": maps, "power": 2.0}),
         "pseudo_labels": (
             functional.pseudo_labels,

@@ -20,7 +20,8 @@ FLOORS = (
     ("laplacian", "superpixels"),
     ("solver",),
     ("functional",),
-    ("io", "metrics", "nn", "training"),
+    ("io", "metrics", "nn"),
+    ("training",),
     ("cli",),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

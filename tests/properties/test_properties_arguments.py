@@ -112,6 +112,8 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
     **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "assignment": Q_WRONG},
     **{"target": MARKS_WRONG, "marks": MARKS_WRONG, "preds": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
+    "class_factors": {name: NOT_TENSORS[name] for name in ("a list", "text", "a number")}
+    | {"too few": lambda x: x[:2], "zero": with_value(0), "NaN": with_value(float("nan"))},
     "fractions": without(NOT_TENSORS, "a list")
     | {
         "a list": lambda x: x.tolist(),
@@ -190,6 +192,10 @@ RIGHT = {
     *{("MattingLaplacian", "x", name) for name in ("NaN", "inf", "-inf")},
     # Options that can be left out, or take no step.
     *{(name, "num_classes", "None") for name in ("solve_matting", "superpixel_reconstruction_loss")},
+    *{
+        ("refine_prediction", name, value)
+        for name, value in (("eps", "None"), ("marks", "None"), ("probs", "no pixels"))
+    },
     *{("matting_filter", "target", "None"), ("asam", "tol", "None"), ("refine_cam", "level", "None")},
     *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},

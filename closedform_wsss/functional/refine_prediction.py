@@ -1,0 +1,122 @@
+"""Refine a network's predictions by the marks and the image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closedform_wsss._checks import (
+    check_device,
+    check_image,
+    check_integer,
+    check_maps,
+    check_target,
+    check_tensor,
+    check_unit_range,
+    reads_values,
+)
+from closedform_wsss.functional.matting_filter import check_options, matting_filter
+from closedform_wsss.laplacian import MattingLaplacian, check_laplacian_options
+
+FN = "refine_prediction"
+TINY = 1e-12
+
+
+@torch.no_grad()
+def refine_prediction(
+    probs: Tensor,
+    image: Tensor | MattingLaplacian,
+    marks: Tensor | None = None,
+    *,
+    class_factors: Tensor | None = None,
+    fidelity: float = 0.03,
+    mark_weight: float = 10.0,
+    eps: float | None = None,
+    tol: float = 0.03,
+    ignore_index: int = 255,
+) -> Tensor:
+    r"""Probabilities that follow the edges of the image and keep the marks: better labels than a network's predictions.
+
+    The probabilities are multiplied by the class factors r and normalised, filtered with the marks kept, clipped at 0
+    and normalised again:
+
+    .. math:: p'_c = \frac{r_c\, p_c}{\sum_k r_k\, p_k}, \qquad
+        q_c = (L + \lambda\,\mathrm{Id} + \kappa D)^{-1} (\lambda\, p'_c + \kappa D\, s_c) .
+
+    It is :func:`matting_filter` with the settings that suit predictions. At half of the image's size it reaches twice
+    as far and takes a quarter of the time.
+
+    Args:
+        probs: ``(N, C, H, W)`` in [0, 1], such as the softmax of a network's logits.
+        image: ``(N, D, H', W')`` in [0, 1] or uint8, resized to probs; or a :class:`~closedform_wsss.MattingLaplacian`.
+        marks: ``(N, H'', W'')`` integer marks, ``ignore_index`` elsewhere, resized to probs. Default: no marks.
+        class_factors: ``(C,)`` > 0, such as of :func:`closedform_wsss.training.class_factors`. Default all 1.
+        fidelity: :math:`\lambda` > 0, how strongly q is held to the probabilities. Default 0.03.
+        mark_weight: :math:`\kappa` > 0, how strongly q is held to the marks. Default 10.
+        eps: Regularisation of the Laplacian, > 0. Default 1e-7. Give it with an image only.
+        tol: Stop at this largest error. Default 0.03.
+        ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
+
+    Returns:
+        ``(N, C, H, W)`` in [0, 1], adding up to 1 over the classes; float64 if probs are, float32 otherwise. No
+        gradient flows.
+
+    Raises:
+        TypeError: A wrong dtype.
+        ValueError: A shape or device does not fit; probs or the image are not in [0, 1]; a label is outside [0, C); a
+            class factor is not above 0; an option is out of range.
+
+    Warns:
+        ConvergenceWarning: The filter did not reach ``tol``.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import refine_prediction
+        >>> image, probs = torch.rand(1, 3, 48, 64), torch.rand(1, 4, 24, 32).softmax(1)
+        >>> marks = torch.full((1, 48, 64), 255)
+        >>> marks[0, 10, 5:60] = 2
+        >>> labels = refine_prediction(probs, image, marks).argmax(1)  # (1, 24, 32)
+        >>> bool((labels[0, 5, 3:30] == 2).all())
+        True
+    """
+    laplacian = image if isinstance(image, MattingLaplacian) else None
+    own = check_laplacian_options(FN, laplacian, None, eps, None, default_eps=1e-7)
+    check_options(FN, mark_weight, fidelity, tol, 1)
+    image = image if isinstance(image, MattingLaplacian) else check_image(FN, image)
+    n, device = image.shape[0], image.device
+    probs = check_maps(FN, "probs", probs, n, device)
+    check_unit_range(FN, "probs", probs)
+    if laplacian is not None:
+        laplacian.check_fits(FN, "probs", probs)
+    if marks is not None:
+        marks = check_target(FN, marks, n, device, probs.shape[1], ignore_index, name="marks")
+    else:
+        check_integer(FN, "ignore_index", ignore_index)
+    if probs.numel() == 0:
+        return probs if probs.dtype == torch.float64 else probs.float()
+    p = probs if probs.dtype == torch.float64 else probs.float()
+    if class_factors is not None:
+        check_tensor(FN, "class_factors", class_factors)
+        if class_factors.shape != (p.shape[1],):
+            raise ValueError(
+                f"{FN}: class_factors must be (C,) = ({p.shape[1]},), got shape {tuple(class_factors.shape)}"
+            )
+        check_device(FN, "class_factors", class_factors, device)
+        if reads_values(class_factors) and not bool(((class_factors > 0) & torch.isfinite(class_factors)).all()):
+            raise ValueError(f"{FN}: class_factors must be > 0 and finite, got {class_factors.tolist()}")
+        p = p * class_factors.to(p.dtype)[:, None, None]
+    q = matting_filter(
+        _normalized(p),
+        image,
+        target=marks,
+        fidelity=fidelity,
+        mark_weight=mark_weight,
+        eps=own.eps if laplacian is None else None,
+        tol=tol,
+        ignore_index=ignore_index,
+    )
+    return _normalized(q.clamp(0, 1))
+
+
+def _normalized(p: Tensor) -> Tensor:
+    return p / p.sum(1, keepdim=True).clamp_min(TINY)

@@ -1,0 +1,288 @@
+"""Pseudo-labels of a training set, made of the network's own predictions, the marks and the image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss._checks import check_count, check_integer, check_maps, check_target
+from closedform_wsss._resize import resize_image
+from closedform_wsss._warn import warn_user
+from closedform_wsss.functional.refine_prediction import refine_prediction
+from closedform_wsss.io import read_label_png, write_label_png
+from closedform_wsss.io._save import atomic
+from closedform_wsss.training.class_balance import class_factors, class_weights, winning_fractions
+from closedform_wsss.training.ranks import gathered, world
+from closedform_wsss.training.recipe import Recipe, Report
+
+Sample = tuple[str, Tensor, Tensor]
+# A class with marks whose labels are less than this fraction of its predictions has collapsed.
+COLLAPSED = 0.05
+# A class that has no pixel keeps this fraction, or its factor would be 0 for ever.
+TRACE = 1e-5
+
+
+class PseudoLabeler:
+    r"""Self-training in rounds: makes labels of all training images from the network, the marks and the images.
+
+    A network that has learned from marks alone predicts roughly where each class is, but too much of the classes that
+    are marked densely. In each round its probabilities p on the training images become labels:
+
+    1. The :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns p with the edges of the image
+       and keeps the marks: q.
+    2. The fractions of pixels that each class wins in q are the wanted areas. :func:`class_factors` multiplies p so
+       that its mean has these areas, and step 1 follows again, a few times.
+    3. The winning class of q at each pixel is the label; marked pixels keep their marks.
+
+    Labels are PNG files in a folder, so a data set reads them before its own augmentation, in any process and after a
+    restart. Under ``torch.distributed`` each rank passes its own part of the samples, and all share the folder.
+
+    Args:
+        folder: For the labels and the state; made if it is missing.
+        num_classes: C, 2 to 254.
+        recipe: The settings. Default :class:`Recipe()`.
+        ignore_index: Label of unmarked pixels, outside [0, C) and in [0, 255]. Default 255.
+
+    Raises:
+        TypeError, ValueError: An option is out of range; the folder holds the labels of another number of classes.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from closedform_wsss.training import PseudoLabeler
+        >>> marks = torch.full((32, 40), 255)
+        >>> marks[5, 5:35], marks[25, 5:35] = 0, 1
+        >>> samples = [("a", torch.rand(3, 32, 40), marks)]
+        >>> model = torch.nn.Conv2d(3, 2, 3, padding=1)
+        >>> labeler = PseudoLabeler(tempfile.mkdtemp(), num_classes=2)
+        >>> [epoch for epoch in range(12) if labeler.due(epoch, 12)]
+        [4, 6]
+        >>> report = labeler.update(model, samples)
+        >>> labeler["a"].shape, labeler.class_weight.shape
+        (torch.Size([32, 40]), torch.Size([2]))
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        num_classes: int,
+        recipe: Recipe | None = None,
+        *,
+        ignore_index: int = 255,
+    ) -> None:
+        fn = "PseudoLabeler"
+        self.num_classes = check_count(fn, "num_classes", num_classes, 2)
+        self.ignore_index = check_integer(fn, "ignore_index", ignore_index)
+        if self.num_classes > 254 or not self.num_classes <= self.ignore_index <= 255:
+            raise ValueError(
+                f"{fn}: labels are stored in 8 bits: num_classes must be at most 254 and ignore_index in "
+                f"[{num_classes}, 255], got {num_classes} and {ignore_index}"
+            )
+        self.recipe = Recipe() if recipe is None else recipe
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.round, self._fractions = 0, torch.full((self.num_classes,), 1 / self.num_classes)
+        if self._state_file.exists():
+            state = json.loads(self._state_file.read_text())
+            if len(state["fractions"]) != self.num_classes:
+                raise ValueError(
+                    f"{fn}: {self.folder} holds labels of {len(state['fractions'])} classes, got num_classes "
+                    f"{num_classes}: pass another folder"
+                )
+            self.round, self._fractions = state["round"], torch.tensor(state["fractions"])
+
+    @property
+    def _state_file(self) -> Path:
+        return self.folder / "state.json"
+
+    @property
+    def class_weight(self) -> Tensor:
+        """``(C,)``, for the cross-entropy on the labels: larger for rare classes. All 1 before the first round."""
+        return class_weights(self._fractions, power=self.recipe.balance)
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """Whether labels are to be made before this epoch, counted from 0, of a training of so many epochs."""
+        return epoch in {max(int(epochs * part + 1e-9), 1) for part in self.recipe.rounds}
+
+    def __contains__(self, key: str) -> bool:
+        return self._file(key).exists()
+
+    def __getitem__(self, key: str) -> Tensor:
+        """The label of a sample, uint8 ``(H, W)``, of the size of its marks.
+
+        Raises:
+            KeyError: No label of this name was made.
+        """
+        if key not in self:
+            raise KeyError(
+                f"PseudoLabeler: {self.folder} holds no label of {key!r}: call update with this sample first"
+            )
+        return read_label_png(self._file(key), palette="index").byte()
+
+    def _file(self, key: str, kind: str = "labels", suffix: str = ".png") -> Path:
+        if not isinstance(key, str):
+            raise TypeError(f"PseudoLabeler: keys must be text, got {type(key).__name__} {key!r}")
+        parts = Path(key).parts
+        if not parts or ".." in parts or Path(key).is_absolute():
+            raise ValueError(f"PseudoLabeler: keys must be relative paths without '..', got {key!r}")
+        return self.folder / kind / f"{key}{suffix}"
+
+    @torch.no_grad()
+    def update(self, predict: Callable[[Tensor], Tensor], samples: Iterable[Sample]) -> Report:
+        """Make the labels of all samples anew.
+
+        Args:
+            predict: ``(1, D, H, W)`` in [0, 1] -> logits ``(1, C, h, w)`` of any size. A module is put into evaluation
+                mode and back. Normalisation belongs in here; the image comes on the CPU or wherever the samples are.
+            samples: (key, image, marks) of every training image, read once, without augmentation: a name, ``(D, H, W)``
+                in [0, 1] or uint8, and ``(H', W')`` integer marks. Any sizes.
+
+        Returns:
+            A :class:`Report`: fractions of the classes in marks, predictions and labels.
+
+        Raises:
+            TypeError, ValueError: There is no sample, a key comes twice, or predict does not give C channels.
+
+        Warns:
+            UserWarning: A class has collapsed: it has marks, but hardly any labels.
+        """
+        training = predict.training if isinstance(predict, torch.nn.Module) else False
+        if isinstance(predict, torch.nn.Module):
+            predict.eval()
+        try:
+            keys, marked, predicted = self._predict_all(predict, samples)
+        finally:
+            if isinstance(predict, torch.nn.Module):
+                predict.train(training)
+        factors = self._correct_areas(keys)
+        won = torch.zeros(self.num_classes, dtype=torch.float64)
+        for key in keys:
+            q, size, marks = self._filtered(key, factors)
+            won += winning_fractions(q).double()
+            self._save_label(key, q, size, marks)
+        self.round += 1
+        self._fractions = self._normalized(won)
+        in_marks, in_predictions = self._normalized(marked), self._normalized(predicted)
+        few = (in_marks > 0) & (self._fractions < COLLAPSED * in_predictions)
+        collapsed = few.nonzero().flatten().tolist()
+        if collapsed:
+            warn_user(
+                f"PseudoLabeler.update: the classes {collapsed} have marks but hardly any labels after round "
+                f"{self.round}: use fewer repeats in the recipe, or more marks",
+                UserWarning,
+            )
+        self._finish()
+        return Report(self.round, in_marks, in_predictions, self._fractions, collapsed)
+
+    def _predict_all(
+        self, predict: Callable[[Tensor], Tensor], samples: Iterable[Sample]
+    ) -> tuple[list[str], Tensor, Tensor]:
+        """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions."""
+        marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64) for _ in range(2))
+        keys: list[str] = []
+        for key, image, marks in samples:
+            file = self._file(key, "store", ".npz")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if key in keys:
+                raise ValueError(f"PseudoLabeler.update: keys must differ, got {key!r} twice")
+            keys.append(key)
+            fn = f"PseudoLabeler.update, sample {key!r}"
+            target = check_target(fn, marks[None], 1, None, self.num_classes, self.ignore_index, name="marks").cpu()
+            pixels = image[None] / 255 if image.dtype == torch.uint8 else image[None].float()
+            p = self._probabilities(fn, predict, pixels)
+            h, w = target.shape[1:]
+            size = (max(round(h * self.recipe.scale), 1), max(round(w * self.recipe.scale), 1))
+            p = F.interpolate(p, size, mode="area") if p.shape[2] > size[0] else F.interpolate(p, size, mode="bilinear")
+            small = resize_image(pixels.cpu(), size).clamp(0, 1)
+            marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
+            predicted += winning_fractions(p).double()
+            with atomic(file) as stream:
+                np.savez(
+                    stream,
+                    probs=p[0].half().numpy(),
+                    image=(small[0] * 255).round().byte().numpy(),
+                    marks=target[0].to(torch.int16).numpy(),
+                )
+        if not keys and not dist.is_initialized():
+            raise ValueError("PseudoLabeler.update: samples must hold at least one sample, got none")
+        return keys, marked, predicted
+
+    def _probabilities(self, fn: str, predict: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+        views = [predict(image)]
+        if self.recipe.flip:
+            views.append(predict(image.flip(-1)).flip(-1))
+        for logits in views:
+            if check_maps(fn, "logits", logits, 1, None).shape[1] != self.num_classes:
+                raise ValueError(
+                    f"{fn}: predict must give (1, {self.num_classes}, h, w), got shape {tuple(logits.shape)}"
+                )
+        return torch.stack([logits.float().softmax(1) for logits in views]).mean(0).cpu()
+
+    def _correct_areas(self, keys: list[str]) -> Tensor:
+        """Factors of the classes, ``(C,)``, from some images."""
+        recipe = self.recipe
+        factors = torch.ones(self.num_classes)
+        repeats = recipe.repeats[min(self.round, 1)]
+        if not repeats:
+            return factors
+        some = keys[:: max(len(keys) * world() // recipe.num_images, 1)]
+        pixels = [self._stored(key)[0][0].flatten(1) for key in some]  # (C, P) each
+        generator = torch.Generator().manual_seed(0)
+        pixels = [p[:, torch.randint(p.shape[1], (recipe.num_pixels,), generator=generator)] for p in pixels]
+        p = torch.cat(gathered(torch.cat(pixels, 1) if pixels else torch.empty(self.num_classes, 0)), 1)
+        for _ in range(repeats):
+            won = torch.zeros(self.num_classes, dtype=torch.float64)
+            for key in some:
+                won += winning_fractions(self._filtered(key, factors)[0]).double()
+            wanted = self._normalized(won).clamp_min(TRACE)
+            factors = class_factors(p[None, :, :, None], wanted / wanted.sum())
+        return factors
+
+    def _stored(self, key: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities and image at the recipe's scale, marks at full size, each of a batch of one."""
+        with np.load(self._file(key, "store", ".npz")) as file:
+            p, image, marks = (torch.from_numpy(file[name])[None] for name in ("probs", "image", "marks"))
+        p = p.float()
+        return p / p.sum(1, keepdim=True), image, marks.long()
+
+    def _filtered(self, key: str, factors: Tensor) -> tuple[Tensor, tuple[int, int], Tensor]:
+        p, image, marks = self._stored(key)
+        q = refine_prediction(
+            p.clamp(0, 1),
+            image,
+            marks,
+            class_factors=factors,
+            fidelity=self.recipe.fidelity,
+            tol=self.recipe.tol,
+            ignore_index=self.ignore_index,
+        )
+        return q, (marks.shape[1], marks.shape[2]), marks
+
+    def _save_label(self, key: str, q: Tensor, size: tuple[int, int], marks: Tensor) -> None:
+        label = F.interpolate(q, size, mode="bilinear", align_corners=False).argmax(1)
+        label = torch.where(marks == self.ignore_index, label, marks)
+        file = self._file(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_label_png(file, label[0])
+
+    def _normalized(self, counts: Tensor) -> Tensor:
+        """Fractions of the counts of all ranks."""
+        counts = torch.stack(gathered(counts)).sum(0)
+        fractions = counts / counts.sum().clamp_min(1)
+        return fractions.float()
+
+    def _finish(self) -> None:
+        """When all ranks have written their labels, the first one writes the state and removes the store."""
+        gathered(torch.zeros(1))
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            with atomic(self._state_file) as stream:
+                stream.write(json.dumps({"round": self.round, "fractions": self._fractions.tolist()}).encode())
+            shutil.rmtree(self.folder / "store", ignore_errors=True)

@@ -1,0 +1,19 @@
+"""What the processes of one training share."""
+
+from __future__ import annotations
+
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def gathered(x: Tensor) -> list[Tensor]:
+    """Of all ranks; sizes may differ."""
+    if not dist.is_initialized():
+        return [x]
+    parts: list[Tensor] = [x] * dist.get_world_size()
+    dist.all_gather_object(parts, x)
+    return parts

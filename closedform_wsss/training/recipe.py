@@ -1,0 +1,95 @@
+"""The settings of self-training, and what a round of it reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from closedform_wsss._checks import check_count, check_positive, check_probability
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of :class:`PseudoLabeler`.
+
+    Args:
+        rounds: When labels are made, as fractions of the epochs, ascending, in (0, 1). Default a third and a half.
+        repeats: How often the areas of the classes are corrected, in the first round and in later ones, >= 0.
+            Default (4, 4).
+        balance: Classes have the weight fraction^-balance in the cross-entropy, in [0, 1]. Default 0.3.
+        scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. Default 0.5.
+        flip: Predict the mirrored image too, and average. Default True.
+        fidelity: Of :func:`~closedform_wsss.functional.refine_prediction`, > 0. Default 0.03.
+        tol: Of the same, > 0. Default 0.03.
+        num_images: The areas come from about so many images, >= 1. Default 64.
+        num_pixels: Pixels of each of them for the mean probabilities, >= 1. Default 500.
+
+    Example:
+        >>> from closedform_wsss.training import Recipe
+        >>> Recipe(repeats=(3, 0), balance=0.5).balance
+        0.5
+    """
+
+    rounds: tuple[float, ...] = (1 / 3, 1 / 2)
+    repeats: tuple[int, int] = (4, 4)
+    balance: float = 0.3
+    scale: float = 0.5
+    flip: bool = True
+    fidelity: float = 0.03
+    tol: float = 0.03
+    num_images: int = 64
+    num_pixels: int = 500
+
+    def __post_init__(self) -> None:
+        fn = "Recipe"
+        if not all(0 < part < 1 for part in self.rounds) or list(self.rounds) != sorted(set(self.rounds)):
+            raise ValueError(f"{fn}: rounds must be ascending fractions in (0, 1), got {self.rounds}")
+        if len(self.repeats) != 2:
+            raise ValueError(f"{fn}: repeats must be two numbers, of the first and of later rounds, got {self.repeats}")
+        for repeats in self.repeats:
+            check_count(fn, "repeats", repeats, 0)
+        check_probability(fn, "balance", self.balance)
+        if not 0 < check_positive(fn, "scale", self.scale) <= 1:
+            raise ValueError(f"{fn}: scale must be in (0, 1], got {self.scale}")
+        check_positive(fn, "fidelity", self.fidelity)
+        check_positive(fn, "tol", self.tol)
+        check_count(fn, "num_images", self.num_images, 1)
+        check_count(fn, "num_pixels", self.num_pixels, 1)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a round of self-training made: fractions of each class, ``(C,)``.
+
+    Attributes:
+        round: Number of the round, from 1.
+        marks: In the marked pixels.
+        predictions: In the predictions, where the class is the most probable.
+        labels: In the labels.
+        collapsed: Classes that have marks but almost no labels.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.training import Report
+        >>> third = torch.full((3,), 1 / 3)
+        >>> print(Report(1, third, third, torch.tensor([0.5, 0.5, 0.0]), [2]))
+        round 1
+        class   marks  predictions  labels
+            0   33.3%        33.3%   50.0%
+            1   33.3%        33.3%   50.0%
+            2   33.3%        33.3%    0.0%  collapsed
+    """
+
+    round: int
+    marks: Tensor
+    predictions: Tensor
+    labels: Tensor
+    collapsed: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        rows = [f"round {self.round}", "class   marks  predictions  labels"]
+        for c, (m, p, q) in enumerate(zip(self.marks, self.predictions, self.labels, strict=True)):
+            note = "  collapsed" if c in self.collapsed else ""
+            rows.append(f"{c:5d}  {float(m):6.1%}       {float(p):6.1%}  {float(q):6.1%}{note}")
+        return "\n".join(rows)

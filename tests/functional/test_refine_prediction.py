@@ -1,0 +1,58 @@
+"""Predictions refined by marks and image."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional import matting_filter, refine_prediction
+
+
+def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    probs = torch.randn(2, 3, 12, 16, dtype=torch.float64).softmax(1)
+    marks = torch.full((2, 24, 32), 255)
+    marks[:, 4, 4:28], marks[:, 20, 4:28] = 0, 2
+    return probs, torch.rand(2, 3, 24, 32, dtype=torch.float64), marks
+
+
+def test_it_is_the_filter_of_weighted_probabilities() -> None:
+    probs, image, marks = problem()
+    factors = torch.tensor([0.2, 1.0, 0.5])
+    p = probs * factors[:, None, None]
+    q = matting_filter(p / p.sum(1, keepdim=True), image, target=marks, fidelity=0.03, eps=1e-7, tol=0.03).clamp(0, 1)
+    found = refine_prediction(probs, image, marks, class_factors=factors)
+    torch.testing.assert_close(found, q / q.sum(1, keepdim=True))
+    torch.testing.assert_close(found.sum(1), torch.ones(2, 12, 16, dtype=torch.float64))
+
+
+def test_constants_pass_and_marks_hold() -> None:
+    image, p = torch.rand(1, 3, 24, 32), torch.full((1, 3, 12, 16), 1 / 3)
+    q = refine_prediction(p, image, class_factors=torch.tensor([4.0, 1.0, 1.0]))
+    torch.testing.assert_close(q[0].mean((1, 2)), torch.tensor([4 / 6, 1 / 6, 1 / 6]), rtol=0, atol=1e-4)
+    marks = torch.full((1, 24, 32), 255)
+    marks[0, 4:20, 4:28] = 2
+    assert (refine_prediction(p, image, marks)[0, 2, 3:9, 3:13] > 0.9).all()
+
+
+def test_an_operator_in_place_of_the_image() -> None:
+    probs, _, marks = problem()
+    small = torch.rand(2, 3, 12, 16, dtype=torch.float64)
+    expected = refine_prediction(probs, small, marks, eps=1e-5)
+    assert torch.equal(refine_prediction(probs, MattingLaplacian(small, eps=1e-5), marks), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"probs": torch.full((1, 2, 8, 8), 2.0)}, r"probs must be in \[0, 1\]"),
+        ({"probs": torch.rand(2, 8, 8)}, r"probs must be \(N, C, H, W\)"),
+        ({"image": torch.rand(1, 3, 8, 8) * 255}, r"image must be in \[0, 1\]"),
+        ({"class_factors": torch.ones(3)}, r"class_factors must be \(C,\) = \(2,\), got shape \(3,\)"),
+        ({"class_factors": torch.tensor([1.0, 0.0])}, "class_factors must be > 0 and finite"),
+        ({"class_factors": [1.0, 1.0]}, "class_factors must be a tensor"),
+    ],
+)
+def test_errors(options: dict, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"refine_prediction: {message}"):
+        refine_prediction(**({"probs": torch.full((1, 2, 8, 8), 0.5), "image": torch.rand(1, 3, 8, 8)} | options))

@@ -1,0 +1,196 @@
+"""Self-training in rounds, on made scenes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from closedform_wsss.training import PseudoLabeler, Recipe, Report, pseudo_labeler
+
+COLOURS = torch.tensor([[0.8, 0.8, 0.9], [0.2, 0.4, 0.2], [0.8, 0.2, 0.2]])
+
+
+def scene(k: int, h: int = 48, w: int = 64) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, marks, and the true labels: bright above, dark below, a red box."""
+    generator = torch.Generator().manual_seed(k)
+    labels = torch.zeros(h, w, dtype=torch.long)
+    labels[h // 2 :] = 1
+    top, left = (int(torch.randint(6, side - 18, (), generator=generator)) for side in (h, w))
+    labels[top : top + 12, left : left + 12] = 2
+    image = COLOURS[labels].permute(2, 0, 1) + 0.02 * torch.randn(3, h, w, generator=generator)
+    marks = torch.full((h, w), 255)
+    marks[2, 4:60], marks[h - 3, 4:60], marks[top + 6, left + 2 : left + 10] = 0, 1, 2
+    return image.clamp(0, 1), marks, labels
+
+
+def network(image: Tensor) -> Tensor:
+    """Logits at half the size that know the classes by colour, and see far too much of the red one."""
+    small = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="area")
+    distance = (small[:, None] - COLOURS[None, :, :, None, None]).norm(dim=2)
+    return -4 * distance + torch.tensor([0.0, 0.0, 1.8])[:, None, None]
+
+
+def samples(count: int = 6) -> list[tuple[str, Tensor, Tensor]]:
+    return [(f"folder/{k}", *scene(k, 48 + 2 * k, 64)[:2]) for k in range(count)]
+
+
+def accuracy(labeler: PseudoLabeler, count: int = 6) -> float:
+    hits = [(labeler[f"folder/{k}"] == scene(k, 48 + 2 * k, 64)[2]).float().mean() for k in range(count)]
+    return float(torch.stack(hits).mean())
+
+
+def test_labels_are_better_than_the_predictions(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path / "labels", 3)
+    assert "folder/0" not in labeler and torch.equal(labeler.class_weight, torch.ones(3))
+    report = labeler.update(network, samples())
+    truth = torch.stack(
+        [scene(k, 48 + 2 * k, 64)[2].flatten().bincount(minlength=3) / (48 + 2 * k) / 64 for k in range(6)]
+    )
+    wanted = truth.mean(0)
+    assert accuracy(labeler) > 0.97
+    assert (report.labels - wanted).abs().max() < 0.02 < (report.predictions - wanted).abs().max()
+    assert report.round == labeler.round == 1 and report.collapsed == []
+    assert labeler["folder/3"].dtype == torch.uint8 and labeler["folder/3"].shape == (54, 64)
+    assert labeler.class_weight.argmax() == 2
+    assert not (tmp_path / "labels" / "store").exists()
+
+
+def test_marks_stay(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3, Recipe(repeats=(0, 0)))
+    wrong = samples(1)
+    wrong[0][2][30:34, 20:40] = 0  # against the image
+    labeler.update(network, wrong)
+    marks = wrong[0][2]
+    assert torch.equal(labeler["folder/0"][marks != 255].long(), marks[marks != 255])
+
+
+def test_images_of_8_bits_and_of_no_flip(tmp_path: Path) -> None:
+    bytes_ = [(key, (image * 255).round().byte(), marks.to(torch.uint8)) for key, image, marks in samples()]
+    one, two = PseudoLabeler(tmp_path / "1", 3), PseudoLabeler(tmp_path / "2", 3, Recipe(flip=False))
+    one.update(network, bytes_), two.update(network, samples())
+    assert accuracy(one) > 0.97 and accuracy(two) > 0.97
+
+
+def test_a_generator_is_read_once_and_a_module_put_into_evaluation(tmp_path: Path) -> None:
+    class Net(torch.nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            assert not self.training and not torch.is_grad_enabled()
+            return network(image)
+
+    net = Net().train()
+    PseudoLabeler(tmp_path, 3).update(net, iter(samples(2)))
+    assert net.training
+
+
+def test_a_restart_goes_on(tmp_path: Path) -> None:
+    first = PseudoLabeler(tmp_path, 3)
+    first.update(network, samples())
+    again = PseudoLabeler(tmp_path, 3)
+    assert again.round == 1 and torch.equal(again.class_weight, first.class_weight)
+    assert torch.equal(again["folder/2"], first["folder/2"])
+    with pytest.raises(ValueError, match="holds labels of 3 classes, got num_classes 4: pass another folder"):
+        PseudoLabeler(tmp_path, 4)
+
+
+def test_a_collapsed_class_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network predicts too much of class 2; with this threshold, less of it in the labels is a collapse."""
+    monkeypatch.setattr(pseudo_labeler, "COLLAPSED", 0.99)
+    with pytest.warns(UserWarning, match=r"the classes \[2\] have marks but hardly any labels after round 1"):
+        report = PseudoLabeler(tmp_path, 3).update(network, samples())
+    assert report.collapsed == [2] and str(report).splitlines()[-1].endswith("collapsed")
+    without = [(key, image, marks.masked_fill(marks == 2, 255)) for key, image, marks in samples()]
+    assert PseudoLabeler(tmp_path, 3).update(network, without).collapsed == []
+
+
+def test_when_rounds_are_due(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    assert [epoch for epoch in range(60) if labeler.due(epoch, 60)] == [20, 30]
+    assert [epoch for epoch in range(3) if labeler.due(epoch, 3)] == [1]
+    late = PseudoLabeler(tmp_path, 3, Recipe(rounds=(0.5, 0.75, 0.9)))
+    assert [epoch for epoch in range(20) if late.due(epoch, 20)] == [10, 15, 18]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rounds": (0.5, 0.25)}, "rounds must be ascending fractions"),
+        ({"rounds": (0.0,)}, "rounds must be ascending fractions"),
+        ({"repeats": (1,)}, "repeats must be two numbers"),
+        ({"repeats": (1, -1)}, "repeats must be an integer >= 0"),
+        ({"balance": 1.5}, r"balance must be a number in \[0, 1\]"),
+        ({"scale": 2.0}, r"scale must be in \(0, 1\]"),
+        ({"num_pixels": 0}, "num_pixels must be an integer >= 1"),
+    ],
+)
+def test_recipes_check_their_settings(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"Recipe: {message}"):
+        Recipe(**options)
+
+
+def test_errors(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="num_classes must be at most 254"):
+        PseudoLabeler(tmp_path, 255)
+    with pytest.raises(ValueError, match=r"ignore_index in \[3, 255\], got 3 and 2"):
+        PseudoLabeler(tmp_path, 3, ignore_index=2)
+    labeler = PseudoLabeler(tmp_path, 3)
+    with pytest.raises(KeyError, match="holds no label of 'x'"):
+        labeler["x"]
+    with pytest.raises(ValueError, match="samples must hold at least one sample"):
+        labeler.update(network, [])
+    with pytest.raises(ValueError, match="keys must differ, got 'folder/0' twice"):
+        labeler.update(network, samples(1) * 2)
+    with pytest.raises(ValueError, match=r"keys must be relative paths without '..', got '../x'"):
+        labeler.update(network, [("../x", *samples(1)[0][1:])])
+    with pytest.raises(TypeError, match="keys must be text, got int 3"):
+        labeler.update(network, [(3, *samples(1)[0][1:])])
+    with pytest.raises(
+        ValueError, match=r"sample 'folder/0': predict must give \(1, 3, h, w\), got shape \(1, 2, 24, 32\)"
+    ):
+        labeler.update(lambda image: network(image)[:, :2], samples(1))
+    with pytest.raises(ValueError, match=r"sample 'folder/0': marks must hold classes in \[0, 3\)"):
+        labeler.update(network, [("folder/0", samples(1)[0][1], samples(1)[0][2] - 1)])
+
+
+RANK = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch.distributed as dist
+from training.test_pseudo_labeler import network, samples
+from closedform_wsss.training import PseudoLabeler
+dist.init_process_group("gloo")
+labeler = PseudoLabeler({folder!r}, 3)
+report = labeler.update(network, samples()[dist.get_rank() :: 2])
+assert all(f"folder/{{k}}" in labeler for k in range(6))
+if dist.get_rank() == 0:
+    print(report.labels.tolist())
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_labels_of_one(tmp_path: Path) -> None:
+    one = PseudoLabeler(tmp_path / "one", 3)
+    report = one.update(network, samples())
+    script = tmp_path / "rank.py"
+    script.write_text(RANK.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "two")))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.strip().splitlines()[-1]) == pytest.approx(report.labels.tolist(), abs=5e-3)
+    two = PseudoLabeler(tmp_path / "two", 3)
+    assert two.round == 1 and accuracy(two) > 0.97
+
+
+def test_report_says_it_in_a_table() -> None:
+    half = torch.tensor([0.5, 0.5])
+    assert str(Report(2, half, half, half)).splitlines()[0] == "round 2"
