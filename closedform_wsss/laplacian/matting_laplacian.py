@@ -99,11 +99,20 @@ class MattingLaplacian:
             return self
         return MattingLaplacian.of_checked(self.image.double(), self.kind, self.eps, self.radius)
 
-    def check_fits(self, fn: str, name: str, x: Tensor) -> torch.dtype:
-        """Maps ``(N, C, H, W)`` must have the operator's size, and be no more precise; the dtype to compute in."""
+    def check_fits(self, fn: str, name: str, x: Tensor, size: tuple[int, int] | None = None) -> torch.dtype:
+        """Maps ``(N, C, H, W)`` must have the operator's size, and be no more precise; the dtype to compute in.
+
+        ``size``: that of the maps once they are averaged. Default their own.
+        """
         _, h, w = self.shape
-        if x.shape[-2:] != (h, w):
-            raise ValueError(f"{fn}: {name} must be (N, C, {h}, {w}) like the operator, got shape {tuple(x.shape)}")
+        own = (x.shape[-2], x.shape[-1])
+        if (own if size is None else size) != (h, w):
+            if size in (None, own):
+                raise ValueError(f"{fn}: {name} must be (N, C, {h}, {w}) like the operator, got shape {tuple(x.shape)}")
+            raise ValueError(
+                f"{fn}: {name} averaged at this scale have the size {size}, the operator has {(h, w)}: make it of the "
+                "averaged image"
+            )
         if x.dtype == torch.float64 and self.dtype != torch.float64:
             raise TypeError(
                 f"{fn}: {name} is float64 but the operator was built from a {self.dtype} image: pass image.double()"

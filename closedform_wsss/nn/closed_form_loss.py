@@ -21,6 +21,7 @@ class ClosedFormLoss(FunctionalModule):
         mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
         eps: Regularisation of the Laplacian, > 0. Default 1e-4.
         radius: Windows of 2 radius + 1 pixels. Default 1.
+        scale: 1 (default), 1/2, 1/3, 1/4 ...: average maps and image first.
         class_weight: ``(C,)`` weights >= 0, kept as a buffer. Default all 1.
         activation: "softmax" (default), "sigmoid", or None where the input holds maps.
         ignore_index: Label of unmarked pixels. Default 255.
@@ -53,20 +54,23 @@ class ClosedFormLoss(FunctionalModule):
         mark_weight: float = 100.0,
         eps: float | None = None,
         radius: int | None = None,
+        scale: float = 1.0,
         class_weight: Tensor | None = None,
         activation: Literal["softmax", "sigmoid"] | None = "softmax",
         ignore_index: int = 255,
         reduction: Literal["mean", "sum", "none"] = "mean",
     ) -> None:
-        check_options("ClosedFormLoss", form=form, mark_weight=mark_weight, activation=activation, reduction=reduction)
-        check_laplacian_options("ClosedFormLoss", None, kind, eps, radius, default_eps=EPS)
-        check_integer("ClosedFormLoss", "ignore_index", ignore_index)
+        fn = "ClosedFormLoss"
+        check_options(fn, form=form, mark_weight=mark_weight, scale=scale, activation=activation, reduction=reduction)
+        check_laplacian_options(fn, None, kind, eps, radius, default_eps=EPS)
+        check_integer(fn, "ignore_index", ignore_index)
         super().__init__(
             form=form,
             kind=kind,
             mark_weight=mark_weight,
             eps=eps,
             radius=radius,
+            scale=scale,
             class_weight=class_weight,
             activation=activation,
             ignore_index=ignore_index,

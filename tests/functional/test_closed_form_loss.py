@@ -326,7 +326,7 @@ def test_value_checks_can_be_switched_off():
 
 def test_repr_names_the_options():
     assert repr(ClosedFormLoss(form="energy", eps=1e-5)) == (
-        "ClosedFormLoss(form='energy', mark_weight=100.0, eps=1e-05, "
+        "ClosedFormLoss(form='energy', mark_weight=100.0, eps=1e-05, scale=1.0, "
         "activation='softmax', ignore_index=255, reduction='mean')"
     )
 
@@ -410,6 +410,9 @@ def test_an_operator_must_fit_the_logits():
         ({"mark_weight": 0}, ValueError, "mark_weight must be a finite number > 0"),
         ({"eps": -1.0}, ValueError, "eps must be a finite number > 0"),
         ({"radius": 0}, ValueError, "radius must be an integer >= 1"),
+        ({"scale": 0.4}, ValueError, "scale must be 1, 1/2, 1/3, 1/4 ..., got 0.4"),
+        ({"scale": 2}, ValueError, "scale must be 1, 1/2"),
+        ({"scale": 0}, ValueError, "scale must be a finite number > 0"),
         ({"activation": "relu"}, ValueError, "activation must be one of"),
         ({"ignore_index": 2.5}, TypeError, "ignore_index must be an integer"),
         ({"reduction": "max"}, ValueError, "reduction must be one of"),
@@ -418,3 +421,39 @@ def test_an_operator_must_fit_the_logits():
 def test_the_module_checks_its_options_when_it_is_made(options, error, message):
     with pytest.raises(error, match=f"ClosedFormLoss: {message}"):
         ClosedFormLoss(**options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(12, 16), (13, 15), (1, 9), (4, 4)])
+def test_scale_averages_maps_and_image_and_votes_on_marks(form, size):
+    h, w = size
+    logits, image = torch.randn(2, 3, h, w).double().requires_grad_(), torch.rand(2, 3, h, w).double()
+    target = torch.tensor([255, 255, 255, 0, 2])[torch.randint(5, (2, h, w))]
+    rows, columns = -(-h // 4), -(-w // 4)
+
+    def means(maps):
+        squares = [
+            [maps[..., 4 * r : 4 * r + 4, 4 * c : 4 * c + 4].mean((2, 3)) for c in range(columns)] for r in range(rows)
+        ]
+        return torch.stack([torch.stack(row, -1) for row in squares], -2)
+
+    voted = torch.full((2, rows, columns), 255)
+    for n in range(2):
+        for r in range(rows):
+            for c in range(columns):
+                square = target[n, 4 * r : 4 * r + 4, 4 * c : 4 * c + 4]
+                counts = [int((square == k).sum()) for k in range(3)]
+                if max(counts):
+                    voted[n, r, c] = counts.index(max(counts))
+    expected = closed_form_loss(means(logits.softmax(1)), voted, means(image), form=form, activation=None)
+    found = closed_form_loss(logits, target, image, form=form, scale=1 / 4)
+    torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(found, logits)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, logits)[0])
+    operator = MattingLaplacian(means(image), eps=1e-4)
+    torch.testing.assert_close(ClosedFormLoss(form=form, scale=0.25)(logits, target, operator), expected)
+
+
+def test_an_operator_must_fit_the_scale():
+    with pytest.raises(ValueError, match=r"averaged at this scale have the size \(3, 4\), the operator has \(12, 16\)"):
+        closed_form_loss(torch.randn(1, 3, 12, 16), None, MattingLaplacian(torch.rand(1, 3, 12, 16)), scale=1 / 4)

@@ -84,6 +84,7 @@ def calls(n: int, h: int, w: int) -> Calls:
                     "mark_weight": 100.0,
                     "eps": 1e-4,
                     "radius": 1,
+                    "scale": 1.0,
                     "class_weight": torch.ones(C),
                     "class_present": present,
                 },
