@@ -27,18 +27,17 @@ namespace {
 
 constexpr int64_t kChunk = 1 << 14;  // values of one item of the parallel loop
 
+}  // namespace
+
 template <class T>
-void twice(const T* x, T* y, int64_t size, int threads) {
+void NAME(const T* x, T* y, int64_t size, int threads) {
   parallel_for((size + kChunk - 1) / kChunk, threads, [&](int64_t item) {
     const int64_t begin = item * kChunk, end = std::min(size, begin + kChunk);
     for (int64_t i = begin; i < end; ++i) y[i] = 2 * x[i];
   });
 }
 
-}  // namespace
-
-void NAME(const float* x, float* y, int64_t size, int threads) { twice(x, y, size, threads); }
-void NAME(const double* x, double* y, int64_t size, int threads) { twice(x, y, size, threads); }
+CFW_INSTANTIATE(NAME)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw
@@ -200,7 +199,7 @@ def declared_for_levels(text: str, name: str) -> str:
     macro, rest = text.split("\n\n// tile_product of a stencil in float")
     column = macro.splitlines()[-2].index("\\")
     macro, last = macro.rsplit("\n", 1)
-    lines = [f"{line:{column}}\\" for line in (last, "  /* y = 2 x. */")]
+    lines = [f"{line:{column}}\\" for line in (last, "  /* y = 2 x. */", "  template <class T>")]
     lines.append(f"  void {name}(const T* x, T* y, int64_t size, int threads);")
     return "\n".join([macro, *lines]) + "\n\n// tile_product of a stencil in float" + rest
 

@@ -31,8 +31,10 @@ CFW_INLINE void add_pairs(const T* q, int stride, int size, int a0, int b0, doub
     for (int b = 0; b < 3; ++b) pairs[(a0 + a) * kNeighbours + b0 + b] += sum_lanes<T>(sum[a][b]);
 }
 
+}  // namespace
+
 template <class T>
-void affinity(const T* q, T* pairs, T* result, int64_t N, int H, int W, int S, int threads) {
+void asam_affinity(const T* q, T* pairs, T* result, int64_t N, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
   auto make = [&] { return Scratch<T>{std::vector<T>(kNeighbours * stride), std::vector<double>(kPairs)}; };
@@ -69,15 +71,7 @@ void affinity(const T* q, T* pairs, T* result, int64_t N, int H, int W, int S, i
   });
 }
 
-}  // namespace
-
-void asam_affinity(const float* q, float* pairs, float* result, int64_t N, int H, int W, int S, int threads) {
-  affinity(q, pairs, result, N, H, W, S, threads);
-}
-
-void asam_affinity(const double* q, double* pairs, double* result, int64_t N, int H, int W, int S, int threads) {
-  affinity(q, pairs, result, N, H, W, S, threads);
-}
+CFW_INSTANTIATE(asam_affinity)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

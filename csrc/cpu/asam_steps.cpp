@@ -102,9 +102,11 @@ void mix(Padded<T>& y, const T* s, double decay, double restart, int classes) {
     }
 }
 
+}  // namespace
+
 template <class T>
-void steps(const T* A, const T* s, T* y, T* iterates, bool keep, int64_t N, int C, int h, int w, int num_steps,
-           double decay, double restart, bool transposed, int threads) {
+void asam_steps(const T* A, const T* s, T* y, T* iterates, bool keep, int64_t N, int C, int h, int w, int num_steps,
+                double decay, double restart, bool transposed, int threads) {
   const int64_t plane = int64_t(h) * w, blocks = (C + kBlock - 1) / kBlock;
   parallel_for(N * blocks, threads, [&](int64_t item) {
     const int64_t n = item / blocks;
@@ -126,17 +128,7 @@ void steps(const T* A, const T* s, T* y, T* iterates, bool keep, int64_t N, int 
   });
 }
 
-}  // namespace
-
-void asam_steps(const float* A, const float* s, float* y, float* iterates, bool keep, int64_t N, int C, int h, int w,
-                int num_steps, double decay, double restart, bool transposed, int threads) {
-  steps(A, s, y, iterates, keep, N, C, h, w, num_steps, decay, restart, transposed, threads);
-}
-
-void asam_steps(const double* A, const double* s, double* y, double* iterates, bool keep, int64_t N, int C, int h,
-                int w, int num_steps, double decay, double restart, bool transposed, int threads) {
-  steps(A, s, y, iterates, keep, N, C, h, w, num_steps, decay, restart, transposed, threads);
-}
+CFW_INSTANTIATE(asam_steps)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

@@ -28,9 +28,9 @@ inline void bind(pybind11::module_& m) {
 #else
 #define CFW_LEVELS(kernel) &baseline::kernel
 #endif
-#define CFW_BIND(kernel)                              \
-  bind<float>(m, #kernel "_f32", CFW_LEVELS(kernel)); \
-  bind<double>(m, #kernel "_f64", CFW_LEVELS(kernel))
+#define CFW_BIND(kernel)                                     \
+  bind<float>(m, #kernel "_f32", CFW_LEVELS(kernel<float>)); \
+  bind<double>(m, #kernel "_f64", CFW_LEVELS(kernel<double>))
   CFW_BIND(matting_stencil);
   CFW_BIND(matting_product);
   CFW_BIND(matting_loss);

@@ -25,13 +25,13 @@ void product(const BlockMatrix<T>& A, const T* x, T* y, int64_t M, int C, int th
 
 }  // namespace
 
-#define CFW_BLOCK_PRODUCT(T)                                                                                    \
-  void block_product(const T* matrix, const int64_t* offsets, const int32_t* starts, const int32_t* neighbours, \
-                     const T* x, T* y, int64_t M, int C, int threads) {                                         \
-    product(BlockMatrix<T>{matrix, offsets, starts, neighbours}, x, y, M, C, threads);                          \
-  }
-CFW_BLOCK_PRODUCT(float)
-CFW_BLOCK_PRODUCT(double)
+template <class T>
+void block_product(const T* matrix, const int64_t* offsets, const int32_t* starts, const int32_t* neighbours,
+                   const T* x, T* y, int64_t M, int C, int threads) {
+  product(BlockMatrix<T>{matrix, offsets, starts, neighbours}, x, y, M, C, threads);
+}
+
+CFW_INSTANTIATE(block_product)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

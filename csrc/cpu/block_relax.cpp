@@ -35,13 +35,13 @@ void relax(const BlockMatrix<T>& A, const int32_t* order, const int32_t* ends, c
 
 }  // namespace
 
-#define CFW_BLOCK_RELAX(T)                                                                                           \
-  void block_relax(const T* matrix, const int64_t* offsets, const int32_t* starts, const int32_t* neighbours,        \
-                   const int32_t* order, const int32_t* ends, const T* r, T* z, int C, bool backward, int threads) { \
-    relax(BlockMatrix<T>{matrix, offsets, starts, neighbours}, order, ends, r, z, C, backward, threads);             \
-  }
-CFW_BLOCK_RELAX(float)
-CFW_BLOCK_RELAX(double)
+template <class T>
+void block_relax(const T* matrix, const int64_t* offsets, const int32_t* starts, const int32_t* neighbours,
+                 const int32_t* order, const int32_t* ends, const T* r, T* z, int C, bool backward, int threads) {
+  relax(BlockMatrix<T>{matrix, offsets, starts, neighbours}, order, ends, r, z, C, backward, threads);
+}
+
+CFW_INSTANTIATE(block_relax)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

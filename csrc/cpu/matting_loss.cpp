@@ -197,17 +197,16 @@ void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, in
 
 }  // namespace
 
-#define CFW_MATTING_LOSS(T)                                                                                            \
-  void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,           \
-                    double mark_weight, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient, \
-                    int64_t N, int C, int H, int W, int threads) {                                                     \
-    const Problem<T> p{stencil,  row_sums, x, target, weight,           mark_weight,   ignore_index,                   \
-                       gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};                               \
-    row_sums ? loss_of<true>(p, residual, parts, loss, N, threads)                                                     \
-             : loss_of<false>(p, residual, parts, loss, N, threads);                                                   \
-  }
-CFW_MATTING_LOSS(float)
-CFW_MATTING_LOSS(double)
+template <class T>
+void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,
+                  double mark_weight, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,
+                  int64_t N, int C, int H, int W, int threads) {
+  const Problem<T> p{stencil,  row_sums, x, target, weight,           mark_weight,   ignore_index,
+                     gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};
+  row_sums ? loss_of<true>(p, residual, parts, loss, N, threads) : loss_of<false>(p, residual, parts, loss, N, threads);
+}
+
+CFW_INSTANTIATE(matting_loss)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

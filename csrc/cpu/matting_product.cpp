@@ -6,10 +6,11 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {
+namespace {}  // namespace
 
 template <class T>
-void product(const T* stencil, const T* x, const T* data_weight, T* y, int64_t N, int C, int H, int W, int threads) {
+void matting_product(const T* stencil, const T* x, const T* data_weight, T* y, int64_t N, int C, int H, int W,
+                     int threads) {
   const Tiles tiles(H, W);
   const int64_t pitch = stencil_pitch(W), plane = int64_t(H) * W;
   parallel_for(N * tiles.per_image(), threads, [&](int64_t item) {
@@ -46,17 +47,7 @@ void product(const T* stencil, const T* x, const T* data_weight, T* y, int64_t N
   });
 }
 
-}  // namespace
-
-void matting_product(const float* stencil, const float* x, const float* data_weight, float* y, int64_t N, int C, int H,
-                     int W, int threads) {
-  product(stencil, x, data_weight, y, N, C, H, W, threads);
-}
-
-void matting_product(const double* stencil, const double* x, const double* data_weight, double* y, int64_t N, int C,
-                     int H, int W, int threads) {
-  product(stencil, x, data_weight, y, N, C, H, W, threads);
-}
+CFW_INSTANTIATE(matting_product)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

@@ -188,8 +188,10 @@ void build_band(const T* image, T* stencil, T* row_sums, int D, int H, int W, in
   write_row(last + 1);
 }
 
+}  // namespace
+
 template <class T>
-void build(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, int threads) {
+void matting_stencil(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, int threads) {
   const int bands = (H + kBandRows - 1) / kBandRows;
   parallel_for(N * bands, threads, [&](int64_t item) {
     const int64_t n = item / bands;
@@ -200,15 +202,7 @@ void build(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int
   });
 }
 
-}  // namespace
-
-#define CFW_MATTING_STENCIL(T)                                                                              \
-  void matting_stencil(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, \
-                       int threads) {                                                                       \
-    build(image, stencil, row_sums, N, D, H, W, eps, threads);                                              \
-  }
-CFW_MATTING_STENCIL(float)
-CFW_MATTING_STENCIL(double)
+CFW_INSTANTIATE(matting_stencil)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

@@ -12,8 +12,10 @@ struct Scratch {
   std::vector<T> features, centers, q;
 };
 
+}  // namespace
+
 template <class T>
-void assign(const T* features, const T* centers, T* q, int64_t N, int F, int H, int W, int S, int threads) {
+void superpixel_assign(const T* features, const T* centers, T* q, int64_t N, int F, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
   auto make = [&] {
@@ -31,17 +33,7 @@ void assign(const T* features, const T* centers, T* q, int64_t N, int F, int H, 
   });
 }
 
-}  // namespace
-
-void superpixel_assign(const float* features, const float* centers, float* q, int64_t N, int F, int H, int W, int S,
-                       int threads) {
-  assign(features, centers, q, N, F, H, W, S, threads);
-}
-
-void superpixel_assign(const double* features, const double* centers, double* q, int64_t N, int F, int H, int W, int S,
-                       int threads) {
-  assign(features, centers, q, N, F, H, W, S, threads);
-}
+CFW_INSTANTIATE(superpixel_assign)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

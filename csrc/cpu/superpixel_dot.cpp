@@ -16,8 +16,10 @@ struct Scratch {
   std::vector<T> d, s, x;
 };
 
+}  // namespace
+
 template <class T>
-void dot(const T* x, const T* s, T* d, int64_t N, int C, int H, int W, int S, int threads) {
+void superpixel_dot(const T* x, const T* s, T* d, int64_t N, int C, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
   auto make = [&] {
@@ -50,15 +52,7 @@ void dot(const T* x, const T* s, T* d, int64_t N, int C, int H, int W, int S, in
   });
 }
 
-}  // namespace
-
-void superpixel_dot(const float* x, const float* s, float* d, int64_t N, int C, int H, int W, int S, int threads) {
-  dot(x, s, d, N, C, H, W, S, threads);
-}
-
-void superpixel_dot(const double* x, const double* s, double* d, int64_t N, int C, int H, int W, int S, int threads) {
-  dot(x, s, d, N, C, H, W, S, threads);
-}
+CFW_INSTANTIATE(superpixel_dot)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

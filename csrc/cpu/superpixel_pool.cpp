@@ -18,8 +18,11 @@ struct Scratch {
   std::vector<double> partial_sums;
 };
 
+}  // namespace
+
 template <class T>
-void pool(const T* x, const T* q, T* partial_sums, T* s, int64_t N, int C, int H, int W, int S, int threads) {
+void superpixel_pool(const T* x, const T* q, T* partial_sums, T* s, int64_t N, int C, int H, int W, int S,
+                     int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g);
   auto make = [&] {
@@ -49,17 +52,7 @@ void pool(const T* x, const T* q, T* partial_sums, T* s, int64_t N, int C, int H
   });
 }
 
-}  // namespace
-
-void superpixel_pool(const float* x, const float* q, float* partial_sums, float* s, int64_t N, int C, int H, int W,
-                     int S, int threads) {
-  pool(x, q, partial_sums, s, N, C, H, W, S, threads);
-}
-
-void superpixel_pool(const double* x, const double* q, double* partial_sums, double* s, int64_t N, int C, int H, int W,
-                     int S, int threads) {
-  pool(x, q, partial_sums, s, N, C, H, W, S, threads);
-}
+CFW_INSTANTIATE(superpixel_pool)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

@@ -39,8 +39,10 @@ CFW_INLINE void spread(const T* q, const T* s, int stride, int size, T* x) {
   }
 }
 
+}  // namespace
+
 template <class T>
-void unpool(const T* s, const T* q, T* x, int64_t N, int C, int H, int W, int S, int threads) {
+void superpixel_unpool(const T* s, const T* q, T* x, int64_t N, int C, int H, int W, int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g) + Simd<T>::lanes;
   auto make = [&] {
@@ -68,16 +70,7 @@ void unpool(const T* s, const T* q, T* x, int64_t N, int C, int H, int W, int S,
   });
 }
 
-}  // namespace
-
-void superpixel_unpool(const float* s, const float* q, float* x, int64_t N, int C, int H, int W, int S, int threads) {
-  unpool(s, q, x, N, C, H, W, S, threads);
-}
-
-void superpixel_unpool(const double* s, const double* q, double* x, int64_t N, int C, int H, int W, int S,
-                       int threads) {
-  unpool(s, q, x, N, C, H, W, S, threads);
-}
+CFW_INSTANTIATE(superpixel_unpool)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

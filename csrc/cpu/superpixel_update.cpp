@@ -14,9 +14,11 @@ struct Scratch {
   std::vector<double> partial_sums;
 };
 
+}  // namespace
+
 template <class T>
-void update(const T* features, const T* centers, T* partial_sums, T* updated, int64_t N, int F, int H, int W, int S,
-            int threads) {
+void superpixel_update(const T* features, const T* centers, T* partial_sums, T* updated, int64_t N, int F, int H, int W,
+                       int S, int threads) {
   const SuperpixelGrid g(S, H, W);
   const int stride = strip_capacity<T>(g), channels = F + 1;  // the last channel is 1: the weights' sum
   auto make = [&] {
@@ -53,17 +55,7 @@ void update(const T* features, const T* centers, T* partial_sums, T* updated, in
   });
 }
 
-}  // namespace
-
-void superpixel_update(const float* features, const float* centers, float* partial_sums, float* updated, int64_t N,
-                       int F, int H, int W, int S, int threads) {
-  update(features, centers, partial_sums, updated, N, F, H, W, S, threads);
-}
-
-void superpixel_update(const double* features, const double* centers, double* partial_sums, double* updated, int64_t N,
-                       int F, int H, int W, int S, int threads) {
-  update(features, centers, partial_sums, updated, N, F, H, W, S, threads);
-}
+CFW_INSTANTIATE(superpixel_update)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

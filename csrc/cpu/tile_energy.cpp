@@ -162,16 +162,16 @@ void add_energies(const T* image, const T* basis, const int32_t* anchor_tiles, c
 
 }  // namespace
 
-#define CFW_TILE_ENERGY(T)                                                                                       \
-  void tile_energy(const T* image, const T* basis, const int32_t* anchor_tiles, const int32_t* corner_tiles,     \
-                   double* inside, double* right, double* below, double* corner, int64_t M, int D, int H, int W, \
-                   double eps, bool learning_based, int threads) {                                               \
-    double* const energies[kParts] = {inside, right, below, corner};                                             \
-    const auto add = D == 3 ? add_energies<3, T> : D == 1 ? add_energies<1, T> : add_energies<0, T>;             \
-    add(image, basis, anchor_tiles, corner_tiles, energies, M, D, H, W, eps, learning_based, threads);           \
-  }
-CFW_TILE_ENERGY(float)
-CFW_TILE_ENERGY(double)
+template <class T>
+void tile_energy(const T* image, const T* basis, const int32_t* anchor_tiles, const int32_t* corner_tiles,
+                 double* inside, double* right, double* below, double* corner, int64_t M, int D, int H, int W,
+                 double eps, bool learning_based, int threads) {
+  double* const energies[kParts] = {inside, right, below, corner};
+  const auto add = D == 3 ? add_energies<3, T> : D == 1 ? add_energies<1, T> : add_energies<0, T>;
+  add(image, basis, anchor_tiles, corner_tiles, energies, M, D, H, W, eps, learning_based, threads);
+}
+
+CFW_INSTANTIATE(tile_energy)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

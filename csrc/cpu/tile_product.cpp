@@ -21,14 +21,18 @@ void product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, 
 
 }  // namespace
 
-#define CFW_TILE_PRODUCT(name, S, T)                                                                                \
-  void name(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y, \
-            int64_t M, int C, int H, int W, int threads) {                                                          \
-    product(stencil, tiles, neighbours, diagonal, x, y, M, C, H, W, threads);                                       \
-  }
-CFW_TILE_PRODUCT(tile_product, float, float)
-CFW_TILE_PRODUCT(tile_product, double, double)
-CFW_TILE_PRODUCT(tile_product_mixed, float, double)
+template <class T>
+void tile_product(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x,
+                  T* y, int64_t M, int C, int H, int W, int threads) {
+  product(stencil, tiles, neighbours, diagonal, x, y, M, C, H, W, threads);
+}
+
+CFW_INSTANTIATE(tile_product)
+
+void tile_product_mixed(const float* stencil, const int32_t* tiles, const int32_t* neighbours, const double* diagonal,
+                        const double* x, double* y, int64_t M, int C, int H, int W, int threads) {
+  product(stencil, tiles, neighbours, diagonal, x, y, M, C, H, W, threads);
+}
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

@@ -7,10 +7,10 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {
+namespace {}  // namespace
 
 template <class T>
-void prolong_tiles(const T* basis, const int32_t* starts, const T* z, const T* x, T* y, int64_t M, int C, int threads) {
+void tile_prolong(const T* basis, const int32_t* starts, const T* z, const T* x, T* y, int64_t M, int C, int threads) {
   parallel_for(M, threads, [&](int64_t t) {
     for (int c = 0; c < C; ++c) {
       const int64_t plane = (t * C + c) * kTilePixels;
@@ -23,15 +23,7 @@ void prolong_tiles(const T* basis, const int32_t* starts, const T* z, const T* x
   });
 }
 
-}  // namespace
-
-#define CFW_TILE_PROLONG(T)                                                                                \
-  void tile_prolong(const T* basis, const int32_t* starts, const T* z, const T* x, T* y, int64_t M, int C, \
-                    int threads) {                                                                         \
-    prolong_tiles(basis, starts, z, x, y, M, C, threads);                                                  \
-  }
-CFW_TILE_PROLONG(float)
-CFW_TILE_PROLONG(double)
+CFW_INSTANTIATE(tile_prolong)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

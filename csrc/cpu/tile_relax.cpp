@@ -4,11 +4,11 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {
+namespace {}  // namespace
 
 template <class T>
-void relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, const T* b,
-           const T* weight, T* y, int64_t M, int C, int H, int W, int threads) {
+void tile_relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x,
+                const T* b, const T* weight, T* y, int64_t M, int C, int H, int W, int threads) {
   for_each_tile(
       stencil, tiles, neighbours, x, M, C, H, W, threads,
       [&](int64_t index, int64_t pixel, Vector<T> centre, Vector<T> sum) __attribute__((always_inline)) {
@@ -18,15 +18,7 @@ void relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, co
       [&](int64_t index) { std::fill_n(y + index, kTileSide, T(0)); });
 }
 
-}  // namespace
-
-#define CFW_TILE_RELAX(T)                                                                                           \
-  void tile_relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, \
-                  const T* b, const T* weight, T* y, int64_t M, int C, int H, int W, int threads) {                 \
-    relax(stencil, tiles, neighbours, diagonal, x, b, weight, y, M, C, H, W, threads);                              \
-  }
-CFW_TILE_RELAX(float)
-CFW_TILE_RELAX(double)
+CFW_INSTANTIATE(tile_relax)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

@@ -7,10 +7,10 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {
+namespace {}  // namespace
 
 template <class T>
-void restrict_tiles(const T* basis, const int32_t* starts, const T* x, T* z, int64_t M, int C, int threads) {
+void tile_restrict(const T* basis, const int32_t* starts, const T* x, T* z, int64_t M, int C, int threads) {
   constexpr int kLanes = Simd<T>::lanes;
   parallel_for(M, threads, [&](int64_t t) {
     for (int64_t f = starts[t]; f < starts[t + 1]; ++f) {
@@ -26,14 +26,7 @@ void restrict_tiles(const T* basis, const int32_t* starts, const T* x, T* z, int
   });
 }
 
-}  // namespace
-
-#define CFW_TILE_RESTRICT(T)                                                                                   \
-  void tile_restrict(const T* basis, const int32_t* starts, const T* x, T* z, int64_t M, int C, int threads) { \
-    restrict_tiles(basis, starts, x, z, M, C, threads);                                                        \
-  }
-CFW_TILE_RESTRICT(float)
-CFW_TILE_RESTRICT(double)
+CFW_INSTANTIATE(tile_restrict)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw
