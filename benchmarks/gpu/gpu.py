@@ -77,7 +77,9 @@ def measure(case: Case, size: str, device: torch.device, clock: Clock, repeats: 
     """One case: ours, a copy of as many bytes, plain PyTorch."""
     methods, extra = [Method(OURS, case.run)], {"case": case.name, "bytes": case.bytes}
     if case.bytes is not None:
-        source, target = (torch.zeros(case.bytes // 2, dtype=torch.uint8, device=device) for _ in range(2))
+        # Random: memory and caches may compress zeros.
+        source = torch.randint(256, (case.bytes // 2,), dtype=torch.uint8, device=device)
+        target = torch.empty_like(source)
         methods.append(Method(COPY, lambda: target.copy_(source)))
     if case.plain is not None:
         try:
@@ -87,9 +89,10 @@ def measure(case: Case, size: str, device: torch.device, clock: Clock, repeats: 
             extra["plain_out_of_memory"] = True
             torch.cuda.empty_cache()
     threads = torch.get_num_threads()
+    clock.host_s.clear()
     results = race("gpu", f"{case.name}, {size}", threads, methods, repeats=repeats, budget=4.0, clock=clock)
     for result in results:
-        result.extra = dict(extra)
+        result.extra = extra | {"host_s": clock.host_median(result.name)}
     return results
 
 
@@ -106,6 +109,7 @@ def rows(results: list[Result]) -> list[list[str]]:
             [
                 case,
                 milliseconds(ours.median_s),
+                "" if ours.extra["host_s"] is None else milliseconds(ours.extra["host_s"]),
                 "" if copy is None else f"{ours.extra['bytes'] / 1e6:.1f}",
                 "" if copy is None else milliseconds(copy.median_s),
                 "" if copy is None else ratio_text(ours, copy),
@@ -166,14 +170,15 @@ def markdown(device: torch.device, results: list[Result], failed: list[str]) -> 
     """What was measured, and the tables."""
     raced = [result for result in results if result.section == TRAINING]
     how = (
-        "CUDA events around one call, behind a flush of the L2 cache; what takes many short kernels is bound by their "
-        "launches, which a CUDA graph saves"
+        "CUDA events around one call, behind a flush of the L2 cache and a delay in which the host queues the call; "
+        "host: until it returns to Python, on an idle device. Where that is more than 2 ms, launches are in both"
         if device.type == "cuda"
         else "**on a CPU, by the wall clock: this only tests the script**"
     )
     head = [
         "case",
         "ms",
+        "host ms",
         "minimum MB moved",
         "ms of a copy of these",
         "time / copy",
