@@ -13,8 +13,10 @@ import argparse
 import shlex
 import statistics
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--device", choices=("cuda", "cpu"), default="cuda", help="where to run (default: cuda)")
     add("--repeats", type=int, default=11, help="rounds of each race, fewer where one is slow (%(default)s)")
     add("--quick", action="store_true", help="tiny sizes, 3 rounds: figures mean nothing")
+    add("--seconds", type=float, default=float("inf"), help="start no case after so many (default: no limit)")
     add("--output", type=Path, metavar="FOLDER", default=RESULTS, help="of the result files (default: results)")
     args = parser.parse_args(argv)
     if args.repeats < 1:
@@ -142,25 +145,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes, repeats = (QUICK, 3) if args.quick else (SIZES, args.repeats)
     name = "gpu_quick" if args.quick else "gpu"
     machine = describe_machine() | ({"gpu": describe_gpu()} if device.type == "cuda" else {})
+    end = time.monotonic() + args.seconds
     clock, results, failed = Clock(device), [], []
 
-    def run(make: Callable[..., list[Case]], text: str, *size: int) -> None:
+    def attempt(part: str, run: Callable[[], Iterable[Result]]) -> None:
         try:
-            for case in make(*size, device):
-                print(f"{case.name}, {text}", file=sys.stderr, flush=True)
-                results.extend(measure(case, text, device, clock, repeats))
-        except Exception:  # a machine with a GPU may be at hand for minutes only: on to the next
+            results.extend(run())
+        except Exception as error:  # a machine with a GPU may be at hand for minutes only: on to the next
             traceback.print_exc()
-            failed.append(f"{make.__name__}, {text}")
+            failed.append(f"{part}{': no time was left' if isinstance(error, TimeoutError) else ''}")
         write_json(name, {"machine": machine, "results": results, "failed": failed}, args.output)
+
+    def race_all(make: Callable[..., list[Case]], text: str, *size: int) -> Iterator[Result]:
+        for case in make(*size, device):
+            if time.monotonic() > end:
+                raise TimeoutError
+            print(f"{case.name}, {text}", file=sys.stderr, flush=True)
+            yield from measure(case, text, device, clock, repeats)
+
+    def train_network() -> list[Result]:
+        if time.monotonic() > end:
+            raise TimeoutError
+        return train(sizes["step"], device, clock, repeats, large=device.type == "cuda" and not args.quick)
 
     for n, classes, size in sizes["maps"]:
         for make in (matting, superpixels, graph):
-            run(make, f"{n} x {classes} x {size} x {size}", n, classes, size)
+            text = f"{n} x {classes} x {size} x {size}"
+            attempt(f"{make.__name__}, {text}", partial(race_all, make, text, n, classes, size))
     classes, height, width = sizes["solve"]
-    run(solver, f"1 x {classes} x {height} x {width}", classes, height, width)
-    results += train(sizes["step"], device, clock, repeats, large=device.type == "cuda" and not args.quick)
-    write_json(name, {"machine": machine, "results": results, "failed": failed}, args.output)
+    text = f"1 x {classes} x {height} x {width}"
+    attempt(f"{solver.__name__}, {text}", partial(race_all, solver, text, classes, height, width))
+    attempt("training step", train_network)
     command = shlex.join(["python", "benchmarks", "gpu", *(sys.argv[1:] if argv is None else argv)])
     write_markdown(name, "CUDA kernels", command, machine, markdown(device, results, failed), args.output)
     return 1 if failed else 0
@@ -196,7 +211,7 @@ def markdown(device: torch.device, results: list[Result], failed: list[str]) -> 
         + "\n\n"
         + table(["training step", "ms", "rounds"], steps)
         + "\n\n"
-        + overhead(*raced)
+        + (overhead(*raced) if raced else "")
         + "".join(f"\n\n**Failed: {text}**" for text in failed)
     )
 

@@ -55,6 +55,15 @@ def test_a_failure_does_not_stop_the_rest(gpu, monkeypatch: pytest.MonkeyPatch, 
     assert "**Failed: broken, 1 x 2 x 24 x 24**" in text and "solve_matting" in text
 
 
+def test_what_had_no_time_is_listed(gpu, tmp_path: Path) -> None:
+    assert gpu.main(["--quick", "--device", "cpu", "--seconds", "0", "--output", str(tmp_path)]) == 1
+    found = json.loads((tmp_path / "gpu_quick.json").read_text())
+    assert found["results"] == []
+    parts = ["matting, 1 x 2 x 24 x 24", "superpixels, 1 x 2 x 24 x 24", "solver, 1 x 2 x 24 x 32", "training step"]
+    assert found["failed"] == [f"{part}: no time was left" for part in parts]
+    assert "**Failed: training step: no time was left**" in (tmp_path / "gpu_quick.md").read_text()
+
+
 def test_a_wrong_kernel_is_not_timed(gpu) -> None:
     right = torch.ones(3)
     case = sys.modules["gpu.cases"].Case("wrong", lambda: 1.1 * right, lambda: right)
