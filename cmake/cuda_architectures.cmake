@@ -2,9 +2,9 @@
 # in CMake's notation, or `native` or `wheel`) and TORCH_CUDA_ARCH_LIST ("8.0;9.0+PTX"); otherwise `native` where there is a
 # GPU, and `portable` where there is none.
 
-# `wheel`: those of them that nvcc knows, and PTX of the highest for GPUs yet to come. A wheel meets every GPU, and none should
-# have to wait for its driver to compile.
-set(CFW_CUDA_WHEEL 75 80 86 89 90 100 120)
+# `wheel`: those of them that nvcc knows (CUDA 13 no longer knows 70), and PTX of the highest for GPUs yet to come. A wheel meets
+# every GPU, and none should have to wait for its driver to compile.
+set(CFW_CUDA_WHEEL 70 75 80 86 89 90 100 120)
 # `portable`: real code for this one, which all GPUs of its major number run, and PTX of the lowest of the list above, which the
 # drivers of the others compile once for each machine. To build is a fraction of the time.
 set(CFW_CUDA_PORTABLE 80)
