@@ -1,120 +1,186 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one command: build for this GPU, test, sanitize, measure.
+# Everything that needs a GPU, in one command and a given time: build for this GPU, compare, measure, test, sanitize.
 #
-#     benchmarks/gpu.sh OUTPUT
+#     benchmarks/gpu.sh [--device cpu] OUTPUT [SECONDS]
 #
-# Needs a CUDA toolkit (or CFW_CUDA=PYPI in the environment) and a Python with a torch for CUDA (PYTHON=..., default python3);
-# what else is missing comes from pip (PIP_FIND_LINKS=FOLDER PIP_NO_INDEX=1 where there is no network). All logs and results go
-# to the folder OUTPUT. A stage that fails is reported and does not stop the later ones; the exit status is 1 then.
+# It ends within SECONDS (480). It needs a CUDA toolkit, nvidia-smi, g++, CMake, and a Python (PYTHON=..., default python3) with
+# pybind11, the package's requirements and a torch for CUDA. Nothing is downloaded. What is optional and missing is left out:
+# pytest, hypothesis, compute-sanitizer. Three files go to OUTPUT: gpu.md, gpu.json and all.log.gz. The exit status is 1 if a
+# stage failed or had no time. --device cpu runs the same stages without a GPU, at tiny sizes: a test of this script.
 set -uo pipefail
-[ $# = 1 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
+export DEVICE=cuda
+if [ "${1:-}" = --device ]; then
+  DEVICE=${2:-}
+  shift $(($# < 2 ? $# : 2))
+fi
+[[ $# -ge 1 && $# -le 2 && $DEVICE =~ ^(cpu|cuda)$ && ${2:-480} =~ ^[1-9][0-9]*$ ]] || usage
 mkdir -p "$1" || exit 2
-out=$(cd "$1" && pwd)
+out=$(cd "$1" && pwd) budget=${2:-480}
+reserve=5 # seconds to end a stage that takes too long, and to write the files
+
+export root work site PYTHON
 root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root" || exit 2
-PYTHON=${PYTHON:-python3}
-# An installation of its own, so that neither the checkout nor the user's environment changes; torch comes from the latter.
-site=$(mktemp -d)
-trap 'rm -rf "$site"' EXIT
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+PYTHON=$(command -v "${PYTHON:-python3}") || { echo "there is no ${PYTHON:-python3}" >&2; exit 2; }
+# An installation of its own, so that neither the checkout nor the user's environment changes.
+work=$(mktemp -d) site=$work/site
+mkdir "$site" "$work/bench"
+export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+export PATH=$(dirname "$PYTHON"):${CUDA_HOME:-/usr/local/cuda}/bin:$PATH
+rm -f "$out"/gpu.md "$out"/gpu.json "$out"/all.log.gz
 failed=()
 
-# stage NAME SECONDS COMMAND...: its output goes to OUTPUT/NAME.log, and its end to the screen too.
+# stage NAME SECONDS LINES COMMAND...: the last LINES of its output go to the screen, all of it to all.log.gz.
 stage() {
-  local name=$1 limit=$2 started=$SECONDS status
-  shift 2
-  echo "== $name" | tee -a "$out/summary.txt"
-  timeout "$limit" bash -c '"$@"' "$name" "$@" >"$out/$name.log" 2>&1
-  status=$?
-  tail -n 5 "$out/$name.log" | sed 's/^/   /'
-  if [ $status = 0 ]; then
-    echo "   passed in $((SECONDS - started)) s" | tee -a "$out/summary.txt"
+  local name=$1 limit=$2 lines=$3 left=$((budget - reserve - SECONDS)) from=$SECONDS status text
+  shift 3
+  export STAGE_SECONDS=$((limit < left ? limit : left))
+  echo "== $name"
+  if [ "$STAGE_SECONDS" -lt 3 ]; then
+    status=124 text="FAILED: no time is left"
   else
-    echo "   FAILED with status $status after $((SECONDS - started)) s, see $name.log" | tee -a "$out/summary.txt"
-    failed+=("$name")
+    (cd "$work" && timeout -k 2 "$STAGE_SECONDS" bash -c '"$@"' "$name" "$@") >"$work/log" 2>&1
+    status=$?
+    { echo "== $name"; cat "$work/log"; } | gzip >>"$out/all.log.gz" # members of one file: nothing is lost at an early end
+    case $status in
+      0) text=passed ;;
+      124 | 137) text="FAILED: stopped after its $STAGE_SECONDS s" ;;
+      *) text="FAILED with status $status" lines=$((lines < 30 ? 30 : lines)) ;;
+    esac
+    tail -n "$lines" "$work/log" | cut -c1-240 | sed 's/^/   /'
   fi
-  return $status
+  report "$name" "$text" $((SECONDS - from))
+  [ "$status" = 0 ] || failed+=("$name")
+  return "$status"
 }
 
+left_out() {
+  echo "== $1"
+  report "$1" "left out: $2" 0
+}
+
+# report NAME TEXT SECONDS: on the screen and into the files, after every stage, as such a machine may be taken away.
+report() {
+  echo "   $2, $3 s; $SECONDS s of $budget"
+  printf '%s\t%s\t%s\n' "$@" >>"$work/stages"
+  {
+    cat "$work"/bench/*.md
+    [ ! -f "$work/probe.md" ] || printf '\n## Questions\n\n%s\n' "$(cat "$work/probe.md")"
+    printf '\n## Stages\n\n'
+    awk -F '\t' '{ printf "* %s: %s, %s s\n", $1, $2, $3 }' "$work/stages"
+  } >"$out/gpu.md" 2>/dev/null
+  "$PYTHON" -S -c '
+import json, pathlib, sys
+out, work = map(pathlib.Path, sys.argv[1:])
+found = {}
+for file in [*work.glob("bench/*.json"), *work.glob("probe.json")]:
+    found.update(json.loads(file.read_text()))
+lines = (line.split("\t") for line in (work / "stages").read_text().splitlines())
+found["stages"] = [{"name": name, "result": result, "seconds": int(seconds)} for name, result, seconds in lines]
+(out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")' "$out" "$work"
+}
+
+finish() {
+  rm -rf "$work"
+  if [ ${#failed[@]} = 0 ]; then
+    echo "all stages passed in $SECONDS s; results in $out"
+  else
+    echo "FAILED: ${failed[*]}; $SECONDS s; results in $out"
+    exit 1
+  fi
+}
+trap finish EXIT
+
 machine() {
-  nvidia-smi || return
+  local name missing=()
+  for name in g++ cmake ninja nvcc nvidia-smi compute-sanitizer cuobjdump; do
+    echo "$name: $(command -v $name || echo none)"
+  done
+  for name in g++ cmake; do command -v $name >/dev/null || missing+=($name); done
+  "$PYTHON" -c "import pybind11" || missing+=(pybind11)
+  "$PYTHON" -c "import os, sysconfig; assert os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h'))" ||
+    missing+=(Python.h)
+  if [ $DEVICE = cuda ]; then
+    nvcc --version || missing+=(nvcc)
+    nvidia-smi --query-gpu=name,compute_cap,driver_version,clocks.max.sm,clocks.sm,memory.total --format=csv || missing+=(nvidia-smi)
+  fi
   "$PYTHON" -c "
 import torch
 print('torch', torch.__version__, 'for CUDA', torch.version.cuda)
-assert torch.cuda.is_available(), 'torch sees no CUDA device'
-print(torch.cuda.get_device_name(), torch.cuda.get_device_capability())
-assert bool((torch.ones(3, device='cuda') + 1 == 2).all())"
+assert bool((torch.ones(3, device='$DEVICE') + 1 == 2).all())" || missing+=("a torch that computes on $DEVICE")
+  [ ${#missing[@]} = 0 ] || { echo "needed and missing: ${missing[*]}"; return 1; }
 }
 
-# For this GPU only unless CUDAARCHS says otherwise; with pip's isolation where there is a network, otherwise without.
+# For this GPU only, and for the CPU without AVX2 and AVX-512: these take most of the time. By CMake alone: pip would need more.
 build() {
-  local own
-  own=${CUDAARCHS:-$("$PYTHON" -c "import torch; print(*torch.cuda.get_device_capability(), sep='')")} || return
-  export CUDAARCHS=$own CFW_CUDA=${CFW_CUDA:-ON}
-  echo "CUDAARCHS=$CUDAARCHS CFW_CUDA=$CFW_CUDA"
-  local install=("$PYTHON" -m pip install --no-deps --target "$site" --config-settings "build-dir=$site/build")
-  if "$PYTHON" -c "import scikit_build_core, pybind11"; then
-    "${install[@]}" --no-build-isolation -v .
-  else
-    "${install[@]}" -v .
-  fi
-}
-
-have() { "$PYTHON" -c "import $1" 2>/dev/null; }
-
-# What tests and benchmarks import, each by itself: pip would otherwise put newer copies of what is here in front of it.
-extras() {
-  local need missing=()
-  for need in pytest iniconfig pluggy pygments packaging hypothesis sortedcontainers pybind11 pymatting numba llvmlite scipy \
-    skimage=scikit-image imageio lazy_loader=lazy-loader tifffile networkx PIL=pillow; do
-    have "${need%=*}" || missing+=("${need#*=}")
-  done
-  [ ${#missing[@]} = 0 ] || "$PYTHON" -m pip install --no-deps --target "$site" "${missing[@]}"
-}
-
-info() { cd "$site" && "$PYTHON" -c "
-import sys, closedform_wsss
+  local cuda=(-DCFW_CUDA=OFF) generator=()
+  [ $DEVICE = cpu ] || cuda=(-DCFW_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native)
+  ! command -v ninja >/dev/null || generator=(-G Ninja)
+  cmake -S "$root" -B "$work/build" "${generator[@]}" "${cuda[@]}" -DCFW_SIMD=OFF -DPython_EXECUTABLE="$PYTHON" \
+    -Dpybind11_DIR="$("$PYTHON" -m pybind11 --cmakedir)" || return
+  cmake --build "$work/build" --parallel "$(nproc)" --target _C || return
+  cp -r "$root/closedform_wsss" "$site" && rm -f "$site"/closedform_wsss/_C*.so && cp "$work"/build/_C*.so "$site/closedform_wsss" &&
+    "$PYTHON" -c "
+import os, sys, closedform_wsss
 from closedform_wsss.cli import main
+assert closedform_wsss.__file__.startswith(os.environ['site']), closedform_wsss.__file__
 main(['info'])
-sys.exit(closedform_wsss.build_info()['cuda_kernels'] != 'used')"; }
+sys.exit(os.environ['DEVICE'] == 'cuda' and closedform_wsss.build_info()['cuda_kernels'] != 'used')"
+}
 
-# From another folder, so that the tests see the installed package and not the checkout's.
-tests() { cd "$site" && "$PYTHON" -m pytest -p no:cacheprovider -c "$root/pyproject.toml" --rootdir "$root" "$root/tests" -q; }
+kernels() { "$PYTHON" "$root/tests/cuda_runner/every_kernel.py" --device $DEVICE "$@"; }
 
+bench() {
+  local quick=()
+  [ $DEVICE = cuda ] || quick=(--quick)
+  # It stops by itself in time for its table.
+  "$PYTHON" "$root/benchmarks" gpu --device $DEVICE "${quick[@]}" --repeats 7 --seconds $((STAGE_SECONDS * 3 / 4)) \
+    --output "$work/bench"
+}
+
+questions() {
+  local quick=()
+  [ $DEVICE = cuda ] || quick=(--quick)
+  "$PYTHON" "$root/benchmarks" gpu.probe --device $DEVICE "${quick[@]}" --output "$work"
+}
+
+# The tests of the kernels that say something new here. On a CPU a few, but all of them are collected.
+tests() {
+  local which="cuda and not cuda_runner and not asan and not barriers" workers=()
+  [ $DEVICE = cuda ] || which="cuda_runner and test_matting_product"
+  ! "$PYTHON" -c "import xdist" 2>/dev/null || workers=(-n $(($(nproc) < 8 ? $(nproc) : 8)))
+  OMP_NUM_THREADS=1 "$PYTHON" -m pytest -p no:cacheprovider -c "$root/pyproject.toml" --rootdir "$root" "$root/tests" -q \
+    "${workers[@]}" --maxfail 30 -k "$which"
+}
+
+# sanitize TOOL: the kernels with shared memory. Every tensor is an allocation of its own then, whose ends are seen. torch makes
+# API calls that fail on purpose.
 sanitize() {
-  cd "$site" || return
-  "$sanitizer" --tool "$1" --error-exitcode 9 --print-limit 20 "${@:2}" "$PYTHON" "$root/tests/cuda_runner/every_kernel.py" \
-    --device cuda
+  export PYTORCH_NO_CUDA_MEMORY_CACHING=1
+  compute-sanitizer --tool "$1" "${@:2}" --error-exitcode 9 --print-limit 10 \
+    "$PYTHON" "$root/tests/cuda_runner/every_kernel.py" --device $DEVICE --only asam_affinity matting_loss matting_product \
+    matting_stencil superpixel_assign superpixel_dot superpixel_pool superpixel_unpool superpixel_update tile_product tile_relax
 }
 
 # timeout starts a shell of its own, which sees what is exported only.
-export PYTHON out root site
-export -f have machine build extras info tests sanitize
-rm -f "$out/summary.txt"
-stage machine 120 machine
-stage build 1200 build
-export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
-stage extras 600 extras
-stage info 120 info
-# The figures come before the sanitizers: time on such a machine may run out.
-stage kernels 600 "$PYTHON" "$root/tests/cuda_runner/every_kernel.py" --device cuda
-stage bench 1200 "$PYTHON" "$root/benchmarks" gpu --output "$out"
-stage tests 3600 tests
-sanitizer=$(PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin:/usr/local/cuda/bin command -v compute-sanitizer)
-if [ -n "$sanitizer" ]; then
-  export sanitizer
-  export PYTORCH_NO_CUDA_MEMORY_CACHING=1 # every tensor is an allocation of its own, whose ends are seen
-  stage memcheck 1200 sanitize memcheck
-  stage racecheck 1200 sanitize racecheck
-  stage synccheck 1200 sanitize synccheck
-  stage initcheck 1200 sanitize initcheck
+export -f machine build kernels bench questions tests sanitize
+stage machine 60 40 machine || exit
+stage build 200 15 build || { gzip -dc "$out/all.log.gz" | tail -n 60; exit; }
+stage kernels 60 20 kernels
+stage bench 170 60 bench
+stage questions 70 30 questions
+missing=$("$PYTHON" -c "
+import importlib.util
+print(*(name for name in ('pytest', 'hypothesis') if importlib.util.find_spec(name) is None))")
+if [ -z "$missing" ]; then
+  stage tests 120 15 tests
 else
-  echo "== compute-sanitizer is not installed" | tee -a "$out/summary.txt"
+  left_out tests "no $missing"
 fi
-
-if [ ${#failed[@]} = 0 ]; then
-  echo "all stages passed; results in $out" | tee -a "$out/summary.txt"
+if command -v compute-sanitizer >/dev/null; then
+  stage memcheck 60 5 sanitize memcheck --report-api-errors no
+  stage racecheck 60 5 sanitize racecheck
 else
-  echo "FAILED: ${failed[*]}; logs in $out" | tee -a "$out/summary.txt"
-  exit 1
+  left_out memcheck "no compute-sanitizer"
+  left_out racecheck "no compute-sanitizer"
 fi

@@ -2,9 +2,9 @@
 # in CMake's notation, or `native` or `wheel`) and TORCH_CUDA_ARCH_LIST ("8.0;9.0+PTX"); otherwise `native` where there is a
 # GPU, and `portable` where there is none.
 
-# `wheel`: those of them that nvcc knows, and PTX of the highest for GPUs yet to come. A wheel meets every GPU, and none should
-# have to wait for its driver to compile.
-set(CFW_CUDA_WHEEL 75 80 86 89 90 100 120)
+# `wheel`: those of them that nvcc knows (CUDA 13 no longer knows 70), and PTX of the highest for GPUs yet to come. A wheel meets
+# every GPU, and none should have to wait for its driver to compile.
+set(CFW_CUDA_WHEEL 70 75 80 86 89 90 100 120)
 # `portable`: real code for this one, which all GPUs of its major number run, and PTX of the lowest of the list above, which the
 # drivers of the others compile once for each machine. To build is a fraction of the time.
 set(CFW_CUDA_PORTABLE 80)
@@ -41,53 +41,6 @@ function(cfw_with_ptx_of_last numbers result)
   list(POP_BACK numbers last)
   list(TRANSFORM numbers APPEND "-real")
   set(${result} ${numbers} ${last} PARENT_SCOPE)
-endfunction()
-
-# The architectures of the GPUs that nvidia-smi sees, ascending, such as 75 and 90.
-function(cfw_gpus_here result)
-  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
-    OUTPUT_VARIABLE text ERROR_QUIET RESULT_VARIABLE status TIMEOUT 60)
-  set(numbers "")
-  if(status EQUAL 0)
-    string(REGEX MATCHALL "[^\r\n]+" lines "${text}")
-    foreach(line IN LISTS lines)
-      if(line MATCHES "^ *([0-9]+)\\.([0-9]) *$")  # and not [N/A]
-        list(APPEND numbers "${CMAKE_MATCH_1}${CMAKE_MATCH_2}")
-      endif()
-    endforeach()
-    list(REMOVE_DUPLICATES numbers)
-    list(SORT numbers COMPARE NATURAL)
-  endif()
-  set(${result} "${numbers}" PARENT_SCOPE)
-endfunction()
-
-# Code for GPUs of these architectures as far as nvcc knows them, and PTX of the lowest: so it runs on newer GPUs too, be it that
-# nvcc does not know them or that they are in another machine. Empty where nvcc knows none, and none below.
-function(cfw_for_gpus gpus known result)
-  set(lowest "")
-  set(list "")
-  foreach(gpu IN LISTS gpus)
-    set(base "")
-    foreach(number IN LISTS known)
-      if(NOT number GREATER gpu)
-        set(base ${number})
-      endif()
-    endforeach()
-    if(base STREQUAL "")
-      message(WARNING "closedform_wsss: no CUDA kernels for the GPU of compute capability ${gpu}: this nvcc no longer knows it")
-      continue()
-    endif()
-    if(lowest STREQUAL "")
-      set(lowest ${base})
-    endif()
-    if(base EQUAL gpu)
-      list(APPEND list ${gpu}-real)
-    endif()
-  endforeach()
-  if(NOT lowest STREQUAL "")
-    list(APPEND list ${lowest}-virtual)
-  endif()
-  set(${result} "${list}" PARENT_SCOPE)
 endfunction()
 
 # The architectures of the GPUs that nvidia-smi sees, ascending, such as 75 and 90.

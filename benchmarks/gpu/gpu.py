@@ -13,8 +13,10 @@ import argparse
 import shlex
 import statistics
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--device", choices=("cuda", "cpu"), default="cuda", help="where to run (default: cuda)")
     add("--repeats", type=int, default=11, help="rounds of each race, fewer where one is slow (%(default)s)")
     add("--quick", action="store_true", help="tiny sizes, 3 rounds: figures mean nothing")
+    add("--seconds", type=float, default=float("inf"), help="start no case after so many (default: no limit)")
     add("--output", type=Path, metavar="FOLDER", default=RESULTS, help="of the result files (default: results)")
     args = parser.parse_args(argv)
     if args.repeats < 1:
@@ -77,7 +80,9 @@ def measure(case: Case, size: str, device: torch.device, clock: Clock, repeats: 
     """One case: ours, a copy of as many bytes, plain PyTorch."""
     methods, extra = [Method(OURS, case.run)], {"case": case.name, "bytes": case.bytes}
     if case.bytes is not None:
-        source, target = (torch.zeros(case.bytes // 2, dtype=torch.uint8, device=device) for _ in range(2))
+        # Random: memory and caches may compress zeros.
+        source = torch.randint(256, (case.bytes // 2,), dtype=torch.uint8, device=device)
+        target = torch.empty_like(source)
         methods.append(Method(COPY, lambda: target.copy_(source)))
     if case.plain is not None:
         try:
@@ -87,9 +92,10 @@ def measure(case: Case, size: str, device: torch.device, clock: Clock, repeats: 
             extra["plain_out_of_memory"] = True
             torch.cuda.empty_cache()
     threads = torch.get_num_threads()
+    clock.host_s.clear()
     results = race("gpu", f"{case.name}, {size}", threads, methods, repeats=repeats, budget=4.0, clock=clock)
     for result in results:
-        result.extra = dict(extra)
+        result.extra = extra | {"host_s": clock.host_median(result.name)}
     return results
 
 
@@ -106,6 +112,7 @@ def rows(results: list[Result]) -> list[list[str]]:
             [
                 case,
                 milliseconds(ours.median_s),
+                "" if ours.extra["host_s"] is None else milliseconds(ours.extra["host_s"]),
                 "" if copy is None else f"{ours.extra['bytes'] / 1e6:.1f}",
                 "" if copy is None else milliseconds(copy.median_s),
                 "" if copy is None else ratio_text(ours, copy),
@@ -138,25 +145,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes, repeats = (QUICK, 3) if args.quick else (SIZES, args.repeats)
     name = "gpu_quick" if args.quick else "gpu"
     machine = describe_machine() | ({"gpu": describe_gpu()} if device.type == "cuda" else {})
+    end = time.monotonic() + args.seconds
     clock, results, failed = Clock(device), [], []
 
-    def run(make: Callable[..., list[Case]], text: str, *size: int) -> None:
+    def attempt(part: str, run: Callable[[], Iterable[Result]]) -> None:
         try:
-            for case in make(*size, device):
-                print(f"{case.name}, {text}", file=sys.stderr, flush=True)
-                results.extend(measure(case, text, device, clock, repeats))
-        except Exception:  # a machine with a GPU may be at hand for minutes only: on to the next
+            results.extend(run())
+        except Exception as error:  # a machine with a GPU may be at hand for minutes only: on to the next
             traceback.print_exc()
-            failed.append(f"{make.__name__}, {text}")
+            failed.append(f"{part}{': no time was left' if isinstance(error, TimeoutError) else ''}")
         write_json(name, {"machine": machine, "results": results, "failed": failed}, args.output)
+
+    def race_all(make: Callable[..., list[Case]], text: str, *size: int) -> Iterator[Result]:
+        for case in make(*size, device):
+            if time.monotonic() > end:
+                raise TimeoutError
+            print(f"{case.name}, {text}", file=sys.stderr, flush=True)
+            yield from measure(case, text, device, clock, repeats)
+
+    def train_network() -> list[Result]:
+        if time.monotonic() > end:
+            raise TimeoutError
+        return train(sizes["step"], device, clock, repeats, large=device.type == "cuda" and not args.quick)
 
     for n, classes, size in sizes["maps"]:
         for make in (matting, superpixels, graph):
-            run(make, f"{n} x {classes} x {size} x {size}", n, classes, size)
+            text = f"{n} x {classes} x {size} x {size}"
+            attempt(f"{make.__name__}, {text}", partial(race_all, make, text, n, classes, size))
     classes, height, width = sizes["solve"]
-    run(solver, f"1 x {classes} x {height} x {width}", classes, height, width)
-    results += train(sizes["step"], device, clock, repeats, large=device.type == "cuda" and not args.quick)
-    write_json(name, {"machine": machine, "results": results, "failed": failed}, args.output)
+    text = f"1 x {classes} x {height} x {width}"
+    attempt(f"{solver.__name__}, {text}", partial(race_all, solver, text, classes, height, width))
+    attempt("training step", train_network)
     command = shlex.join(["python", "benchmarks", "gpu", *(sys.argv[1:] if argv is None else argv)])
     write_markdown(name, "CUDA kernels", command, machine, markdown(device, results, failed), args.output)
     return 1 if failed else 0
@@ -166,14 +185,15 @@ def markdown(device: torch.device, results: list[Result], failed: list[str]) -> 
     """What was measured, and the tables."""
     raced = [result for result in results if result.section == TRAINING]
     how = (
-        "CUDA events around one call, behind a flush of the L2 cache; what takes many short kernels is bound by their "
-        "launches, which a CUDA graph saves"
+        "CUDA events around one call, behind a flush of the L2 cache and a delay in which the host queues the call; "
+        "host: until it returns to Python, on an idle device. Where that is more than 2 ms, launches are in both"
         if device.type == "cuda"
         else "**on a CPU, by the wall clock: this only tests the script**"
     )
     head = [
         "case",
         "ms",
+        "host ms",
         "minimum MB moved",
         "ms of a copy of these",
         "time / copy",
@@ -191,7 +211,7 @@ def markdown(device: torch.device, results: list[Result], failed: list[str]) -> 
         + "\n\n"
         + table(["training step", "ms", "rounds"], steps)
         + "\n\n"
-        + overhead(*raced)
+        + (overhead(*raced) if raced else "")
         + "".join(f"\n\n**Failed: {text}**" for text in failed)
     )
 

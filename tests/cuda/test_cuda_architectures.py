@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 CUDA_13 = "75 80 86 87 88 89 90 100 103 110 120 121"
+CUDA_12_8 = "50 52 53 60 61 62 70 72 75 80 86 87 89 90 100 101 120"  # of the published wheels
 CUDA_12 = "50 52 53 60 61 62 70 72 75 80 86 87 89 90"
 PORTABLE = "compute_75 sm_80"
 WHEEL = "sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120 compute_120"
@@ -87,10 +88,11 @@ def test_a_driver_that_fails_counts_as_none(tmp_path: Path) -> None:
 
 
 def test_an_older_nvcc(tmp_path: Path) -> None:
-    assert choose(tmp_path, None, known=CUDA_12) == PORTABLE
+    assert choose(tmp_path, None, known=CUDA_12) == "compute_70 sm_80"
     assert choose(tmp_path, "12.0", known=CUDA_12) == "compute_90"
     assert choose(tmp_path, "7.0", known=CUDA_12) == "sm_70 compute_70"
-    assert choose(tmp_path, None, known=CUDA_12, CUDAARCHS="wheel") == "sm_75 sm_80 sm_86 sm_89 sm_90 compute_90"
+    assert choose(tmp_path, None, known=CUDA_12, CUDAARCHS="wheel") == "sm_70 sm_75 sm_80 sm_86 sm_89 sm_90 compute_90"
+    assert choose(tmp_path, None, known=CUDA_12_8, CUDAARCHS="wheel") == f"sm_70 {WHEEL}"
 
 
 def test_an_nvcc_without_the_oldest(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from closedform_wsss import _C
 MODULE = Path(_C.__file__)
 BUILT = pytest.mark.skipif(not _C.cuda, reason=f"CUDA kernels were not built: {_C.cuda_why_not}")
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into an ELF file")
-MOST_BYTES = 10e6
+# CUDA 13 compresses the code. Without that, an architecture is 4 to 6 MB. For the eight of a wheel by CUDA 12.8 this is
+# an estimate: no workflow has built it yet.
+MAX_BYTES = 10e6 if _C.cuda and int(_C.cuda_version.split(".")[0]) >= 13 else 50e6
 
 
 def find_cuobjdump() -> str | None:
@@ -82,7 +84,7 @@ def test_code_for_every_architecture() -> None:
 def test_the_module_keeps_the_cuda_runtime_to_itself() -> None:
     needed = re.findall(r"\(NEEDED\).*\[(.*)\]", tool("readelf", "-dW"))
     assert needed and not [name for name in needed if "cuda" in name]
-    assert MODULE.stat().st_size < MOST_BYTES
+    assert MODULE.stat().st_size < MAX_BYTES
 
 
 @LINUX

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT
 
 import closedform_wsss
 
@@ -71,3 +72,21 @@ def test_torch_is_imported_before_the_extension(tmp_path):
 def test_one_libgomp_in_the_process(tmp_path):
     code = "import closedform_wsss, re; print(*set(re.findall(r'/\\S*libgomp\\S*', open('/proc/self/maps').read())))"
     assert len(run(code, tmp_path).split()) == 1
+
+
+def test_wheels_are_built_by_the_cuda_release_that_most_drivers_run():
+    """Its packages and its folder agree. A runtime of CUDA 13 would leave out drivers below R580."""
+    tomllib = pytest.importorskip("tomllib")
+    if not (ROOT / "pyproject.toml").is_file():
+        pytest.skip("the sources are not here")
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    (wheel,) = [part for part in tools["cibuildwheel"]["overrides"] if part["select"] == "*-manylinux_x86_64"]
+    environment, commands = wheel["environment"], " ".join(wheel["before-all"])
+    assert environment["CFW_CUDA"] == "ON" and environment["CUDAARCHS"] == "wheel"
+    release = environment["CUDA_HOME"].removeprefix("/usr/local/cuda-")
+    assert set(re.findall(r"cuda-[a-z-]+-(\d+-\d+)", commands)) == {release.replace(".", "-")}
+    assert {"cuda-nvcc", "cuda-cudart-devel"} <= set(re.findall(r"(cuda-[a-z-]+)-\d+-\d+", commands))
+    assert release.split(".")[0] == "12"
+    # The folder of NVIDIA's packages is that of the image's system.
+    system = {"manylinux_2_28": "rhel8"}[tools["cibuildwheel"]["linux"]["manylinux-x86_64-image"]]
+    assert f"/repos/{system}/x86_64/cuda-{system}.repo" in commands
