@@ -5,27 +5,13 @@ import pytest
 import scipy.sparse
 import scipy.sparse.linalg
 import torch
+from helpers.strokes import photograph, strokes
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import solve_matting
 from closedform_wsss.laplacian import KINDS
 from closedform_wsss.solver.cg import PCGResult, by_classes
 from closedform_wsss.solver.multigrid import coarse_levels
-
-
-def photograph(size):
-    """Part of a real one."""
-    data = pytest.importorskip("skimage.data")
-    image = data.astronaut()[: size[0], 100 : 100 + size[1]]
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255
-
-
-def strokes(size, classes):
-    target = torch.full((1, *size), 255)
-    for c in range(classes):
-        y, x = 7 + 23 * c % (size[0] - 14), 9 + 37 * c % (size[1] - 40)
-        target[0, y : y + 3, x : x + 25] = c
-    return target
 
 
 def direct(image, target, classes, kind):
