@@ -6,15 +6,8 @@ from helpers.low_precision import BFLOAT16, TF32, LowPrecisionProducts, rounded
 from helpers.strokes import photograph, strokes
 
 from closedform_wsss.functional import solve_matting
-from closedform_wsss.solver.multigrid import coarse_levels
 
 SIZE = (256, 256)
-
-
-@pytest.fixture(autouse=True)
-def _several_levels(monkeypatch):
-    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", 60)
-    monkeypatch.setattr(coarse_levels, "MAX_COARSEST_DENSE", 60)
 
 
 def solve(classes=4, **options):
@@ -37,8 +30,8 @@ def test_rounded(bits):
 
 
 @pytest.mark.parametrize("bits", [TF32, BFLOAT16])
-@pytest.mark.parametrize("options", [{"classes": 2}, {"classes": 4}, {"radius": 2}], ids=str)
-def test_low_precision_products_change_nothing(options, bits):
+@pytest.mark.parametrize("options", [{"classes": 2}, {"classes": 4}, {"classes": 2, "radius": 2}], ids=str)
+def test_low_precision_products_change_nothing(small_levels, options, bits):
     expected = solve(**options)
     with LowPrecisionProducts(bits):
         got = solve(**options)
@@ -46,13 +39,10 @@ def test_low_precision_products_change_nothing(options, bits):
     torch.testing.assert_close(got.alpha, expected.alpha, rtol=0, atol=1e-3)
 
 
-def test_results_do_not_depend_on_the_precision_of_products():
-    """ "medium" is bfloat16 on CPUs that have it."""
-    before, alphas = torch.get_float32_matmul_precision(), []
-    try:
-        for precision in ("highest", "high", "medium"):
-            torch.set_float32_matmul_precision(precision)
-            alphas.append(solve().alpha)
-    finally:
-        torch.set_float32_matmul_precision(before)
+def test_results_do_not_depend_on_the_precision_of_products(small_levels, products):
+    """The last is bfloat16 on CPUs that have it."""
+    alphas = []
+    for precision in ("highest", "high", "medium"):
+        torch.set_float32_matmul_precision(precision)
+        alphas.append(solve().alpha)
     assert torch.equal(alphas[0], alphas[1]) and torch.equal(alphas[0], alphas[2])
