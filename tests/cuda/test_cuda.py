@@ -218,3 +218,12 @@ def test_solvers_on_the_gpu_agree_with_the_cpu(any_levels, products, kind, radiu
     x = torch.rand(n, columns, *size)
     filtered, expected = (F.matting_filter(x.to(d), image.to(d), kind=kind, radius=radius) for d in ("cuda", "cpu"))
     torch.testing.assert_close(filtered.cpu(), expected, rtol=0, atol=5e-3)
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", ["closed_form", "learning_based"])
+def test_solves_give_the_same_bits_twice(kind):
+    """A batch whose first coarse level is solved directly."""
+    image, target = torch.rand(3, 3, 96, 128, device="cuda"), strokes((96, 128), 4).expand(3, -1, -1).cuda()
+    first, second = (F.solve_matting(target, image, kind=kind).alpha for _ in range(2))
+    assert torch.equal(first, second)
