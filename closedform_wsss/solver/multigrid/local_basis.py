@@ -28,6 +28,9 @@ MAX_CHANNELS = 8  # kMaxChannels of csrc/cpu/tile_energy.cpp
 MAX_TILE_FUNCTIONS = 16
 # Eigenvalues, relative to the largest possible one of L, above which Jacobi alone is enough.
 TILE_THRESHOLD = 1e-2
+# The largest matrices that torch (up to 2.11 at least) decomposes as a batch on a GPU. Larger ones follow one another
+# there, about a millisecond each. One thread of the host takes a tenth of that.
+MAX_BATCHED_EIGH = 32
 FLAT = 1e-10  # a colour with a smaller squared length in a cell does not vary there
 TILES_AT_ONCE = 1024
 
@@ -73,11 +76,26 @@ def lowest(matrix: Tensor, live: Tensor, count: int, threshold: float) -> Tensor
     return vectors[:, :, :count] * (values[:, None, :count] < threshold)
 
 
+def _decomposes_on_host(device: torch.device, size: int) -> bool:
+    """Whether matrices of this size go to the CPU and back."""
+    return device.type == "cuda" and size > MAX_BATCHED_EIGH
+
+
 def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """``torch.linalg.eigh``; on the CPU, one matrix per thread. LAPACK's own threads make such small matrices slower,
-    sometimes a hundred times."""
+    """``torch.linalg.eigh`` on the quickest device; on the CPU, one matrix per thread. LAPACK's own threads make such
+    small matrices slower, sometimes a hundred times."""
+    if _decomposes_on_host(matrices.device, matrices.shape[-1]):
+        values, vectors = _eigh_by_threads(matrices.cpu())
+        return values.to(matrices.device), vectors.to(matrices.device)
+    if matrices.device.type == "cpu":
+        return _eigh_by_threads(matrices)
+    values, vectors = torch.linalg.eigh(matrices)
+    return values, vectors
+
+
+def _eigh_by_threads(matrices: Tensor) -> tuple[Tensor, Tensor]:
     threads = num_threads()
-    if matrices.is_cuda or threads == 1:
+    if threads == 1:
         values, vectors = torch.linalg.eigh(matrices)
         return values, vectors
     torch.set_num_threads(1)
