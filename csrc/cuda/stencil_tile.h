@@ -39,13 +39,14 @@ template <class T>
 struct Coefficients {
   T forward[kTaps], backward[kTaps];
 
-  // stencil: of the pixel's image.
-  __device__ __forceinline__ void read(const T* stencil, int64_t pitch, int y, int x, int H, int W) {
+  // stencil: of the pixel's image, in T or in a shorter format.
+  template <class S>
+  __device__ __forceinline__ void read(const S* stencil, int64_t pitch, int y, int x, int H, int W) {
     const bool inside = y >= 0 && y < H && x >= 0 && x < W;
 #pragma unroll
     for (int k = 0; k < kTaps; ++k) {
-      forward[k] = inside ? stencil_row(stencil, pitch, y, k)[x] : T(0);
-      backward[k] = inside ? stencil_row(stencil, pitch, y - tap_dy(k), k)[x - tap_dx(k)] : T(0);
+      forward[k] = inside ? T(stencil_row(stencil, pitch, y, k)[x]) : T(0);
+      backward[k] = inside ? T(stencil_row(stencil, pitch, y - tap_dy(k), k)[x - tap_dx(k)]) : T(0);
     }
   }
 

@@ -44,6 +44,7 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, True, True)),
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, False, True)),
         ("tile_product", (*operator, values, values, h, w)),
+        ("tile_product", (*operator[:3], operator[3].double(), values.double(), values.double(), h, w)),
         ("tile_relax", (*operator, values, b, relaxation, values, h, w)),
         ("tile_restrict", (basis, starts, of_tiles, z)),
         ("tile_prolong", (basis, starts, z, of_tiles, of_tiles)),
