@@ -38,6 +38,17 @@ def test_tiles_that_are_not_in_the_list():
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_few_tiles_at_a_time(kind, monkeypatch):
+    """Fewer than there are in these small images: the same, and the last ones alone."""
+    whole = problem((70, 90), kind=kind)[-1]
+    monkeypatch.setitem(local_basis.TILES_AT_ONCE, "cpu", 7)
+    parts = problem((70, 90), kind=kind)[-1]
+    assert len(whole.starts) - 1 == 30 and torch.equal(parts.starts, whole.starts)
+    torch.testing.assert_close(galerkin(parts).toarray(), galerkin(whole).toarray(), rtol=0, atol=1e-10)
+    torch.testing.assert_close(parts.basis, whole.basis)
+
+
 def test_batches_do_not_mix():
     _, laplacian, data_weight, tiles, basis = problem(n=2)
     matrix = galerkin(basis).toarray()

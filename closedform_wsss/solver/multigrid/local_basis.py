@@ -32,7 +32,8 @@ TILE_THRESHOLD = 1e-2
 # there, about a millisecond each. One thread of the host takes a tenth of that.
 MAX_BATCHED_EIGH = 32
 FLAT = 1e-10  # a colour with a smaller squared length in a cell does not vary there
-TILES_AT_ONCE = 1024
+# Few enough for the cache of a CPU. A GPU takes more at a time, or it would wait for thousands of launches a chunk.
+TILES_AT_ONCE = {"cpu": 1024, "cuda": 8192}
 
 
 @dataclass
@@ -118,16 +119,14 @@ def local_basis(
         data_weight: ``(M, 16, 16)``, D.
         eps, learning_based: Options of the Laplacian.
     """
-    k = image.shape[1] + 1
+    k, at_once = image.shape[1] + 1, _tiles_at_once(image.device)
     colours = tiles.gather(image)
-    candidates = torch.cat(
-        [cell_basis(c, f) for c, f in zip(colours.split(TILES_AT_ONCE), free.split(TILES_AT_ONCE), strict=True)]
-    )
+    candidates = torch.cat([cell_basis(c, f) for c, f in zip(colours.split(at_once), free.split(at_once), strict=True)])
     single = torch.full((tiles.count, 4), -1, dtype=torch.int32, device=image.device)  # without neighbours
     single[:, 0] = torch.arange(tiles.count, device=image.device)
     vectors, values, basis = [], [], []
-    for chunk in range(0, tiles.count, TILES_AT_ONCE):
-        part = slice(chunk, chunk + TILES_AT_ONCE)
+    for chunk in range(0, tiles.count, at_once):
+        part = slice(chunk, chunk + at_once)
         inside = _ops.tile_energy(image, candidates, tiles.tiles[part], single[part], eps, learning_based, False)[0]
         cells = _by_cell(candidates[part])  # (m, cells, pixels, K)
         weight = torch.where(free[part], data_weight[part], 0)
@@ -159,6 +158,10 @@ def local_basis(
     return LocalBasis(torch.cat(basis), starts, energies)
 
 
+def _tiles_at_once(device: torch.device) -> int:
+    return TILES_AT_ONCE.get(device.type, TILES_AT_ONCE["cpu"])
+
+
 def _by_cell(maps: Tensor) -> Tensor:
     """``(M, K, 16, 16)`` -> ``(M, cells, pixels, K)``."""
     return (
@@ -180,7 +183,7 @@ def _interfaces(
     image: Tensor, tiles: Tiles, grid: Grid, candidates: Tensor, vector: Tensor, eps: float, learning_based: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``right``, ``below`` and ``corner`` of :class:`BlockEnergies`."""
-    k, size = image.shape[1] + 1, vector.shape[2]
+    k, size, at_once = image.shape[1] + 1, vector.shape[2], _tiles_at_once(image.device)
     n, row, column = grid.image, grid.row, grid.column
     anchor_tiles = torch.stack([n, row, column], 1).int()
     corner_tiles = torch.stack([tiles.at(n, row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)], 1)
@@ -189,8 +192,8 @@ def _interfaces(
     right = vector.new_zeros(grid.count, 2, 2, size, size)
     below = torch.zeros_like(right)
     corner = vector.new_zeros(grid.count, 4, 4, k, k)
-    for chunk in range(0, grid.count, TILES_AT_ONCE):
-        part = slice(chunk, chunk + TILES_AT_ONCE)
+    for chunk in range(0, grid.count, at_once):
+        part = slice(chunk, chunk + at_once)
         energies = _ops.tile_energy(
             image, candidates, anchor_tiles[part], corner_tiles[part], eps, learning_based, True
         )
