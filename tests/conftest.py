@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cuda_runner
 import pytest
 import torch
 
 from closedform_wsss import _C
+from closedform_wsss.solver import tile_solver
+from closedform_wsss.solver.multigrid import coarse_levels
 
 DEVICES = [
     "cpu",
@@ -59,3 +62,34 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def small_levels(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[coarse_levels.CoarseLevels]]:
+    """Let images of a dozen tiles have several coarse levels, as large ones do. The coarse levels that a test makes."""
+    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", 60)
+    monkeypatch.setattr(coarse_levels, "MAX_COARSEST_DENSE", 60)
+    made = []
+
+    def make(*arguments: Any) -> coarse_levels.CoarseLevels:
+        made.append(coarse_levels.CoarseLevels(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(tile_solver, "CoarseLevels", make)
+    yield made
+    assert all(coarse.levels for coarse in made), "the images are too small"
+
+
+@pytest.fixture(params=["one level", "small levels"])
+def any_levels(request: pytest.FixtureRequest) -> None:
+    """Run a test once as it is, where the first coarse level is solved directly, and once with :func:`small_levels`."""
+    if request.param == "small levels":
+        request.getfixturevalue("small_levels")
+
+
+@pytest.fixture
+def products() -> Iterator[None]:
+    """Put torch's precision of float32 products back afterwards."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)

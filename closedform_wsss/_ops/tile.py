@@ -20,8 +20,6 @@ from closedform_wsss._ops._define import define, launch
 def _tile_product(
     stencil: Tensor, tiles: Tensor, neighbours: Tensor, diagonal: Tensor | None, x: Tensor, y: Tensor, h: int, w: int
 ) -> None:
-    if x.is_cuda and stencil.dtype != x.dtype:  # a few times in a solve
-        return _reference.tile_product(stencil, tiles, neighbours, diagonal, x, y, h, w)
     name = "tile_product" if stencil.dtype == x.dtype else "tile_product_mixed"
     launch(name, x, stencil, tiles, neighbours, diagonal, x, y, *x.shape[:2], h, w)
 

@@ -11,7 +11,7 @@ from closedform_wsss._common.tile_layout import CELL, SIDE, gather_padded
 
 LAST_CELL = SIDE - CELL  # first row or column of the last cells of a tile
 CROSSING = SIDE - 2  # first row or column of the windows that cross an interface
-TILES_AT_ONCE = 2048  # each needs about 150 KB
+TILES_AT_ONCE = 8192  # each needs about 150 KB
 
 
 def tile_energy(

@@ -51,7 +51,6 @@ class Tiles(Grid):
     Attributes:
         size: Images, height, width.
         tiles: ``(M, 3)`` int32, image, row and column.
-        counts: The number of tiles of each image.
         covers_all: Whether the list holds all tiles of all images.
     """
 
@@ -59,7 +58,10 @@ class Tiles(Grid):
         """``chosen``: ``(N, rows, columns)`` bool."""
         super().__init__(chosen)
         self.size = (chosen.shape[0], height, width)
-        self.counts: list[int] = chosen.sum((1, 2)).tolist()
+        counts = chosen.sum((1, 2))
+        number = torch.arange(max([1, *counts.tolist()]), device=chosen.device)
+        first = (counts.cumsum(0) - counts)[:, None]
+        self._places = torch.where(number < counts[:, None], first + number, self.count).flatten()
         self.covers_all = self.count == chosen.numel()
         self.tiles = torch.stack([self.image, self.row, self.column], 1).int().contiguous()
 
@@ -84,17 +86,22 @@ class Tiles(Grid):
 
     def sum_images(self, values: Tensor) -> Tensor:
         """Sums over the tiles of each image: ``(M, C)`` -> ``(N, C)``."""
-        if self.shape[0] == 1:
-            return values.sum(0, keepdim=True)
-        total = values.new_zeros(self.shape[0], values.shape[1])
-        return total.index_add_(0, self.image, values)
+        return self._by_image(values).sum(1)
 
     def max_images(self, values: Tensor) -> Tensor:
         """The same with maxima of values >= 0."""
-        if self.shape[0] == 1:
-            return values.amax(0, keepdim=True)
-        zero = values.new_zeros(1, values.shape[1])
-        return torch.stack([torch.cat([part, zero]).amax(0) for part in values.split(self.counts)])
+        return self._by_image(values).amax(1)
+
+    def _by_image(self, values: Tensor) -> Tensor:
+        """``(M, C)`` -> ``(N, tiles of an image, C)``, with zeros where an image has fewer tiles than another.
+
+        Reductions of it have a fixed order on a GPU. ``index_add_`` has none there, and a solve amplifies differences
+        of the last bit.
+        """
+        if self.shape[0] == 1 and self.count:
+            return values[None]
+        padded = torch.cat([values, values.new_zeros(1, values.shape[1])])
+        return padded.index_select(0, self._places).unflatten(0, (self.shape[0], -1))
 
     def broadcast(self, values: Tensor) -> Tensor:
         """``(N, C)`` -> a factor of maps in tiles, ``(M or 1, C, 1, 1)``."""

@@ -1,4 +1,5 @@
-// Python names of the CUDA kernels: <kernel>_cuda_f32 and <kernel>_cuda_f64; _f16 and _bf16 for those that read half precision.
+// Python names of the CUDA kernels: <kernel>_cuda_f32 and <kernel>_cuda_f64; _f16 and _bf16 for those that read half precision;
+// tile_product_mixed_cuda_f64 for a stencil in float, all else in double.
 #pragma once
 #include <string>
 #include <utility>
@@ -48,6 +49,7 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND_CUDA_HALF(matting_product);
   CFW_BIND_CUDA_HALF(superpixel_pool);
   CFW_BIND_CUDA_HALF(superpixel_dot);
+  bind(m, "tile_product_mixed_cuda_f64", &tile_product<double, float>);
 #undef CFW_BIND_CUDA
 #undef CFW_BIND_CUDA_HALF
 }

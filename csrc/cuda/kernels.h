@@ -1,6 +1,7 @@
 // The CUDA kernels' host functions. What they compute, and the order of their arguments, is that of the CPU kernels
 // (cpu/kernels.h), with a queue in place of the threads. T is float or double, instantiated in the kernel's own file; where
-// an input has a type X of its own, that may be half precision beside a T of float.
+// an input has a type X of its own, that may be half precision beside a T of float; a stencil of type S, float beside a T of
+// double.
 #pragma once
 #include "cuda/half.h"
 #include "cuda/queue.h"
@@ -23,8 +24,8 @@ void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, c
                   double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,
                   Queue queue);
 
-template <class T>
-void tile_product(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,
+template <class T, class S = T>
+void tile_product(const S* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,
                   const T* diagonal /* (M, 16, 16) or null */, const T* x /* (M, C, 16, 16) */,
                   T* y /* (M, C, 16, 16) */, int64_t M, int C, int H, int W, Queue queue);
 

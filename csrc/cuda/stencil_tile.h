@@ -39,16 +39,17 @@ template <class T>
 struct Coefficients {
   T forward[kTaps], backward[kTaps];
 
-  // stencil: of the pixel's image.
-  __device__ __forceinline__ void read(const T* stencil, int64_t pitch, int y, int x, int H, int W) {
+  // stencil: of the pixel's image, in T or in a shorter format.
+  template <class S>
+  __device__ __forceinline__ void read(const S* stencil, int64_t pitch, int y, int x, int H, int W) {
     const bool inside = y >= 0 && y < H && x >= 0 && x < W;
     // One pointer and offsets of 32 bits: 24 addresses of 64 bits would be a third of a thread's instructions.
-    const T* const own = stencil_row(stencil, pitch, y, 0) + x;
+    const S* const own = stencil_row(stencil, pitch, y, 0) + x;
     const int row = int(pitch);
 #pragma unroll
     for (int k = 0; k < kTaps; ++k) {
-      forward[k] = inside ? own[k * row] : T(0);
-      backward[k] = inside ? own[(k - tap_dy(k) * kTaps) * row - tap_dx(k)] : T(0);
+      forward[k] = inside ? T(own[k * row]) : T(0);
+      backward[k] = inside ? T(own[(k - tap_dy(k) * kTaps) * row - tap_dx(k)]) : T(0);
     }
   }
 

@@ -70,8 +70,9 @@ void superpixel_update(const T* features, const T* centers, T* partial_sums, T* 
   const SuperpixelGrid g(S, H, W);
   const int64_t outputs = N * F * g.cells();
   if (outputs == 0) return;
-  launch(pool_assigned<T>, N * g.cells(), pool_threads<T>(g, F + 1), sizeof(Memory<T>), queue, features, centers,
-         partial_sums, F, g);
+  // All warps assign pixels, which takes longest. With few features some of them find nothing to add.
+  launch(pool_assigned<T>, N * g.cells(), cell_threads(g), sizeof(Memory<T>), queue, features, centers, partial_sums, F,
+         g);
   launch(divide<T>, gather_blocks(outputs), kGatherThreads, 0, queue, partial_sums, centers, updated, outputs, F, g);
 }
 

@@ -1,4 +1,5 @@
-// y = (L + diagonal) x on tiles.
+// y = (L + diagonal) x on tiles. With a stencil in float and x in double the product is computed in double: the solver needs
+// it for residuals.
 //
 // Minimal traffic: x is read, y written, the tiles' stencil (48 bytes a pixel) read once for all classes.
 #include "cuda/kernels.h"
@@ -8,9 +9,9 @@ namespace cfw {
 namespace cuda {
 namespace {
 
-template <class T>
+template <class S, class T>
 __global__ void __launch_bounds__(kListThreads, kListBlocks<T>)
-    product(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y,
+    product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x, T* y,
             int C, int H, int W) {
   apply_tile(stencil, tiles, neighbours, diagonal, x, C, H, W,
              [&](int, int64_t index, T, T value) { y[index] = value; });
@@ -18,18 +19,19 @@ __global__ void __launch_bounds__(kListThreads, kListBlocks<T>)
 
 }  // namespace
 
-template <class T>
-void tile_product(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x,
+template <class T, class S>
+void tile_product(const S* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x,
                   T* y, int64_t M, int C, int H, int W, Queue queue) {
-  launch(product<T>, M, kListThreads, sizeof(ListValues<T>), queue, stencil, tiles, neighbours, diagonal, x, y, C, H,
+  launch(product<S, T>, M, kListThreads, sizeof(ListValues<T>), queue, stencil, tiles, neighbours, diagonal, x, y, C, H,
          W);
 }
 
-#define CFW_INSTANTIATE(T)                                                                                             \
-  template void tile_product(const T*, const int32_t*, const int32_t*, const T*, const T*, T*, int64_t, int, int, int, \
+#define CFW_INSTANTIATE(S, T)                                                                                          \
+  template void tile_product(const S*, const int32_t*, const int32_t*, const T*, const T*, T*, int64_t, int, int, int, \
                              Queue);
-CFW_INSTANTIATE(float)
-CFW_INSTANTIATE(double)
+CFW_INSTANTIATE(float, float)
+CFW_INSTANTIATE(double, double)
+CFW_INSTANTIATE(float, double)
 
 }  // namespace cuda
 }  // namespace cfw

@@ -66,8 +66,8 @@ __device__ __forceinline__ int64_t list_pixel(int i) {
 }
 
 // (L + diagonal) x in the block's tile. `emit(i, index, x, product)` for the i-th pixel of the thread; index in x.
-template <class T, class Emit>
-__device__ __forceinline__ void apply_tile(const T* stencil, const int32_t* tiles, const int32_t* neighbours,
+template <class S, class T, class Emit>
+__device__ __forceinline__ void apply_tile(const S* stencil, const int32_t* tiles, const int32_t* neighbours,
                                            const T* diagonal, const T* x, int C, int H, int W, const Emit& emit) {
   ListValues<T>& values = shared<ListValues<T>>();
   const int32_t* tile = tiles + int64_t(blockIdx.x) * 3;

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers.blocks import block_problem
+from helpers.strokes import strokes
 from helpers.tiles import function_problem, outcome, stencil_problem, tile_list
 
 from closedform_wsss import _C, MattingLaplacian, Superpixels, _cuda, _ops, _reference
@@ -43,6 +44,7 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, True, True)),
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, False, True)),
         ("tile_product", (*operator, values, values, h, w)),
+        ("tile_product", (*operator[:3], operator[3].double(), values.double(), values.double(), h, w)),
         ("tile_relax", (*operator, values, b, relaxation, values, h, w)),
         ("tile_restrict", (basis, starts, of_tiles, z)),
         ("tile_prolong", (basis, starts, z, of_tiles, of_tiles)),
@@ -203,13 +205,26 @@ def test_more_than_two_to_the_31_elements():
 
 
 @needs_gpu
-def test_solvers_on_the_gpu_agree_with_the_cpu():
-    image = torch.nn.functional.interpolate(torch.rand(1, 3, 12, 16), size=(96, 128), mode="bicubic").clamp(0, 1)
-    target = torch.full((1, 96, 128), 255)
-    target[:, 8:12, 5:100], target[:, 80:84, 20:120] = 0, 1
-    alpha = F.solve_matting(target, image).alpha
-    torch.testing.assert_close(F.solve_matting(target.cuda(), image.cuda()).alpha.cpu(), alpha, rtol=0, atol=5e-3)
-    x = torch.rand(1, 2, 96, 128)
-    torch.testing.assert_close(
-        F.matting_filter(x.cuda(), image.cuda()).cpu(), F.matting_filter(x, image), rtol=0, atol=5e-3
-    )
+@pytest.mark.parametrize("precision", ["highest", "high"])  # the second is TF32
+@pytest.mark.parametrize(("kind", "radius"), [("closed_form", 1), ("learning_based", 1), ("closed_form", 2)])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_solvers_on_the_gpu_agree_with_the_cpu(any_levels, products, kind, radius, columns, precision):
+    size, n = (96, 128), 3
+    image = torch.nn.functional.interpolate(torch.rand(n, 3, 12, 16), size=size, mode="bicubic").clamp(0, 1)
+    target = strokes(size, columns + (kind == "closed_form")).expand(n, -1, -1)
+    torch.set_float32_matmul_precision(precision)
+    solution, expected = (F.solve_matting(target.to(d), image.to(d), kind=kind, radius=radius) for d in ("cuda", "cpu"))
+    assert solution.converged and abs(solution.iterations - expected.iterations) <= 4
+    torch.testing.assert_close(solution.alpha.cpu(), expected.alpha, rtol=0, atol=5e-3)
+    x = torch.rand(n, columns, *size)
+    filtered, expected = (F.matting_filter(x.to(d), image.to(d), kind=kind, radius=radius) for d in ("cuda", "cpu"))
+    torch.testing.assert_close(filtered.cpu(), expected, rtol=0, atol=5e-3)
+
+
+@needs_gpu
+@pytest.mark.parametrize("kind", ["closed_form", "learning_based"])
+def test_solves_give_the_same_bits_twice(kind):
+    """A batch whose first coarse level is solved directly."""
+    image, target = torch.rand(3, 3, 96, 128, device="cuda"), strokes((96, 128), 4).expand(3, -1, -1).cuda()
+    first, second = (F.solve_matting(target, image, kind=kind).alpha for _ in range(2))
+    assert torch.equal(first, second)

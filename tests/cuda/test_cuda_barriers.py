@@ -71,9 +71,9 @@ def _s() -> Tensor:
     return torch.randn(1, CHANNELS, *cells(H, W, S), dtype=torch.float64)
 
 
-def _near() -> tuple[Tensor, Tensor, int]:
+def _near(channels: int = CHANNELS) -> tuple[Tensor, Tensor, int]:
     """Features and centres with no weight near 0 or 1."""
-    return 0.1 * _x(), 0.1 * _s(), S
+    return 0.1 * _x()[:, :channels].contiguous(), 0.1 * _s()[:, :channels].contiguous(), S
 
 
 # Operator: its arguments, from before the runner takes over.
@@ -134,3 +134,15 @@ def test_each_barrier_is_needed(runner, name):
     for barrier in barriers:
         runner.drop_barrier(barrier)
         assert not all(_right(runner, name, arguments, order) for order in ORDERS), f"{barrier} is not needed"
+
+
+def test_warps_that_add_nothing(runner):
+    """Of three features one warp adds up what all warps have assigned."""
+    arguments = _near(3)
+    runner.forget_barriers()
+    assert all(_right(runner, "superpixel_update", arguments, order) for order in ORDERS)
+    barriers = [barrier for barrier in runner.barriers() if "superpixel_update.cu" in barrier]
+    assert len(barriers) == 2
+    for barrier in barriers:
+        runner.drop_barrier(barrier)
+        assert not all(_right(runner, "superpixel_update", arguments, order) for order in ORDERS), barrier

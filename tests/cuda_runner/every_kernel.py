@@ -70,6 +70,8 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
             stencil, *which, diagonal, x, b, weight = tiles.stencil_problem(size, classes, x.dtype, n)
         for d in (None, diagonal):
             yield stencil, *which, d, x, *((b, weight) if name == "tile_relax" else ()), x, *size
+            if name == "tile_product" and x.dtype == torch.float64:
+                yield stencil.float(), *which, d, x, x, *size
     elif name in ("tile_restrict", "tile_prolong"):
         with torch.device(x.device):
             basis, starts, z, x = tiles.function_problem(n * classes, classes, x.dtype)

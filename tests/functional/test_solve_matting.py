@@ -61,7 +61,7 @@ def test_tight_tolerance_in_float64():
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
-def test_the_error_is_below_tol(tol):
+def test_the_error_is_below_tol(any_levels, tol):
     """tol is in alpha: on a larger problem, against scipy's direct solver."""
     image, target = few_marks()
     laplacian = MattingLaplacian(image)

@@ -1,5 +1,6 @@
 """The product on tiles: the kernel against dense matrices, the product of whole maps and its reference."""
 
+import cuda_runner
 import pytest
 import torch
 from helpers import oracle
@@ -47,6 +48,26 @@ def test_agrees_with_reference_and_with_whole_maps(level, size, classes, dtype):
         got = product(stencil, tiles, neighbours, d, x, size)
         assert_close(got, product(stencil, tiles, neighbours, d, x, size, _reference.tile_product))
         assert_close(got, to_tiles(_ops.matting_product(stencil, maps, whole), tiles))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (70, 133)])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_float32_stencil_of_float64_maps(level, size, classes):
+    """As exact as a float64 stencil of the same values."""
+    stencil, tiles, neighbours, *others = stencil_problem(size, classes)
+    diagonal, x = (v.double() for v in others[:2])
+    for d in (None, diagonal):
+        got = product(stencil, tiles, neighbours, d, x, size)
+        assert_close(got, product(stencil.double(), tiles, neighbours, d, x, size))
+        assert_close(got, product(stencil, tiles, neighbours, d, x, size, _reference.tile_product))
+
+
+@pytest.mark.skipif(cuda_runner.why_not() is not None, reason=str(cuda_runner.why_not()))
+def test_a_cuda_kernel_takes_float32_stencils_of_float64_maps():
+    stencil, tiles, neighbours, diagonal, x, *_ = stencil_problem((20, 20))
+    with cuda_runner.in_place_of_cpu_kernels() as kernels:
+        product(stencil, tiles, neighbours, diagonal.double(), x.double(), (20, 20))
+    assert kernels.called == {"tile_product_mixed"}
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -28,7 +28,8 @@ MIXED = {"tile_product_mixed_f64"}
 
 
 def cuda_names() -> set[str]:
-    return {f"{k}_cuda_{t}" for k in CUDA_KERNELS for t in ("f32", "f64", *(("f16", "bf16") if k in HALF else ()))}
+    names = {f"{k}_cuda_{t}" for k in CUDA_KERNELS for t in ("f32", "f64", *(("f16", "bf16") if k in HALF else ()))}
+    return names | {name.replace("_f64", "_cuda_f64") for name in MIXED}
 
 
 def signature(module: ModuleType, name: str) -> tuple[list[str], str]:

@@ -7,6 +7,7 @@ from helpers.coarse_basis import galerkin, problem, prolongation
 
 from closedform_wsss._common.tile_layout import CELL, SIDE
 from closedform_wsss.laplacian import KINDS
+from closedform_wsss.solver.multigrid import local_basis
 from closedform_wsss.solver.multigrid.local_basis import (
     MAX_TILE_FUNCTIONS,
     TILE_THRESHOLD,
@@ -35,6 +36,17 @@ def test_tiles_that_are_not_in_the_list():
     expected = P.T @ (laplacian.to_scipy(0) @ P + data_weight[0].numpy().ravel()[:, None] * P)
     matrix = galerkin(basis).toarray()
     np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_few_tiles_at_a_time(kind, monkeypatch):
+    """Fewer than there are in these small images: the same, and the last ones alone."""
+    whole = problem((70, 90), kind=kind)[-1]
+    monkeypatch.setitem(local_basis.TILES_AT_ONCE, "cpu", 7)
+    parts = problem((70, 90), kind=kind)[-1]
+    assert len(whole.starts) - 1 == 30 and torch.equal(parts.starts, whole.starts)
+    torch.testing.assert_close(galerkin(parts).toarray(), galerkin(whole).toarray(), rtol=0, atol=1e-10)
+    torch.testing.assert_close(parts.basis, whole.basis)
 
 
 def test_batches_do_not_mix():
@@ -81,6 +93,29 @@ def test_cell_basis():
                 for values in colours[t][part].flatten(1):
                     values = values * free[t][part[1:]].flatten()
                     torch.testing.assert_close(values @ q.mT @ q, values, rtol=0, atol=1e-9)
+
+
+def test_where_matrices_are_decomposed():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 1)
+    assert local_basis._decomposes_on_host(cuda, 64) and local_basis._decomposes_on_host(cuda, 33)
+    assert not local_basis._decomposes_on_host(cuda, 32) and not local_basis._decomposes_on_host(cpu, 64)
+
+
+@pytest.mark.parametrize("size", [20, 64])
+@pytest.mark.parametrize("on_host", [False, True])
+def test_decomposition_on_the_host(device, on_host, size, monkeypatch):
+    """And back; the matrices of the caller are left as they are."""
+    moved = []
+    to_cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: moved.append(x.shape) or to_cpu(x))
+    monkeypatch.setattr(local_basis, "_decomposes_on_host", lambda *_: on_host)
+    matrices = torch.randn(5, size, size, device=device, dtype=torch.float64)
+    matrices = matrices + matrices.mT
+    before = matrices.clone()
+    values, vectors = local_basis._eigh(matrices)
+    assert moved == on_host * [matrices.shape]
+    assert values.device == vectors.device == matrices.device and torch.equal(matrices, before)
+    torch.testing.assert_close(matrices @ vectors, values[:, None] * vectors, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("threads_used", [1, 2])

@@ -5,43 +5,26 @@ import pytest
 import scipy.sparse
 import scipy.sparse.linalg
 import torch
+from helpers.strokes import photograph, strokes
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import solve_matting
 from closedform_wsss.laplacian import KINDS
 from closedform_wsss.solver.cg import PCGResult, by_classes
-from closedform_wsss.solver.multigrid import coarse_levels
 
 
-def photograph(size):
-    """Part of a real one."""
-    data = pytest.importorskip("skimage.data")
-    image = data.astronaut()[: size[0], 100 : 100 + size[1]]
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].double() / 255
-
-
-def strokes(size, classes):
-    target = torch.full((1, *size), 255)
-    for c in range(classes):
-        y, x = 7 + 23 * c % (size[0] - 14), 9 + 37 * c % (size[1] - 40)
-        target[0, y : y + 3, x : x + 25] = c
-    return target
-
-
-def direct(image, target, classes, kind):
-    laplacian = MattingLaplacian(image, kind=kind)
+def direct(image, target, classes, kind, radius=1):
+    laplacian = MattingLaplacian(image, kind=kind, radius=radius)
     D = (target != 255).double().numpy().ravel() * 100
     right = np.stack([D * (target == c).numpy().ravel() for c in range(classes)], 1)
     system = laplacian.to_scipy(0) + scipy.sparse.diags_array(D)
     return scipy.sparse.linalg.spsolve(system.tocsc(), right).T.reshape(classes, *target.shape[1:])
 
 
-@pytest.mark.parametrize("largest", [8000, 60])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_photograph(kind, dtype, largest, monkeypatch):
+def test_photograph(any_levels, kind, dtype):
     """Few marks on many pixels; also with levels below the tiles."""
-    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", largest)
     size = (90, 131)
     image, target = photograph(size), strokes(size, 5)
     solution = solve_matting(target, image.to(dtype), kind=kind)
@@ -50,17 +33,30 @@ def test_photograph(kind, dtype, largest, monkeypatch):
     assert np.abs(alpha[0].double().numpy() - direct(image, target, 5, kind)).max() < 1e-3
 
 
+@pytest.mark.parametrize(("kind", "radius"), [("closed_form", 1), ("learning_based", 1), ("closed_form", 2)])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_batch(device, small_levels, kind, radius, columns):
+    """One right-hand side or three, on several levels."""
+    size, classes = (60, 90), columns + (kind == "closed_form")  # the closed form's last class is what the others leave
+    image, target = photograph(size), strokes(size, classes)
+    image, target = (torch.cat([x, x.flip(-1), x.flip(-2)]) for x in (image, target))
+    solution = solve_matting(target.to(device), image.float().to(device), kind=kind, radius=radius)
+    assert solution.converged and len(small_levels) == (radius == 1)
+    for n in range(3):
+        expected = direct(image[n : n + 1], target[n : n + 1], classes, kind, radius)
+        assert np.abs(solution.alpha[n].double().numpy(force=True) - expected).max() < 1e-3
+
+
 @pytest.mark.parametrize("size", [(160, 321), (322, 160), (321, 322)])
-def test_last_tiles_too_narrow_for_a_window(size, monkeypatch):
+def test_last_tiles_too_narrow_for_a_window(small_levels, size):
     """Alone they have no energy, so they must share a block with a neighbour on every level."""
-    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", 60)
     solution = solve_matting(strokes(size, 3), photograph(size).float())
     assert (
         solution.converged and solution.iterations <= 44
     )  # as many as 320 x 160 takes, and some; 60 to 170 would be wrong
 
 
-def test_classes_stop_one_by_one():
+def test_classes_stop_one_by_one(any_levels):
     """Classes whose strokes are next to each other, and one that starts from its solution."""
     size = (60, 80)
     image, target = photograph(size), strokes(size, 7)
@@ -101,7 +97,7 @@ def test_other_numbers_of_channels(channels):
     assert np.abs(alpha[0].numpy() - direct(image, target, 2, "closed_form")).max() < 1e-3
 
 
-def test_results_do_not_depend_on_the_number_of_threads(threads):
+def test_results_do_not_depend_on_the_number_of_threads(any_levels, threads):
     image, target = photograph((90, 131)).float(), strokes((90, 131), 4)
     alphas = []
     for number in (1, 2):

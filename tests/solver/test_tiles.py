@@ -54,6 +54,11 @@ def test_sums_and_maxima_of_images(tiles):
     for n in range(2):
         torch.testing.assert_close(tiles.sum_images(values)[n], values[image == n].sum(0))
         assert torch.equal(tiles.max_images(values)[n], values[image == n].amax(0))
+    few = Tiles(
+        torch.tensor([[[True, False]], [[False, False]], [[True, True]]]), 8, 20
+    )  # and none of the second image
+    assert few.sum_images(torch.tensor([[1.0], [2.0], [4.0]])).flatten().tolist() == [1, 0, 6]
+    assert few.max_images(torch.tensor([[1.0], [2.0], [4.0]])).flatten().tolist() == [1, 0, 4]
     empty = Tiles(torch.zeros(2, 1, 1, dtype=torch.bool), 8, 8)
     assert (empty.max_images(torch.zeros(0, 3)) == 0).all() and empty.max_images(torch.zeros(0, 3)).shape == (2, 3)
 

@@ -3,6 +3,10 @@
 Basis functions live in blocks. A window lies inside a block, across the interface of two blocks, or on the corner of
 four, and belongs to the first of these blocks. So each level has the local Neumann matrices of its blocks (from the
 windows inside a block, with natural boundary conditions), and its own matrix is assembled from the same parts.
+
+Energies are small differences of numbers of about 1. So they are stored in the precision of the image, but all products
+of matrices are in float64: those in float32 may be rounded to 10 bits (TF32) or to 7 (bfloat16), at the wish of
+``torch.set_float32_matmul_precision``, and the solver would diverge.
 """
 
 from __future__ import annotations
@@ -62,15 +66,11 @@ def matrix_blocks(energies: BlockEnergies) -> tuple[Tensor, list[Tensor]]:
     own = e.inside + e.right[:, 0, 0] + at(e.right[:, 1, 1], LEFT) + e.below[:, 0, 0] + at(e.below[:, 1, 1], ABOVE)
     right, below = e.right[:, 0, 1].clone(), e.below[:, 0, 1].clone()
     # Of each of the four blocks at a corner, the traces at the opposite one of its own corners.
-    corner_traces = [
-        e.traces[:, 3],
-        at(e.traces[:, 2], RIGHT),
-        at(e.traces[:, 1], BELOW),
-        at(e.traces[:, 0], BELOW_RIGHT),
-    ]
+    traces, corner = e.traces.double(), e.corner.double()
+    corner_traces = [traces[:, 3], at(traces[:, 2], RIGHT), at(traces[:, 1], BELOW), at(traces[:, 0], BELOW_RIGHT)]
 
     def corner_coupling(first: int, second: int) -> Tensor:
-        return corner_traces[first].mT @ (e.corner[:, first, second] @ corner_traces[second])
+        return corner_traces[first].mT @ (corner[:, first, second] @ corner_traces[second])
 
     own += corner_coupling(0, 0)
     own += at(corner_coupling(1, 1), LEFT)

@@ -141,8 +141,8 @@ def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, 
             for i, c in enumerate((a, b)):
                 for j, d in enumerate((a, b)):
                     local[:, c, d] += interface[:, i, j]
-    corner = gather_padded(e.corner, child[:, 0])
-    traces = [gather_padded(e.traces, child[:, c])[:, 3 - c] for c in range(4)]
+    corner = gather_padded(e.corner, child[:, 0]).double()
+    traces = [gather_padded(e.traces, child[:, c])[:, 3 - c].double() for c in range(4)]
     for c in range(4):
         for d in range(4):
             local[:, c, d] += traces[c].mT @ corner[:, c, d] @ traces[d]
@@ -160,7 +160,8 @@ def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, 
     shape = (int(e.sizes.sum()), int(taken.sum()))
     prolongation = sp.coo_array((values, (rows, columns)), shape=shape).tocsr()
 
-    child_vectors = vectors.to(e.right.dtype).unflatten(1, (4, size))  # (G, 4, K, new K)
+    child_vectors = vectors.unflatten(1, (4, size))  # (G, 4, K, new K)
+    new_traces = [gather_padded(e.traces, child[:, c])[:, c].double() @ child_vectors[:, c] for c in range(4)]
     return BlockEnergies(
         grid,
         taken.sum(1),
@@ -168,7 +169,7 @@ def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, 
         _assemble_interface(e, e.right, child, child_vectors, grid.neighbours[:, RIGHT], ((1, 0), (3, 2))),
         _assemble_interface(e, e.below, child, child_vectors, grid.neighbours[:, BELOW], ((2, 0), (3, 1))),
         gather_padded(e.corner, child[:, 3]),
-        torch.stack([gather_padded(e.traces, child[:, c])[:, c] @ child_vectors[:, c] for c in range(4)], 1),
+        torch.stack(new_traces, 1).to(e.traces.dtype),
     ), prolongation
 
 
@@ -203,7 +204,7 @@ def _assemble_interface(
     k = child_vectors.shape[3]
     out = child_vectors.new_zeros(len(child), 2, 2, k, k)
     for a, b in pairs:
-        interface = gather_padded(interfaces, child[:, a])
+        interface = gather_padded(interfaces, child[:, a]).double()
         sides = (child_vectors[:, a], neighbour_vectors[:, b])
         for i in range(2):
             for j in range(2):
@@ -217,12 +218,12 @@ def _assemble_interface(
         (0, c, child[:, c]),
         (1, d, neighbour_child[:, d]),
     ]
-    corner = gather_padded(energies.corner, child[:, a])
+    corner = gather_padded(energies.corner, child[:, a]).double()
     traces = []
     for place, (side, own, tile) in zip(places, corner_blocks, strict=True):
-        trace = gather_padded(energies.traces, tile)[:, 3 - place]
+        trace = gather_padded(energies.traces, tile)[:, 3 - place].double()
         traces.append((place, side, trace @ (child_vectors, neighbour_vectors)[side][:, own]))
     for first, i, p in traces:
         for second, j, q in traces:
             out[:, i, j] += p.mT @ corner[:, first, second] @ q
-    return out
+    return out.to(interfaces.dtype)

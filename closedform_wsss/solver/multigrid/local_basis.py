@@ -28,8 +28,12 @@ MAX_CHANNELS = 8  # kMaxChannels of csrc/cpu/tile_energy.cpp
 MAX_TILE_FUNCTIONS = 16
 # Eigenvalues, relative to the largest possible one of L, above which Jacobi alone is enough.
 TILE_THRESHOLD = 1e-2
+# The largest matrices that torch (up to 2.11 at least) decomposes as a batch on a GPU. Larger ones follow one another
+# there, about a millisecond each. One thread of the host takes a tenth of that.
+MAX_BATCHED_EIGH = 32
 FLAT = 1e-10  # a colour with a smaller squared length in a cell does not vary there
-TILES_AT_ONCE = 1024
+# Few enough for the cache of a CPU. A GPU takes more at a time, or it would wait for thousands of launches a chunk.
+TILES_AT_ONCE = {"cpu": 1024, "cuda": 8192}
 
 
 @dataclass
@@ -73,11 +77,26 @@ def lowest(matrix: Tensor, live: Tensor, count: int, threshold: float) -> Tensor
     return vectors[:, :, :count] * (values[:, None, :count] < threshold)
 
 
+def _decomposes_on_host(device: torch.device, size: int) -> bool:
+    """Whether matrices of this size go to the CPU and back."""
+    return device.type == "cuda" and size > MAX_BATCHED_EIGH
+
+
 def _eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """``torch.linalg.eigh``; on the CPU, one matrix per thread. LAPACK's own threads make such small matrices slower,
-    sometimes a hundred times."""
+    """``torch.linalg.eigh`` on the quickest device; on the CPU, one matrix per thread. LAPACK's own threads make such
+    small matrices slower, sometimes a hundred times."""
+    if _decomposes_on_host(matrices.device, matrices.shape[-1]):
+        values, vectors = _eigh_by_threads(matrices.cpu())
+        return values.to(matrices.device), vectors.to(matrices.device)
+    if matrices.device.type == "cpu":
+        return _eigh_by_threads(matrices)
+    values, vectors = torch.linalg.eigh(matrices)
+    return values, vectors
+
+
+def _eigh_by_threads(matrices: Tensor) -> tuple[Tensor, Tensor]:
     threads = num_threads()
-    if matrices.is_cuda or threads == 1:
+    if threads == 1:
         values, vectors = torch.linalg.eigh(matrices)
         return values, vectors
     torch.set_num_threads(1)
@@ -100,16 +119,14 @@ def local_basis(
         data_weight: ``(M, 16, 16)``, D.
         eps, learning_based: Options of the Laplacian.
     """
-    k = image.shape[1] + 1
+    k, at_once = image.shape[1] + 1, _tiles_at_once(image.device)
     colours = tiles.gather(image)
-    candidates = torch.cat(
-        [cell_basis(c, f) for c, f in zip(colours.split(TILES_AT_ONCE), free.split(TILES_AT_ONCE), strict=True)]
-    )
+    candidates = torch.cat([cell_basis(c, f) for c, f in zip(colours.split(at_once), free.split(at_once), strict=True)])
     single = torch.full((tiles.count, 4), -1, dtype=torch.int32, device=image.device)  # without neighbours
     single[:, 0] = torch.arange(tiles.count, device=image.device)
     vectors, values, basis = [], [], []
-    for chunk in range(0, tiles.count, TILES_AT_ONCE):
-        part = slice(chunk, chunk + TILES_AT_ONCE)
+    for chunk in range(0, tiles.count, at_once):
+        part = slice(chunk, chunk + at_once)
         inside = _ops.tile_energy(image, candidates, tiles.tiles[part], single[part], eps, learning_based, False)[0]
         cells = _by_cell(candidates[part])  # (m, cells, pixels, K)
         weight = torch.where(free[part], data_weight[part], 0)
@@ -118,12 +135,12 @@ def local_basis(
             own = (pixels.mT.double() @ cells.double()).permute(0, 2, 3, 1)
             inside.unflatten(2, (CELLS, k)).unflatten(1, (CELLS, k)).diagonal(dim1=1, dim2=3).add_(own)
         v = lowest(inside / MAX_WINDOWS, (cells != 0).any(2).flatten(1), MAX_TILE_FUNCTIONS, TILE_THRESHOLD)
-        v = v.to(image.dtype)
         exist = (v != 0).any(1)
-        vectors.append(v)
-        values.append(v.double().mT @ (inside @ v.double()))
-        pixels = (cells @ v.unflatten(1, (CELLS, k))).permute(0, 3, 1, 2)  # (m, F, cells, pixels)
-        basis.append(_by_row(pixels)[exist])
+        vectors.append(v.to(image.dtype))
+        v = v.double()
+        values.append(v.mT @ (inside @ v))
+        pixels = (cells.double() @ v.unflatten(1, (CELLS, k))).permute(0, 3, 1, 2)  # (m, F, cells, pixels)
+        basis.append(_by_row(pixels)[exist].to(image.dtype))
     vector, inside = torch.cat(vectors), torch.cat(values)
     sizes = (vector != 0).any(1).sum(1)
     starts = torch.zeros(tiles.count + 1, dtype=torch.int32, device=image.device)
@@ -139,6 +156,10 @@ def local_basis(
         gather_padded(traces, places),
     )
     return LocalBasis(torch.cat(basis), starts, energies)
+
+
+def _tiles_at_once(device: torch.device) -> int:
+    return TILES_AT_ONCE.get(device.type, TILES_AT_ONCE["cpu"])
 
 
 def _by_cell(maps: Tensor) -> Tensor:
@@ -162,7 +183,7 @@ def _interfaces(
     image: Tensor, tiles: Tiles, grid: Grid, candidates: Tensor, vector: Tensor, eps: float, learning_based: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``right``, ``below`` and ``corner`` of :class:`BlockEnergies`."""
-    k, size = image.shape[1] + 1, vector.shape[2]
+    k, size, at_once = image.shape[1] + 1, vector.shape[2], _tiles_at_once(image.device)
     n, row, column = grid.image, grid.row, grid.column
     anchor_tiles = torch.stack([n, row, column], 1).int()
     corner_tiles = torch.stack([tiles.at(n, row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)], 1)
@@ -171,8 +192,8 @@ def _interfaces(
     right = vector.new_zeros(grid.count, 2, 2, size, size)
     below = torch.zeros_like(right)
     corner = vector.new_zeros(grid.count, 4, 4, k, k)
-    for chunk in range(0, grid.count, TILES_AT_ONCE):
-        part = slice(chunk, chunk + TILES_AT_ONCE)
+    for chunk in range(0, grid.count, at_once):
+        part = slice(chunk, chunk + at_once)
         energies = _ops.tile_energy(
             image, candidates, anchor_tiles[part], corner_tiles[part], eps, learning_based, True
         )
