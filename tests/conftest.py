@@ -9,7 +9,7 @@ import torch
 
 from closedform_wsss import _C
 from closedform_wsss.solver import tile_solver
-from closedform_wsss.solver.multigrid import coarse_levels
+from closedform_wsss.solver.multigrid import w_cycle
 
 DEVICES = [
     "cpu",
@@ -65,17 +65,17 @@ def threads() -> Iterator[None]:
 
 
 @pytest.fixture
-def small_levels(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[coarse_levels.CoarseLevels]]:
+def small_levels(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[w_cycle.WCycle]]:
     """Let images of a dozen tiles have several coarse levels, as large ones do. The coarse levels that a test makes."""
-    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", 60)
-    monkeypatch.setattr(coarse_levels, "MAX_COARSEST_DENSE", 60)
+    monkeypatch.setattr(w_cycle, "MAX_COARSEST", 60)
+    monkeypatch.setattr(w_cycle, "MAX_COARSEST_DENSE", 60)
     made = []
 
-    def make(*arguments: Any) -> coarse_levels.CoarseLevels:
-        made.append(coarse_levels.CoarseLevels(*arguments))
+    def make(*arguments: Any) -> w_cycle.WCycle:
+        made.append(w_cycle.WCycle(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(tile_solver, "CoarseLevels", make)
+    monkeypatch.setattr(tile_solver, "WCycle", make)
     yield made
     assert all(coarse.levels for coarse in made), "the images are too small"
 

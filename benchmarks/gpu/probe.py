@@ -24,7 +24,7 @@ from common.harness import Method, write_json
 from common.inputs import marks, photo
 
 from closedform_wsss import functional
-from closedform_wsss.solver.multigrid import coarse_levels
+from closedform_wsss.solver.multigrid import w_cycle
 from gpu.clock import Clock
 
 # Of alpha, between a GPU and a CPU, as the tests have it.
@@ -59,15 +59,15 @@ def eigenvectors(device: torch.device, quick: bool) -> Answers:
 def _coarsest(size: int) -> Iterator[list[int]]:
     """No coarsest system has more unknowns, on any device. Gives the number of levels of each solve."""
     seen: list[int] = []
-    make = coarse_levels.CoarseLevels.__init__
+    make = w_cycle.WCycle.__init__
 
-    def count(self: coarse_levels.CoarseLevels, *args: Any) -> None:
+    def count(self: w_cycle.WCycle, *args: Any) -> None:
         make(self, *args)
         seen.append(len(self.levels))
 
     with (
-        mock.patch.multiple(coarse_levels, MAX_COARSEST=size, MAX_COARSEST_DENSE=size),
-        mock.patch.object(coarse_levels.CoarseLevels, "__init__", count),
+        mock.patch.multiple(w_cycle, MAX_COARSEST=size, MAX_COARSEST_DENSE=size),
+        mock.patch.object(w_cycle.WCycle, "__init__", count),
     ):
         yield seen
 

@@ -25,7 +25,7 @@ from closedform_wsss import _ops
 from closedform_wsss.functional import solve_matting
 from closedform_wsss.io import from_array
 from closedform_wsss.solver import tile_solver
-from closedform_wsss.solver.multigrid import coarse_levels
+from closedform_wsss.solver.multigrid import w_cycle
 from solver.inputs import PHOTOS, scribbles
 
 SIZES = (((321, 321), 2), ((321, 321), 21), ((612, 816), 2), ((612, 816), 21), ((1224, 1632), 2), ((3000, 4000), 2))
@@ -34,12 +34,12 @@ COPIED = 2**28  # bytes
 # What is timed, and as which part.
 PARTS = {
     "local functions": (tile_solver, "local_basis"),
-    "coarse levels, set-up": (tile_solver, "CoarseLevels"),
+    "coarse levels, set-up": (tile_solver, "WCycle"),
     "product": (_ops, "tile_product"),
     "relaxation": (_ops, "tile_relax"),
     "to the functions": (_ops, "tile_restrict"),
     "from the functions": (_ops, "tile_prolong"),
-    "coarse levels": (coarse_levels.CoarseLevels, "correct"),
+    "coarse levels": (w_cycle.WCycle, "correct"),
 }
 PIXELS = ("product", "relaxation")
 

@@ -12,8 +12,8 @@ from closedform_wsss import _ops
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import PCGResult, pcg
-from closedform_wsss.solver.multigrid.coarse_levels import CoarseLevels
 from closedform_wsss.solver.multigrid.local_basis import local_basis
+from closedform_wsss.solver.multigrid.w_cycle import WCycle
 from closedform_wsss.solver.stopping import CheckSchedule, Stopping
 from closedform_wsss.solver.tile_operator import TileOperator
 from closedform_wsss.solver.tiles import Tiles
@@ -45,7 +45,7 @@ class TileSolver:
         learning_based = laplacian.kind == "learning_based"
         local = local_basis(laplacian.image, tiles, free, tile_weight, laplacian.eps, learning_based)
         self.basis, self.starts = local.basis, local.starts
-        self.coarse = CoarseLevels(local.energies)
+        self.coarse = WCycle(local.energies)
 
     def precondition(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
         """About (L + D)^-1 r: two Jacobi steps, coarse correction, the Jacobi steps in reverse."""

@@ -6,7 +6,7 @@ import torch
 from closedform_wsss import MattingLaplacian
 from closedform_wsss._common.tile_layout import SIDE
 from closedform_wsss.solver.multigrid.block_energies import matrix_blocks
-from closedform_wsss.solver.multigrid.coarse_levels import _to_scipy
+from closedform_wsss.solver.multigrid.coarsening import to_scipy
 from closedform_wsss.solver.multigrid.local_basis import local_basis
 from closedform_wsss.solver.tiles import Tiles
 
@@ -47,4 +47,4 @@ def prolongation(tiles, basis, image=0):
 
 def galerkin(basis):
     """P^T (L + D) P as the energies say."""
-    return _to_scipy(basis.energies, *matrix_blocks(basis.energies))
+    return to_scipy(basis.energies, *matrix_blocks(basis.energies))

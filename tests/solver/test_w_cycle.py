@@ -6,16 +6,17 @@ import torch
 from helpers.coarse_basis import galerkin, problem, prolongation
 
 from closedform_wsss import MattingLaplacian
-from closedform_wsss.solver.multigrid import coarse_levels
+from closedform_wsss.solver.multigrid import coarsening, w_cycle
 from closedform_wsss.solver.multigrid.block_energies import matrix_blocks
 from closedform_wsss.solver.multigrid.block_matrix import BlockMatrix
-from closedform_wsss.solver.multigrid.coarse_levels import CoarseLevels, _coarsen, _to_scipy
+from closedform_wsss.solver.multigrid.coarsening import coarsen, to_scipy
+from closedform_wsss.solver.multigrid.w_cycle import WCycle
 
 
 @pytest.mark.parametrize("size", [(128, 128), (100, 75)])
 def test_energies_of_blocks_are_those_of_crops(size, monkeypatch):
     """The local Neumann matrix of a block of 2, 4 or 8 tiles' side is L of the image cropped to it."""
-    monkeypatch.setattr(coarse_levels, "LEVEL_THRESHOLD", 0.5)
+    monkeypatch.setattr(coarsening, "LEVEL_THRESHOLD", 0.5)
     image, _, _, tiles, basis = problem(size)
     P, energies = prolongation(tiles, basis), basis.energies
     soft = np.zeros(size)  # the inside energies include weak marks
@@ -24,10 +25,10 @@ def test_energies_of_blocks_are_those_of_crops(size, monkeypatch):
     for _ in range(3):
         bounds = [[b[0], *b[2 - (len(b) - 1) % 2 :: 2]] for b in bounds]
         own, links = matrix_blocks(energies)
-        matrix = _to_scipy(energies, own, links)
-        energies, down = _coarsen(energies, own.diagonal(dim1=1, dim2=2))
+        matrix = to_scipy(energies, own, links)
+        energies, down = coarsen(energies, own.diagonal(dim1=1, dim2=2))
         P = P @ down.toarray()
-        coarser = _to_scipy(energies, *matrix_blocks(energies)).toarray()
+        coarser = to_scipy(energies, *matrix_blocks(energies)).toarray()
         np.testing.assert_allclose(coarser, (down.T @ matrix @ down).toarray(), rtol=0, atol=1e-10)
         starts = np.append(0, np.cumsum(energies.sizes.numpy()))
         for t, (row, column) in enumerate(zip(energies.grid.row.tolist(), energies.grid.column.tolist(), strict=True)):
@@ -43,9 +44,9 @@ def test_energies_of_blocks_are_those_of_crops(size, monkeypatch):
 @pytest.mark.parametrize("largest", [8000, 12])
 @pytest.mark.parametrize("kind", ["closed_form", "learning_based"])
 def test_cycle_is_symmetric_positive_and_nearly_the_inverse(kind, largest, monkeypatch):
-    monkeypatch.setattr(coarse_levels, "MAX_COARSEST", largest)
+    monkeypatch.setattr(w_cycle, "MAX_COARSEST", largest)
     _, _, _, _, basis = problem((100, 75), kind=kind)
-    levels = CoarseLevels(basis.energies)
+    levels = WCycle(basis.energies)
     assert bool(levels.levels) == (largest == 12)  # else the first level is solved directly
     A = galerkin(basis).toarray()
     M = levels.correct(torch.eye(len(A), dtype=torch.float64)).numpy()
@@ -59,7 +60,7 @@ def test_cycle_is_symmetric_positive_and_nearly_the_inverse(kind, largest, monke
 
 def test_one_column_and_several_agree():
     _, _, _, _, basis = problem((100, 75))
-    levels = CoarseLevels(basis.energies)
+    levels = WCycle(basis.energies)
     r = torch.randn(len(basis.basis), 3, dtype=torch.float64)
     single = torch.cat([levels.correct(r[:, i : i + 1]) for i in range(3)], 1)
     torch.testing.assert_close(levels.correct(r), single)

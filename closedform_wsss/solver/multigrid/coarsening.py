@@ -1,15 +1,10 @@
-"""The coarse levels: systems of the basis functions of tiles, then of 2 x 2 tiles, 4 x 4 tiles ...
+"""From one coarse level to the next: basis functions of 2 x 2 blocks, their energies, and the matrix of a level.
 
 The basis of each next level are the combinations of least energy in 2 x 2 blocks of the level before, found as in
-local_basis.py. So each level corrects what is slow on the level before, and the number of iterations is nearly
-independent of the image size. The smoother is a forward and a backward sweep of block Gauss-Seidel. The last level is
-solved directly.
+local_basis.py.
 """
 
 from __future__ import annotations
-
-import warnings
-from typing import Any
 
 import scipy.sparse as sp
 import torch
@@ -18,98 +13,22 @@ from torch import Tensor
 from closedform_wsss._common.block_layout import LINK_PLACES, MAX_FUNCTIONS
 from closedform_wsss._common.tile_layout import gather_padded
 from closedform_wsss.solver.multigrid.block_energies import BELOW, RIGHT, BlockEnergies, matrix_blocks
-from closedform_wsss.solver.multigrid.block_matrix import BlockMatrix
-from closedform_wsss.solver.multigrid.direct import direct_solver
 from closedform_wsss.solver.multigrid.local_basis import lowest
 
-# Of the coarsest level. A sparse factorization of this size takes as long as some sweeps over its pixels.
-MAX_COARSEST = 3000
-MAX_COARSEST_DENSE = 4096
 # Eigenvalues, relative to the diagonal of the level's matrix, above which the smoother alone is enough.
 LEVEL_THRESHOLD = 0.1
-# Of all levels but the first (W-cycle). These levels are cheap compared with the first, and compared with a V-cycle a
-# third of the iterations on the pixels is saved at 12 megapixels.
-CYCLE_INDEX = 2
 LEVEL_RIDGE = {torch.float32: 1e-6, torch.float64: 1e-12}  # relative: the rounding of the operator on the pixels
 BLOCKS_AT_ONCE = 512
 
 
-class _Sparse:
-    """A sparse matrix for products with ``(n, C)``. On the CPU by SciPy on one thread: as quick as torch on two
-    threads, and not slowed down when other work keeps a core busy."""
-
-    def __init__(self, matrix: sp.csr_array, like: Tensor) -> None:
-        """In the device and precision of ``like``."""
-        rows, columns, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
-        values = values.to(like.dtype)
-        self.matrix: Any
-        if like.device.type == "cpu":
-            self.matrix = sp.csr_array((values.numpy(), matrix.indices, matrix.indptr), matrix.shape)
-            return
-        with warnings.catch_warnings():  # torch warns once that CSR tensors are in beta
-            warnings.simplefilter("ignore", UserWarning)
-            self.matrix = torch.sparse_csr_tensor(rows, columns, values, matrix.shape, check_invariants=False)
-            self.matrix = self.matrix.to(like.device)
-
-    def __matmul__(self, z: Tensor) -> Tensor:
-        single = z.shape[1] == 1  # a vector is twice as fast as one column
-        z = z[:, 0] if single else z.contiguous()
-        y: Tensor = self.matrix @ z if isinstance(self.matrix, Tensor) else torch.from_numpy(self.matrix @ z.numpy())
-        return y[:, None] if single else y
-
-
-class _Level:
-    """A system A z = r, and the prolongation P from the next coarser one."""
-
-    def __init__(self, matrix: BlockMatrix, prolongation: sp.csr_array) -> None:
-        self.matrix = matrix
-        like = matrix.matrix
-        self.prolongation, self.restriction = _Sparse(prolongation, like), _Sparse(prolongation.T.tocsr(), like)
-
-
-class CoarseLevels:
-    """An approximate inverse of the Galerkin matrix P^T (L + D) P of the tiles' basis: a W-cycle over levels."""
-
-    def __init__(self, energies: BlockEnergies) -> None:
-        device = energies.inside.device
-        max_coarsest = MAX_COARSEST if device.type == "cpu" else MAX_COARSEST_DENSE
-        self.levels: list[_Level] = []
-        own, links = _matrix(energies)
-        while int(energies.sizes.sum()) > max_coarsest:
-            matrix = BlockMatrix(energies, own, links)
-            coarser, prolongation = _coarsen(energies, own.diagonal(dim1=1, dim2=2))
-            if prolongation.shape[1] > 0.9 * prolongation.shape[0]:
-                break
-            self.levels.append(_Level(matrix, prolongation))
-            energies = coarser
-            own, links = _matrix(energies)
-        coarsest = _to_scipy(energies, own, links)
-        self.solve = direct_solver(coarsest, device, dense=device.type != "cpu")
-
-    def correct(self, r: Tensor) -> Tensor:
-        """The approximate A^-1 r, ``(F, C)``."""
-        return self._cycle(0, r.contiguous())
-
-    def _cycle(self, depth: int, r: Tensor) -> Tensor:
-        if depth == len(self.levels):
-            return self.solve(r.double().mT).mT.to(r.dtype)
-        level = self.levels[depth]
-        z = torch.zeros_like(r)
-        for _ in range(CYCLE_INDEX if depth else 1):
-            level.matrix.relax(r, z, backward=False)
-            z += level.prolongation @ self._cycle(depth + 1, level.restriction @ (r - level.matrix.product(z)))
-            level.matrix.relax(r, z, backward=True)
-        return z
-
-
-def _matrix(energies: BlockEnergies) -> tuple[Tensor, list[Tensor]]:
+def level_matrix(energies: BlockEnergies) -> tuple[Tensor, list[Tensor]]:
     """:func:`matrix_blocks`, with a ridge against rounding."""
     own, links = matrix_blocks(energies)
     own.diagonal(dim1=1, dim2=2).mul_(1 + LEVEL_RIDGE[energies.right.dtype])
     return own, links
 
 
-def _to_scipy(energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> sp.csc_array:
+def to_scipy(energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> sp.csc_array:
     """The matrix of a level."""
     number, entries = energies.numbers(), []
     for part, place in ((own, 4), *zip(links, LINK_PLACES, strict=True)):
@@ -124,7 +43,7 @@ def _to_scipy(energies: BlockEnergies, own: Tensor, links: list[Tensor]) -> sp.c
     return sp.coo_array((v, (i, j)), shape=(count, count)).tocsc()
 
 
-def _coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, sp.csr_array]:
+def coarsen(energies: BlockEnergies, diagonal: Tensor) -> tuple[BlockEnergies, sp.csr_array]:
     """The next level, in blocks of 2 x 2 blocks, and its basis functions as columns of P. diagonal: of the matrix,
     ``(M, K)``."""
     e, size = energies, energies.inside.shape[1]
