@@ -3,6 +3,8 @@
 That is also what CUDA graphs ask for.
 """
 
+import sys
+
 import pytest
 import torch
 
@@ -75,6 +77,12 @@ def asam():
 
 
 @step
+def asam_through_its_superpixels():
+    image = meta(N, 3, H, W).requires_grad_()
+    return F.asam(meta(N, C, H, W), F.soft_slic(image, cell_size=8), num_iters=3).sum(), image
+
+
+@step
 def soft_superpixels():
     image = meta(N, 3, H, W).requires_grad_()
     return F.superpixel_pool(image, F.soft_slic(image, cell_size=8)).sum(), image
@@ -91,6 +99,41 @@ def test_forward_and_backward_read_no_value(name):
     loss, leaf = STEPS[name]()
     loss.backward()
     assert leaf.grad is not None and leaf.grad.shape == leaf.shape and leaf.grad.dtype == leaf.dtype
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_nothing_is_indexed_by_a_list(name, monkeypatch):
+    """A list becomes a tensor of the host and a blocking copy to the device, which the meta device does not show."""
+    plain, seen = torch.Tensor.__getitem__, []
+
+    def getitem(self, index):
+        seen.extend(part for part in (index if isinstance(index, tuple) else (index,)) if isinstance(part, list))
+        return plain(self, index)
+
+    monkeypatch.setattr(torch.Tensor, "__getitem__", getitem)
+    loss, _ = STEPS[name]()
+    loss.backward()
+    assert not seen
+    meta(3, 4)[:, [2, 0]]
+    assert seen
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("name", STEPS)
+def test_a_gpu_waits_for_nothing(name, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "meta", on_gpu)
+    STEPS[name]()[0].backward()  # what is loaded or allocated at first may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss, leaf = STEPS[name]()
+        loss.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert leaf.grad.shape == leaf.shape
+
+
+def on_gpu(*shape, dtype=torch.float32):
+    return torch.zeros(*shape, device="cuda", dtype=dtype)
 
 
 def test_the_meta_device_catches_a_wait():
