@@ -20,6 +20,7 @@ from closedform_wsss._checks.options import (
     check_radius,
 )
 from closedform_wsss._checks.tensors import (
+    as_compute_dtype,
     as_int64,
     check_class_present,
     check_class_weight,
@@ -32,10 +33,12 @@ from closedform_wsss._checks.tensors import (
     check_target,
     check_tensor,
     check_unit_range,
+    compute_dtype,
 )
 from closedform_wsss._checks.values import reads_values, set_value_checks
 
 __all__ = [
+    "as_compute_dtype",
     "as_int64",
     "check_cell_size",
     "check_class_present",
@@ -55,6 +58,7 @@ __all__ = [
     "check_target",
     "check_tensor",
     "check_unit_range",
+    "compute_dtype",
     "reads_values",
     "set_value_checks",
 ]

@@ -49,7 +49,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
             f"{hints.image_dtype(image.dtype)}"
         )
     image = image.detach()
-    image = (image if image.dtype == torch.float64 else image.float()).contiguous()
+    image = as_compute_dtype(image).contiguous()
     if reads_values(image):
         low, high = _range(fn, "image", image)
         if low < -_ROUNDING or high > 1 + _ROUNDING:
@@ -133,6 +133,15 @@ def check_target(
                 f"got {found[:_MAX_LABELS_SHOWN]}{hints.labels(found, num_classes, ignore_index, present)}"
             )
     return target
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """float64 stays float64; all else is computed in float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def as_compute_dtype(x: Tensor) -> Tensor:
+    return x.to(compute_dtype(x))
 
 
 def as_int64(labels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
+    as_compute_dtype,
     check_class_present,
     check_count,
     check_finite,
@@ -58,7 +59,7 @@ def asam_affinity(superpixels: Superpixels) -> Tensor:
         (torch.Size([1, 25, 3, 4]), True)
     """
     q, cell_size = check_soft_superpixels("asam_affinity", superpixels)
-    return _normalized(_ops.asam_affinity(q if q.dtype == torch.float64 else q.float(), cell_size))
+    return _normalized(_ops.asam_affinity(as_compute_dtype(q), cell_size))
 
 
 def _normalized(shared: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ def asam(
     cam = check_maps(fn, "cam", cam, q.shape[0], q.device)
     check_pixels(fn, "cam", cam)
     check_options(fn, num_iters, restart, tol)
-    cam = cam if cam.dtype == torch.float64 else cam.float()
+    cam = as_compute_dtype(cam)
     if class_present is not None:
         check_class_present(fn, class_present, cam.shape[0], cam.shape[1], cam.device)
         cam = cam * class_present.to(cam.dtype)[:, :, None, None]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_maps, check_unit_range
+from closedform_wsss._checks import as_compute_dtype, check_image, check_maps, check_unit_range
 from closedform_wsss._resize import resize_image
 from closedform_wsss._scatter_sums import scatter_sums
 
@@ -74,7 +74,7 @@ def calibrate_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     cam = check_maps(FN, "cam", cam, image.shape[0], image.device)
     check_level(FN, level)
     check_unit_range(FN, "cam", cam)
-    cam = (cam if cam.dtype == torch.float64 else cam.float()).clamp(0, 1)
+    cam = as_compute_dtype(cam).clamp(0, 1)
     if cam.numel() == 0:
         return cam
     return calibrated(cam, resize_image(image.to(cam.dtype), (cam.shape[2], cam.shape[3])), float(level))

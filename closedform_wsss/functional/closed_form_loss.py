@@ -20,6 +20,7 @@ from closedform_wsss._checks import (
     check_option,
     check_positive,
     check_target,
+    compute_dtype,
     reads_values,
 )
 from closedform_wsss._resize import resize_image, resize_marks
@@ -130,7 +131,7 @@ def closed_form_loss(
     else:
         target = check_target(FN, target, n, image.device, classes, ignore_index)
         target = resize_marks(target, (h, w), classes, ignore_index)
-    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    dtype = compute_dtype(logits)
     if laplacian is not None:
         dtype = laplacian.check_fits(FN, "logits", logits, (-(-h // side), -(-w // side)))
     weight = _weights(logits, class_weight, class_present, dtype)

@@ -16,6 +16,7 @@ from closedform_wsss._checks import (
     check_maps,
     check_positive,
     check_target,
+    compute_dtype,
 )
 from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
@@ -110,7 +111,7 @@ def matting_filter(
     n, classes, h, w = x.shape
     if target is not None:
         target = check_target(FN, target, n, image.device, classes, ignore_index)
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    dtype = compute_dtype(x)
     x = x.to(dtype if laplacian is None else laplacian.check_fits(FN, "x", x))
     if x.numel() == 0:
         return x

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import (
+    as_compute_dtype,
     check_class_present,
     check_integer,
     check_maps,
@@ -128,7 +129,7 @@ def _checked(fn: str, cam: Tensor) -> Tensor:
     """cam in the dtype of the computation, its values checked."""
     cam = check_maps(fn, "cam", cam, None, None)
     check_unit_range(fn, "cam", cam)
-    return cam if cam.dtype == torch.float64 else cam.float()
+    return as_compute_dtype(cam)
 
 
 def _strongest(cam: Tensor) -> Tensor:

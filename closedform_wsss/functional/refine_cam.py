@@ -8,7 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_image, check_maps, check_positive, check_unit_range
+from closedform_wsss._checks import (
+    as_compute_dtype,
+    check_count,
+    check_image,
+    check_maps,
+    check_positive,
+    check_unit_range,
+)
 from closedform_wsss._resize import resize_image
 from closedform_wsss.functional.asam import propagated
 from closedform_wsss.functional.calibrate_cam import calibrated, check_level
@@ -68,7 +75,7 @@ def refine_cam(
         raise ValueError(f"{FN}: image must have 1 or 3 channels, got shape {tuple(image.shape)}")
     check_unit_range(FN, "cam", cam)
     check_options(FN, num_iters, fidelity, level)
-    cam = cam if cam.dtype == torch.float64 else cam.float()
+    cam = as_compute_dtype(cam)
     size = (image.shape[2], image.shape[3])
     if cam.numel() == 0:
         return cam.new_zeros(*cam.shape[:2], *size)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import (
+    as_compute_dtype,
     check_device,
     check_image,
     check_integer,
@@ -93,8 +94,8 @@ def refine_prediction(
     else:
         check_integer(FN, "ignore_index", ignore_index)
     if probs.numel() == 0:
-        return probs if probs.dtype == torch.float64 else probs.float()
-    p = probs if probs.dtype == torch.float64 else probs.float()
+        return as_compute_dtype(probs)
+    p = as_compute_dtype(probs)
     if class_factors is not None:
         check_tensor(FN, "class_factors", class_factors)
         if class_factors.shape != (p.shape[1],):

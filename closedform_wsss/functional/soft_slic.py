@@ -9,6 +9,7 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
+    as_compute_dtype,
     check_cell_size,
     check_count,
     check_finite,
@@ -119,7 +120,7 @@ def _colours(image: Tensor, color_space: str | None) -> Tensor:
         if not image.is_floating_point():
             raise TypeError(f"{FN}: image must be floating point with color_space=None, got {image.dtype}")
         check_finite(FN, "image", image)
-        return (image if image.dtype == torch.float64 else image.float()).contiguous()
+        return as_compute_dtype(image).contiguous()
     checked = check_image(FN, image)
     if checked.shape[1] not in (1, 3):
         raise ValueError(

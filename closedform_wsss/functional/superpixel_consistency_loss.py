@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import (
+    as_compute_dtype,
     check_class_weight,
     check_classes,
     check_finite,
@@ -104,7 +105,7 @@ def superpixel_consistency_loss(
         check_weights(FN, superpixels)
 
     size = (superpixels.assignment.shape[-2], superpixels.assignment.shape[-1])
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = as_compute_dtype(logits)
     if n and logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     target = resize_marks(target, size, classes, ignore_index)

@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _ops
-from closedform_wsss._checks import (
-    check_count,
-    check_finite,
-    check_maps,
-    check_option,
-    reads_values,
-)
+from closedform_wsss._checks import check_count, check_finite, check_maps, check_option, compute_dtype, reads_values
 from closedform_wsss._common.superpixel_grid import EMPTY
 from closedform_wsss.superpixels import Superpixels, check_superpixels
 
@@ -66,7 +60,7 @@ def superpixel_pool(
             f"{FN}: x and superpixels must have the same size, got shapes {tuple(x.shape)} and "
             f"{tuple(assignment.shape)}"
         )
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    dtype = compute_dtype(x)
     if superpixels.is_soft:
         if num_superpixels is not None:
             raise ValueError(f"{FN}: num_superpixels must be None for soft superpixels, got {num_superpixels!r}")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
+    as_compute_dtype,
     check_count,
     check_device,
     check_finite,
@@ -85,7 +86,7 @@ def superpixel_reconstruction_loss(
     check_options(FN, position_weight, num_classes, reduction)
     if position_weight is None:
         position_weight = LABEL_WEIGHT if are_labels else FEATURE_WEIGHT
-    q = q if q.dtype == torch.float64 else q.float()
+    q = as_compute_dtype(q)
     if are_labels:
         target = check_target(FN, target, n, q.device, num_classes, ignore_index)
         distance = _label_distance(q, target, cell_size, num_classes, ignore_index)

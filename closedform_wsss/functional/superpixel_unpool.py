@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from closedform_wsss import _ops
-from closedform_wsss._checks import check_finite, check_tensor, reads_values
+from closedform_wsss._checks import as_compute_dtype, check_finite, check_tensor, reads_values
 from closedform_wsss._common.superpixel_grid import grid_size
 from closedform_wsss.superpixels import Superpixels, check_superpixels, check_weights
 
@@ -43,7 +42,7 @@ def superpixel_unpool(s: Tensor, superpixels: Superpixels | Tensor) -> Tensor:
         raise TypeError(f"{FN}: s must be floating point, got {s.dtype}")
     assignment, cell_size = superpixels = check_superpixels(FN, superpixels, s.shape[0] if s.ndim else 0, s.device)
     check_finite(FN, "s", s)
-    s = (s if s.dtype == torch.float64 else s.float()).contiguous()
+    s = as_compute_dtype(s).contiguous()
     if not superpixels.is_soft:
         return _of_labels(s, assignment)
     cell_size = int(cell_size)

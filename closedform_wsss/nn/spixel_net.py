@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closedform_wsss._checks import check_cell_size, check_image
+from closedform_wsss._checks import as_compute_dtype, check_cell_size, check_image
 from closedform_wsss._common.superpixel_grid import neighbours_inside
 from closedform_wsss.superpixels import Superpixels
 
@@ -106,7 +106,7 @@ class SpixelNet(nn.Module):
         for up, merge in zip(reversed(self.up), reversed(self.merge), strict=True):
             x = merge(torch.cat([skips.pop(), up(x)], 1))
         logits = self.head(x)[..., :height, :width]
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+        logits = as_compute_dtype(logits)
         inside = neighbours_inside(height, width, self.cell_size, image.device)
         return Superpixels(torch.softmax(logits.masked_fill(~inside, -torch.inf), 1), self.cell_size)
 

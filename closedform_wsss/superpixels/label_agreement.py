@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from closedform_wsss._checks import as_compute_dtype
 from closedform_wsss._common.superpixel_grid import grid_size, neighbours_inside
 from closedform_wsss._scatter_sums import scatter_sums
 from closedform_wsss.superpixels.superpixels import Superpixels
@@ -49,7 +50,7 @@ def label_agreement(
 def _soft(assignment: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:
     """Number of superpixels; weights and numbers, ``(N, H W)`` each, of the nine around a pixel."""
     n, _, height, width = assignment.shape
-    q = assignment if assignment.dtype == torch.float64 else assignment.float()
+    q = as_compute_dtype(assignment)
     h, w = grid_size(height, width, cell_size)
     row = (torch.arange(height, device=q.device) // cell_size)[:, None]
     column = torch.arange(width, device=q.device) // cell_size

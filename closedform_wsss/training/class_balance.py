@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import (
+    as_compute_dtype,
     check_count,
     check_device,
     check_finite,
@@ -13,6 +14,7 @@ from closedform_wsss._checks import (
     check_probability,
     check_tensor,
     check_unit_range,
+    compute_dtype,
     reads_values,
 )
 from closedform_wsss._scatter_sums import scatter_sums
@@ -48,7 +50,7 @@ def winning_fractions(maps: Tensor) -> Tensor:
     check_finite(fn, "maps", maps)
     ones = torch.ones_like(maps[:, 0], dtype=torch.float64).flatten(1)  # float32 counts to 16 million only
     fractions = scatter_sums(ones, maps.argmax(1).flatten(1), maps.shape[1], 1.0).sum(0) / ones.numel()
-    return fractions if maps.dtype == torch.float64 else fractions.float()
+    return fractions.to(compute_dtype(maps))
 
 
 @torch.no_grad()
@@ -92,7 +94,7 @@ def class_factors(probs: Tensor, fractions: Tensor, *, num_iters: int = 50) -> T
     _check_some_pixels(fn, "probs", probs)
     check_unit_range(fn, "probs", probs)
     num_iters = check_count(fn, "num_iters", num_iters, 1)
-    p = (probs if probs.dtype == torch.float64 else probs.float()).movedim(1, -1).flatten(0, 2)
+    p = as_compute_dtype(probs).movedim(1, -1).flatten(0, 2)
     fractions = _check_fractions(fn, fractions, p.shape[1], p.device).to(p.dtype)
     factors = torch.ones_like(fractions)
     for _ in range(num_iters):
@@ -130,7 +132,7 @@ def class_weights(fractions: Tensor, *, power: float = 0.5) -> Tensor:
     fn = "class_weights"
     power = check_probability(fn, "power", power)
     fractions = _check_fractions(fn, fractions, None, None)
-    fractions = (fractions if fractions.dtype == torch.float64 else fractions.float()).clamp_min(MIN_FRACTION)
+    fractions = as_compute_dtype(fractions).clamp_min(MIN_FRACTION)
     weight = fractions**-power
     return weight / (weight * fractions).sum()
 
