@@ -137,14 +137,18 @@ def test_many_channels_take_the_plain_path():
 
 
 @needs_gpu
-@pytest.mark.parametrize("form", ["residual", "energy"])
-def test_a_training_step_in_a_cuda_graph(form):
+@pytest.mark.parametrize("name", ["residual", "energy", "asam"])
+def test_a_training_step_in_a_cuda_graph(name):
     logits = torch.randn(2, 5, 64, 80, device="cuda", requires_grad=True)
     image, target = torch.rand(2, 3, 64, 80, device="cuda"), torch.randint(0, 5, (2, 64, 80), device="cuda")
+    image.requires_grad_(name == "asam")
 
     def step():
-        logits.grad = None
-        loss = F.closed_form_loss(logits, target, image, form=form)
+        logits.grad = image.grad = None
+        if name == "asam":
+            loss = F.asam(logits, F.soft_slic(image, cell_size=8), num_iters=3).square().mean()
+        else:
+            loss = F.closed_form_loss(logits, target, image, form=name)
         loss.backward()
         return loss
 
