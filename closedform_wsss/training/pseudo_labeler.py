@@ -14,7 +14,15 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_integer, check_maps, check_target
+from closedform_wsss._checks import (
+    check_count,
+    check_finite,
+    check_image,
+    check_integer,
+    check_maps,
+    check_target,
+    check_tensor,
+)
 from closedform_wsss._resize import resize_image
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.refine_prediction import refine_prediction
@@ -149,7 +157,8 @@ class PseudoLabeler:
             A :class:`Report`: fractions of the classes in marks, predictions and labels.
 
         Raises:
-            TypeError, ValueError: There is no sample, a key comes twice, or predict does not give C channels.
+            TypeError, ValueError: There is no sample, a key comes twice, a sample is not what is said above, or predict
+                does not give C channels of finite values. The message names the sample.
 
         Warns:
             UserWarning: A class has collapsed: it has marks, but hardly any labels.
@@ -195,8 +204,7 @@ class PseudoLabeler:
                 raise ValueError(f"PseudoLabeler.update: keys must differ, got {key!r} twice")
             keys.append(key)
             fn = f"PseudoLabeler.update, sample {key!r}"
-            target = check_target(fn, marks[None], 1, None, self.num_classes, self.ignore_index, name="marks").cpu()
-            pixels = image[None] / 255 if image.dtype == torch.uint8 else image[None].float()
+            pixels, target = self._check_sample(fn, image, marks)
             p = self._probabilities(fn, predict, pixels)
             h, w = target.shape[1:]
             size = (max(round(h * self.recipe.scale), 1), max(round(w * self.recipe.scale), 1))
@@ -215,6 +223,18 @@ class PseudoLabeler:
             raise ValueError("PseudoLabeler.update: samples must hold at least one sample, got none")
         return keys, marked, predicted
 
+    def _check_sample(self, fn: str, image: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
+        """Image, float32 in [0, 1], and marks, each of a batch of one."""
+        for name, value, shape in (("image", image, "(D, H, W)"), ("marks", marks, "(H, W)")):
+            check_tensor(fn, name, value)
+            if value.ndim != shape.count(",") + 1:
+                raise ValueError(
+                    f"{fn}: {name} must be {shape}, got shape {tuple(value.shape)}: pass the samples one by one, "
+                    "without a batch dimension"
+                )
+        target = check_target(fn, marks[None], 1, None, self.num_classes, self.ignore_index, name="marks")
+        return check_image(fn, image[None]).float(), target.cpu()
+
     def _probabilities(self, fn: str, predict: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
         views = [predict(image)]
         if self.recipe.flip:
@@ -224,6 +244,7 @@ class PseudoLabeler:
                 raise ValueError(
                     f"{fn}: predict must give (1, {self.num_classes}, h, w), got shape {tuple(logits.shape)}"
                 )
+            check_finite(fn, "logits", logits)
         return torch.stack([logits.float().softmax(1) for logits in views]).mean(0).cpu()
 
     def _correct_areas(self, keys: list[str]) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,43 @@ def test_errors(tmp_path: Path) -> None:
         labeler.update(lambda image: network(image)[:, :2], samples(1))
     with pytest.raises(ValueError, match=r"sample 'folder/0': marks must hold classes in \[0, 3\)"):
         labeler.update(network, [("folder/0", samples(1)[0][1], samples(1)[0][2] - 1)])
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "error", "message"),
+    [
+        (0, lambda image: image * 255, ValueError, r"image must be in \[0, 1\]"),
+        (0, lambda image: image * float("nan"), ValueError, "got NaN values"),
+        (0, lambda image: image[None], ValueError, r"image must be \(D, H, W\), got shape \(1, 3, 48, 64\)"),
+        (0, lambda image: image.numpy(), TypeError, "image must be a tensor, got ndarray"),
+        (1, lambda marks: marks[None], ValueError, r"marks must be \(H, W\), got shape \(1, 48, 64\)"),
+        (1, lambda marks: marks.numpy(), TypeError, "marks must be a tensor, got ndarray"),
+        (1, lambda marks: marks.float(), TypeError, "marks must be an integer tensor"),
+    ],
+)
+def test_wrong_samples_are_named(
+    tmp_path: Path, part: int, change: Callable, error: type[Exception], message: str
+) -> None:
+    key, *parts = samples(1)[0]
+    parts[part] = change(parts[part])
+    with pytest.raises(error, match=f"PseudoLabeler.update, sample 'folder/0': .*{message}"):
+        PseudoLabeler(tmp_path, 3).update(network, [(key, *parts)])
+
+
+def test_logits_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="sample 'folder/0': logits must be finite, got NaN values"):
+        PseudoLabeler(tmp_path, 3).update(lambda image: network(image) * float("nan"), samples(1))
+
+
+def test_a_uint8_image_gives_the_labels_of_its_float_form(tmp_path: Path) -> None:
+    (key, image, marks) = samples(1)[0]
+    pixels = (image * 255).round().byte()
+    labels = []
+    for k, form in enumerate((pixels, pixels.float() / 255, pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1))):
+        labeler = PseudoLabeler(tmp_path / str(k), 3)
+        labeler.update(network, [(key, form, marks)])
+        labels.append(labeler[key])
+    assert torch.equal(labels[0], labels[1]) and torch.equal(labels[0], labels[2])
 
 
 RANK = """
