@@ -6,7 +6,6 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {}  // namespace
 
 template <class T>
 void matting_product(const T* stencil, const T* x, const T* data_weight, T* y, int64_t N, int C, int H, int W,

@@ -7,7 +7,6 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {}  // namespace
 
 template <class T>
 void tile_prolong(const T* basis, const int32_t* starts, const T* z, const T* x, T* y, int64_t M, int C, int threads) {

@@ -4,7 +4,6 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {}  // namespace
 
 template <class T>
 void tile_relax(const T* stencil, const int32_t* tiles, const int32_t* neighbours, const T* diagonal, const T* x,

@@ -7,7 +7,6 @@
 
 namespace cfw {
 namespace CFW_LEVEL {
-namespace {}  // namespace
 
 template <class T>
 void tile_restrict(const T* basis, const int32_t* starts, const T* x, T* z, int64_t M, int C, int threads) {
