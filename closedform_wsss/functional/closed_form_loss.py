@@ -77,11 +77,12 @@ def closed_form_loss(
         image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target are resized to
             the logits' size: the image by antialiased bilinear interpolation, the target so that each pixel takes the
             most frequent class of its marks. Or a :class:`~closedform_wsss.MattingLaplacian` of the size of the logits
-            times ``scale``, rounded up. form: "energy" (default, Levin's cost) or "residual" (the paper's). kind:
-            "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
-            mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100. eps: Regularisation of the
-            Laplacian, > 0. Default 1e-4. Smaller keeps finer structures, 1e-7 in the paper. radius: Windows of 2 radius
-            + 1 pixels. Default 1. Give kind, eps and radius with an image only: an operator has
+            times ``scale``, rounded up.
+        form: "energy" (default, Levin's cost) or "residual" (the paper's).
+        kind: "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
+        mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
+        eps: Regularisation of the Laplacian, > 0. Default 1e-4. Smaller keeps finer structures, 1e-7 in the paper.
+        radius: Windows of 2 radius + 1 pixels. Default 1. Give kind, eps and radius with an image only: an operator has
             its own.
         scale: 1, 1/2, 1/3, 1/4 ...: average maps and image over squares of ``1 / scale`` pixels first, and vote on the
             target as :func:`resize_marks` does. Windows then reach ``1 / scale`` times as far, and the cost falls with
