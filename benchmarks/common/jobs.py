@@ -43,7 +43,7 @@ def _loss_ours(height: int, width: int) -> Callable[[], Any]:
     x = logits(1, CLASSES, height, width).softmax(1).requires_grad_()
 
     def step() -> Tensor | None:
-        closed_form_loss(x, target, image, form="residual", eps=1e-7, activation=None).backward()
+        closed_form_loss(x, target, image, form="residual", eps=1e-7, scale=1, activation=None).backward()
         return x.grad
 
     return step

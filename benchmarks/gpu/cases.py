@@ -98,7 +98,7 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
             Case(
                 f"closed_form_loss, {form}, softmax and set-up included: forward and backward",
                 lambda form=form: _with_gradient(
-                    scores, lambda: functional.closed_form_loss(scores, target, images, form=form, eps=EPS)
+                    scores, lambda: functional.closed_form_loss(scores, target, images, form=form, eps=EPS, scale=1)
                 ),
                 lambda residual=residual: _with_gradient(
                     scores, lambda: _plain_loss(scores, target, images, weight, residual)
@@ -173,7 +173,7 @@ def graph(n: int, classes: int, size: int, device: torch.device) -> list[Case]:
 
     def step() -> Tensor:
         return _with_gradient(
-            scores, lambda: functional.closed_form_loss(scores, target, images, form="residual", eps=EPS)
+            scores, lambda: functional.closed_form_loss(scores, target, images, form="residual", eps=EPS, scale=1)
         )
 
     expected = step().clone()
@@ -234,7 +234,7 @@ def training(n: int, classes: int, size: int, device: torch.device, large: bool)
         scores = F.interpolate(scores, (size, size), mode="bilinear", align_corners=False)
         loss = F.cross_entropy(scores, target, ignore_index=IGNORE_INDEX)
         if with_loss:
-            loss = loss + functional.closed_form_loss(scores, target, images)
+            loss = loss + functional.closed_form_loss(scores, target, images, scale=1)
         loss.backward()
         optimizer.step()
         return loss.detach()

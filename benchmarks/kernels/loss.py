@@ -64,7 +64,7 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
         residual = form == "residual"
 
         def ours(form: str = form) -> Tensor:
-            return closed_form_loss(x, target, images, form=form, eps=1e-7, activation=None)
+            return closed_form_loss(x, target, images, form=form, eps=1e-7, scale=1, activation=None)
 
         def prebuilt(residual: bool = residual) -> Tensor:
             loss, _ = _ops.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, True)
@@ -77,7 +77,7 @@ def measure(n: int, classes: int, size: int, threads: int, repeats: int, with_me
             return baselines.csr_autograd_loss(x, matrices, target, CONFIDENCE, residual)
 
         def with_softmax(form: str = form) -> Tensor:
-            return closed_form_loss(scores, target, images, form=form, eps=1e-7)
+            return closed_form_loss(scores, target, images, form=form, eps=1e-7, scale=1)
 
         named = [(OURS, ours), (PREBUILT, prebuilt), (BASELINE, baseline), (NAIVE, naive)]
         value, gradient = step(x, ours)

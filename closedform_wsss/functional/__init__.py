@@ -1,5 +1,6 @@
 """Losses and post-processors as functions. Modules with the same options are in :mod:`closedform_wsss.nn`."""
 
+from closedform_wsss.functional.absent_class_loss import absent_class_loss
 from closedform_wsss.functional.asam import asam, asam_affinity
 from closedform_wsss.functional.calibrate_cam import calibrate_cam
 from closedform_wsss.functional.classes_present import classes_present
@@ -23,6 +24,7 @@ from closedform_wsss.solver import ConvergenceWarning, Solution
 __all__ = [
     "ConvergenceWarning",
     "Solution",
+    "absent_class_loss",
     "asam",
     "asam_affinity",
     "background_score",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,7 @@ from closedform_wsss._checks import (
     compute_dtype,
     reads_values,
 )
+from closedform_wsss._mark_spacing import SIDES, sides_from_marks
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.stencil import StencilOperator
@@ -42,7 +44,7 @@ def closed_form_loss(
     mark_weight: float = 100.0,
     eps: float | None = None,
     radius: int | None = None,
-    scale: float = 1.0,
+    scale: float | None = None,
     class_weight: Tensor | None = None,
     class_present: Tensor | None = None,
     activation: Literal["softmax", "sigmoid"] | None = "softmax",
@@ -77,7 +79,7 @@ def closed_form_loss(
         image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target are resized to
             the logits' size: the image by antialiased bilinear interpolation, the target so that each pixel takes the
             most frequent class of its marks. Or a :class:`~closedform_wsss.MattingLaplacian` of the size of the logits
-            times ``scale``, rounded up.
+            times ``scale`` (default 1), rounded up.
         form: "energy" (default, Levin's cost) or "residual" (the paper's).
         kind: "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
         mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
@@ -86,7 +88,9 @@ def closed_form_loss(
             its own.
         scale: 1, 1/2, 1/3, 1/4 ...: average maps and image over squares of ``1 / scale`` pixels first, and vote on the
             target as :func:`resize_marks` does. Windows then reach ``1 / scale`` times as far, and the cost falls with
-            the square. At 1/4 a network learns more of streets and photographs; at 1 more of small objects. Default 1.
+            the square. None (default) chooses 1/4, 1/2 or 1 for each image: the smallest at which most marked squares
+            are more than 4 squares away from the marks of other classes. Marks of small objects lie close together, and
+            large squares would join the objects. Without marks, and with an operator, None is 1.
         class_weight: ``(C,)`` weights :math:`w_c` >= 0. Default all 1.
         class_present: ``(N, C)`` bool, or 0 to 1: classes absent from an image are left out of its loss. Default all.
         activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are the maps
@@ -120,12 +124,12 @@ def closed_form_loss(
     laplacian = image if isinstance(image, MattingLaplacian) else None
     options = check_laplacian_options(FN, laplacian, kind, eps, radius, default_eps=EPS)
     check_options(FN, form=form, mark_weight=mark_weight, scale=scale, activation=activation, reduction=reduction)
-    side = round(1 / scale)
     image = check_image(FN, image) if not isinstance(image, MattingLaplacian) else image.image
     logits = check_maps(FN, "logits", logits, image.shape[0], image.device)
     n, classes, h, w = logits.shape
     if activation is not None:
         check_classes(FN, logits)
+    marked = target is not None
     if target is None:
         check_integer(FN, "ignore_index", ignore_index)
         target = torch.full((n, h, w), ignore_index, device=logits.device)
@@ -134,6 +138,7 @@ def closed_form_loss(
         target = resize_marks(target, (h, w), classes, ignore_index)
     dtype = compute_dtype(logits)
     if laplacian is not None:
+        side = 1 if scale is None else round(1 / scale)
         dtype = laplacian.check_fits(FN, "logits", logits, (-(-h // side), -(-w // side)))
     weight = _weights(logits, class_weight, class_present, dtype)
     if activation == "softmax":
@@ -145,25 +150,58 @@ def closed_form_loss(
 
     if laplacian is None:
         image = resize_image(image.to(dtype), (h, w))
-    if side > 1:
-        x, target = _averaged(x, side), _voted(target, side, classes, ignore_index)
-        image = _averaged(image, side) if laplacian is None else image
-    own = options.fitting(FN, *x.shape[2:])
-    operator = window_operator(image, *own) if laplacian is None else laplacian._operator
-    residual = form == "residual"
-    if isinstance(operator, StencilOperator):
-        with_gradient = x.requires_grad and torch.is_grad_enabled()
-        loss, _ = _ops.matting_loss(
-            *(operator.stencil, operator.row_sums, x, target, weight),
-            *(float(mark_weight), ignore_index, residual, with_gradient),
-        )
+
+    def at(side: int) -> Tensor:
+        small = (x, image, target)
+        if side > 1:
+            maps = _averaged(x, side)
+            small = (maps, _averaged(image, side) if laplacian is None else image, _voted(target, side, *labels))
+        own = options.fitting(FN, *small[0].shape[2:])
+        operator = window_operator(small[1], *own) if laplacian is None else laplacian._operator
+        return _each_image(operator, small[0], small[2], weight, float(mark_weight), ignore_index, form == "residual")
+
+    labels = (classes, ignore_index)
+    if scale is None and laplacian is None and marked:
+        loss = _at_chosen_sides(at, sides_from_marks(target, *labels))
     else:
-        loss = _composed(operator, x, target, weight, float(mark_weight), ignore_index, residual)
+        loss = at(1 if scale is None else round(1 / scale))
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
         check_finite(FN, "logits", logits)
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def _at_chosen_sides(at: Callable[[int], Tensor], chosen: Tensor) -> Tensor:
+    """The loss of each image at its own side. Where values may not be read, every side is computed and one counts."""
+    total: Tensor | None = None
+    for side in SIDES:
+        own = chosen == side
+        if not reads_values(chosen) or bool(own.any()):
+            loss = torch.where(own, at(side), 0.0)
+            total = loss if total is None else total + loss
+    assert total is not None
+    return total
+
+
+def _each_image(
+    operator: LaplacianOperator,
+    x: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    mark_weight: float,
+    ignore_index: int,
+    residual: bool,
+) -> Tensor:
+    """The loss of each image, ``(N,)``."""
+    if not isinstance(operator, StencilOperator):
+        return _composed(operator, x, target, weight, mark_weight, ignore_index, residual)
+    with_gradient = x.requires_grad and torch.is_grad_enabled()
+    loss, _ = _ops.matting_loss(
+        *(operator.stencil, operator.row_sums, x, target, weight),
+        *(mark_weight, ignore_index, residual, with_gradient),
+    )
+    return loss
 
 
 def _averaged(maps: Tensor, side: int) -> Tensor:
@@ -185,6 +223,8 @@ def check_options(fn: str, *, form: Any, mark_weight: Any, scale: Any, activatio
     check_option(fn, "activation", activation, ("softmax", "sigmoid", None))
     check_option(fn, "reduction", reduction, ("mean", "sum", "none"))
     check_positive(fn, "mark_weight", mark_weight)
+    if scale is None:
+        return
     side = 1 / check_positive(fn, "scale", scale)
     if scale > 1 or abs(side - round(side)) > 1e-6 * side:
         raise ValueError(f"{fn}: scale must be 1, 1/2, 1/3, 1/4 ..., got {scale}")

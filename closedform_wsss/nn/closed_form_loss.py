@@ -21,7 +21,7 @@ class ClosedFormLoss(FunctionalModule):
         mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
         eps: Regularisation of the Laplacian, > 0. Default 1e-4.
         radius: Windows of 2 radius + 1 pixels. Default 1.
-        scale: 1 (default), 1/2, 1/3, 1/4 ...: average maps and image first.
+        scale: 1, 1/2, 1/3, 1/4 ...: average maps and image first. Default: chosen from the marks of each image.
         class_weight: ``(C,)`` weights >= 0, kept as a buffer. Default all 1.
         activation: "softmax" (default), "sigmoid", or None where the input holds maps.
         ignore_index: Label of unmarked pixels. Default 255.
@@ -54,7 +54,7 @@ class ClosedFormLoss(FunctionalModule):
         mark_weight: float = 100.0,
         eps: float | None = None,
         radius: int | None = None,
-        scale: float = 1.0,
+        scale: float | None = None,
         class_weight: Tensor | None = None,
         activation: Literal["softmax", "sigmoid"] | None = "softmax",
         ignore_index: int = 255,
@@ -79,7 +79,7 @@ class ClosedFormLoss(FunctionalModule):
 
     @classmethod
     def paper(cls, **options: Any) -> ClosedFormLoss:
-        """The setting of the paper: residual form, ``mark_weight`` 100, ``eps`` 1e-7.
+        """The setting of the paper: residual form, ``mark_weight`` 100, ``eps`` 1e-7, the full size.
 
         Args:
             options: The other options, such as ``class_weight``.
@@ -90,7 +90,7 @@ class ClosedFormLoss(FunctionalModule):
             >>> criterion.form, criterion.mark_weight, criterion.eps
             ('residual', 100.0, 1e-07)
         """
-        return cls(form="residual", mark_weight=100.0, eps=1e-7, **options)
+        return cls(form="residual", mark_weight=100.0, eps=1e-7, scale=1.0, **options)
 
     def forward(
         self,

@@ -179,6 +179,10 @@ def calls(n: int, h: int, w: int) -> Calls:
             functional.multi_label_loss,
             {"logits": present, "present": present, "reduction": "mean"},
         ),
+        "absent_class_loss": (
+            functional.absent_class_loss,
+            {"logits": maps, "class_present": present, "reduction": "mean"},
+        ),
         "resize_marks": (
             functional.resize_marks,
             {"target": target, "size": (max(h // 2, 1), w + 2), "num_classes": C, "ignore_index": 255},

@@ -65,6 +65,12 @@ def superpixel_reconstruction_loss():
 
 
 @step
+def absent_class_loss():
+    logits, *_ = inputs()
+    return F.absent_class_loss(logits, meta(N, C, dtype=torch.bool)), logits
+
+
+@step
 def multi_label_loss():
     logits = meta(N, C).requires_grad_()
     return F.multi_label_loss(logits, meta(N, C)), logits

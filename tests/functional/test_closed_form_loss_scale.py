@@ -1,0 +1,124 @@
+"""The scale of closed_form_loss: given, or chosen from the marks of each image."""
+
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+import closedform_wsss
+from closedform_wsss import MattingLaplacian
+from closedform_wsss._mark_spacing import REACH, SIDES, sides_from_marks
+from closedform_wsss.functional import closed_form_loss
+from closedform_wsss.nn import ClosedFormLoss
+
+FORMS = ["residual", "energy"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(12, 16), (13, 15), (1, 9), (4, 4)])
+def test_scale_averages_maps_and_image_and_votes_on_marks(form, size):
+    h, w = size
+    logits, image = torch.randn(2, 3, h, w).double().requires_grad_(), torch.rand(2, 3, h, w).double()
+    target = torch.tensor([255, 255, 255, 0, 2])[torch.randint(5, (2, h, w))]
+    rows, columns = -(-h // 4), -(-w // 4)
+
+    def means(maps):
+        squares = [
+            [maps[..., 4 * r : 4 * r + 4, 4 * c : 4 * c + 4].mean((2, 3)) for c in range(columns)] for r in range(rows)
+        ]
+        return torch.stack([torch.stack(row, -1) for row in squares], -2)
+
+    voted = torch.full((2, rows, columns), 255)
+    for n in range(2):
+        for r in range(rows):
+            for c in range(columns):
+                square = target[n, 4 * r : 4 * r + 4, 4 * c : 4 * c + 4]
+                counts = [int((square == k).sum()) for k in range(3)]
+                if max(counts):
+                    voted[n, r, c] = counts.index(max(counts))
+    expected = closed_form_loss(means(logits.softmax(1)), voted, means(image), form=form, scale=1, activation=None)
+    found = closed_form_loss(logits, target, image, form=form, scale=1 / 4)
+    torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(found, logits)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, logits)[0])
+    operator = MattingLaplacian(means(image), eps=1e-4)
+    torch.testing.assert_close(ClosedFormLoss(form=form, scale=0.25)(logits, target, operator), expected)
+
+
+def test_an_operator_must_fit_the_scale():
+    with pytest.raises(ValueError, match=r"averaged at this scale have the size \(3, 4\), the operator has \(12, 16\)"):
+        closed_form_loss(torch.randn(1, 3, 12, 16), None, MattingLaplacian(torch.rand(1, 3, 12, 16)), scale=1 / 4)
+
+
+def two_lines(apart: int, size: int = 64) -> torch.Tensor:
+    """Marks of two classes, two rows so many pixels apart."""
+    target = torch.full((1, size, size), 255)
+    target[:, 4, 4:60], target[:, 4 + apart, 4:60] = 0, 2
+    return target
+
+
+@pytest.mark.parametrize(("apart", "side"), [(3, 1), (7, 1), (12, 2), (15, 2), (22, 4), (50, 4)])
+def test_marks_that_lie_close_together_get_small_squares(apart, side):
+    target = two_lines(apart)
+    assert sides_from_marks(target, 3, 255).tolist() == [side]
+    logits, image = torch.randn(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(
+        closed_form_loss(logits, target, image), closed_form_loss(logits, target, image, scale=1 / side)
+    )
+
+
+@pytest.mark.parametrize("size", [(40, 33), (1, 50), (7, 7)])
+def test_sides_agree_with_distances_of_squares(size):
+    """The rule of the docstring, from all pairs of marked squares."""
+    h, w = size
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        density = 10 ** (-3 + 2.5 * seed / 11)
+        random = torch.randint(4, (1, h, w), generator=generator)
+        target = torch.where(torch.rand(1, h, w, generator=generator) < density, random, 255)
+        expected = 1
+        for side in SIDES[1:]:
+            squares: dict[tuple[int, int], set[int]] = {}
+            for _, y, x in (target != 255).nonzero().tolist():
+                squares.setdefault((y // side, x // side), set()).add(int(target[0, y, x]))
+            if not squares:
+                continue
+            near = cdist(list(squares), list(squares), "chebyshev") <= REACH
+            classes = list(squares.values())
+            mixed = sum(len(set().union(*(classes[k] for k in row.nonzero()[0]))) > 1 for row in near)
+            if 2 * mixed <= len(squares):
+                expected = side
+        assert sides_from_marks(target, 4, 255).tolist() == [expected]
+
+
+def test_each_image_has_its_own_scale():
+    target = torch.cat([two_lines(5), two_lines(50), torch.full((1, 64, 64), 255)])
+    logits = torch.randn(3, 3, 64, 64, dtype=torch.float64, requires_grad=True)
+    image = torch.rand(3, 3, 64, 64)
+    found = closed_form_loss(logits, target, image, reduction="none")
+    alone = [closed_form_loss(logits[k : k + 1], target[k : k + 1], image[k : k + 1]) for k in range(3)]
+    torch.testing.assert_close(found, torch.stack(alone))
+    torch.testing.assert_close(alone[0], closed_form_loss(logits[:1], target[:1], image[:1], scale=1))
+    torch.testing.assert_close(alone[2], closed_form_loss(logits[2:], None, image[2:], scale=1))
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    torch.testing.assert_close(gradient, torch.autograd.grad(sum(alone), logits)[0])
+
+
+def test_without_value_checks_the_result_is_the_same():
+    target = torch.cat([two_lines(5), two_lines(50)])
+    logits, image = torch.randn(2, 3, 64, 64, requires_grad=True), torch.rand(2, 3, 64, 64)
+    expected = closed_form_loss(logits, target, image)
+    closedform_wsss.set_value_checks(False)
+    try:
+        found = closed_form_loss(logits, target, image)
+    finally:
+        closedform_wsss.set_value_checks(None)
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_scale_is_1_without_marks_and_with_an_operator():
+    logits, image, target = torch.randn(1, 3, 64, 64), torch.rand(1, 3, 64, 64), two_lines(50)
+    torch.testing.assert_close(closed_form_loss(logits, None, image), closed_form_loss(logits, None, image, scale=1))
+    torch.testing.assert_close(
+        closed_form_loss(logits, target, MattingLaplacian(image, eps=1e-4)),
+        closed_form_loss(logits, target, image, scale=1),
+    )
