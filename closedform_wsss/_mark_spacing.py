@@ -6,27 +6,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDES = (1, 2, 4)
+SIDES = (1, 2, 4, 8)
 # A square has other classes nearby if one of their marks lies within this number of squares, in rows and in columns.
 REACH = 4
 
 
 @torch.no_grad()
-def sides_from_marks(target: Tensor, classes: int, ignore_index: int) -> Tensor:
-    """The largest side of squares that keeps the marks of different classes apart, ``(N,)`` out of ``SIDES``.
+def sides_from_marks(
+    target: Tensor, classes: int, ignore_index: int, *, sides: tuple[int, ...] = SIDES, reach: int = REACH
+) -> Tensor:
+    """The largest side of squares that keeps the marks of different classes apart, ``(N,)`` out of ``sides``.
 
-    At least half of an image's marked squares must have no mark of another class nearby. Without marks the side is 1.
-    No value is read on the host.
+    At least half of an image's marked squares must have no mark of another class within ``reach`` squares. Without
+    marks the side is the smallest. No value is read on the host.
     """
     marked = (target != ignore_index)[:, None]
     label = target[:, None].float()
     # The largest and the smallest class of each square and its surroundings: they differ where there are two classes.
     ends = torch.cat([torch.where(marked, label, -1.0), torch.where(marked, -label, -float(classes))], 1)
-    chosen = torch.ones(len(target), dtype=torch.int64, device=target.device)
-    for side in SIDES[1:]:
+    chosen = torch.full((len(target),), sides[0], dtype=torch.int64, device=target.device)
+    for side in sides[1:]:
         squares = F.max_pool2d(ends, side, ceil_mode=True)
         near = squares
-        for kernel, padding in (((2 * REACH + 1, 1), (REACH, 0)), ((1, 2 * REACH + 1), (0, REACH))):
+        for kernel, padding in (((2 * reach + 1, 1), (reach, 0)), ((1, 2 * reach + 1), (0, reach))):
             near = F.max_pool2d(near, kernel, 1, padding)
         some = squares[:, 0] >= 0
         mixed = some & (near[:, 0] != -near[:, 1])

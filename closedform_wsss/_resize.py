@@ -40,6 +40,6 @@ def resize_marks(target: Tensor, size: tuple[int, int], num_classes: int, ignore
     # Clamped: on CUDA labels are not checked, and a wrong one must not vote for another pixel.
     label = torch.where(marked, target, 0).clamp(0, num_classes - 1)
     votes = torch.zeros(n, h * w * num_classes, dtype=torch.float32, device=target.device)
-    votes.scatter_add_(1, (cell * num_classes + label).flatten(1), marked.flatten(1).float())
+    votes = votes.scatter_add(1, (cell * num_classes + label).flatten(1), marked.flatten(1).float())
     most, winner = votes.unflatten(1, (h, w, num_classes)).max(-1)
     return torch.where(most > 0, winner, ignore_index)

@@ -6,9 +6,12 @@
 TRAIN holds images/ and the folder of targets that --targets names. VAL holds images/ and labels/. Targets are PNG files
 of classes, with 255 where nothing is marked.
 
-From marks, the network first learns by cross-entropy. Then, --rounds times, the marks and the image correct its
-predictions on the training images (closedform_wsss.training.PseudoLabeler), and it learns from these pseudo-labels.
-From masks (--targets labels), it learns by cross-entropy alone. --loss adds further losses: --loss energy=10.
+From marks, the network first learns by closedform_wsss.functional.mark_loss. Then it learns from labels that are made
+of its own predictions, the marks and the image: --method rounds (default) makes labels of all training images, twice
+(closedform_wsss.training.PseudoLabeler); --method online makes those of a step in the step itself
+(closedform_wsss.training.SelfTrainingLoss). --method loss, the default from masks (--targets labels), is the
+cross-entropy on the targets alone. --loss adds further losses: --loss energy=10; --loss marks=1 replaces the
+cross-entropy by mark_loss.
 
 OUTPUT gets log.csv, last.pt (a new run continues from it), model.pt (the averaged weights), scores.json and pictures/
 (image, prediction, target).
@@ -32,18 +35,16 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, DistributedSampler
 from tqdm import tqdm
 
-from closedform_wsss.training import PseudoLabeler, Recipe, class_weights
+from closedform_wsss.training import PseudoLabeler, Recipe, SelfTrainingLoss, class_weights
 
 sys.path.insert(0, str(Path(__file__).parent))
 from segmentation.augment import flip
 from segmentation.data import MarkedFolder
 from segmentation.evaluation import evaluate, save_pictures
-from segmentation.losses import LOSSES, Batch
+from segmentation.losses import LOSSES, WHOLE, Batch
 from segmentation.model import build_model
 
-# Of what differs between kinds of marks: scribbles hold the labels so well that the areas converge. Between points the
-# frequent classes grow with each repeat, so there are few, and weights compensate the loss of rare classes.
-RECIPES = {"scribbles": Recipe(), "points": Recipe(repeats=(3, 0), balance=0.5)}
+RECIPE = Recipe()
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,15 +57,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--targets", default="scribbles", help="folder in TRAIN: scribbles (default), points, labels ..."
     )
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="size of the images; default their own")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="train on every N-th image (default 1)")
     parser.add_argument("--model", default="lite_fpn", help="lite_fpn (default), torchvision:NAME or smp:ARCH:ENCODER")
     parser.add_argument("--no-pretrained", action="store_true", help="start from random weights")
     parser.add_argument(
         "--loss", action="append", default=[], metavar="NAME=WEIGHT", help=f"further loss: {', '.join(LOSSES)}"
     )
-    parser.add_argument("--rounds", type=int, help="rounds of self-training (default 2, from masks 0; at most 4)")
-    parser.add_argument(
-        "--recipe", choices=RECIPES, help="default points if --targets contains point or click, else scribbles"
-    )
+    parser.add_argument("--method", choices=["rounds", "online", "loss"], help="default rounds; from masks loss")
     parser.add_argument("--epochs", type=int, default=12, help="default 12")
     parser.add_argument(
         "--val-every", type=int, default=4, help="epochs between two scores (default 4), and at the end"
@@ -78,12 +77,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)
     args.loss = [name_and_weight(parser, text) for text in args.loss]
-    if args.rounds is not None and not 0 <= args.rounds <= 4:
-        parser.error(f"--rounds must be 0 to 4, got {args.rounds}")
-    if args.recipe is None:
-        args.recipe = "points" if any(word in args.targets for word in ("point", "click")) else "scribbles"
-    if args.rounds is None:
-        args.rounds = 0 if args.targets == "labels" else 2
+    if args.method is None:
+        args.method = "loss" if args.targets == "labels" else "rounds"
     return args
 
 
@@ -110,7 +105,7 @@ class Trainer:
         torch.manual_seed(args.seed)
 
         options = {"num_classes": args.classes, "size": args.size and tuple(args.size), "keep": args.workers == 0}
-        self.data = MarkedFolder(args.train, args.targets, **options)
+        self.data = MarkedFolder(args.train, args.targets, every=args.every, **options)
         if len(self.data) < args.batch * self.world:
             raise SystemExit(f"{args.train} holds {len(self.data)} images, fewer than a step takes: lower --batch")
         self.sampler = DistributedSampler(self.data, self.world, self.rank, seed=args.seed, drop_last=True)
@@ -140,15 +135,16 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=args.amp and half is torch.float16)
 
         self.labeler: PseudoLabeler | None = None
-        self.shares: Tensor | None = None  # fraction of each class in the targets, once it is known
-        # After a third of the epochs, a half ...
-        self.rounds = [max(args.epochs * (2 + k) // 6, 1) for k in range(args.rounds)]
-        self.recipe = RECIPES[args.recipe]
-        self.balance = 0.5 if args.targets == "labels" else self.recipe.balance
+        self.online: SelfTrainingLoss | None = None
+        self.class_weight: Tensor | None = None
         if args.targets == "labels":
-            self.shares = self.data.shares()
-        elif args.rounds:
-            self.labeler = PseudoLabeler(args.output / "pseudo_labels", args.classes, self.recipe)
+            self.class_weight = class_weights(self.data.shares()).to(self.device)
+        if args.method == "rounds":
+            self.labeler = PseudoLabeler(args.output / "pseudo_labels", args.classes, RECIPE)
+        elif args.method == "online":
+            self.online = SelfTrainingLoss(args.classes, self.steps, RECIPE).to(self.device)
+        # Epochs before which labels are made.
+        self.rounds = [epoch for epoch in range(args.epochs) if self.labeler and self.labeler.due(epoch, args.epochs)]
         self.epoch = self.step = 0
 
     def run(self) -> None:
@@ -157,7 +153,7 @@ class Trainer:
         while self.epoch < args.epochs:
             started = time.perf_counter()
             if self.epoch in self.rounds and self.labeler:
-                self.shares = self.make_labels(self.labeler)
+                self.make_labels(self.labeler)
             row = {"epoch": self.epoch + 1, "lr": self.schedule.get_last_lr()[0], **self.train_epoch()}
             self.epoch += 1
             row["seconds"] = round(time.perf_counter() - started, 1)
@@ -175,14 +171,14 @@ class Trainer:
             shown = self.val or DataLoader(self.data, 1)
             save_pictures(self.average, shown, args.output / "pictures", 8, self.device)
 
-    @torch.no_grad()
-    def make_labels(self, labeler: PseudoLabeler) -> Tensor:
-        """Make the labels of this process's images; the fractions of the classes in all of them."""
-        labeler.round = self.rounds.index(self.epoch)
+    def make_labels(self, labeler: PseudoLabeler) -> None:
+        """Make the labels of this process's images."""
         self.average.eval()
         own = tqdm(range(self.rank, len(self.data), self.world), "pseudo-labels", leave=False, disable=self.quiet)
         samples = ((self.data.name(index), *self.data[index][1:]) for index in own)
-        return labeler.update(lambda image: self.average(image.to(self.device)), samples).labels
+        report = labeler.update(lambda image: self.average(image.to(self.device)), samples)
+        if not self.quiet:
+            print(report, flush=True)
 
     @property
     def quiet(self) -> bool:
@@ -195,23 +191,30 @@ class Trainer:
         # A new generator in each epoch, so that a resumed run gives the same result.
         flips = torch.Generator().manual_seed(hash((self.args.seed, self.epoch, self.rank)) % 2**31)
         sums: dict[str, Tensor] = {}
+        learnt = bool(self.rounds) and self.epoch >= self.rounds[0]
+        weight, further = self.class_weight, [pair for pair in self.args.loss if pair[0] not in WHOLE]
+        names = [name for name, _ in self.args.loss if name in WHOLE] or ["cross_entropy"]
+        if self.online:
+            names = []
+        elif self.labeler:
+            names = ["pseudo_cross_entropy" if learnt else "marks"]
+            weight = self.labeler.class_weight.to(self.device) if learnt else None
         bar = tqdm(self.loader, f"epoch {self.epoch + 1}/{self.args.epochs}", leave=False, disable=self.quiet)
         for index, image, target in bar:
             maps = [image.to(self.device).float() / 255, target.to(self.device).long()]
-            learnt = self.labeler is not None and self.epoch >= self.rounds[0]
-            if learnt:
+            if self.labeler and learnt:
                 labels = torch.stack([self.labeler[self.data.name(k)] for k in index.tolist()])
                 maps.append(labels.to(self.device).long())
             image, target, *pseudo = flip(maps, flips)
             with self.autocast:
                 logits = self.model(image.contiguous(memory_format=torch.channels_last))
-            weight = None if self.shares is None else class_weights(self.shares, power=self.balance).to(self.device)
             batch = Batch(logits.float(), image, target, *(pseudo or [None]), class_weight=weight)
-            names = {"pseudo_cross_entropy" if learnt else "cross_entropy": 1.0}
+            losses = {name: LOSSES[name](batch) for name in names}
+            if self.online:
+                losses["self_training"] = self.online(batch.logits, target, image)
             # The weight of further losses grows in the first third: at the start there is nothing to refine.
             ramp = min(1.0, 3 * self.step / self.steps)
-            names |= {name: weight * ramp for name, weight in self.args.loss}
-            losses = {name: weight * LOSSES[name](batch) for name, weight in names.items()}
+            losses |= {name: factor * ramp * LOSSES[name](batch) for name, factor in further}
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(sum(losses.values())).backward()
             self.scaler.step(self.optimizer)
@@ -247,11 +250,12 @@ class Trainer:
 
     def state(self) -> dict[str, nn.Module]:
         parts = ("module", "average", "optimizer", "schedule", "scaler")
-        return {name: getattr(self, name) for name in parts}
+        found = {name: getattr(self, name) for name in parts}
+        return found | ({"online": self.online} if self.online else {})
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self.state().items()}
-        state |= {"epoch": self.epoch, "step": self.step, "shares": self.shares, "options": self.options()}
+        state |= {"epoch": self.epoch, "step": self.step, "options": self.options()}
         part = self.args.output / "last.part"
         torch.save(state, part)
         part.replace(self.args.output / "last.pt")
@@ -268,7 +272,7 @@ class Trainer:
             raise SystemExit(f"{file} is of a run with {', '.join(changed)}: choose another OUTPUT")
         for name, part in self.state().items():
             part.load_state_dict(state[name])
-        self.epoch, self.step, self.shares = state["epoch"], state["step"], state["shares"]
+        self.epoch, self.step = state["epoch"], state["step"]
 
 
 def average(averaged: Tensor, parameter: Tensor, step: int) -> Tensor:

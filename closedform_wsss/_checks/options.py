@@ -24,6 +24,16 @@ def check_positive(fn: str, name: str, value: Any) -> float:
     return number
 
 
+def check_not_negative(fn: str, name: str, value: Any) -> float:
+    """A finite number, zero or above."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{fn}: {name} must be a number >= 0, got {type(value).__name__} {value!r}")
+    number = float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{fn}: {name} must be a finite number >= 0, got {value!r}")
+    return number
+
+
 def check_integer(fn: str, name: str, value: Any) -> int:
     """An integer of any size."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

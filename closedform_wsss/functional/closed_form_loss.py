@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from closedform_wsss._checks import (
     check_image,
     check_integer,
     check_maps,
+    check_not_negative,
     check_option,
     check_positive,
     check_target,
@@ -82,15 +83,17 @@ def closed_form_loss(
             times ``scale`` (default 1), rounded up.
         form: "energy" (default, Levin's cost) or "residual" (the paper's).
         kind: "closed_form" (default) or "learning_based": the kind of :class:`~closedform_wsss.MattingLaplacian`.
-        mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
+        mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100. The energy form allows 0: the marks
+            only choose the scale.
         eps: Regularisation of the Laplacian, > 0. Default 1e-4. Smaller keeps finer structures, 1e-7 in the paper.
         radius: Windows of 2 radius + 1 pixels. Default 1. Give kind, eps and radius with an image only: an operator has
             its own.
         scale: 1, 1/2, 1/3, 1/4 ...: average maps and image over squares of ``1 / scale`` pixels first, and vote on the
             target as :func:`resize_marks` does. Windows then reach ``1 / scale`` times as far, and the cost falls with
-            the square. None (default) chooses 1/4, 1/2 or 1 for each image: the smallest at which most marked squares
-            are more than 4 squares away from the marks of other classes. Marks of small objects lie close together, and
-            large squares would join the objects. Without marks, and with an operator, None is 1.
+            the square. None (default) chooses 1, 1/2, 1/4 or 1/8 for each image: the smallest at which most marked
+            squares are more than 4 squares away from the marks of other classes. Marks of small objects lie close
+            together, and large squares would join the objects. Without marks, and with an operator, None is 1; a
+            window always fits into the averaged image.
         class_weight: ``(C,)`` weights :math:`w_c` >= 0. Default all 1.
         class_present: ``(N, C)`` bool, or 0 to 1: classes absent from an image are left out of its loss. Default all.
         activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are the maps
@@ -162,7 +165,8 @@ def closed_form_loss(
 
     labels = (classes, ignore_index)
     if scale is None and laplacian is None and marked:
-        loss = _at_chosen_sides(at, sides_from_marks(target, *labels))
+        fitting = tuple(side for side in SIDES if side == 1 or min(h, w) >= side * (2 * options.radius + 1))
+        loss = _at_chosen_sides(at, fitting, sides_from_marks(target, *labels, sides=fitting))
     else:
         loss = at(1 if scale is None else round(1 / scale))
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
@@ -172,10 +176,10 @@ def closed_form_loss(
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def _at_chosen_sides(at: Callable[[int], Tensor], chosen: Tensor) -> Tensor:
+def _at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:
     """The loss of each image at its own side. Where values may not be read, every side is computed and one counts."""
     total: Tensor | None = None
-    for side in SIDES:
+    for side in sides:
         own = chosen == side
         if not reads_values(chosen) or bool(own.any()):
             loss = torch.where(own, at(side), 0.0)
@@ -222,7 +226,7 @@ def check_options(fn: str, *, form: Any, mark_weight: Any, scale: Any, activatio
     check_option(fn, "form", form, ("energy", "residual"))
     check_option(fn, "activation", activation, ("softmax", "sigmoid", None))
     check_option(fn, "reduction", reduction, ("mean", "sum", "none"))
-    check_positive(fn, "mark_weight", mark_weight)
+    (check_not_negative if form == "energy" else check_positive)(fn, "mark_weight", mark_weight)
     if scale is None:
         return
     side = 1 / check_positive(fn, "scale", scale)

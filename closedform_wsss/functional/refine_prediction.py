@@ -7,6 +7,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import (
     as_compute_dtype,
+    check_class_present,
     check_device,
     check_image,
     check_integer,
@@ -30,6 +31,7 @@ def refine_prediction(
     marks: Tensor | None = None,
     *,
     class_factors: Tensor | None = None,
+    class_present: Tensor | None = None,
     fidelity: float = 0.03,
     mark_weight: float = 10.0,
     eps: float | None = None,
@@ -38,10 +40,10 @@ def refine_prediction(
 ) -> Tensor:
     r"""Probabilities that follow the edges of the image and keep the marks: better labels than a network's predictions.
 
-    The probabilities are multiplied by the class factors r and normalised, filtered with the marks kept, clipped at 0
-    and normalised again:
+    The probabilities are multiplied by the class factors r and by :math:`t_c`, 0 for the classes that an image does not
+    hold, and normalised; then filtered with the marks kept, clipped at 0 and normalised again:
 
-    .. math:: p'_c = \frac{r_c\, p_c}{\sum_k r_k\, p_k}, \qquad
+    .. math:: p'_c = \frac{r_c\, t_c\, p_c}{\sum_k r_k\, t_k\, p_k}, \qquad
         q_c = (L + \lambda\,\mathrm{Id} + \kappa D)^{-1} (\lambda\, p'_c + \kappa D\, s_c) .
 
     It is :func:`matting_filter` with the settings that suit predictions. At half of the image's size it reaches twice
@@ -52,6 +54,8 @@ def refine_prediction(
         image: ``(N, D, H', W')`` in [0, 1] or uint8, resized to probs; or a :class:`~closedform_wsss.MattingLaplacian`.
         marks: ``(N, H'', W'')`` integer marks, ``ignore_index`` elsewhere, resized to probs. Default: no marks.
         class_factors: ``(C,)`` > 0, such as of :func:`closedform_wsss.training.class_factors`. Default all 1.
+        class_present: t, ``(N, C)`` bool, or in [0, 1], such as of :func:`classes_present`. An image without a class
+            counts as unknown. Default: all classes.
         fidelity: :math:`\lambda` > 0, how strongly q is held to the probabilities. Default 0.03.
         mark_weight: :math:`\kappa` > 0, how strongly q is held to the marks. Default 10.
         eps: Regularisation of the Laplacian, > 0. Default 1e-7. Give it with an image only.
@@ -106,6 +110,9 @@ def refine_prediction(
         if reads_values(class_factors) and not bool(((class_factors > 0) & torch.isfinite(class_factors)).all()):
             raise ValueError(f"{FN}: class_factors must be > 0 and finite, got {class_factors.tolist()}")
         p = p * class_factors.to(p.dtype)[:, None, None]
+    if class_present is not None:
+        check_class_present(FN, class_present, n, p.shape[1], device)
+        p = restricted(p, class_present)
     q = matting_filter(
         _normalized(p),
         image,
@@ -117,6 +124,14 @@ def refine_prediction(
         ignore_index=ignore_index,
     )
     return _normalized(q.clamp(0, 1))
+
+
+def restricted(p: Tensor, class_present: Tensor) -> Tensor:
+    """Probabilities of the classes that each image holds; of all where none is given."""
+    present = class_present.to(p.dtype)
+    present = torch.where(present.any(1, keepdim=True), present, 1.0)[:, :, None, None]
+    # Where no class that is present has a probability, they become equal.
+    return _normalized((p + TINY) * present)
 
 
 def _normalized(p: Tensor) -> Tensor:

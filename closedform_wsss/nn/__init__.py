@@ -2,6 +2,7 @@
 
 from closedform_wsss.nn.asam import ASAM
 from closedform_wsss.nn.closed_form_loss import ClosedFormLoss
+from closedform_wsss.nn.mark_loss import MarkLoss
 from closedform_wsss.nn.matting_filter import MattingFilter
 from closedform_wsss.nn.multi_label_head import MultiLabelHead
 from closedform_wsss.nn.refine_cam import RefineCAM
@@ -15,6 +16,7 @@ __all__ = [
     "ASAM",
     "SLIC",
     "ClosedFormLoss",
+    "MarkLoss",
     "MattingFilter",
     "MultiLabelHead",
     "RefineCAM",

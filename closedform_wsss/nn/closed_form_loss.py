@@ -18,7 +18,7 @@ class ClosedFormLoss(FunctionalModule):
     Args:
         form: "energy" (default) or "residual".
         kind: "closed_form" (default) or "learning_based".
-        mark_weight: :math:`\lambda` > 0, the weight of the marks. Default 100.
+        mark_weight: :math:`\lambda` > 0, the weight of the marks; 0 is allowed in the energy form. Default 100.
         eps: Regularisation of the Laplacian, > 0. Default 1e-4.
         radius: Windows of 2 radius + 1 pixels. Default 1.
         scale: 1, 1/2, 1/3, 1/4 ...: average maps and image first. Default: chosen from the marks of each image.

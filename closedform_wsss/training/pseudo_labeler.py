@@ -25,18 +25,19 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._resize import resize_image
 from closedform_wsss._warn import warn_user
-from closedform_wsss.functional.refine_prediction import refine_prediction
+from closedform_wsss.functional.classes_present import classes_present
+from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
 from closedform_wsss.io import read_label_png, write_label_png
 from closedform_wsss.io._save import atomic
-from closedform_wsss.training.class_balance import class_factors, class_weights, winning_fractions
+from closedform_wsss.training.area_correction import correct_areas
+from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.ranks import gathered, world
 from closedform_wsss.training.recipe import Recipe, Report
+from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
 
 Sample = tuple[str, Tensor, Tensor]
 # A class with marks whose labels are less than this fraction of its predictions has collapsed.
 COLLAPSED = 0.05
-# A class that has no pixel keeps this fraction, or its factor would be 0 for ever.
-TRACE = 1e-5
 
 
 class PseudoLabeler:
@@ -45,11 +46,12 @@ class PseudoLabeler:
     A network that has learned from marks alone predicts roughly where each class is, but too much of the classes that
     are marked densely. In each round its probabilities p on the training images become labels:
 
-    1. The :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns p with the edges of the image
-       and keeps the marks: q.
-    2. The fractions of pixels that each class wins in q are the wanted areas. :func:`class_factors` multiplies p so
-       that its mean has these areas, and step 1 follows again, a few times.
-    3. The winning class of q at each pixel is the label; marked pixels keep their marks.
+    1. Classes without a mark in an image are absent from it: p is 0 for them there.
+    2. The :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns p with the edges of the image
+       and keeps the marks: q. Its scale follows from the distance between the marks of different classes.
+    3. The fractions of pixels that each class wins in q are the wanted areas. :func:`class_factors` multiplies p so
+       that its mean has these areas, and step 2 follows again, a few times, as long as this converges.
+    4. The winning class of q at each pixel is the label; marked pixels keep their marks.
 
     Labels are PNG files in a folder, so a data set reads them before its own augmentation, in any process and after a
     restart. Under ``torch.distributed`` each rank passes its own part of the samples, and all share the folder.
@@ -97,7 +99,7 @@ class PseudoLabeler:
         self.recipe = Recipe() if recipe is None else recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.round, self._fractions = 0, torch.full((self.num_classes,), 1 / self.num_classes)
+        self.round, self._fractions = 0, torch.full((self.num_classes,), 1 / self.num_classes, device="cpu")
         if self._state_file.exists():
             state = json.loads(self._state_file.read_text())
             if len(state["fractions"]) != self.num_classes:
@@ -105,7 +107,7 @@ class PseudoLabeler:
                     f"{fn}: {self.folder} holds labels of {len(state['fractions'])} classes, got num_classes "
                     f"{num_classes}: pass another folder"
                 )
-            self.round, self._fractions = state["round"], torch.tensor(state["fractions"])
+            self.round, self._fractions = state["round"], torch.tensor(state["fractions"], device="cpu")
 
     @property
     def _state_file(self) -> Path:
@@ -171,8 +173,8 @@ class PseudoLabeler:
         finally:
             if isinstance(predict, torch.nn.Module):
                 predict.train(training)
-        factors = self._correct_areas(keys)
-        won = torch.zeros(self.num_classes, dtype=torch.float64)
+        factors = self._class_factors(keys)
+        won = torch.zeros(self.num_classes, dtype=torch.float64, device="cpu")
         for key in keys:
             q, size, marks = self._filtered(key, factors)
             won += winning_fractions(q).double()
@@ -195,7 +197,7 @@ class PseudoLabeler:
         self, predict: Callable[[Tensor], Tensor], samples: Iterable[Sample]
     ) -> tuple[list[str], Tensor, Tensor]:
         """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions."""
-        marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64) for _ in range(2))
+        marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
         keys: list[str] = []
         for key, image, marks in samples:
             file = self._file(key, "store", ".npz")
@@ -206,9 +208,13 @@ class PseudoLabeler:
             fn = f"PseudoLabeler.update, sample {key!r}"
             pixels, target = self._check_sample(fn, image, marks)
             p = self._probabilities(fn, predict, pixels)
-            h, w = target.shape[1:]
-            size = (max(round(h * self.recipe.scale), 1), max(round(w * self.recipe.scale), 1))
-            p = F.interpolate(p, size, mode="area") if p.shape[2] > size[0] else F.interpolate(p, size, mode="bilinear")
+            scale = self.recipe.scale
+            if scale is None:
+                scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))
+            size = scaled_size((target.shape[1], target.shape[2]), scale)
+            p = resize_probabilities(p, size)
+            if self.recipe.complete_marks:
+                p = restricted(p, classes_present(target, self.num_classes, ignore_index=self.ignore_index))
             small = resize_image(pixels.cpu(), size).clamp(0, 1)
             marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
             predicted += winning_fractions(p).double()
@@ -247,25 +253,21 @@ class PseudoLabeler:
             check_finite(fn, "logits", logits)
         return torch.stack([logits.float().softmax(1) for logits in views]).mean(0).cpu()
 
-    def _correct_areas(self, keys: list[str]) -> Tensor:
+    def _class_factors(self, keys: list[str]) -> Tensor:
         """Factors of the classes, ``(C,)``, from some images."""
         recipe = self.recipe
-        factors = torch.ones(self.num_classes)
-        repeats = recipe.repeats[min(self.round, 1)]
-        if not repeats:
-            return factors
         some = keys[:: max(len(keys) * world() // recipe.num_images, 1)]
-        pixels = [self._stored(key)[0][0].flatten(1) for key in some]  # (C, P) each
-        generator = torch.Generator().manual_seed(0)
-        pixels = [p[:, torch.randint(p.shape[1], (recipe.num_pixels,), generator=generator)] for p in pixels]
-        p = torch.cat(gathered(torch.cat(pixels, 1) if pixels else torch.empty(self.num_classes, 0)), 1)
-        for _ in range(repeats):
-            won = torch.zeros(self.num_classes, dtype=torch.float64)
-            for key in some:
-                won += winning_fractions(self._filtered(key, factors)[0]).double()
-            wanted = self._normalized(won).clamp_min(TRACE)
-            factors = class_factors(p[None, :, :, None], wanted / wanted.sum())
-        return factors
+        generator = torch.Generator("cpu").manual_seed(0)
+        pixels = [torch.empty(self.num_classes, 0, device="cpu")]
+        for key in some:
+            p = self._stored(key)[0][0].flatten(1)
+            pixels.append(p[:, torch.randint(p.shape[1], (recipe.num_pixels,), generator=generator, device="cpu")])
+        return correct_areas(
+            lambda factors: (self._filtered(key, factors)[0] for key in some),
+            torch.cat(gathered(torch.cat(pixels, 1)), 1),
+            recipe.repeats,
+            self._normalized,
+        )
 
     def _stored(self, key: str) -> tuple[Tensor, Tensor, Tensor]:
         """Probabilities and image at the recipe's scale, marks at full size, each of a batch of one."""
@@ -302,7 +304,7 @@ class PseudoLabeler:
 
     def _finish(self) -> None:
         """When all ranks have written their labels, the first one writes the state and removes the store."""
-        gathered(torch.zeros(1))
+        gathered(torch.zeros(1, device="cpu"))
         if not dist.is_initialized() or dist.get_rank() == 0:
             with atomic(self._state_file) as stream:
                 stream.write(json.dumps({"round": self.round, "fractions": self._fractions.tolist()}).encode())

@@ -6,35 +6,44 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_positive, check_probability
+from closedform_wsss._checks import check_count, check_option, check_positive, check_probability
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of :class:`PseudoLabeler`.
+    """The settings of :class:`PseudoLabeler` and :class:`SelfTrainingLoss`: the same for all kinds of marks.
 
     Args:
-        rounds: When labels are made, as fractions of the epochs, ascending, in (0, 1). Default a third and a half.
-        repeats: How often the areas of the classes are corrected, in the first round and in later ones, >= 0.
-            Default (4, 4).
+        rounds: When the network starts to learn from its own labels, and when these are made anew, as fractions of the
+            training, ascending, in (0, 1). Default a third and a half.
+        repeats: How often the areas of the classes are corrected in a round, at most, >= 0. It ends earlier where it
+            does not converge. Default 4.
         balance: Classes have the weight fraction^-balance in the cross-entropy, in [0, 1]. Default 0.3.
-        scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. Default 0.5.
-        flip: Predict the mirrored image too, and average. Default True.
+        scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. None (default) chooses 1, 1/2,
+            1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 8 pixels away from those of
+            other classes. The filter then reaches as far as the marks are apart.
+        complete_marks: Whether each class of an image has a mark in it, apart from tiny objects. Then the labels of an
+            image hold no other class. Default True.
+        flip: Predict the mirrored image too, and average (:class:`PseudoLabeler` only). Default True.
         fidelity: Of :func:`~closedform_wsss.functional.refine_prediction`, > 0. Default 0.03.
         tol: Of the same, > 0. Default 0.03.
         num_images: The areas come from about so many images, >= 1. Default 64.
         num_pixels: Pixels of each of them for the mean probabilities, >= 1. Default 500.
 
+    Raises:
+        TypeError, ValueError: A setting is out of range.
+
     Example:
         >>> from closedform_wsss.training import Recipe
-        >>> Recipe(repeats=(3, 0), balance=0.5).balance
+        >>> Recipe(complete_marks=False, balance=0.5).balance
         0.5
     """
 
     rounds: tuple[float, ...] = (1 / 3, 1 / 2)
-    repeats: tuple[int, int] = (4, 4)
+    repeats: int = 4
     balance: float = 0.3
-    scale: float = 0.5
+    scale: float | None = None
+    complete_marks: bool = True
     flip: bool = True
     fidelity: float = 0.03
     tol: float = 0.03
@@ -45,13 +54,12 @@ class Recipe:
         fn = "Recipe"
         if not all(0 < part < 1 for part in self.rounds) or list(self.rounds) != sorted(set(self.rounds)):
             raise ValueError(f"{fn}: rounds must be ascending fractions in (0, 1), got {self.rounds}")
-        if len(self.repeats) != 2:
-            raise ValueError(f"{fn}: repeats must be two numbers, of the first and of later rounds, got {self.repeats}")
-        for repeats in self.repeats:
-            check_count(fn, "repeats", repeats, 0)
+        check_count(fn, "repeats", self.repeats, 0)
         check_probability(fn, "balance", self.balance)
-        if not 0 < check_positive(fn, "scale", self.scale) <= 1:
+        if self.scale is not None and not 0 < check_positive(fn, "scale", self.scale) <= 1:
             raise ValueError(f"{fn}: scale must be in (0, 1], got {self.scale}")
+        check_option(fn, "complete_marks", self.complete_marks, (True, False))
+        check_option(fn, "flip", self.flip, (True, False))
         check_positive(fn, "fidelity", self.fidelity)
         check_positive(fn, "tol", self.tol)
         check_count(fn, "num_images", self.num_images, 1)

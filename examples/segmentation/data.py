@@ -31,6 +31,7 @@ class MarkedFolder(Dataset):
         num_classes: Labels are 0 to num_classes - 1, or 255.
         size: (H, W) of the images; None leaves them as they are.
         resize_targets: Whether targets are resized too. Do not resize them to score a network.
+        every: Take every N-th image, in the order of their names.
         keep: Whether items stay in memory after they were read.
     """
 
@@ -42,9 +43,10 @@ class MarkedFolder(Dataset):
         size: tuple[int, int] | None,
         *,
         resize_targets: bool = True,
+        every: int = 1,
         keep: bool = True,
     ) -> None:
-        files = sorted(file for file in (folder / "images").glob("*") if file.suffix.lower() in SUFFIXES)
+        files = sorted(file for file in (folder / "images").glob("*") if file.suffix.lower() in SUFFIXES)[::every]
         if not files:
             raise SystemExit(f"{folder / 'images'} holds no .jpg or .png files")
         self.images = files

@@ -12,7 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss.functional import closed_form_loss, soft_slic, superpixel_consistency_loss
+from closedform_wsss.functional import (
+    classes_present,
+    closed_form_loss,
+    mark_loss,
+    soft_slic,
+    superpixel_consistency_loss,
+)
 from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.nn import ClosedFormLoss
 
@@ -41,6 +47,11 @@ def cross_entropy(batch: Batch) -> Tensor:
     return loss.sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
 
+def marks(batch: Batch) -> Tensor:
+    """Cross-entropy on the marks, absent classes and the energy."""
+    return mark_loss(batch.logits, batch.target, batch.image)
+
+
 def pseudo_cross_entropy(batch: Batch) -> Tensor:
     """The cross-entropy on the most likely class of the pseudo-labels, which contain the marks. (With soft
     pseudo-labels, class weights would increase rare classes everywhere.)"""
@@ -49,8 +60,8 @@ def pseudo_cross_entropy(batch: Batch) -> Tensor:
 
 
 def energy(batch: Batch) -> Tensor:
-    """The energy form without marks: the cross-entropy already uses the marks."""
-    return closed_form_loss(batch.logits, None, batch.image)
+    """The energy form. The cross-entropy already uses the marks: here they choose the scale."""
+    return closed_form_loss(batch.logits, batch.target, batch.image, mark_weight=0)
 
 
 def residual(batch: Batch) -> Tensor:
@@ -58,9 +69,15 @@ def residual(batch: Batch) -> Tensor:
     return ClosedFormLoss.paper()(batch.logits, batch.target, batch.image)
 
 
+def paper(batch: Batch) -> Tensor:
+    """The paper's loss alone: the residual, with the classes of the marks as image-level labels."""
+    present = classes_present(batch.target, batch.logits.shape[1])
+    return ClosedFormLoss.paper()(batch.logits, batch.target, batch.image, class_present=present)
+
+
 def learning_based(batch: Batch) -> Tensor:
     """The same as :func:`energy`, with the learning-based Laplacian."""
-    return closed_form_loss(batch.logits, None, batch.image, kind="learning_based")
+    return closed_form_loss(batch.logits, batch.target, batch.image, mark_weight=0, kind="learning_based")
 
 
 def superpixel(batch: Batch) -> Tensor:
@@ -70,6 +87,9 @@ def superpixel(batch: Batch) -> Tensor:
     return superpixel_consistency_loss(batch.logits, labels, soft_slic(batch.image, cell_size=8))
 
 
+# Those that contain the cross-entropy on the marks, or take its place.
+WHOLE = ("marks", "paper")
 LOSSES: dict[str, Callable[[Batch], Tensor]] = {
-    loss.__name__: loss for loss in (cross_entropy, pseudo_cross_entropy, energy, residual, learning_based, superpixel)
+    loss.__name__: loss
+    for loss in (cross_entropy, marks, pseudo_cross_entropy, energy, residual, paper, learning_based, superpixel)
 }

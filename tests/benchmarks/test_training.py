@@ -97,19 +97,89 @@ def test_all_have_gradients(baselines):
         assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0, name
 
 
+def run_of(data: str, marks: str | None, row: str, score: float, seed: int = 0) -> dict:
+    return {"set": data, "marks": marks, "row": row, "seed": seed, "mean_iou": score}
+
+
 def test_table(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from training.table import gap_closed, markdown
 
     assert gap_closed(0.58, 0.5, 0.6) == pytest.approx(80)
-    runs = [("masks", 0.62), ("scribbles-ce", 0.5), ("scribbles-recipe", 0.59), ("scribbles-recipe", 0.61)]
-    results = {
-        "settings": {"data": "camvid", "epochs": 12, "size": [180, 240]},
-        "runs": [{"row": row, "mean_iou": score, "pixel_accuracy": 0.8} for row, score in runs],
-    }
-    text = markdown(results)
-    (row,) = (line for line in text.splitlines() if "recipe" in line)
-    assert [cell.strip() for cell in row.strip("|").split("|")][2:] == ["0.600 ± 0.014", "83 %", "0.800 ± 0.000", "2"]
+    runs = [
+        run_of("camvid", None, "masks", 0.62),
+        run_of("camvid", "points", "ce", 0.5),
+        run_of("camvid", "points", "rounds", 0.59),
+        run_of("camvid", "points", "rounds", 0.61, 1),
+    ]
+    text = markdown({"runs": runs})
+    row = next(line for line in text.splitlines() if "PseudoLabeler" in line)
+    assert [v.strip() for v in row.strip("|").split("|")] == [
+        *("**PseudoLabeler**", "", "0.600 ± 0.014, 83 %", "", "", "", "", "2")
+    ]
+    assert "Dice" not in text
+    assert "0.870" in markdown({"runs": [*runs, run_of("acdc", "scribbles", "rounds", 0.7) | {"dice": 0.87}]})
+
+
+def test_settings_are_chosen_on_the_other_sets(monkeypatch):
+    """On CamVid weight 1 is best, on the other two weight 3: each set is reported with the choice of the others."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from training.rows import ROWS
+    from training.sets import SETS
+    from training.table import chosen_elsewhere, gap_of, left_out, scores_of
+
+    runs = []
+    for data, one, three in (("camvid", 0.58, 0.52), ("voc", 0.53, 0.56), ("acdc", 0.54, 0.55)):
+        for marks, row, score in ((None, "masks", 0.6), ("scribbles", "ce", 0.5)):
+            runs.append(run_of(data, marks, row, score))
+        runs += [run_of(data, "scribbles", "dense_crf-1", one), run_of(data, "scribbles", "dense_crf-3", three)]
+    scores = scores_of({"runs": runs}, "mean_iou")
+    rows = [row for row in ROWS if row.name.startswith("dense_crf-")]
+    assert [chosen_elsewhere(scores, rows, data).name for data in SETS] == ["dense_crf-3", "dense_crf-1", "dense_crf-1"]
+    assert gap_of(scores, (SETS[0], "scribbles"), "dense_crf-1") == pytest.approx(80)
+    line = next(line for line in left_out(scores).splitlines() if "dense CRF" in line)
+    assert [v.strip() for v in line.strip("|").split("|")] == [
+        *("+ dense CRF loss", "20 % (weight 3)", "", "", "30 % (weight 1)", "", "40 % (weight 1)")
+    ]
+
+
+def test_entropy(baselines):
+    uniform = torch.full((1, 4, 2, 2), 0.25)
+    assert baselines.entropy(uniform, IMAGE).item() == pytest.approx(1)
+    assert baselines.entropy(torch.eye(4)[:1, :, None, None], IMAGE).item() == 0
+
+
+def test_dice_of_patients(monkeypatch, tmp_path):
+    """A network that calls the bright pixels class 1, on two patients with two slices each."""
+    import argparse
+
+    import numpy as np
+    from PIL import Image
+
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from segmentation import model
+    from training.dice import dice_of_patients
+
+    class Bright(torch.nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            bright = image[:, :1]
+            return torch.cat([0.5 - bright, bright - 0.5, torch.full_like(bright, -1)], 1)
+
+    monkeypatch.setattr(model, "build_model", lambda *_: Bright())
+    torch.save({}, tmp_path / "model.pt")
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    # The prediction is the left half; labels are the left quarter of patient 1, nothing and the left half of patient 2.
+    image = np.zeros((8, 16), np.uint8)
+    image[:, :8] = 255
+    for name, width in (("patient001_a", 4), ("patient001_b", 4), ("patient002_a", 0), ("patient002_b", 8)):
+        label = np.zeros((8, 16), np.uint8)
+        label[:, :width] = 1
+        Image.fromarray(image).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(label).save(tmp_path / "labels" / f"{name}.png")
+    args = argparse.Namespace(output=tmp_path, val=tmp_path, size=(8, 16), classes=3, model="")
+    assert dice_of_patients(args) == pytest.approx((2 * 4 / 12 + 2 * 8 / 24) / 2)
 
 
 @pytest.mark.parametrize("name", ["none", "pamr", "mean_field"])
@@ -134,10 +204,29 @@ def test_filters(monkeypatch, name):
     assert spread.all() if name != "none" else not spread.any()
 
 
-def test_only_rows_that_there_is_data_for(monkeypatch):
+def test_every_row_is_a_run_of_the_example(monkeypatch, tmp_path):
+    """The arguments are those that the example takes; names are different, and those of folders."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training.rows import ROWS
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import argparse
 
-    assert {row.targets for row in ROWS} == {"labels", "scribbles", "points", "cams"}
-    for row in ROWS:
-        assert f"--targets {row.targets}" in row.arguments, row
+    import train_segmentation
+    from segmentation import losses
+    from training import baselines, training
+    from training.rows import MASKS, ROWS
+    from training.sets import SETS
+
+    monkeypatch.setattr(losses, "LOSSES", losses.LOSSES | baselines.LOSSES)
+    monkeypatch.setattr(train_segmentation, "LOSSES", losses.LOSSES)
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    args = argparse.Namespace(data=tmp_path, work=tmp_path / "work", device=None)
+    for row in (MASKS, *ROWS):
+        command = training.command((SETS[0], "points", row, 1), args)
+        command = command[command.index("--child") + 1 :]
+        while "--set" in command:
+            at = command.index("--set")
+            name, _ = command[at + 1].split("=")
+            assert name == "filter" or hasattr(train_segmentation.RECIPE, name)
+            del command[at : at + 2]
+        parsed = train_segmentation.parse(command)
+        assert parsed.targets == ("labels" if row is MASKS else "points") and parsed.seed == 1

@@ -64,13 +64,13 @@ def rows(output: Path) -> list[dict[str, str]]:
 
 
 def test_a_run_leaves_what_it_says(train, folder, tmp_path):
-    train.main(arguments(folder, tmp_path, "--rounds", "1", "--loss", "energy=10"))
+    train.main(arguments(folder, tmp_path, "--loss", "superpixel=1"))
     log = rows(tmp_path)
     assert [row["epoch"] for row in log] == ["1", "2", "3"]
     # Marks first, then the network's own predictions, with the further loss all along.
-    assert [bool(row["cross_entropy"]) for row in log] == [True, False, False]
+    assert [bool(row["marks"]) for row in log] == [True, False, False]
     assert [bool(row["pseudo_cross_entropy"]) for row in log] == [False, True, True]
-    assert all(float(row["energy"]) >= 0 for row in log)
+    assert all(float(row["superpixel"]) >= 0 for row in log)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["epoch"] == 3 and len(scores["iou"]) == 3 and 0 <= scores["mean_iou"] <= 1
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 8
@@ -81,9 +81,9 @@ def test_a_run_leaves_what_it_says(train, folder, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(train, folder, tmp_path):
-    options = arguments(folder, tmp_path / "whole", "--rounds", "1")
+    options = arguments(folder, tmp_path / "whole")
     train.main(options)
-    args = train.parse(arguments(folder, tmp_path / "cut", "--rounds", "1"))
+    args = train.parse(arguments(folder, tmp_path / "cut"))
     args.output.mkdir()
     trainer = train.Trainer(args)
     saved = trainer.save
@@ -103,7 +103,29 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(train, folder, tmp_pat
         torch.testing.assert_close(whole[name], cut[name], msg=name)
     assert [row["epoch"] for row in rows(tmp_path / "cut")] == ["1", "2", "3"]
     with pytest.raises(SystemExit, match=r"of a run with lr 0\.001 and not 0\.01: choose another OUTPUT"):
-        train.main(arguments(folder, tmp_path / "cut", "--rounds", "1", "--lr", "0.01"))
+        train.main(arguments(folder, tmp_path / "cut", "--lr", "0.01"))
+
+
+@pytest.mark.slow
+def test_online_self_training_goes_on_after_a_cut(train, folder, tmp_path):
+    train.main(arguments(folder, tmp_path / "whole", "--method", "online"))
+    trainer = train.Trainer(train.parse(arguments(folder, tmp_path / "cut", "--method", "online")))
+    (tmp_path / "cut").mkdir()
+    for _ in range(2):
+        trainer.train_epoch()
+        trainer.epoch += 1
+    assert trainer.online.rounds_done == 2
+    trainer.save()
+    train.main(arguments(folder, tmp_path / "cut", "--method", "online"))
+    whole, cut = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "cut"))
+    for name in whole:
+        torch.testing.assert_close(whole[name], cut[name], msg=name)
+
+
+def test_every_second_image(train, folder, tmp_path):
+    train.main(arguments(folder, tmp_path, "--method", "loss", "--every", "2", "--epochs", "1"))
+    assert bool(rows(tmp_path)[0]["cross_entropy"])
+    assert len(train.MarkedFolder(folder, "scribbles", 3, None, every=2)) == 4
 
 
 def test_masks(train, folder, tmp_path):
@@ -115,7 +137,7 @@ def test_masks(train, folder, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun with gloo")
 def test_two_processes(folder, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(EXAMPLES / "train_segmentation.py"), *arguments(folder, tmp_path, "--rounds", "1")]
+    command += [str(EXAMPLES / "train_segmentation.py"), *arguments(folder, tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

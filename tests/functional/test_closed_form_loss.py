@@ -290,7 +290,7 @@ def wrong_label(value):
         ),
         ({"ignore_index": 0}, ValueError, r"ignore_index must not be a class, got 0 with 3 classes"),
         ({"eps": -1.0}, ValueError, r"eps must be a finite number > 0, got -1.0"),
-        ({"mark_weight": 0.0}, ValueError, r"mark_weight must be a finite number > 0, got 0.0"),
+        ({"mark_weight": -1.0}, ValueError, r"mark_weight must be a finite number >= 0, got -1.0"),
         ({"radius": 5}, ValueError, r"radius must leave a window .* image of 8 x 9"),
         ({"form": "levin"}, ValueError, r"form must be one of 'energy', 'residual', got 'levin'"),
         (
@@ -410,7 +410,7 @@ def test_an_operator_must_fit_the_logits():
     [
         ({"form": "levin"}, ValueError, "form must be one of"),
         ({"kind": "knn"}, ValueError, "kind must be one of"),
-        ({"mark_weight": 0}, ValueError, "mark_weight must be a finite number > 0"),
+        ({"mark_weight": 0, "form": "residual"}, ValueError, "mark_weight must be a finite number > 0"),
         ({"eps": -1.0}, ValueError, "eps must be a finite number > 0"),
         ({"radius": 0}, ValueError, "radius must be an integer >= 1"),
         ({"scale": 0.4}, ValueError, "scale must be 1, 1/2, 1/3, 1/4 ..., got 0.4"),

@@ -56,7 +56,7 @@ def two_lines(apart: int, size: int = 64) -> torch.Tensor:
     return target
 
 
-@pytest.mark.parametrize(("apart", "side"), [(3, 1), (7, 1), (12, 2), (15, 2), (22, 4), (50, 4)])
+@pytest.mark.parametrize(("apart", "side"), [(3, 1), (7, 1), (12, 2), (15, 2), (22, 4), (50, 8)])
 def test_marks_that_lie_close_together_get_small_squares(apart, side):
     target = two_lines(apart)
     assert sides_from_marks(target, 3, 255).tolist() == [side]
@@ -113,6 +113,15 @@ def test_without_value_checks_the_result_is_the_same():
     finally:
         closedform_wsss.set_value_checks(None)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("size", "radius", "side"), [((64, 15), 1, 4), ((64, 15), 2, 2), ((64, 9), 2, 1)])
+def test_windows_fit_into_the_averaged_image(size, radius, side):
+    target = torch.full((1, *size), 255)
+    target[:, 4, 2:8], target[:, 60, 2:8] = 0, 2
+    logits, image = torch.randn(1, 3, *size), torch.rand(1, 3, *size)
+    found = closed_form_loss(logits, target, image, radius=radius)
+    torch.testing.assert_close(found, closed_form_loss(logits, target, image, radius=radius, scale=1 / side))
 
 
 def test_the_scale_is_1_without_marks_and_with_an_operator():

@@ -35,6 +35,22 @@ def test_constants_pass_and_marks_hold() -> None:
     assert (refine_prediction(p, image, marks)[0, 2, 3:9, 3:13] > 0.9).all()
 
 
+def test_classes_that_are_absent_get_nothing() -> None:
+    probs, image, marks = problem()
+    present = torch.tensor([[1, 0, 1], [0, 0, 0]]).bool()
+    found = refine_prediction(probs, image, marks, class_present=present)
+    assert found[0, 1].abs().max() < 1e-6
+    p = probs[0] * torch.tensor([1, 0, 1])[:, None, None]
+    expected = refine_prediction((p / p.sum(0))[None], image[:1], marks[:1])
+    torch.testing.assert_close(found[:1], expected)
+    unknown = refine_prediction(probs[1:], image[1:], marks[1:])  # no class is given: all may be there
+    torch.testing.assert_close(found[1:], unknown)
+    certain = torch.zeros_like(probs)
+    certain[:, 1] = 1  # of an absent class: the others are equal
+    q = refine_prediction(certain, image, class_present=present)
+    torch.testing.assert_close(q[0, 0], q[0, 2])
+
+
 def test_an_operator_in_place_of_the_image() -> None:
     probs, _, marks = problem()
     small = torch.rand(2, 3, 12, 16, dtype=torch.float64)

@@ -163,6 +163,7 @@ def calls(n: int, h: int, w: int) -> Calls:
             functional.refine_prediction,
             {
                 **{"probs": maps.softmax(1), "image": image, "marks": target, "class_factors": torch.ones(C)},
+                **{"class_present": present},
                 **{"fidelity": 0.1, "mark_weight": 10.0, "eps": 1e-4, "tol": 0.1, "ignore_index": 255},
             },
         ),
@@ -178,6 +179,13 @@ def calls(n: int, h: int, w: int) -> Calls:
         "multi_label_loss": (
             functional.multi_label_loss,
             {"logits": present, "present": present, "reduction": "mean"},
+        ),
+        "mark_loss": (
+            functional.mark_loss,
+            {
+                **{"logits": maps, "target": target, "image": image, "energy_weight": 10.0, "complete_marks": True},
+                **{"ignore_index": 255},
+            },
         ),
         "absent_class_loss": (
             functional.absent_class_loss,

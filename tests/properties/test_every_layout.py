@@ -41,13 +41,19 @@ def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[
             torch.manual_seed(0)
             return module(*arguments, **options).eval()
 
+    def labels_of_the_step(logits: Tensor, marks: Tensor, image: Tensor) -> Tensor:
+        criterion = training.SelfTrainingLoss(C, 1, training.Recipe(num_images=1)).to_empty(device="cpu")
+        return criterion(logits, marks, image)
+
     loss = {"logits": maps, "target": target, "image": image}
     return {
         "ASAM": (on_assignment(made(nn.ASAM, num_iters=3)), {"cam": maps, "assignment": q, "cell_size": CELL}),
         "ClosedFormLoss": (made(nn.ClosedFormLoss, class_weight=torch.ones(C)), loss),
+        "MarkLoss": (made(nn.MarkLoss), loss),
         "MattingFilter": (made(nn.MattingFilter), {"x": maps, "image": image, "target": target}),
         "MultiLabelHead": (made(nn.MultiLabelHead, 8, C), {"features": features}),
         "RefineCAM": (made(nn.RefineCAM), {"cam": maps, "image": image}),
+        "SelfTrainingLoss": (labels_of_the_step, {"logits": maps, "marks": target, "image": image}),
         "SLIC": (assignment_of(made(nn.SLIC, cell_size=CELL)), {"image": image}),
         "SoftSLIC": (assignment_of(made(nn.SoftSLIC, cell_size=CELL)), {"image": image}),
         "SpixelNet": (assignment_of(made(nn.SpixelNet, cell_size=CELL)), {"image": image}),

@@ -65,6 +65,12 @@ def superpixel_reconstruction_loss():
 
 
 @step
+def mark_loss():
+    logits, target, image = inputs()
+    return F.mark_loss(logits, target, image), logits
+
+
+@step
 def absent_class_loss():
     logits, *_ = inputs()
     return F.absent_class_loss(logits, meta(N, C, dtype=torch.bool)), logits

@@ -130,6 +130,8 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
         "fidelity": NUMBER_WRONG,
         "gamma": NUMBER_WRONG,
     },
+    "energy_weight": without(NUMBER_WRONG, "0"),
+    "complete_marks": {name: to(value) for name, value in {"text": "yes", "None": None, "a list": [True]}.items()},
     **{"tol": NUMBER_WRONG, "compactness": NUMBER_WRONG, "temperature": NUMBER_WRONG, "power": NUMBER_WRONG},
     **{"position_weight": without(NUMBER_WRONG, "None"), "level": NUMBER_WRONG},
     **{"threshold": without(NUMBER_WRONG, "0"), "margin": without(NUMBER_WRONG, "0")},
@@ -185,7 +187,8 @@ RIGHT = {
     # Surely not this class; no pixels, no loss.
     *{(name, "logits", "-inf") for name in ("closed_form_loss", "superpixel_consistency_loss", "ConfusionMatrix")},
     *{(name, "preds", value) for name in ("ConfusionMatrix",) for value in ("-inf", "inf")},
-    *{("closed_form_loss", "logits", "no pixels"), ("matting_filter", "x", "no pixels")},
+    *{(name, "logits", "no pixels") for name in ("closed_form_loss", "absent_class_loss", "mark_loss")},
+    ("matting_filter", "x", "no pixels"),
     *{(name, "cam", "no pixels") for name in ("calibrate_cam", "refine_cam", "background_score", "pseudo_labels")},
     # Nothing else is of the batch, or of the number of channels.
     *{(name, "image", "another batch") for name in ("slic", "soft_slic")},
@@ -206,7 +209,8 @@ RIGHT = {
     *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},
     *{(name, option, "None") for name in ("solve_matting", "matting_filter") for option in ("eps", "radius")},
-    *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius")},
+    *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius", "scale")},
+    ("closed_form_loss", "mark_weight", "0"),  # in the energy form
     ("ConfusionMatrix", "target", "torch.bool"),
     *{("ConfusionMatrix", name, "a list") for name in ("preds", "target")},
     ("ConfusionMatrix", "ignore_index", "a class"),

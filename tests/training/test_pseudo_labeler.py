@@ -11,31 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.scenes import network, scene
 from torch import Tensor
 
 from closedform_wsss.training import PseudoLabeler, Recipe, Report, pseudo_labeler
-
-COLOURS = torch.tensor([[0.8, 0.8, 0.9], [0.2, 0.4, 0.2], [0.8, 0.2, 0.2]])
-
-
-def scene(k: int, h: int = 48, w: int = 64) -> tuple[Tensor, Tensor, Tensor]:
-    """Image, marks, and the true labels: bright above, dark below, a red box."""
-    generator = torch.Generator().manual_seed(k)
-    labels = torch.zeros(h, w, dtype=torch.long)
-    labels[h // 2 :] = 1
-    top, left = (int(torch.randint(6, side - 18, (), generator=generator)) for side in (h, w))
-    labels[top : top + 12, left : left + 12] = 2
-    image = COLOURS[labels].permute(2, 0, 1) + 0.02 * torch.randn(3, h, w, generator=generator)
-    marks = torch.full((h, w), 255)
-    marks[2, 4:60], marks[h - 3, 4:60], marks[top + 6, left + 2 : left + 10] = 0, 1, 2
-    return image.clamp(0, 1), marks, labels
-
-
-def network(image: Tensor) -> Tensor:
-    """Logits at half the size that know the classes by colour, and see far too much of the red one."""
-    small = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="area")
-    distance = (small[:, None] - COLOURS[None, :, :, None, None]).norm(dim=2)
-    return -4 * distance + torch.tensor([0.0, 0.0, 1.8])[:, None, None]
 
 
 def samples(count: int = 6) -> list[tuple[str, Tensor, Tensor]]:
@@ -64,7 +43,7 @@ def test_labels_are_better_than_the_predictions(tmp_path: Path) -> None:
 
 
 def test_marks_stay(tmp_path: Path) -> None:
-    labeler = PseudoLabeler(tmp_path, 3, Recipe(repeats=(0, 0)))
+    labeler = PseudoLabeler(tmp_path, 3, Recipe(repeats=0))
     wrong = samples(1)
     wrong[0][2][30:34, 20:40] = 0  # against the image
     labeler.update(network, wrong)
@@ -110,6 +89,40 @@ def test_a_collapsed_class_is_reported(tmp_path: Path, monkeypatch: pytest.Monke
     assert PseudoLabeler(tmp_path, 3).update(network, without).collapsed == []
 
 
+def test_labels_hold_the_classes_of_the_marks_only(tmp_path: Path) -> None:
+    """The network sees a red box everywhere, but two images have no mark on one."""
+    made = samples()
+    for _, _, marks in made[:2]:
+        marks[marks == 2] = 255
+    labeler = PseudoLabeler(tmp_path / "complete", 3)
+    labeler.update(network, made)
+    assert [2 in labeler[f"folder/{k}"] for k in range(6)] == [False] * 2 + [True] * 4
+    free = PseudoLabeler(tmp_path / "free", 3, Recipe(complete_marks=False))
+    free.update(network, made)
+    assert all(2 in free[f"folder/{k}"] for k in range(6))
+
+
+def test_the_scale_follows_from_the_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {}
+    refine = pseudo_labeler.refine_prediction
+    monkeypatch.setattr(
+        pseudo_labeler,
+        "refine_prediction",
+        lambda p, image, marks, **options: (
+            sizes.update({int((marks != 255).sum()): tuple(p.shape[2:])}),
+            refine(p, image, marks, **options),
+        )[1],
+    )
+    near, far = torch.full((64, 96), 255), torch.full((64, 96), 255)
+    near[30, 10:80], near[35, 10:80] = 0, 1  # 5 pixels apart
+    far[4, 10:90], far[60, 10:90] = 0, 1
+    made = [("near", torch.rand(3, 64, 96), near), ("far", torch.rand(3, 64, 96), far)]
+    PseudoLabeler(tmp_path / "1", 3).update(network, made)
+    assert sizes == {140: (64, 96), 160: (16, 24)}
+    PseudoLabeler(tmp_path / "2", 3, Recipe(scale=0.5)).update(network, made)
+    assert sizes == {140: (32, 48), 160: (32, 48)}
+
+
 def test_when_rounds_are_due(tmp_path: Path) -> None:
     labeler = PseudoLabeler(tmp_path, 3)
     assert [epoch for epoch in range(60) if labeler.due(epoch, 60)] == [20, 30]
@@ -123,8 +136,7 @@ def test_when_rounds_are_due(tmp_path: Path) -> None:
     [
         ({"rounds": (0.5, 0.25)}, "rounds must be ascending fractions"),
         ({"rounds": (0.0,)}, "rounds must be ascending fractions"),
-        ({"repeats": (1,)}, "repeats must be two numbers"),
-        ({"repeats": (1, -1)}, "repeats must be an integer >= 0"),
+        ({"repeats": -1}, "repeats must be an integer >= 0"),
         ({"balance": 1.5}, r"balance must be a number in \[0, 1\]"),
         ({"scale": 2.0}, r"scale must be in \(0, 1\]"),
         ({"num_pixels": 0}, "num_pixels must be an integer >= 1"),

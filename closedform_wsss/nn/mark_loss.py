@@ -1,0 +1,44 @@
+"""The loss of marks as a module."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from closedform_wsss._checks import check_integer, check_not_negative, check_option
+from closedform_wsss.functional.mark_loss import mark_loss
+from closedform_wsss.nn._functional_module import FunctionalModule
+
+
+class MarkLoss(FunctionalModule):
+    r"""Cross-entropy on marks, absent classes and the closed-form energy: the loss to learn from marks with.
+
+    :func:`closedform_wsss.functional.mark_loss` has the formula.
+
+    Args:
+        energy_weight: Of the energy, >= 0. Default 10.
+        complete_marks: Whether each class of an image has a mark in it. Default True.
+        ignore_index: Label of unmarked pixels. Default 255.
+
+    Shape:
+        logits ``(N, C, H, W)``, target ``(N, H', W')``, image ``(N, D, H'', W'')`` -> a scalar.
+
+    Raises:
+        TypeError, ValueError: When it is made: an option is out of range. When it is called: what
+            :func:`~closedform_wsss.functional.mark_loss` raises.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.nn import MarkLoss
+        >>> criterion = MarkLoss()
+        >>> logits = torch.randn(2, 5, 16, 16, requires_grad=True)
+        >>> criterion(logits, torch.full((2, 16, 16), 255), torch.rand(2, 3, 16, 16)).backward()
+    """
+
+    def __init__(self, *, energy_weight: float = 10.0, complete_marks: bool = True, ignore_index: int = 255) -> None:
+        check_not_negative("MarkLoss", "energy_weight", energy_weight)
+        check_option("MarkLoss", "complete_marks", complete_marks, (True, False))
+        check_integer("MarkLoss", "ignore_index", ignore_index)
+        super().__init__(energy_weight=energy_weight, complete_marks=complete_marks, ignore_index=ignore_index)
+
+    def forward(self, logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
+        return mark_loss(logits, target, image, **self.options)

@@ -1,0 +1,213 @@
+"""Self-training in each step: the labels come from the network's own predictions of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from closedform_wsss._checks import (
+    check_classes,
+    check_count,
+    check_finite,
+    check_image,
+    check_integer,
+    check_maps,
+    check_target,
+    compute_dtype,
+)
+from closedform_wsss._resize import resize_image, resize_marks
+from closedform_wsss.functional.classes_present import classes_present
+from closedform_wsss.functional.mark_loss import mark_loss
+from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
+from closedform_wsss.training.area_correction import correct_areas
+from closedform_wsss.training.class_balance import class_weights, winning_fractions
+from closedform_wsss.training.ranks import gathered, world
+from closedform_wsss.training.recipe import Recipe
+from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
+
+FN = "SelfTrainingLoss"
+# A round waits for predictions of enough images, but not longer than this part of the training.
+LONGEST_WAIT = 1 / 12
+
+
+class SelfTrainingLoss(nn.Module):
+    r"""Self-training as a loss: :class:`PseudoLabeler` without files, rounds over the data and a second pass.
+
+    For the first third of the training it is :func:`~closedform_wsss.functional.mark_loss`. From then on, the softmax p
+    of a step becomes the labels of the same step: classes without a mark are removed, p is multiplied by factors of the
+    classes, the :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns it with the image and
+    keeps the marks, and the winning class at each pixel is the label. The loss is the cross-entropy on these labels,
+    with :func:`class_weights`. The factors are made from the predictions of some steps, as in :class:`PseudoLabeler`,
+    at a third and at a half of the training.
+
+    The loss counts its calls, so it must be called once in each step of the training, in training mode. In evaluation
+    mode (``criterion.eval()``) it is the cross-entropy on the marks, or on labels, and counts nothing. Its
+    ``state_dict`` holds all that a resumed training needs. Under ``torch.distributed`` all ranks make the factors
+    together.
+
+    Args:
+        num_classes: C >= 2.
+        total_steps: Calls in the whole training: epochs times batches in an epoch.
+        recipe: The settings. Default :class:`Recipe()`.
+        ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
+
+    Shape:
+        logits ``(N, C, H, W)``, marks ``(N, H', W')``, image ``(N, D, H'', W'')`` in [0, 1] or uint8 -> a scalar. Marks
+        and image follow the size of the logits, as in :func:`~closedform_wsss.functional.closed_form_loss`.
+
+    Raises:
+        TypeError, ValueError: When it is made: an option is out of range. When it is called: what
+            :func:`~closedform_wsss.functional.closed_form_loss` raises; the state is of other classes or steps.
+
+    Example:
+        >>> import torch
+        >>> from closedform_wsss.training import SelfTrainingLoss
+        >>> criterion = SelfTrainingLoss(num_classes=3, total_steps=6)
+        >>> marks = torch.full((2, 32, 32), 255)
+        >>> marks[:, 4, 4:28], marks[:, 27, 4:28] = 0, 2
+        >>> image, logits = torch.rand(2, 3, 32, 32), torch.randn(2, 3, 32, 32, requires_grad=True)
+        >>> for step in range(6):
+        ...     criterion(logits, marks, image).backward()
+        >>> criterion.rounds_done
+        2
+    """
+
+    class_factors: Tensor
+    fractions: Tensor
+
+    def __init__(
+        self, num_classes: int, total_steps: int, recipe: Recipe | None = None, *, ignore_index: int = 255
+    ) -> None:
+        super().__init__()
+        self.num_classes = check_count(FN, "num_classes", num_classes, 2)
+        self.total_steps = check_count(FN, "total_steps", total_steps, 1)
+        self.recipe = Recipe() if recipe is None else recipe
+        self.ignore_index = check_integer(FN, "ignore_index", ignore_index)
+        if 0 <= ignore_index < num_classes:
+            raise ValueError(f"{FN}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes")
+        self.register_buffer("class_factors", torch.ones(num_classes))
+        self.register_buffer("fractions", torch.full((num_classes,), 1 / num_classes))
+        # On the host: reading them from the device would wait for it in each step.
+        self.steps_done = self.rounds_done = 0
+        self._side = 1
+        self._collected: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}, total_steps={self.total_steps}, {self.recipe}"
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {
+            "steps_done": self.steps_done,
+            "rounds_done": self.rounds_done,
+            "side": self._side,
+            "total_steps": self.total_steps,
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        if state["total_steps"] != self.total_steps:
+            raise ValueError(
+                f"{FN}: the state is of a training of {state['total_steps']} steps, got total_steps {self.total_steps}"
+            )
+        self.steps_done, self.rounds_done, self._side = state["steps_done"], state["rounds_done"], state["side"]
+        self._collected = []
+
+    def forward(self, logits: Tensor, marks: Tensor, image: Tensor) -> Tensor:
+        image = check_image(FN, image)
+        n, device = image.shape[0], image.device
+        logits = check_maps(FN, "logits", logits, n, device)
+        check_classes(FN, logits)
+        if logits.shape[1] != self.num_classes:
+            raise ValueError(f"{FN}: logits must have {self.num_classes} channels, got shape {tuple(logits.shape)}")
+        marks = check_target(FN, marks, n, device, self.num_classes, self.ignore_index, name="marks")
+        check_finite(FN, "logits", logits)
+        h, w = logits.shape[2:]
+        marks = resize_marks(marks, (h, w), self.num_classes, self.ignore_index)
+        x = logits.to(compute_dtype(logits))
+        if x.numel() == 0:
+            return x.sum()
+        if not self.training:
+            return F.cross_entropy(x, marks, ignore_index=self.ignore_index, reduction="sum") / (
+                (marks != self.ignore_index).sum().clamp_min(1)
+            )
+        image = resize_image(image.to(x.dtype), (h, w)).clamp(0, 1)
+        self._prepare_round(x, marks, image)
+        self.steps_done += 1
+        if not self.rounds_done:
+            return mark_loss(
+                logits, marks, image, complete_marks=self.recipe.complete_marks, ignore_index=self.ignore_index
+            )
+        labels = self._labels(x, marks, image)
+        return F.cross_entropy(x, labels, class_weights(self.fractions, power=self.recipe.balance).to(x.dtype))
+
+    @torch.no_grad()
+    def _prepare_round(self, x: Tensor, marks: Tensor, image: Tensor) -> None:
+        """Collect predictions when a round is due; with enough of them, make the factors anew."""
+        rounds = self.recipe.rounds
+        if self.rounds_done == len(rounds):
+            return
+        since = self.steps_done - int(self.total_steps * rounds[self.rounds_done])
+        if since < 0:
+            return
+        if not self.rounds_done and not self._collected:
+            self._choose_side(marks)
+        self._collected.append((*self._small(x, marks, image), marks))
+        images = len(x) * len(self._collected) * world()
+        if images >= self.recipe.num_images or since + 1 >= self.total_steps * LONGEST_WAIT:
+            self._correct_areas()
+
+    def _choose_side(self, marks: Tensor) -> None:
+        """The filter works on squares of the median side of these images. Waits for the device, once in a training."""
+        sides = torch.cat(gathered(filter_sides(marks, self.num_classes, self.ignore_index)))
+        self._side = int(sides.median())
+
+    def _small(self, x: Tensor, marks: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities and image at the size of the filter."""
+        h, w = x.shape[2:]
+        size = scaled_size((h, w), 1 / self._side if self.recipe.scale is None else self.recipe.scale)
+        p = resize_probabilities(x.softmax(1), size)
+        if self.recipe.complete_marks:
+            p = restricted(p, classes_present(marks, self.num_classes, ignore_index=self.ignore_index))
+        return p.clamp(0, 1), resize_image(image, size).clamp(0, 1)
+
+    def _refined(self, p: Tensor, image: Tensor, marks: Tensor, factors: Tensor) -> Tensor:
+        return refine_prediction(
+            p,
+            image,
+            marks,
+            class_factors=factors,
+            fidelity=self.recipe.fidelity,
+            tol=self.recipe.tol,
+            ignore_index=self.ignore_index,
+        )
+
+    def _correct_areas(self) -> None:
+        generator = torch.Generator("cpu").manual_seed(0)
+        pixels = []
+        for p, _, _ in self._collected:
+            chosen = torch.randint(p[0, 0].numel(), (self.recipe.num_pixels,), generator=generator, device="cpu")
+            pixels.append(p.flatten(2)[:, :, chosen.to(p.device)].movedim(1, 0).flatten(1))
+        probs = torch.cat([part.to(p.device) for part in gathered(torch.cat(pixels, 1))], 1)
+
+        def refined(factors: Tensor) -> Iterator[Tensor]:
+            return (self._refined(p, image, marks, factors) for p, image, marks in self._collected)
+
+        factors = correct_areas(refined, probs, self.recipe.repeats, self._normalized)
+        won = torch.stack([winning_fractions(q).double() * len(q) for q in refined(factors)]).sum(0)
+        self.class_factors, self.fractions = factors.float(), self._normalized(won).float()
+        self._collected = []
+        self.rounds_done += 1
+
+    def _normalized(self, counts: Tensor) -> Tensor:
+        counts = torch.stack([part.to(counts.device) for part in gathered(counts)]).sum(0)
+        return counts / counts.sum()
+
+    @torch.no_grad()
+    def _labels(self, x: Tensor, marks: Tensor, image: Tensor) -> Tensor:
+        p, image = self._small(x, marks, image)
+        q = self._refined(p, image, marks, self.class_factors.to(p.dtype))
+        labels = F.interpolate(q, x.shape[2:], mode="bilinear").argmax(1)
+        return torch.where(marks == self.ignore_index, labels, marks)

@@ -1,0 +1,60 @@
+"""mark_loss is the sum of its parts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from closedform_wsss.functional import absent_class_loss, classes_present, closed_form_loss, mark_loss
+from closedform_wsss.nn import MarkLoss
+
+
+def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    marks = torch.full((2, 24, 32), 255)
+    marks[:, 4, 4:28], marks[:, 20, 4:28] = 0, 2
+    return torch.randn(2, 4, 24, 32, dtype=torch.float64, requires_grad=True), marks, torch.rand(2, 3, 24, 32)
+
+
+def test_the_sum() -> None:
+    logits, marks, image = problem()
+    cross_entropy = F.cross_entropy(logits, marks, ignore_index=255)
+    absent = absent_class_loss(logits, classes_present(marks, 4))
+    energy = closed_form_loss(logits, marks, image, mark_weight=0)
+    torch.testing.assert_close(mark_loss(logits, marks, image), cross_entropy + absent + 10 * energy)
+    found = mark_loss(logits, marks, image, energy_weight=0, complete_marks=False)
+    torch.testing.assert_close(found, cross_entropy)
+    module = MarkLoss(energy_weight=3.0)
+    torch.testing.assert_close(module(logits, marks, image), cross_entropy + absent + 3 * energy)
+    assert repr(module) == "MarkLoss(energy_weight=3.0, complete_marks=True, ignore_index=255)"
+
+
+def test_the_energy_reads_the_marks_for_its_scale_only() -> None:
+    logits, marks, image = problem()
+    whole = closed_form_loss(logits, marks, image, mark_weight=0)
+    torch.testing.assert_close(whole, closed_form_loss(logits, None, image, scale=1 / 2))
+    with pytest.raises(ValueError, match="mark_weight must be a finite number > 0"):
+        closed_form_loss(logits, marks, image, mark_weight=0, form="residual")
+
+
+def test_marks_and_image_follow_the_logits() -> None:
+    _, marks, image = problem()
+    small = torch.randn(2, 4, 12, 16, requires_grad=True)
+    mark_loss(small, marks, (image * 255).byte()).backward()
+    assert small.grad is not None and small.grad.isfinite().all()
+
+
+def test_no_mark_and_no_image() -> None:
+    logits, marks, image = problem()
+    loss = mark_loss(logits, torch.full_like(marks, 255), image)
+    torch.testing.assert_close(loss, 10 * closed_form_loss(logits, None, image))
+    empty = mark_loss(logits[:0], marks[:0], image[:0])
+    assert empty == 0 and empty.requires_grad
+
+
+def test_errors() -> None:
+    logits, marks, image = problem()
+    with pytest.raises(ValueError, match="mark_loss: energy_weight must be a finite number >= 0"):
+        mark_loss(logits, marks, image, energy_weight=-1)
+    with pytest.raises(ValueError, match=r"mark_loss: image must be in \[0, 1\]"):
+        mark_loss(logits, marks, image * 255)
+    with pytest.raises(ValueError, match="MarkLoss: energy_weight must be a finite number >= 0"):
+        MarkLoss(energy_weight=float("nan"))

@@ -1,0 +1,165 @@
+"""Self-training in each step, on made scenes."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.scenes import network, scene
+from torch import Tensor
+
+from closedform_wsss.functional import mark_loss, refine_prediction
+from closedform_wsss.training import Recipe, SelfTrainingLoss, class_weights
+from closedform_wsss.training.self_training_loss import scaled_size
+
+
+def batch(first: int, count: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits with a graph, marks, image."""
+    images, marks, _ = zip(*(scene(k) for k in range(first, first + count)), strict=True)
+    image = torch.stack(images)
+    return network(image).requires_grad_(), torch.stack(marks), image
+
+
+def run(criterion: SelfTrainingLoss, steps: int, first: int = 0) -> list[float]:
+    values = []
+    for step in range(first, first + steps):
+        logits, marks, image = batch(2 * step)
+        loss = criterion(logits, marks, image)
+        loss.backward()
+        assert loss.isfinite() and logits.grad is not None and logits.grad.isfinite().all()
+        values.append(loss.item())
+    return values
+
+
+def test_it_starts_as_the_loss_of_marks_and_ends_with_labels() -> None:
+    criterion = SelfTrainingLoss(3, 12, Recipe(num_images=1))
+    logits, marks, image = batch(0)
+    for step in range(4):
+        assert criterion.steps_done == step and criterion.rounds_done == 0
+        torch.testing.assert_close(criterion(logits, marks, image), mark_loss(logits, marks, image))
+    loss = criterion(logits, marks, image)
+    assert criterion.rounds_done == 1
+
+    h, w = logits.shape[2:]
+    small = F.max_pool2d(-marks[:, None].float(), 2)  # marks at the size of the logits: one class at most in a square
+    marks_small = (-small)[:, 0].long()
+    size = scaled_size((h, w), 1 / criterion._side)
+    p = F.interpolate(logits.softmax(1), size, mode="area")
+    image_small = F.interpolate(image, (h, w), mode="bilinear", antialias=True)
+    image_small = F.interpolate(image_small, size, mode="bilinear", antialias=True).clamp(0, 1)
+    q = refine_prediction(p.clamp(0, 1), image_small, marks_small, class_factors=criterion.class_factors)
+    labels = F.interpolate(q, (h, w), mode="bilinear").argmax(1)
+    labels = torch.where(marks_small == 255, labels, marks_small)
+    weight = class_weights(criterion.fractions, power=0.3)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, labels, weight))
+    assert criterion(logits, marks, image).requires_grad
+
+
+def test_areas_are_corrected() -> None:
+    """The network predicts far too much of the red class."""
+    criterion = SelfTrainingLoss(3, 6)
+    run(criterion, 6)
+    assert criterion.rounds_done == 2
+    truth = torch.stack([scene(k)[2].flatten().bincount(minlength=3) for k in range(12)]).float().mean(0) / (48 * 64)
+    predicted = torch.cat([network(scene(k)[0][None]).softmax(1) for k in range(12)]).mean((0, 2, 3))
+    assert (criterion.fractions - truth).abs().max() < 0.02 < (predicted - truth).abs().max()
+    assert criterion.class_factors.argmin() == 2
+
+
+def test_labels_teach_a_network() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 3, 3, padding=1)
+    )
+    criterion = SelfTrainingLoss(3, 60, Recipe(num_images=8))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for step in range(60):
+        _, marks, image = batch(2 * (step % 6))
+        loss = criterion(net(image), marks, image)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    hits = [(net(scene(k)[0][None]).argmax(1)[0] == scene(k)[2]).float().mean() for k in range(40, 46)]
+    assert torch.stack(hits).mean() > 0.95
+
+
+def test_evaluation_is_the_cross_entropy_and_counts_nothing() -> None:
+    criterion = SelfTrainingLoss(3, 6).eval()
+    logits, marks, image = batch(0)
+    marks = marks[:, ::2, ::2].contiguous()
+    torch.testing.assert_close(criterion(logits, marks, image), F.cross_entropy(logits, marks, ignore_index=255))
+    assert criterion.steps_done == 0
+
+
+def test_a_resumed_training_goes_on_alike() -> None:
+    whole = SelfTrainingLoss(3, 12, Recipe(num_images=2))
+    expected = run(whole, 12)
+    cut = SelfTrainingLoss(3, 12, Recipe(num_images=2))
+    assert run(cut, 5) == expected[:5]
+    file = io.BytesIO()
+    torch.save(cut.state_dict(), file)
+    file.seek(0)
+    again = SelfTrainingLoss(3, 12, Recipe(num_images=2))
+    again.load_state_dict(torch.load(file, weights_only=True))
+    assert run(again, 7, first=5) == expected[5:]
+    with pytest.raises(ValueError, match="of a training of 12 steps, got total_steps 13"):
+        SelfTrainingLoss(3, 13).load_state_dict(cut.state_dict())
+
+
+def test_half_precision_and_8_bit_images() -> None:
+    one, two = SelfTrainingLoss(3, 3), SelfTrainingLoss(3, 3)
+    for step in range(3):
+        logits, marks, image = batch(2 * step)
+        half = logits.detach().bfloat16().requires_grad_()
+        found = one(half, marks.to(torch.uint8), (image * 255).round().byte())
+        found.backward()
+        assert half.grad.dtype == torch.bfloat16 and found.dtype == torch.float32
+        torch.testing.assert_close(found, two(logits, marks, image), rtol=0.05, atol=0.02)
+
+
+def test_a_batch_without_marks_and_an_empty_one() -> None:
+    criterion = SelfTrainingLoss(3, 4, Recipe(num_images=2))
+    for step in range(4):
+        logits, marks, image = batch(2 * step)
+        criterion(logits, torch.full_like(marks, 255), image).backward()
+    assert criterion.rounds_done == 2
+    empty = criterion(torch.zeros(0, 3, 8, 8, requires_grad=True), torch.zeros(0, 8, 8).long(), torch.zeros(0, 3, 8, 8))
+    assert empty == 0 and empty.requires_grad
+
+
+def test_a_copy_is_independent_and_the_options_are_shown() -> None:
+    criterion = SelfTrainingLoss(3, 6)
+    twin = copy.deepcopy(criterion)
+    run(twin, 2)
+    assert criterion.steps_done == 0 and twin.steps_done == 2
+    assert "num_classes=3, total_steps=6" in repr(criterion)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, 10), "num_classes must be an integer >= 2"),
+        ((3, 0), "total_steps must be an integer >= 1"),
+        ((3, 10, None, 2), "ignore_index must not be a class, got 2 with 3 classes"),
+    ],
+)
+def test_options_are_checked(arguments: tuple, message: str) -> None:
+    *positional, ignore_index = (*arguments, 255)[:4] if len(arguments) == 4 else (*arguments, 255)
+    with pytest.raises(ValueError, match=f"SelfTrainingLoss: {message}"):
+        SelfTrainingLoss(*positional, ignore_index=ignore_index)
+
+
+def test_errors_name_what_is_wrong() -> None:
+    criterion = SelfTrainingLoss(3, 6)
+    logits, marks, image = batch(0)
+    with pytest.raises(ValueError, match="SelfTrainingLoss: logits must have 3 channels, got shape"):
+        criterion(logits[:, :2], marks, image)
+    with pytest.raises(ValueError, match=r"SelfTrainingLoss: image must be in \[0, 1\]"):
+        criterion(logits, marks, image * 255)
+    with pytest.raises(ValueError, match="SelfTrainingLoss: marks must hold classes in"):
+        criterion(logits, torch.where(marks == 2, 7, marks), image)
+    with pytest.raises(ValueError, match="SelfTrainingLoss: logits must be finite, got NaN"):
+        criterion(logits * torch.nan, marks, image)
