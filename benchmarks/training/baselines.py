@@ -1,16 +1,23 @@
 """Baseline losses for training from marks, in plain PyTorch, written from the papers' formulas.
 
 Each takes probabilities p ``(N, C, H, W)`` and the image ``(N, 3, H, W)`` in [0, 1], and is added to the cross-entropy
-on the marks (rows.py has the weights).
+on the marks (rows.py has the weights). ``LOSSES`` holds them, and other forms of our own losses, as functions of the
+example's batch.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BASELINES = ("gated_crf", "dense_crf", "normalized_cut", "pairwise_affinity")
+from closedform_wsss.functional import absent_class_loss, classes_present, closed_form_loss
+
+BASELINES = ("gated_crf", "dense_crf", "normalized_cut", "pairwise_affinity", "entropy")
 
 
 def gated_crf(p: Tensor, image: Tensor, *, radius: int = 5, sigma_xy: float = 6.0, sigma_rgb: float = 0.1) -> Tensor:
@@ -68,6 +75,11 @@ def pairwise_affinity(p: Tensor, image: Tensor, *, dilation: int = 2, threshold:
     return total / count.clamp_min(1)
 
 
+def entropy(p: Tensor, image: Tensor) -> Tensor:
+    """Grandvalet & Bengio, NIPS 2004: the entropy of the predictions, over log C. It does not look at the image."""
+    return -torch.special.xlogy(p, p).sum(1).mean() / math.log(p.shape[1])
+
+
 def _pairs(maps: Tensor, dy: int, dx: int) -> tuple[Tensor, Tensor]:
     """Views of the pixels i and of i + (dy, dx), dy >= 0, wherever both exist."""
     h, w = maps.shape[-2:]
@@ -87,3 +99,22 @@ def _dense(p: Tensor, image: Tensor, sigma_xy: float, sigma_rgb: float) -> tuple
     square = (features * features).sum(2, keepdim=True)
     distance = square + square.mT - 2 * features @ features.mT
     return p, torch.exp(-distance.clamp_min(0) / 2)
+
+
+def _of_batch(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any], Tensor]:
+    return lambda batch: loss(batch.logits.softmax(1), batch.image)
+
+
+def _absent(batch: Any) -> Tensor:
+    return absent_class_loss(batch.logits, classes_present(batch.target, batch.logits.shape[1]))
+
+
+def _energy_full(batch: Any) -> Tensor:
+    return closed_form_loss(batch.logits, None, batch.image)
+
+
+LOSSES: dict[str, Callable[[Any], Tensor]] = {
+    **{name: _of_batch(globals()[name]) for name in BASELINES},
+    "absent": _absent,
+    "energy_full": _energy_full,
+}

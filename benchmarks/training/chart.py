@@ -1,6 +1,6 @@
-"""A chart of results/training.json: the mean IoU of every row, a dot for each seed.
+"""Two charts of results/training.json: the share of the gap that each method closes, and scores over the epochs.
 
-python benchmarks training.chart FILE.svg
+python benchmarks training.chart GAPS.svg CURVES.svg
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -17,40 +18,78 @@ import matplotlib.pyplot as plt
 from common.chart import FAINT, INK
 from common.harness import RESULTS
 
-from training.rows import ROWS, Row
+from training.rows import MASKS, ROWS
+from training.table import CASES, gap_of, scores_of
 
 OURS, OTHERS, BOUNDS = "#D55E00", "#56B4E9", "#999999"
+CURVES = {"masks": BOUNDS, "rounds": OURS, "online": "#E69F00", "marks": "#009E73", "ce": INK}
 
 
-def colour(row: Row) -> str:
-    if row.marks == "masks" or row.name.endswith("-ce"):
-        return BOUNDS
-    return OURS if "recipe" in row.title or "closed-form" in row.title or "learning-based" in row.title else OTHERS
+def draw_gaps(results: dict[str, Any], file: Path) -> None:
+    scores = scores_of(results, "mean_iou")
+    cases = [case for case in CASES if any(gap_of(scores, case, row.name) for row in ROWS)]
+    rows = [row for row in ROWS if row.name != "ce" and any(gap_of(scores, case, row.name) for case in cases)]
+    figure, panels = plt.subplots(
+        1, len(cases), figsize=(3.2 + 1.3 * len(cases), 0.9 + 0.24 * len(rows)), sharey=True, squeeze=False
+    )
+    for (data, marks), axes in zip(cases, panels[0], strict=True):
+        gaps = [gap_of(scores, (data, marks), row.name) for row in rows]
+        colours = [OURS if "**" in row.title else OTHERS for row in rows]
+        axes.barh(range(len(rows)), [max(gap or 0, 0) for gap in gaps], color=colours, height=0.66)
+        axes.set_title(f"{data.title}\n{marks.replace('_', ' ')}", fontsize=9)
+        axes.set_xlim(0, 100)
+        _plain(axes, "x")
+    panels[0][0].set_yticks(range(len(rows)), [row.title.replace("*", "") for row in rows])
+    panels[0][0].invert_yaxis()
+    figure.supxlabel("share of the gap between the marks alone and full masks, %", fontsize=9)
+    _save(figure, file)
+
+
+def draw_curves(results: dict[str, Any], file: Path) -> None:
+    figure, panels = plt.subplots(1, len(CASES), figsize=(2.1 * len(CASES), 2.6), squeeze=False)
+    titles = {row.name: row.title.replace("*", "").split(" (")[0] for row in (MASKS, *ROWS)}
+    for (data, marks), axes in zip(CASES, panels[0], strict=True):
+        for name, colour in CURVES.items():
+            found = [
+                run["curve"]
+                for run in results["runs"]
+                if run["set"] == data.name and run["row"] == name and run["marks"] in (None, marks)
+            ]
+            if found:
+                epochs = [epoch for epoch, _ in found[0]]
+                means = [statistics.mean(curve[k][1] for curve in found) for k in range(len(epochs))]
+                axes.plot(epochs, means, "-o", color=colour, markersize=3, label=titles[name])
+        axes.set_title(f"{data.title}\n{marks.replace('_', ' ')}", fontsize=9)
+        axes.set_xlabel("epoch")
+        _plain(axes, "both")
+    panels[0][0].set_ylabel("mean IoU on val")
+    handles, labels = max((axes.get_legend_handles_labels() for axes in panels[0]), key=lambda found: len(found[0]))
+    figure.legend(handles, labels, loc="lower center", ncols=len(CURVES), frameon=False, fontsize=8)
+    figure.subplots_adjust(bottom=0.32)
+    _save(figure, file, tight=False)
+
+
+def _plain(axes: Any, grid: str) -> None:
+    axes.grid(axis=grid, color=FAINT)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _save(figure: Any, file: Path, *, tight: bool = True) -> None:
+    if tight:
+        figure.tight_layout()
+    else:
+        figure.subplots_adjust(left=0.06, right=0.99, top=0.84, wspace=0.35)
+    figure.savefig(file, metadata={"Date": None, "Creator": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("gaps", metavar="GAPS", type=Path)
+    parser.add_argument("curves", metavar="CURVES", type=Path)
     args = parser.parse_args()
-    scores: dict[str, list[float]] = {}
-    for run in json.loads((RESULTS / "training.json").read_text())["runs"]:
-        scores.setdefault(run["row"], []).append(run["mean_iou"])
-    rows = [row for row in ROWS if row.name in scores]
-
-    plt.rcParams.update({"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "training", "text.color": INK})
-    figure, axes = plt.subplots(figsize=(7.2, 0.8 + 0.27 * len(rows)))
-    for place, row in enumerate(rows):
-        values = scores[row.name]
-        axes.barh(place, statistics.mean(values), color=colour(row), alpha=0.75, height=0.66)
-        axes.plot(values, [place] * len(values), "o", color=INK, markersize=3)
-    labels = [row.title.replace("*", "") + ("" if row.marks == "masks" else f", {row.marks}") for row in rows]
-    axes.set_yticks(range(len(rows)), labels)
-    axes.invert_yaxis()
-    axes.set_xlabel("mean IoU on val; a dot for each seed")
-    axes.grid(axis="x", color=FAINT)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    figure.tight_layout()
-    figure.savefig(args.file, metadata={"Date": None, "Creator": None})
+    plt.rcParams.update({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "training", "text.color": INK})
+    results = json.loads((RESULTS / "training.json").read_text())
+    draw_gaps(results, args.gaps)
+    draw_curves(results, args.curves)

@@ -1,4 +1,8 @@
-"""The rows of the training benchmark: what each run is given."""
+"""The rows of the training benchmark: what a run is given.
+
+A method may have several settings. Then the table also reports, for each data set, the setting that is best on the
+other sets.
+"""
 
 from __future__ import annotations
 
@@ -7,71 +11,67 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """Arguments of examples/train_segmentation.py, and the rows (lower, upper bound) between which it stands."""
+    """Arguments of examples/train_segmentation.py. ``--set`` is an argument of the benchmark (training.py)."""
 
     name: str
-    title: str
+    method: str
+    setting: str
     arguments: str
-    marks: str = "scribbles"
 
     @property
-    def targets(self) -> str:
-        """The folder that it learns from."""
-        return "labels" if self.marks == "masks" else self.marks
+    def title(self) -> str:
+        return f"{self.method}, {self.setting}" if self.setting else self.method
+
+
+LOSS = "--method loss"
+# Each loss is added to the cross-entropy on the marks. The weights are a factor of 3 apart, round the one of the paper
+# or, where that has none, round the one that makes the loss as large as the cross-entropy at the end of a training.
+ADDED = (
+    ("gated CRF loss", "gated_crf", (0.03, 0.1, 0.3)),
+    ("dense CRF loss", "dense_crf", (0.3, 1, 3)),
+    ("normalised cut loss", "normalized_cut", (0.03, 0.1, 0.3)),
+    ("pairwise affinity loss", "pairwise_affinity", (0.3, 1, 3)),
+    ("entropy", "entropy", (0.01, 0.03, 0.1)),
+    ("closed-form energy, scale of the marks", "energy", (3, 10, 30)),
+    ("closed-form energy, full size", "energy_full", (10,)),
+    ("learning-based energy, scale of the marks", "learning_based", (10,)),
+    ("closed-form residual", "residual", (1,)),
+    ("absent classes", "absent", (1,)),
+)
 
 
 def _rows() -> list[Row]:
-    rows = [Row("masks", "full masks (upper bound)", "--targets labels", "masks")]
-    for marks in ("scribbles", "points"):
-        start = f"--targets {marks}"
-        rows += [
-            Row(f"{marks}-ce", "cross-entropy on the marks (lower bound)", f"{start} --rounds 0", marks),
-            Row(f"{marks}-recipe", "**recipe**: self-training with the matting filter", start, marks),
-        ]
-    once = "--targets scribbles --rounds 0"
-    added = [
-        ("energy", "+ closed-form energy, weight 10", "--loss energy=10"),
-        ("residual", "+ closed-form residual, weight 1", "--loss residual=1"),
-        ("learning-based", "+ learning-based energy, weight 10", "--loss learning_based=10"),
-        ("gated-crf", "+ gated CRF loss, weight 0.1", "--loss gated_crf=0.1"),
-        ("dense-crf", "+ dense CRF loss, weight 1", "--loss dense_crf=1"),
-        ("normalized-cut", "+ normalised cut loss, weight 0.1", "--loss normalized_cut=0.1"),
-        ("pairwise", "+ pairwise affinity loss, weight 1", "--loss pairwise_affinity=1"),
+    rows = [
+        Row("ce", "cross-entropy on the marks (lower bound)", "", LOSS),
+        Row("rounds", "**PseudoLabeler**", "", "--method rounds"),
+        Row("online", "**SelfTrainingLoss**", "", "--method online"),
+        Row("marks", "**mark_loss**", "", f"{LOSS} --loss marks=1"),
     ]
-    rows += [Row(f"scribbles-{name}", title, f"{once} {loss}") for name, title, loss in added]
+    for method, loss, weights in ADDED:
+        rows += [
+            Row(f"{loss}-{weight:g}", f"+ {method}", f"weight {weight:g}", f"{LOSS} --loss {loss}={weight:g}")
+            for weight in weights
+        ]
     rows += [
-        Row("scribbles-recipe-energy", "recipe + energy, weight 10", "--targets scribbles --loss energy=10"),
+        Row("paper", "the paper's loss alone, with the classes of the marks", "", f"{LOSS} --loss paper=1"),
+        Row("absent-dense-crf", "+ absent classes + dense CRF loss", "", f"{LOSS} --loss absent=1 --loss dense_crf=1"),
+        Row("half", "PseudoLabeler at half of the size", "", "--set scale=0.5"),
+        Row("no-areas", "PseudoLabeler without the areas", "", "--set repeats=0"),
+        Row("incomplete", "PseudoLabeler, all classes in all images", "", "--set complete_marks=False"),
+        Row("no-filter", "PseudoLabeler without the filter", "", "--set filter=none"),
+        Row("no-filter-no-areas", "PseudoLabeler without either", "", "--set filter=none --set repeats=0"),
+        Row("pamr", "PseudoLabeler, PAMR for the filter", "", "--set filter=pamr"),
+        Row("pamr-no-areas", "PseudoLabeler, PAMR, without the areas", "", "--set filter=pamr --set repeats=0"),
+        Row("mean-field", "PseudoLabeler, a dense CRF for the filter", "", "--set filter=mean_field"),
         Row(
-            "scribbles-recipe-superpixel",
-            "recipe + superpixel consistency, weight 1",
-            "--targets scribbles --loss superpixel=1",
+            "mean-field-no-areas",
+            "PseudoLabeler, a dense CRF, without the areas",
+            "",
+            "--set filter=mean_field --set repeats=0",
         ),
-        Row("scribbles-no-filter", "recipe without the filter", "--targets scribbles --set FILTER=none"),
-        Row("scribbles-pamr", "recipe, PAMR for the filter", "--targets scribbles --set FILTER=pamr"),
-        Row(
-            "scribbles-mean-field", "recipe, a dense CRF for the filter", "--targets scribbles --set FILTER=mean_field"
-        ),
-        Row("scribbles-no-areas", "recipe without the areas", "--targets scribbles --set REPEATS=0"),
-        Row(
-            "scribbles-no-filter-no-areas",
-            "recipe without either",
-            "--targets scribbles --set FILTER=none --set REPEATS=0",
-        ),
-        Row(
-            "scribbles-pamr-no-areas",
-            "recipe, PAMR for the filter, without the areas",
-            "--targets scribbles --set FILTER=pamr --set REPEATS=0",
-        ),
-        Row(
-            "scribbles-mean-field-no-areas",
-            "recipe, a dense CRF for the filter, without the areas",
-            "--targets scribbles --set FILTER=mean_field --set REPEATS=0",
-        ),
-        Row("cams-ce", "cross-entropy on the labels (lower bound)", "--targets cams --rounds 0", "cams"),
-        Row("cams-superpixel", "superpixel consistency", "--targets cams --rounds 0 --loss superpixel=1", "cams"),
-        Row("cams-recipe", "recipe", "--targets cams", "cams"),
     ]
     return rows
 
 
+MASKS = Row("masks", "full masks (upper bound)", "", "--targets labels")
 ROWS = _rows()

@@ -1,13 +1,13 @@
-"""Does it teach? A network trained from marks with every loss, against masks and against baselines.
+"""Does it teach? A network trained from marks with every method, on every data set, against masks and baselines.
 
-    python benchmarks training DATA                          every row, three seeds, two runs at a time
-    python benchmarks training DATA --rows masks recipe      these
+    python benchmarks training DATA                                    everything; many hours, two runs at a time
+    python benchmarks training DATA --rows ce rounds --sets camvid     these, and the full masks
     python benchmarks training DATA --seeds 0 --jobs 1
-    python benchmarks training DATA --report                 nothing: the tables of what is done
+    python benchmarks training DATA --report                           nothing: the tables of what is done
 
-DATA holds train/ and val/, each with images/ and labels/, train/ also scribbles/, points/ or cams/. Every run is one of
-examples/train_segmentation.py with its default network and schedule (what else, says ROWS); the baselines' losses are
-added there. A run that is done, its folder in --work says so, is not done again. Needs the extra "examples".
+DATA holds the folders of the data sets (sets.py). Every run is one of examples/train_segmentation.py with its default
+network and schedule and the arguments of its row (rows.py); the baselines' losses are added here. A run that is done,
+its folder in --work says so, is not done again, and one that was cut goes on. Needs the extra "examples".
 
 Writes results/training.json and .md from all runs that are done.
 """
@@ -15,6 +15,8 @@ Writes results/training.json and .md from all runs that are done.
 from __future__ import annotations
 
 import argparse
+import ast
+import csv
 import importlib
 import json
 import os
@@ -24,68 +26,89 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from common.harness import describe_machine, write_json, write_markdown
 from common.paths import ROOT, script
 
-from training.rows import ROWS, Row
+from training.rows import MASKS, ROWS, Row
+from training.sets import SETS, DataSet
 from training.table import markdown
 
 EXAMPLES = ROOT / "examples"
 
 
 def child(argv: list[str]) -> None:
-    """One run, with the baselines among the losses; ``--set NAME=VALUE`` changes the self-training: FILTER, REPEATS."""
+    """One run, with the baselines among the losses; ``--set NAME=VALUE`` changes the recipe, or the filter."""
     sys.path.insert(0, str(EXAMPLES))
     import train_segmentation
     from segmentation import losses
 
     from training import baselines, filters
+    from training.dice import dice_of_patients
 
-    def baseline(name: str):
-        return lambda batch: getattr(baselines, name)(batch.logits.softmax(1), batch.image)
-
-    losses.LOSSES.update({name: baseline(name) for name in baselines.BASELINES})
+    losses.LOSSES.update(baselines.LOSSES)
     while "--set" in argv:
         at = argv.index("--set")
         name, value = argv[at + 1].split("=")
-        if name == "REPEATS":
-            recipes = train_segmentation.RECIPES
-            recipes.update({kind: replace(recipe, repeats=(int(value),) * 2) for kind, recipe in recipes.items()})
-        else:
-            assert name == "FILTER", name
+        if name == "filter":
             module = importlib.import_module("closedform_wsss.functional.refine_prediction")
             module.matting_filter = getattr(filters, value)
+        else:
+            train_segmentation.RECIPE = replace(train_segmentation.RECIPE, **{name: ast.literal_eval(value)})
         del argv[at : at + 2]
     train_segmentation.main(argv)
+    args = train_segmentation.parse(argv)
+    if next((args.val / "images").glob("patient*"), None):
+        file = args.output / "scores.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"dice": dice_of_patients(args)}, indent=1))
 
 
-def command(row: Row, seed: int, args: argparse.Namespace) -> list[str]:
-    data = [str(args.data / "train"), "--val", str(args.data / "val"), "--classes", str(args.classes)]
+Job = tuple[DataSet, str, Row, int]
+
+
+def folder(job: Job, args: argparse.Namespace) -> Path:
+    data, marks, row, seed = job
+    return args.work / "-".join([data.name, *([marks] if row is not MASKS else []), row.name, str(seed)])
+
+
+def command(job: Job, args: argparse.Namespace) -> list[str]:
+    data, marks, row, seed = job
     return [
-        *(*script("training"), "--child", *data, "--size", *map(str, args.size), "--epochs", str(args.epochs)),
-        *("--seed", str(seed), "--quiet", "--val-every", str(args.epochs), "-o", str(folder(row, seed, args))),
+        *(*script("training"), "--child", *data.arguments(args.data), "--seed", str(seed), "--quiet"),
+        *("--val-every", str(data.epochs // 4), "-o", str(folder(job, args))),
         *(["--device", args.device] if args.device else []),
+        *([] if row is MASKS else ["--targets", marks]),
         *shlex.split(row.arguments),
     ]
 
 
-def folder(row: Row, seed: int, args: argparse.Namespace) -> Path:
-    return args.work / f"{row.name}-{seed}"
-
-
-def run(row: Row, seed: int, args: argparse.Namespace) -> None:
-    where = folder(row, seed, args)
+def run(job: Job, args: argparse.Namespace) -> None:
+    where = folder(job, args)
     if (where / "scores.json").exists():
         return
     where.mkdir(parents=True, exist_ok=True)
     # One thread a run: two runs side by side take less time than one after the other on two threads each.
     environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     with (where / "output.txt").open("w") as stream:
-        done = subprocess.run(command(row, seed, args), env=environment, stdout=stream, stderr=subprocess.STDOUT)
-    for file in (where / "pseudo_labels").glob("*.npy"):
-        file.unlink()
+        done = subprocess.run(command(job, args), env=environment, stdout=stream, stderr=subprocess.STDOUT)
+    (where / "last.pt").unlink(missing_ok=True) if done.returncode == 0 else None
     print(f"{where.name}: " + ("done" if done.returncode == 0 else f"failed, see {where / 'output.txt'}"), flush=True)
+
+
+def result(job: Job, args: argparse.Namespace) -> dict[str, Any]:
+    """What is kept of a run that is done."""
+    data, marks, row, seed = job
+    where = folder(job, args)
+    scores = json.loads((where / "scores.json").read_text())
+    with (where / "log.csv").open() as stream:
+        curve = [(int(line["epoch"]), float(line["mean_iou"])) for line in csv.DictReader(stream) if line["mean_iou"]]
+    about = {"set": data.name, "marks": None if row is MASKS else marks, "row": row.name, "seed": seed}
+    return (
+        about
+        | {name: scores[name] for name in ("mean_iou", "pixel_accuracy", "iou", "dice") if name in scores}
+        | {"curve": curve}
+    )
 
 
 def main() -> None:
@@ -94,34 +117,39 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", metavar="DATA", type=Path)
-    parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], help="default all")
+    parser.add_argument("--sets", nargs="+", choices=[data.name for data in SETS], help="default all")
+    parser.add_argument("--marks", nargs="+", help="default all")
+    parser.add_argument("--rows", nargs="+", choices=[row.name for row in (MASKS, *ROWS)], help="default all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--classes", type=int, default=11)
-    parser.add_argument("--size", type=int, nargs=2, default=[180, 240])
-    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
     parser.add_argument("--threads", type=int, default=1, help="of a run (default 1)")
     parser.add_argument("--device", help="default cuda where there is one")
     parser.add_argument("--work", type=Path, default=Path("training_runs"), help="folder of the runs")
     parser.add_argument("--report", action="store_true", help="run nothing")
-    parser.add_argument("--name", default="training", help="of the results")
     args = parser.parse_args()
 
     machine = describe_machine()
-    there = [row for row in ROWS if (args.data / "train" / row.targets).is_dir()]
-    rows = [row for row in there if args.rows is None or row.name in args.rows]
+    every = [
+        (data, marks, row, seed)
+        for seed in (0, 1, 2)
+        for data in SETS
+        for row in (MASKS, *ROWS)
+        for marks in (data.marks if row is not MASKS else data.marks[:1])
+    ]
+    chosen = [
+        (data, marks, row, seed)
+        for data, marks, row, seed in every
+        if (args.sets is None or data.name in args.sets)
+        and (args.marks is None or marks in args.marks or row is MASKS)
+        and (args.rows is None or row.name in args.rows)
+        and seed in args.seeds
+    ]
     if not args.report:
         with ThreadPoolExecutor(args.jobs) as pool:  # all rows with one seed before the next seed
-            list(pool.map(lambda pair: run(*pair, args), [(row, seed) for seed in args.seeds for row in rows]))
-    runs = [
-        {"row": row.name, "seed": int(file.parent.name.rpartition("-")[2]), **json.loads(file.read_text())}
-        for row in ROWS
-        for file in sorted(args.work.glob(f"{row.name}-[0-9]*/scores.json"))
-    ]
-    settings = {"classes": args.classes, "size": args.size, "epochs": args.epochs, "data": args.data.name}
-    results = {"machine": machine, "settings": settings, "runs": runs}
-    write_json(args.name, results)
-    # Which rows and seeds are done, the table says.
-    size = f"{args.size[0]} {args.size[1]}"
-    how = f"python benchmarks training DATA --classes {args.classes} --epochs {args.epochs} --size {size}"
-    write_markdown(args.name, "Training from marks", how, machine, markdown(results))
+            list(pool.map(lambda job: run(job, args), chosen))
+    results = {
+        "machine": machine,
+        "runs": [result(job, args) for job in every if (folder(job, args) / "scores.json").exists()],
+    }
+    write_json("training", results)
+    write_markdown("training", "Training from marks", "python benchmarks training DATA", machine, markdown(results))
