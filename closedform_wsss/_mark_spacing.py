@@ -8,7 +8,7 @@ from torch import Tensor
 
 SIDES = (1, 2, 4, 8)
 # A square has other classes nearby if one of their marks lies within this number of squares, in rows and in columns.
-REACH = 4
+REACH = 5
 
 
 @torch.no_grad()

@@ -143,8 +143,6 @@ class Trainer:
             self.labeler = PseudoLabeler(args.output / "pseudo_labels", args.classes, RECIPE)
         elif args.method == "online":
             self.online = SelfTrainingLoss(args.classes, self.steps, RECIPE).to(self.device)
-        # Epochs before which labels are made.
-        self.rounds = [epoch for epoch in range(args.epochs) if self.labeler and self.labeler.due(epoch, args.epochs)]
         self.epoch = self.step = 0
 
     def run(self) -> None:
@@ -152,7 +150,7 @@ class Trainer:
         self.resume()
         while self.epoch < args.epochs:
             started = time.perf_counter()
-            if self.epoch in self.rounds and self.labeler:
+            if self.labeler and self.labeler.due(self.epoch, args.epochs):
                 self.make_labels(self.labeler)
             row = {"epoch": self.epoch + 1, "lr": self.schedule.get_last_lr()[0], **self.train_epoch()}
             self.epoch += 1
@@ -191,27 +189,17 @@ class Trainer:
         # A new generator in each epoch, so that a resumed run gives the same result.
         flips = torch.Generator().manual_seed(hash((self.args.seed, self.epoch, self.rank)) % 2**31)
         sums: dict[str, Tensor] = {}
-        learnt = bool(self.rounds) and self.epoch >= self.rounds[0]
-        weight, further = self.class_weight, [pair for pair in self.args.loss if pair[0] not in WHOLE]
-        names = [name for name, _ in self.args.loss if name in WHOLE] or ["cross_entropy"]
-        if self.online:
-            names = []
-        elif self.labeler:
-            names = ["pseudo_cross_entropy" if learnt else "marks"]
-            weight = self.labeler.class_weight.to(self.device) if learnt else None
+        further = [(name, weight) for name, weight in self.args.loss if name not in WHOLE]
         bar = tqdm(self.loader, f"epoch {self.epoch + 1}/{self.args.epochs}", leave=False, disable=self.quiet)
         for index, image, target in bar:
-            maps = [image.to(self.device).float() / 255, target.to(self.device).long()]
-            if self.labeler and learnt:
-                labels = torch.stack([self.labeler[self.data.name(k)] for k in index.tolist()])
-                maps.append(labels.to(self.device).long())
-            image, target, *pseudo = flip(maps, flips)
+            if self.labeler:
+                keys = [self.data.name(k) for k in index.tolist()]
+                target = torch.stack([self.labeler.get(key, marks) for key, marks in zip(keys, target, strict=True)])
+            image, target = flip([image.to(self.device).float() / 255, target.to(self.device).long()], flips)
             with self.autocast:
                 logits = self.model(image.contiguous(memory_format=torch.channels_last))
-            batch = Batch(logits.float(), image, target, *(pseudo or [None]), class_weight=weight)
-            losses = {name: LOSSES[name](batch) for name in names}
-            if self.online:
-                losses["self_training"] = self.online(batch.logits, target, image)
+            batch = Batch(logits.float(), image, target, self.class_weight)
+            losses = self.main_loss(batch)
             # The weight of further losses grows in the first third: at the start there is nothing to refine.
             ramp = min(1.0, 3 * self.step / self.steps)
             losses |= {name: factor * ramp * LOSSES[name](batch) for name, factor in further}
@@ -225,6 +213,12 @@ class Trainer:
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach()
         return {name: float(total) / len(self.loader) for name, total in sums.items()}
+
+    def main_loss(self, batch: Batch) -> dict[str, Tensor]:
+        if criterion := self.online or (self.labeler and self.labeler.loss):
+            return {"self_training": criterion(batch.logits, batch.target, batch.image)}
+        names = [name for name, _ in self.args.loss if name in WHOLE] or ["cross_entropy"]
+        return {name: LOSSES[name](batch) for name in names}
 
     @property
     def module(self) -> nn.Module:

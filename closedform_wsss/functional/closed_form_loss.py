@@ -91,7 +91,7 @@ def closed_form_loss(
         scale: 1, 1/2, 1/3, 1/4 ...: average maps and image over squares of ``1 / scale`` pixels first, and vote on the
             target as :func:`resize_marks` does. Windows then reach ``1 / scale`` times as far, and the cost falls with
             the square. None (default) chooses 1, 1/2, 1/4 or 1/8 for each image: the smallest at which most marked
-            squares are more than 4 squares away from the marks of other classes. Marks of small objects lie close
+            squares are more than 5 squares away from the marks of other classes. Marks of small objects lie close
             together, and large squares would join the objects. Without marks, and with an operator, None is 1; a
             window always fits into the averaged image.
         class_weight: ``(C,)`` weights :math:`w_c` >= 0. Default all 1.

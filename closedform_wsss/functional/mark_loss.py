@@ -28,7 +28,7 @@ def mark_loss(
     target: Tensor,
     image: Tensor,
     *,
-    energy_weight: float = 10.0,
+    energy_weight: float = 3.0,
     complete_marks: bool = True,
     ignore_index: int = 255,
 ) -> Tensor:
@@ -44,7 +44,7 @@ def mark_loss(
         target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked.
         image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target follow the size
             of the logits.
-        energy_weight: :math:`\omega` >= 0. Default 10.
+        energy_weight: :math:`\omega` >= 0. Default 3.
         complete_marks: Whether each class of an image has a mark in it, apart from tiny objects. False leaves
             :func:`absent_class_loss` out. Default True.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.

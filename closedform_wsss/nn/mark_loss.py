@@ -15,7 +15,7 @@ class MarkLoss(FunctionalModule):
     :func:`closedform_wsss.functional.mark_loss` has the formula.
 
     Args:
-        energy_weight: Of the energy, >= 0. Default 10.
+        energy_weight: Of the energy, >= 0. Default 3.
         complete_marks: Whether each class of an image has a mark in it. Default True.
         ignore_index: Label of unmarked pixels. Default 255.
 
@@ -34,7 +34,7 @@ class MarkLoss(FunctionalModule):
         >>> criterion(logits, torch.full((2, 16, 16), 255), torch.rand(2, 3, 16, 16)).backward()
     """
 
-    def __init__(self, *, energy_weight: float = 10.0, complete_marks: bool = True, ignore_index: int = 255) -> None:
+    def __init__(self, *, energy_weight: float = 3.0, complete_marks: bool = True, ignore_index: int = 255) -> None:
         check_not_negative("MarkLoss", "energy_weight", energy_weight)
         check_option("MarkLoss", "complete_marks", complete_marks, (True, False))
         check_integer("MarkLoss", "ignore_index", ignore_index)

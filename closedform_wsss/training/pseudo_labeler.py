@@ -26,11 +26,13 @@ from closedform_wsss._checks import (
 from closedform_wsss._resize import resize_image
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
+from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
 from closedform_wsss.io import read_label_png, write_label_png
 from closedform_wsss.io._save import atomic
 from closedform_wsss.training.area_correction import correct_areas
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
+from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.ranks import gathered, world
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
@@ -115,12 +117,47 @@ class PseudoLabeler:
 
     @property
     def class_weight(self) -> Tensor:
-        """``(C,)``, for the cross-entropy on the labels: larger for rare classes. All 1 before the first round."""
+        """``(C,)``, of :meth:`loss` on the labels: larger for rare classes. All 1 before the first round."""
         return class_weights(self._fractions, power=self.recipe.balance)
 
     def due(self, epoch: int, epochs: int) -> bool:
-        """Whether labels are to be made before this epoch, counted from 0, of a training of so many epochs."""
+        """Whether labels are to be made before this epoch, counted from 0, of a training of so many epochs.
+
+        Raises:
+            ValueError: At epoch 0 the folder holds labels already: they are those of an earlier training.
+        """
+        if epoch == 0 and self.round:
+            raise ValueError(
+                f"PseudoLabeler: {self.folder} holds the labels of an earlier training, and this one starts at epoch "
+                "0: pass another folder, or delete this one"
+            )
         return epoch in {max(int(epochs * part + 1e-9), 1) for part in self.recipe.rounds}
+
+    def get(self, key: str, marks: Tensor) -> Tensor:
+        """The label of a sample, or its marks where there is no label yet. For the ``__getitem__`` of a data set."""
+        return self[key].to(marks.dtype) if key in self else marks
+
+    def loss(self, logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
+        """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
+        then the cross-entropy on the labels, with :attr:`class_weight`.
+
+        Args:
+            logits: ``(N, C, H, W)``, differentiable.
+            target: ``(N, H', W')`` marks or labels, as of :meth:`get`, after augmentation; ``ignore_index`` where
+                there is none, as in a padded border.
+            image: ``(N, D, H'', W'')`` in [0, 1] or uint8, not normalised.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            TypeError, ValueError: As :func:`~closedform_wsss.functional.mark_loss`.
+        """
+        if not self.round:
+            return mark_loss(
+                logits, target, image, complete_marks=self.recipe.complete_marks, ignore_index=self.ignore_index
+            )
+        return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:
         return self._file(key).exists()

@@ -9,7 +9,7 @@ from closedform_wsss._mark_spacing import sides_from_marks
 
 SIDES = (1, 2, 4, 8, 16)
 # The filter reaches a few of its pixels far: marks of different classes should be this many of them apart.
-REACH = 8
+REACH = 10
 
 
 def filter_sides(target: Tensor, classes: int, ignore_index: int) -> Tensor:

@@ -25,6 +25,7 @@ from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
 from closedform_wsss.training.area_correction import correct_areas
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
+from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.ranks import gathered, world
 from closedform_wsss.training.recipe import Recipe
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
@@ -130,9 +131,7 @@ class SelfTrainingLoss(nn.Module):
         if x.numel() == 0:
             return x.sum()
         if not self.training:
-            return F.cross_entropy(x, marks, ignore_index=self.ignore_index, reduction="sum") / (
-                (marks != self.ignore_index).sum().clamp_min(1)
-            )
+            return label_loss(FN, x, marks, None, self.ignore_index)
         image = resize_image(image.to(x.dtype), (h, w)).clamp(0, 1)
         self._prepare_round(x, marks, image)
         self.steps_done += 1
@@ -140,8 +139,8 @@ class SelfTrainingLoss(nn.Module):
             return mark_loss(
                 logits, marks, image, complete_marks=self.recipe.complete_marks, ignore_index=self.ignore_index
             )
-        labels = self._labels(x, marks, image)
-        return F.cross_entropy(x, labels, class_weights(self.fractions, power=self.recipe.balance).to(x.dtype))
+        weight = class_weights(self.fractions, power=self.recipe.balance)
+        return label_loss(FN, x, self._labels(x, marks, image), weight, self.ignore_index)
 
     @torch.no_grad()
     def _prepare_round(self, x: Tensor, marks: Tensor, image: Tensor) -> None:

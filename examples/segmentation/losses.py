@@ -25,13 +25,12 @@ from closedform_wsss.nn import ClosedFormLoss
 
 @dataclass
 class Batch:
-    """The data of a step: logits ``(N, C, H, W)``, image ``(N, 3, H, W)`` in [0, 1], target ``(N, H, W)`` int64, and
-    pseudo-labels ``(N, H, W)`` int64, or None before the first round."""
+    """The data of a step: logits ``(N, C, H, W)``, image ``(N, 3, H, W)`` in [0, 1], target ``(N, H, W)`` int64: masks,
+    marks, or after the first round of self-training its labels."""
 
     logits: Tensor
     image: Tensor
     target: Tensor
-    pseudo: Tensor | None = None
     class_weight: Tensor | None = None
 
 
@@ -50,13 +49,6 @@ def cross_entropy(batch: Batch) -> Tensor:
 def marks(batch: Batch) -> Tensor:
     """Cross-entropy on the marks, absent classes and the energy."""
     return mark_loss(batch.logits, batch.target, batch.image)
-
-
-def pseudo_cross_entropy(batch: Batch) -> Tensor:
-    """The cross-entropy on the most likely class of the pseudo-labels, which contain the marks. (With soft
-    pseudo-labels, class weights would increase rare classes everywhere.)"""
-    assert batch.pseudo is not None
-    return F.cross_entropy(batch.logits, batch.pseudo, batch.class_weight)
 
 
 def energy(batch: Batch) -> Tensor:
@@ -81,15 +73,12 @@ def learning_based(batch: Batch) -> Tensor:
 
 
 def superpixel(batch: Batch) -> Tensor:
-    """Cross-entropy on hard pseudo-labels, weighted by the agreement with their superpixels. Before the first round it
-    uses the marks."""
-    labels = batch.target if batch.pseudo is None else batch.pseudo
-    return superpixel_consistency_loss(batch.logits, labels, soft_slic(batch.image, cell_size=8))
+    """Cross-entropy on the targets, weighted by their agreement with the superpixels."""
+    return superpixel_consistency_loss(batch.logits, batch.target, soft_slic(batch.image, cell_size=8))
 
 
 # Those that contain the cross-entropy on the marks, or take its place.
 WHOLE = ("marks", "paper")
 LOSSES: dict[str, Callable[[Batch], Tensor]] = {
-    loss.__name__: loss
-    for loss in (cross_entropy, marks, pseudo_cross_entropy, energy, residual, paper, learning_based, superpixel)
+    loss.__name__: loss for loss in (cross_entropy, marks, energy, residual, paper, learning_based, superpixel)
 }

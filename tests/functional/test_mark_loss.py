@@ -19,12 +19,12 @@ def test_the_sum() -> None:
     cross_entropy = F.cross_entropy(logits, marks, ignore_index=255)
     absent = absent_class_loss(logits, classes_present(marks, 4))
     energy = closed_form_loss(logits, marks, image, mark_weight=0)
-    torch.testing.assert_close(mark_loss(logits, marks, image), cross_entropy + absent + 10 * energy)
+    torch.testing.assert_close(mark_loss(logits, marks, image), cross_entropy + absent + 3 * energy)
     found = mark_loss(logits, marks, image, energy_weight=0, complete_marks=False)
     torch.testing.assert_close(found, cross_entropy)
-    module = MarkLoss(energy_weight=3.0)
-    torch.testing.assert_close(module(logits, marks, image), cross_entropy + absent + 3 * energy)
-    assert repr(module) == "MarkLoss(energy_weight=3.0, complete_marks=True, ignore_index=255)"
+    module = MarkLoss(energy_weight=7.0)
+    torch.testing.assert_close(module(logits, marks, image), cross_entropy + absent + 7 * energy)
+    assert repr(module) == "MarkLoss(energy_weight=7.0, complete_marks=True, ignore_index=255)"
 
 
 def test_the_energy_reads_the_marks_for_its_scale_only() -> None:
@@ -45,7 +45,7 @@ def test_marks_and_image_follow_the_logits() -> None:
 def test_no_mark_and_no_image() -> None:
     logits, marks, image = problem()
     loss = mark_loss(logits, torch.full_like(marks, 255), image)
-    torch.testing.assert_close(loss, 10 * closed_form_loss(logits, None, image))
+    torch.testing.assert_close(loss, 3 * closed_form_loss(logits, None, image))
     empty = mark_loss(logits[:0], marks[:0], image[:0])
     assert empty == 0 and empty.requires_grad
 

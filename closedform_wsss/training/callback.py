@@ -1,0 +1,72 @@
+"""What the callbacks for other people's trainers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from closedform_wsss._warn import warn_user
+from closedform_wsss.training.pseudo_labeler import PseudoLabeler, Sample
+from closedform_wsss.training.ranks import world
+from closedform_wsss.training.recipe import Report
+
+Predict = Callable[[Any, Tensor], Any]
+
+
+class Rounds:
+    """Makes labels before the epochs at which the labeler wants them.
+
+    Args:
+        labeler: Where the labels go.
+        samples: (key, image, marks) of all training images, without augmentation: a sequence, a map-style data set, or
+            an iterable that can be read again. Of the first two, each process takes its own part; an iterable must give
+            each process its own.
+        predict: (model, ``(1, D, H, W)`` in [0, 1]) -> logits, a dictionary with "out", or an object with ``logits``.
+            Normalisation belongs in here. Default ``model(image)``.
+    """
+
+    def __init__(self, labeler: PseudoLabeler, samples: Iterable[Sample], predict: Predict | None = None) -> None:
+        self.labeler, self.samples = labeler, samples
+        self.predict: Predict = predict or (lambda model, image: model(image))
+        self.report: Report | None = None
+
+    def start_epoch(self, epoch: int, epochs: int, model: nn.Module) -> None:
+        if not self.labeler.due(epoch, epochs):
+            return
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        training = model.training
+        model.eval()
+        try:
+            self.report = self.labeler.update(
+                lambda image: logits_of(self.predict(model, image.to(device))), self._own_samples()
+            )
+        finally:
+            model.train(training)
+
+    def end(self) -> None:
+        if self.labeler.round == 0:
+            warn_user("PseudoLabeler: no round was due in this training: it needs 2 epochs or more", UserWarning)
+
+    def _own_samples(self) -> Iterator[Sample]:
+        samples: Any = self.samples
+        if not (hasattr(samples, "__getitem__") and hasattr(samples, "__len__")):
+            return iter(samples)
+        rank = dist.get_rank() if dist.is_initialized() else 0
+        return (samples[index] for index in range(rank, len(samples), world()))
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits in what a model returns."""
+    if isinstance(output, Tensor):
+        return output
+    found = output.get("out", output.get("logits")) if isinstance(output, dict) else getattr(output, "logits", None)
+    if not isinstance(found, Tensor):
+        raise TypeError(
+            f"PseudoLabelCallback: predict must return logits, got {type(output).__name__}: pass predict=lambda model, "
+            "image: ... that returns a tensor (1, C, h, w)"
+        )
+    return found

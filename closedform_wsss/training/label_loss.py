@@ -1,0 +1,32 @@
+"""The cross-entropy on labels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss._checks import check_classes, check_finite, check_maps, check_target, compute_dtype
+from closedform_wsss._resize import resize_marks
+
+
+def label_loss(fn: str, logits: Tensor, target: Tensor, class_weight: Tensor | None, ignore_index: int) -> Tensor:
+    """Mean over the pixels that have a label, weighted by their classes; zero with a graph where none has one.
+
+    The target ``(N, H', W')`` follows the size of the logits ``(N, C, H, W)``.
+    """
+    logits = check_maps(fn, "logits", logits, None, None)
+    check_classes(fn, logits)
+    n, classes, h, w = logits.shape
+    target = check_target(fn, target, n, logits.device, classes, ignore_index)
+    check_finite(fn, "logits", logits)
+    x = logits.to(compute_dtype(logits))
+    if x.numel() == 0:
+        return x.sum()
+    target = resize_marks(target, (h, w), classes, ignore_index)
+    weight = torch.ones(classes) if class_weight is None else class_weight
+    weight = weight.to(x)
+    labelled = target != ignore_index
+    total = (weight[torch.where(labelled, target, 0)] * labelled).sum()
+    loss = F.cross_entropy(x, target, weight, ignore_index=ignore_index, reduction="sum")
+    return loss / total.clamp_min(torch.finfo(x.dtype).tiny)

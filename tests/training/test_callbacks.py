@@ -1,0 +1,99 @@
+"""What the callbacks for Lightning and transformers share. They run themselves in the integrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.scenes import network, scene
+from torch import Tensor
+
+from closedform_wsss.functional import mark_loss
+from closedform_wsss.training import PseudoLabeler
+from closedform_wsss.training.callback import Rounds, logits_of
+
+
+class Scenes:
+    """A map-style data set, which has no end when it is iterated."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple[str, Tensor, Tensor]:
+        image, marks, _ = scene(index % 4)
+        return f"scene-{index}", image, marks
+
+
+class Net(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, image: Tensor) -> Tensor:
+        assert not self.training
+        return network(image) * self.scale
+
+
+def test_labels_are_made_at_the_rounds(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    rounds, net = Rounds(labeler, Scenes()), Net().train()
+    marks = Scenes()[0][2]
+    done = []
+    for epoch in range(6):
+        rounds.start_epoch(epoch, 6, net)
+        done.append((labeler.get("scene-0", marks) != 255).all().item())
+    assert done == [False, False, True, True, True, True]
+    assert labeler.round == 2 and rounds.report is not None and net.training
+    assert labeler.get("scene-0", marks).dtype == marks.dtype
+    with pytest.raises(ValueError, match="labels of an earlier training, and this one starts at epoch 0: pass another"):
+        rounds.start_epoch(0, 6, net)
+
+
+def test_what_models_return(tmp_path: Path) -> None:
+    logits = torch.zeros(1, 3, 4, 4)
+    for output in (logits, {"out": logits}, {"logits": logits}, SimpleNamespace(logits=logits)):
+        assert logits_of(output) is logits
+    for output in ((logits,), {"mask": logits}, None):
+        with pytest.raises(TypeError, match=r"predict must return logits, got .*: pass predict=lambda"):
+            logits_of(output)
+
+
+def test_iterables_and_predict(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    samples = [Scenes()[k] for k in range(2)]
+    rounds = Rounds(labeler, iter(samples), lambda net, image: {"out": net(image)})
+    rounds.start_epoch(2, 6, Net())
+    assert "scene-1" in labeler and "scene-2" not in labeler
+
+
+def test_a_training_too_short_for_a_round_is_reported(tmp_path: Path) -> None:
+    rounds = Rounds(PseudoLabeler(tmp_path, 3), Scenes())
+    rounds.start_epoch(0, 1, Net())
+    with pytest.warns(UserWarning, match="no round was due in this training: it needs 2 epochs or more"):
+        rounds.end()
+
+
+def test_the_loss_of_a_labeler(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    samples = [Scenes()[k] for k in range(2)]
+    image = torch.stack([x for _, x, _ in samples])
+    marks = torch.stack([m for _, _, m in samples])
+    logits = network(image).requires_grad_()
+    torch.testing.assert_close(labeler.loss(logits, marks, image), mark_loss(logits, marks, image))
+    labeler.update(network, samples)
+    labels = torch.stack([labeler[key] for key, _, _ in samples])
+    full = F.interpolate(logits, marks.shape[1:])
+    expected = F.cross_entropy(full, labels.long(), labeler.class_weight)
+    torch.testing.assert_close(labeler.loss(full, labels, image), expected)
+    padded = labels.clone()
+    padded[:, :5] = 255
+    torch.testing.assert_close(
+        labeler.loss(full, padded, image), F.cross_entropy(full, padded.long(), labeler.class_weight, ignore_index=255)
+    )
+    nothing = labeler.loss(full, torch.full_like(labels, 255), image)
+    assert nothing == 0 and nothing.requires_grad
+    with pytest.raises(ValueError, match=r"PseudoLabeler\.loss: target must hold classes in"):
+        labeler.loss(full, labels + 3, image)
