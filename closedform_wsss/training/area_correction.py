@@ -14,7 +14,7 @@ TRACE = 1e-5
 # No class is made so many times more, or less, probable than the typical one.
 LARGEST_FACTOR = 10.0
 # Another repeat must change the areas by at most this part of what the repeat before it changed.
-CONVERGES = 0.5
+CONVERGES = 0.65
 
 
 @torch.no_grad()
@@ -28,8 +28,8 @@ def correct_areas(
 
     Each repeat filters the predictions, multiplied by the factors, and takes the fractions that the classes win as the
     wanted areas. Where marks are dense this converges. Where they are few, frequent classes would grow with each
-    repeat. The change of the areas tells the two: it falls to less than half each time, or it does not, and then the
-    repeats end.
+    repeat. The change of the areas tells the two: it falls to less than two thirds each time, or it does not, and then
+    the repeats end.
 
     Args:
         refined: Factors -> filtered predictions of some images, each ``(N, C, h, w)``.

@@ -6,7 +6,7 @@ A small network learns in four ways, always from the same initial weights:
 
 * from full masks;
 * from scribbles;
-* from scribbles, with the closed-form energy added to the cross-entropy;
+* from scribbles by ``mark_loss``: cross-entropy, closed-form energy, absent classes;
 * from pseudo-labels: its own predictions after the matting filter, as in the :doc:`recipe </training>`.
 """
 
@@ -25,10 +25,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from closedform_wsss.functional import matting_filter
+from closedform_wsss.functional import mark_loss, matting_filter
 from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.metrics import ConfusionMatrix
-from closedform_wsss.nn import ClosedFormLoss
 
 SIDE = 96
 COLORS = np.array([[0.45, 0.5, 0.4], [0.7, 0.45, 0.3], [0.35, 0.45, 0.65], [0.55, 0.65, 0.35]])
@@ -110,24 +109,17 @@ def on_targets(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
     return cross_entropy(logits, target, ignore_index=IGNORE_INDEX)
 
 
-energy = ClosedFormLoss()
-
-
-def with_energy(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
-    return on_targets(logits, target, image) + energy(logits, target, image)
-
-
 models = {
     "full masks": train(masks, on_targets),
     "scribbles": train(marks, on_targets),
-    "scribbles and energy": train(marks, with_energy),
+    "scribbles, mark_loss": train(marks, mark_loss),
 }
 
 # %%
-# The fourth way starts with the network that learned from scribbles. The matting filter aligns its predictions on the
+# The fourth way starts with the network of the third. The matting filter aligns its predictions on the
 # training images with the edges and keeps the scribbles. The best class of each pixel is the target of a new network.
 
-probabilities = predict(models["scribbles"], TRAIN)
+probabilities = predict(models["scribbles, mark_loss"], TRAIN)
 filtered = matting_filter(probabilities, images[TRAIN], target=marks[TRAIN], fidelity=3e-3, eps=1e-5, tol=0.03)
 models["own labels, filtered"] = train(filtered.argmax(1), on_targets)
 
@@ -161,7 +153,5 @@ for ax in axes.flat:
 
 # %%
 # From scribbles, the network learns roughly where each class is. It makes errors along outlines and far from the
-# strokes. The energy alone does not help here: it wants pixels of similar colour to have the same class, and a whole
-# region of the wrong class satisfies this. The filter combines the predictions and the edges over the whole image, and
-# the new network learns from the result. On photographs the energy helps more, but the filter still helps most:
-# :doc:`/training` has the measurements.
+# strokes. ``mark_loss`` removes some of them. The filter combines the predictions and the edges over the whole image,
+# and the new network learns from the result. :doc:`/training` has measurements on photographs.

@@ -3,22 +3,21 @@
 import lightning
 import torch
 from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch
-from torch.nn.functional import cross_entropy
 
-from closedform_wsss.nn import ClosedFormLoss
+from closedform_wsss.nn import MarkLoss
 
 
 class FromScribbles(lightning.LightningModule):
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
-        self.model, self.closed_form = model, ClosedFormLoss()
+        self.model, self.criterion = model, MarkLoss()
 
     def training_step(self, batch, batch_idx):
         image, marks = batch
         logits = self.model((image - MEAN.to(image)) / STD.to(image))
-        closed_form = self.closed_form(logits, marks, image)
-        self.log("closed_form", closed_form)
-        return cross_entropy(logits, marks, ignore_index=255) + closed_form
+        loss = self.criterion(logits, marks, image)
+        self.log("loss", loss)
+        return loss
 
     def configure_optimizers(self):
         return torch.optim.AdamW(self.parameters(), lr=1e-2)
@@ -34,5 +33,5 @@ loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(image, marks
 quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 trainer = lightning.Trainer(max_epochs=40, accelerator="cpu", **quiet)
 trainer.fit(module, loader)
-print(f"closed-form loss {trainer.callback_metrics['closed_form']:.3f}")
+print(f"loss {trainer.callback_metrics['loss']:.3f}")
 save(image, marks, module.model((image - MEAN) / STD).detach(), "with_lightning.jpg")

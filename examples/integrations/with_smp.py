@@ -3,18 +3,17 @@
 import torch
 from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch
 from segmentation_models_pytorch import Unet
-from torch.nn.functional import cross_entropy
 
-from closedform_wsss.nn import ClosedFormLoss
+from closedform_wsss.nn import MarkLoss
 
 torch.manual_seed(0)
 image, marks = scribbled_batch()
 model = Unet("resnet18", encoder_weights=None, classes=NUM_CLASSES)  # "imagenet" downloads weights
-closed_form = ClosedFormLoss()
+criterion = MarkLoss()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for _ in range(40):
     logits = model((image - MEAN) / STD)
-    loss = cross_entropy(logits, marks, ignore_index=255) + closed_form(logits, marks, image)
+    loss = criterion(logits, marks, image)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -7,7 +7,7 @@ from segmentation_models_pytorch import Unet
 
 from closedform_wsss.training import PseudoLabeler
 
-EPOCHS = 15
+EPOCHS = 30
 torch.manual_seed(0)
 labeler = PseudoLabeler("labels_smp", NUM_CLASSES)
 

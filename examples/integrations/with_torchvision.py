@@ -2,19 +2,18 @@
 
 import torch
 from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch
-from torch.nn.functional import cross_entropy
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
 
-from closedform_wsss.nn import ClosedFormLoss
+from closedform_wsss.nn import MarkLoss
 
 torch.manual_seed(0)
 image, marks = scribbled_batch()
 model = deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=NUM_CLASSES)
-closed_form = ClosedFormLoss()
+criterion = MarkLoss()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for _ in range(40):
     logits = model((image - MEAN) / STD)["out"]
-    loss = cross_entropy(logits, marks, ignore_index=255) + closed_form(logits, marks, image)
+    loss = criterion(logits, marks, image)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -27,7 +27,7 @@ class FromScribbles(Trainer):
 
 
 torch.manual_seed(0)
-config = SegformerConfig(num_labels=NUM_CLASSES, semantic_loss_ignore_index=255)  # or from_pretrained(...)
+config = SegformerConfig(num_labels=NUM_CLASSES)  # or from_pretrained(...)
 model, data = SegformerForSemanticSegmentation(config), LabelledPortraits()
 callback = PseudoLabelCallback(
     labeler,
@@ -35,7 +35,7 @@ callback = PseudoLabelCallback(
     lambda model, image: model(pixel_values=(image - MEAN.to(image)) / STD.to(image)),
 )
 arguments = TrainingArguments(
-    "runs_transformers", num_train_epochs=15, per_device_train_batch_size=2, learning_rate=3e-4,
+    "runs_transformers", num_train_epochs=30, per_device_train_batch_size=2, learning_rate=3e-4,
     remove_unused_columns=False, report_to=[], save_strategy="no", disable_tqdm=True, use_cpu=True,
 )  # fmt: skip
 result = FromScribbles(model, arguments, train_dataset=data, callbacks=[callback]).train()

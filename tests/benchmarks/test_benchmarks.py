@@ -24,7 +24,7 @@ def start(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_names_are_listed(tmp_path: Path) -> None:
     done = start(folder=tmp_path)
     assert done.returncode == 0
-    assert {"kernels", "solver", "solver.profile", "superpixels.speed", "training.voc_folders"} <= set(NAMES)
+    assert {"kernels", "solver", "solver.profile", "superpixels.speed", "training.step"} <= set(NAMES)
     for name, line in NAMES.items():
         assert re.search(rf"^ +{re.escape(name)} +{re.escape(line)}$", done.stdout, re.M) and len(line) > 20
 
