@@ -13,45 +13,66 @@ from closedform_wsss.training.class_balance import class_factors, winning_fracti
 TRACE = 1e-5
 # No class is made so many times more, or less, probable than the typical one.
 LARGEST_FACTOR = 10.0
-# Another repeat must change the areas by at most this part of what the repeat before it changed.
-CONVERGES = 0.65
+# Predictions that are multiplied by the factors must still find this part of what they found of the marks.
+KEPT_RECALL = 0.75
 
 
 @torch.no_grad()
 def correct_areas(
     refined: Callable[[Tensor], Iterable[Tensor]],
     probs: Tensor,
+    at_marks: tuple[Tensor, Tensor],
     repeats: int,
-    normalized: Callable[[Tensor], Tensor],
+    total: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Factors of the classes, ``(C,)``, that give the predictions the areas that they have after the filter.
 
     Each repeat filters the predictions, multiplied by the factors, and takes the fractions that the classes win as the
-    wanted areas. Where marks are dense this converges. Where they are few, frequent classes would grow with each
-    repeat. The change of the areas tells the two: it falls to less than two thirds each time, or it does not, and then
-    the repeats end.
+    wanted areas. Where marks are dense this converges. Where they are few, frequent classes can grow with each repeat.
+    The marks tell: the repeats end before the predictions lose more than a quarter of their recall there.
 
     Args:
         refined: Factors -> filtered predictions of some images, each ``(N, C, h, w)``.
         probs: ``(C, P)``, some pixels of the predictions.
+        at_marks: Predictions at marked pixels, ``(C, M)``, and the classes of the marks, ``(M,)``.
         repeats: At most so many, >= 0.
-        normalized: Counts of the classes ``(C,)`` -> fractions, of all ranks.
+        total: Counts of the classes ``(C,)`` -> their sum over all ranks.
     """
     classes = len(probs)
     factors = torch.ones(classes, device=probs.device)
-    areas, change = normalized(probs.sum(1).double()), float("inf")
+    least = KEPT_RECALL * _recall(*at_marks, factors, total)
     for _ in range(repeats):
         won = torch.zeros(classes, dtype=torch.float64, device=probs.device)
         for q in refined(factors):
             won += winning_fractions(q).double() * len(q)
-        wanted = normalized(won)
-        previous, change = change, float((wanted - areas).abs().sum())
-        if change > CONVERGES * previous:
-            break
-        areas = wanted
-        wanted = wanted.clamp_min(TRACE)
+        wanted = total(won)
+        wanted = (wanted / wanted.sum()).clamp_min(TRACE)
         wanted = wanted / wanted.sum()
-        factors = class_factors(probs[None, :, :, None], wanted)
-        typical = (wanted * factors.log()).sum().exp()
-        factors = (factors / typical).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+        found = class_factors(probs[None, :, :, None], wanted)
+        typical = (wanted * found.log()).sum().exp()
+        found = (found / typical).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+        if _recall(*at_marks, found, total) < least:
+            break
+        factors = found
     return factors
+
+
+def _recall(probs: Tensor, label: Tensor, factors: Tensor, total: Callable[[Tensor], Tensor]) -> float:
+    """Fraction of the marks of a class that the predictions find, mean over the classes that have marks."""
+    best = (probs * factors[:, None]).argmax(0)
+    hits, marks = (total(torch.bincount(x, minlength=len(probs)).double()) for x in (label[best == label], label))
+    there = marks > 0
+    return float((hits[there] / marks[there]).mean()) if bool(there.any()) else 0.0
+
+
+def pick_pixels(p: Tensor, marks: Tensor, ignore_index: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Some pixels of each image of p ``(N, C, h, w)``, and some of its marks ``(N, h, w)``, at most ``count`` each.
+
+    Returns ``(C, P)``, and what :func:`correct_areas` takes as ``at_marks``. They are the same in every call.
+    """
+    generator = torch.Generator("cpu").manual_seed(0)
+    flat, target = p.movedim(1, 0).flatten(1), marks.flatten()
+    pixels = torch.randint(flat.shape[1], (count * len(p),), generator=generator, device="cpu").to(p.device)
+    marked = (target != ignore_index).nonzero().flatten()
+    order = torch.randperm(len(marked), generator=generator, device="cpu")[: count * len(p)].to(p.device)
+    return flat[:, pixels], flat[:, marked[order]], target[marked[order]]

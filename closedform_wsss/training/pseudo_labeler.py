@@ -23,23 +23,23 @@ from closedform_wsss._checks import (
     check_target,
     check_tensor,
 )
-from closedform_wsss._resize import resize_image
+from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
 from closedform_wsss.io import read_label_png, write_label_png
 from closedform_wsss.io._save import atomic
-from closedform_wsss.training.area_correction import correct_areas
+from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.ranks import gathered, world
+from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
 
 Sample = tuple[str, Tensor, Tensor]
-# A class with marks whose labels are less than this fraction of its predictions has collapsed.
-COLLAPSED = 0.05
+# A class has collapsed if its labels are less than this fraction of its predictions, and hardly more than its marks.
+COLLAPSED, ONLY_MARKS = 0.05, 1.2
 
 
 class PseudoLabeler:
@@ -52,7 +52,8 @@ class PseudoLabeler:
     2. The :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns p with the edges of the image
        and keeps the marks: q. Its scale follows from the distance between the marks of different classes.
     3. The fractions of pixels that each class wins in q are the wanted areas. :func:`class_factors` multiplies p so
-       that its mean has these areas, and step 2 follows again, a few times, as long as this converges.
+       that its mean has these areas, and step 2 follows again, a few times, as long as the predictions agree with the
+       marks.
     4. The winning class of q at each pixel is the label; marked pixels keep their marks.
 
     Labels are PNG files in a folder, so a data set reads them before its own augmentation, in any process and after a
@@ -206,7 +207,7 @@ class PseudoLabeler:
         if isinstance(predict, torch.nn.Module):
             predict.eval()
         try:
-            keys, marked, predicted = self._predict_all(predict, samples)
+            keys, marked, predicted, pixels = self._predict_all(predict, samples)
         finally:
             if isinstance(predict, torch.nn.Module):
                 predict.train(training)
@@ -219,7 +220,8 @@ class PseudoLabeler:
         self.round += 1
         self._fractions = self._normalized(won)
         in_marks, in_predictions = self._normalized(marked), self._normalized(predicted)
-        few = (in_marks > 0) & (self._fractions < COLLAPSED * in_predictions)
+        only_marks = self._fractions < ONLY_MARKS * total(marked) / total(pixels)
+        few = (in_marks > 0) & (self._fractions < COLLAPSED * in_predictions) & only_marks
         collapsed = few.nonzero().flatten().tolist()
         if collapsed:
             warn_user(
@@ -232,9 +234,11 @@ class PseudoLabeler:
 
     def _predict_all(
         self, predict: Callable[[Tensor], Tensor], samples: Iterable[Sample]
-    ) -> tuple[list[str], Tensor, Tensor]:
-        """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions."""
+    ) -> tuple[list[str], Tensor, Tensor, Tensor]:
+        """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions,
+        number of pixels."""
         marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
+        pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
         keys: list[str] = []
         for key, image, marks in samples:
             file = self._file(key, "store", ".npz")
@@ -255,6 +259,7 @@ class PseudoLabeler:
             small = resize_image(pixels.cpu(), size).clamp(0, 1)
             marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
             predicted += winning_fractions(p).double()
+            pixels_seen += target.numel()
             with atomic(file) as stream:
                 np.savez(
                     stream,
@@ -264,7 +269,7 @@ class PseudoLabeler:
                 )
         if not keys and not dist.is_initialized():
             raise ValueError("PseudoLabeler.update: samples must hold at least one sample, got none")
-        return keys, marked, predicted
+        return keys, marked, predicted, pixels_seen
 
     def _check_sample(self, fn: str, image: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
         """Image, float32 in [0, 1], and marks, each of a batch of one."""
@@ -294,16 +299,19 @@ class PseudoLabeler:
         """Factors of the classes, ``(C,)``, from some images."""
         recipe = self.recipe
         some = keys[:: max(len(keys) * world() // recipe.num_images, 1)]
-        generator = torch.Generator("cpu").manual_seed(0)
-        pixels = [torch.empty(self.num_classes, 0, device="cpu")]
+        none = torch.empty(self.num_classes, 0, device="cpu")
+        picked = [(none, none, none[0].long())]
         for key in some:
-            p = self._stored(key)[0][0].flatten(1)
-            pixels.append(p[:, torch.randint(p.shape[1], (recipe.num_pixels,), generator=generator, device="cpu")])
+            p, _, marks = self._stored(key)
+            small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
+            picked.append(pick_pixels(p, small, self.ignore_index, recipe.num_pixels))
+        probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
         return correct_areas(
             lambda factors: (self._filtered(key, factors)[0] for key in some),
-            torch.cat(gathered(torch.cat(pixels, 1)), 1),
+            torch.cat(gathered(probs), 1),
+            (at_marks, label),
             recipe.repeats,
-            self._normalized,
+            total,
         )
 
     def _stored(self, key: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -335,9 +343,8 @@ class PseudoLabeler:
 
     def _normalized(self, counts: Tensor) -> Tensor:
         """Fractions of the counts of all ranks."""
-        counts = torch.stack(gathered(counts)).sum(0)
-        fractions = counts / counts.sum().clamp_min(1)
-        return fractions.float()
+        counts = total(counts)
+        return (counts / counts.sum().clamp_min(1)).float()
 
     def _finish(self) -> None:
         """When all ranks have written their labels, the first one writes the state and removes the store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -17,3 +18,8 @@ def gathered(x: Tensor) -> list[Tensor]:
     parts: list[Tensor] = [x] * dist.get_world_size()
     dist.all_gather_object(parts, x)
     return parts
+
+
+def total(counts: Tensor) -> Tensor:
+    """The sum over all ranks."""
+    return torch.stack([part.to(counts.device) for part in gathered(counts)]).sum(0)

@@ -16,8 +16,8 @@ class Recipe:
     Args:
         rounds: When the network starts to learn from its own labels, and when these are made anew, as fractions of the
             training, ascending, in (0, 1). Default a third and a half.
-        repeats: How often the areas of the classes are corrected in a round, at most, >= 0. It ends earlier where it
-            does not converge. Default 4.
+        repeats: How often the areas of the classes are corrected in a round, at most, >= 0. It ends earlier if the
+            predictions would lose a quarter of their recall on the marks. Default 4.
         balance: Classes have the weight fraction^-balance in the cross-entropy, in [0, 1]. Default 0.3.
         scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. None (default) chooses 1, 1/2,
             1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 10 pixels away from those of

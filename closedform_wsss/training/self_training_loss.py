@@ -23,10 +23,10 @@ from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
-from closedform_wsss.training.area_correction import correct_areas
+from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.ranks import gathered, world
+from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
 
@@ -184,25 +184,21 @@ class SelfTrainingLoss(nn.Module):
         )
 
     def _correct_areas(self) -> None:
-        generator = torch.Generator("cpu").manual_seed(0)
-        pixels = []
-        for p, _, _ in self._collected:
-            chosen = torch.randint(p[0, 0].numel(), (self.recipe.num_pixels,), generator=generator, device="cpu")
-            pixels.append(p.flatten(2)[:, :, chosen.to(p.device)].movedim(1, 0).flatten(1))
-        probs = torch.cat([part.to(p.device) for part in gathered(torch.cat(pixels, 1))], 1)
+        picked = []
+        for p, _, marks in self._collected:
+            small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
+            picked.append(pick_pixels(p, small, self.ignore_index, self.recipe.num_pixels))
+        probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
+        probs = torch.cat([part.to(probs.device) for part in gathered(probs)], 1)
 
         def refined(factors: Tensor) -> Iterator[Tensor]:
             return (self._refined(p, image, marks, factors) for p, image, marks in self._collected)
 
-        factors = correct_areas(refined, probs, self.recipe.repeats, self._normalized)
-        won = torch.stack([winning_fractions(q).double() * len(q) for q in refined(factors)]).sum(0)
-        self.class_factors, self.fractions = factors.float(), self._normalized(won).float()
+        factors = correct_areas(refined, probs, (at_marks, label), self.recipe.repeats, total)
+        won = total(torch.stack([winning_fractions(q).double() * len(q) for q in refined(factors)]).sum(0))
+        self.class_factors, self.fractions = factors.float(), (won / won.sum()).float()
         self._collected = []
         self.rounds_done += 1
-
-    def _normalized(self, counts: Tensor) -> Tensor:
-        counts = torch.stack([part.to(counts.device) for part in gathered(counts)]).sum(0)
-        return counts / counts.sum()
 
     @torch.no_grad()
     def _labels(self, x: Tensor, marks: Tensor, image: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Areas of the classes: converging repeats go on, diverging ones end."""
+"""Areas of the classes: repeats go on as long as the predictions still agree with the marks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from closedform_wsss.training.area_correction import LARGEST_FACTOR, correct_areas
-
-
-def normalized(counts: Tensor) -> Tensor:
-    return counts / counts.sum()
+from closedform_wsss.training.area_correction import LARGEST_FACTOR, correct_areas, pick_pixels
 
 
 def maps_won_by(fractions: Tensor) -> Tensor:
@@ -35,28 +31,54 @@ def scripted(areas: list[list[float]]) -> tuple[Callable[[Tensor], list[Tensor]]
 
 
 PROBS = torch.tensor([[0.5], [0.3], [0.2]]).repeat(1, 50)
-
-
-@pytest.mark.parametrize(
-    ("second", "repeats_done"),
-    [([0.62, 0.24, 0.14], 2), ([0.70, 0.18, 0.12], 1)],
-    ids=["the change falls to a fifth", "the change stays"],
+# Two marks of each class. Class 1 wins its second mark by little: a factor of 0.6 loses it.
+AT_MARKS = torch.tensor(
+    [[0.9, 0.8, 0.05, 0.40, 0.1, 0.1], [0.05, 0.1, 0.9, 0.55, 0.1, 0.2], [0.05, 0.1, 0.05, 0.05, 0.8, 0.7]]
 )
-def test_a_repeat_counts_if_the_change_has_halved(second: list[float], repeats_done: int) -> None:
-    refined, asked = scripted([[0.60, 0.26, 0.14], second, second])
-    factors = correct_areas(refined, PROBS, 2, normalized)
-    wanted = [[0.60, 0.26, 0.14], second][repeats_done - 1]
-    corrected = (PROBS * factors[:, None]) / (PROBS * factors[:, None]).sum(0)
-    torch.testing.assert_close(corrected.mean(1), torch.tensor(wanted), rtol=0, atol=2e-3)
-    assert torch.equal(asked[0], torch.ones(3))
+LABEL = torch.tensor([0, 0, 1, 1, 2, 2])
+
+
+def same(counts: Tensor) -> Tensor:
+    return counts
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_the_areas_become_those_of_the_filtered_predictions(repeats: int) -> None:
+    areas = [[0.56, 0.26, 0.18], [0.58, 0.25, 0.17]]
+    refined, asked = scripted(areas)
+    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), repeats, same)
+    corrected = PROBS * factors[:, None]
+    corrected = corrected / corrected.sum(0)
+    torch.testing.assert_close(corrected.mean(1), torch.tensor(areas[repeats - 1]), rtol=0, atol=2e-3)
+    assert torch.equal(asked[0], torch.ones(3)) and len(asked) == repeats
+
+
+def test_repeats_end_before_the_marks_are_lost() -> None:
+    """The second one would lose class 1: its recall on the marks would fall to 0, and the mean below 3/4."""
+    refined, asked = scripted([[0.56, 0.26, 0.18], [0.97, 0.005, 0.025], [0.97, 0.005, 0.025]])
+    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), 3, same)
+    assert len(asked) == 2 and torch.equal(factors, asked[1])
 
 
 def test_no_repeat_leaves_the_predictions() -> None:
-    assert torch.equal(correct_areas(scripted([])[0], PROBS, 0, normalized), torch.ones(3))
+    assert torch.equal(correct_areas(scripted([])[0], PROBS, (AT_MARKS, LABEL), 0, same), torch.ones(3))
 
 
 def test_factors_stay_near_the_typical_one() -> None:
-    """A class that never wins would get a factor of almost 0."""
-    factors = correct_areas(scripted([[0.7, 0.3, 0.0]])[0], PROBS, 1, normalized)
+    """A class that never wins would get a factor of almost 0. Without marks nothing ends the repeats."""
+    unmarked = (torch.empty(3, 0), torch.empty(0, dtype=torch.int64))
+    factors = correct_areas(scripted([[0.7, 0.3, 0.0]])[0], PROBS, unmarked, 1, same)
     assert factors[2] == 1 / LARGEST_FACTOR
     assert factors[:2].log().abs().max() < 1
+
+
+def test_picked_pixels_belong_to_one_another() -> None:
+    p, marks = torch.rand(2, 3, 6, 7), torch.full((2, 6, 7), 255)
+    marks[0, 2, 3], marks[1, 4, 5], marks[1, 0, 0] = 1, 2, 0
+    pixels, at_marks, label = pick_pixels(p, marks, 255, 5)
+    every = {tuple(column) for column in p.movedim(1, 0).flatten(1).T.tolist()}
+    assert pixels.shape == (3, 10) and {tuple(column) for column in pixels.T.tolist()} <= every
+    found = {int(c): column for c, column in zip(label, at_marks.T, strict=True)}
+    assert torch.equal(found[1], p[0, :, 2, 3]) and torch.equal(found[2], p[1, :, 4, 5])
+    assert torch.equal(found[0], p[1, :, 0, 0])
+    assert pick_pixels(p, torch.zeros(2, 6, 7, dtype=torch.int64), 255, 5)[1].shape == (3, 10)

@@ -80,13 +80,16 @@ def test_a_restart_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_collapsed_class_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network predicts too much of class 2; with this threshold, less of it in the labels is a collapse."""
+    """The network predicts too much of class 2; with these limits, less of it in the labels is a collapse."""
+    assert PseudoLabeler(tmp_path / "fine", 3).update(network, samples()).collapsed == []
     monkeypatch.setattr(pseudo_labeler, "COLLAPSED", 0.99)
+    assert PseudoLabeler(tmp_path / "more than marks", 3).update(network, samples()).collapsed == []
+    monkeypatch.setattr(pseudo_labeler, "ONLY_MARKS", 100)
     with pytest.warns(UserWarning, match=r"the classes \[2\] have marks but hardly any labels after round 1"):
-        report = PseudoLabeler(tmp_path, 3).update(network, samples())
+        report = PseudoLabeler(tmp_path / "collapsed", 3).update(network, samples())
     assert report.collapsed == [2] and str(report).splitlines()[-1].endswith("collapsed")
     without = [(key, image, marks.masked_fill(marks == 2, 255)) for key, image, marks in samples()]
-    assert PseudoLabeler(tmp_path, 3).update(network, without).collapsed == []
+    assert PseudoLabeler(tmp_path / "no marks", 3).update(network, without).collapsed == []
 
 
 def test_labels_hold_the_classes_of_the_marks_only(tmp_path: Path) -> None:
@@ -213,9 +216,9 @@ import sys
 sys.path.insert(0, {tests!r})
 import torch.distributed as dist
 from training.test_pseudo_labeler import network, samples
-from closedform_wsss.training import PseudoLabeler
+from closedform_wsss.training import PseudoLabeler, Recipe
 dist.init_process_group("gloo")
-labeler = PseudoLabeler({folder!r}, 3)
+labeler = PseudoLabeler({folder!r}, 3, Recipe(num_pixels=20_000))
 report = labeler.update(network, samples()[dist.get_rank() :: 2])
 assert all(f"folder/{{k}}" in labeler for k in range(6))
 if dist.get_rank() == 0:
@@ -227,7 +230,7 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_two_ranks_make_the_labels_of_one(tmp_path: Path) -> None:
-    one = PseudoLabeler(tmp_path / "one", 3)
+    one = PseudoLabeler(tmp_path / "one", 3, Recipe(num_pixels=20_000))
     report = one.update(network, samples())
     script = tmp_path / "rank.py"
     script.write_text(RANK.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "two")))

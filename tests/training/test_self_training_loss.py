@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import copy
 import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,3 +168,40 @@ def test_errors_name_what_is_wrong() -> None:
         criterion(logits, torch.where(marks == 2, 7, marks), image)
     with pytest.raises(ValueError, match="SelfTrainingLoss: logits must be finite, got NaN"):
         criterion(logits * torch.nan, marks, image)
+
+
+RANK = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+import torch.distributed as dist
+from helpers.scenes import network, scene
+from closedform_wsss.training import Recipe, SelfTrainingLoss
+dist.init_process_group("gloo")
+criterion = SelfTrainingLoss(3, 6, Recipe(num_images=4))
+for step in range(6):
+    image, marks, _ = scene(2 * step + dist.get_rank())
+    assert criterion(network(image[None]).requires_grad_(), marks[None], image[None]).isfinite()
+mine = torch.cat([criterion.fractions, criterion.class_factors])
+every = [torch.empty_like(mine) for _ in range(2)]
+dist.all_gather(every, mine)
+assert criterion.rounds_done == 2 and torch.equal(*every)
+if dist.get_rank() == 0:
+    print(criterion.fractions.tolist())
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_agree_with_one(tmp_path: Path) -> None:
+    one = SelfTrainingLoss(3, 6, Recipe(num_images=4))
+    run(one, 6)
+    script = tmp_path / "rank.py"
+    script.write_text(RANK.format(tests=str(Path(__file__).parents[1])))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.strip().splitlines()[-1]) == pytest.approx(one.fractions.tolist(), abs=0.01)
