@@ -13,7 +13,7 @@ import closedform_wsss
 ROOT = Path(closedform_wsss.__file__).parent
 # From the ground up. Packages of one floor do not import each other.
 FLOORS = (
-    ("_C", "_autocast", "_warn", "_checks", "_common", "_scatter_sums", "_resize"),
+    ("_C", "_autocast", "_warn", "_checks", "_common", "_scatter_sums", "_resize", "_mark_spacing"),
     ("_cuda", "_reference"),
     ("_build",),
     ("_ops",),
