@@ -42,6 +42,7 @@ html_show_sourcelink = False
 
 # Docstrings say type and shape of every argument in words; signatures stay readable without annotations.
 autodoc_typehints = "none"
+autodoc_mock_imports = ["lightning", "transformers"]
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

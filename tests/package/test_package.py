@@ -25,6 +25,8 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name):
+    if name in ("closedform_wsss.training.lightning", "closedform_wsss.training.transformers"):
+        pytest.importorskip(name.rpartition(".")[2])
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0
 
