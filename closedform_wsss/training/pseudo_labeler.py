@@ -239,13 +239,13 @@ class PseudoLabeler:
         number of pixels."""
         marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
         pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
-        keys: list[str] = []
+        keys: dict[str, None] = {}  # a set that keeps the order
         for key, image, marks in samples:
             file = self._file(key, "store", ".npz")
             file.parent.mkdir(parents=True, exist_ok=True)
             if key in keys:
                 raise ValueError(f"PseudoLabeler.update: keys must differ, got {key!r} twice")
-            keys.append(key)
+            keys[key] = None
             fn = f"PseudoLabeler.update, sample {key!r}"
             pixels, target = self._check_sample(fn, image, marks)
             p = self._probabilities(fn, predict, pixels)
@@ -254,11 +254,11 @@ class PseudoLabeler:
                 scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))
             size = scaled_size((target.shape[1], target.shape[2]), scale)
             p = resize_probabilities(p, size)
+            predicted += winning_fractions(p).double()
             if self.recipe.complete_marks:
                 p = restricted(p, classes_present(target, self.num_classes, ignore_index=self.ignore_index))
             small = resize_image(pixels.cpu(), size).clamp(0, 1)
             marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
-            predicted += winning_fractions(p).double()
             pixels_seen += target.numel()
             with atomic(file) as stream:
                 np.savez(
@@ -269,7 +269,7 @@ class PseudoLabeler:
                 )
         if not keys and not dist.is_initialized():
             raise ValueError("PseudoLabeler.update: samples must hold at least one sample, got none")
-        return keys, marked, predicted, pixels_seen
+        return list(keys), marked, predicted, pixels_seen
 
     def _check_sample(self, fn: str, image: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
         """Image, float32 in [0, 1], and marks, each of a batch of one."""
