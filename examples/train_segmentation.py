@@ -35,6 +35,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, DistributedSampler
 from tqdm import tqdm
 
+from closedform_wsss.functional import classes_present
 from closedform_wsss.training import PseudoLabeler, Recipe, SelfTrainingLoss, class_weights
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -216,7 +217,8 @@ class Trainer:
 
     def main_loss(self, batch: Batch) -> dict[str, Tensor]:
         if criterion := self.online or (self.labeler and self.labeler.loss):
-            return {"self_training": criterion(batch.logits, batch.target, batch.image)}
+            present = classes_present(batch.target, self.args.classes)  # images are whole: flips crop nothing
+            return {"self_training": criterion(batch.logits, batch.target, batch.image, present)}
         names = [name for name, _ in self.args.loss if name in WHOLE] or ["cross_entropy"]
         return {name: LOSSES[name](batch) for name in names}
 

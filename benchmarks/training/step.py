@@ -30,6 +30,7 @@ from common.paths import ROOT
 from skimage import data
 from skimage.transform import resize
 
+from closedform_wsss.functional import classes_present
 from closedform_wsss.io import from_array
 from closedform_wsss.training import Recipe, SelfTrainingLoss
 from training import baselines
@@ -75,14 +76,14 @@ def main() -> None:
 
     online = SelfTrainingLoss(CLASSES, 2, Recipe(num_images=1))
     for _ in range(2):  # past its rounds, where each step makes labels
-        online(network(image), target, image)
+        online(network(image), target, image, classes_present(target, CLASSES))
 
     def step(name: str | None):
         def run() -> None:
             logits = network(image)
             marked = Batch(logits, image, target)
             if name == "SelfTrainingLoss":
-                loss = online(logits, target, image)
+                loss = online(logits, target, image, classes_present(target, CLASSES))
             elif name == "mark_loss":
                 loss = LOSSES["marks"](marked)
             else:

@@ -6,18 +6,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import (
+    check_class_present,
     check_classes,
     check_finite,
     check_image,
     check_maps,
     check_not_negative,
-    check_option,
     check_target,
     compute_dtype,
 )
 from closedform_wsss._resize import resize_marks
 from closedform_wsss.functional.absent_class_loss import absent_class_loss
-from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
 
 FN = "mark_loss"
@@ -28,25 +27,27 @@ def mark_loss(
     target: Tensor,
     image: Tensor,
     *,
+    class_present: Tensor | None = None,
     energy_weight: float = 3.0,
-    complete_marks: bool = True,
     ignore_index: int = 255,
 ) -> Tensor:
     r"""The loss to learn from marks with: cross-entropy, absent classes and the closed-form energy.
 
     .. math:: L = L_{ce} + L_{absent} + \omega\, E
 
-    with the cross-entropy on the marked pixels, :func:`absent_class_loss` for the classes without a mark in an image,
-    and the energy :math:`\sum_c a_c^\top L a_c / P` of :func:`closed_form_loss`, whose scale follows from the marks.
+    with the cross-entropy on the marked pixels, :func:`absent_class_loss` where ``class_present`` is given, and the
+    energy :math:`E = \sum_c a_c^\top L a_c / P` of :func:`closed_form_loss`, whose scale follows from the marks.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
         target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked.
         image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target follow the size
             of the logits.
+        class_present: ``(N, C)`` bool, or in [0, 1]: the classes of each image. :func:`classes_present` reads them from
+            marks if every class of an image is marked. Read them before a random crop, which may lose the marks of a
+            class that it still shows. With many classes they teach a lot. Default: not known, no
+            :func:`absent_class_loss`.
         energy_weight: :math:`\omega` >= 0. Default 3.
-        complete_marks: Whether each class of an image has a mark in it, apart from tiny objects. False leaves
-            :func:`absent_class_loss` out. Default True.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
@@ -57,14 +58,14 @@ def mark_loss(
 
     Example:
         >>> import torch
-        >>> from closedform_wsss.functional import mark_loss
+        >>> from closedform_wsss.functional import classes_present, mark_loss
         >>> logits = torch.zeros(2, 5, 32, 32, requires_grad=True)
         >>> target = torch.full((2, 32, 32), 255)
         >>> target[:, 4, 4:20], target[:, 25, 4:20] = 0, 3  # two scribbles
-        >>> mark_loss(logits, target, torch.rand(2, 3, 32, 32)).backward()
+        >>> present = classes_present(target, 5)  # if all classes of an image are marked, and nothing was cropped
+        >>> mark_loss(logits, target, torch.rand(2, 3, 32, 32), class_present=present).backward()
     """
     check_not_negative(FN, "energy_weight", energy_weight)
-    check_option(FN, "complete_marks", complete_marks, (True, False))
     image = check_image(FN, image)
     n, device = image.shape[0], image.device
     logits = check_maps(FN, "logits", logits, n, device)
@@ -72,14 +73,16 @@ def mark_loss(
     classes = logits.shape[1]
     target = check_target(FN, target, n, device, classes, ignore_index)
     check_finite(FN, "logits", logits)
+    if class_present is not None:
+        check_class_present(FN, class_present, n, classes, device)
     x = logits.to(compute_dtype(logits))
     if x.numel() == 0:
         return x.sum()
     target = resize_marks(target, (x.shape[2], x.shape[3]), classes, ignore_index)
     marked = (target != ignore_index).sum().clamp_min(1)
     loss = F.cross_entropy(x, target, ignore_index=ignore_index, reduction="sum") / marked
-    if complete_marks:
-        loss = loss + absent_class_loss(x, classes_present(target, classes, ignore_index=ignore_index))
+    if class_present is not None:
+        loss = loss + absent_class_loss(x, class_present)
     if energy_weight:
         # The cross-entropy has taught the marks: here they only choose the scale.
         loss = loss + energy_weight * closed_form_loss(x, target, image, mark_weight=0, ignore_index=ignore_index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from closedform_wsss._checks import check_integer, check_not_negative, check_option
+from closedform_wsss._checks import check_integer, check_not_negative
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.nn._functional_module import FunctionalModule
 
@@ -16,11 +16,11 @@ class MarkLoss(FunctionalModule):
 
     Args:
         energy_weight: Of the energy, >= 0. Default 3.
-        complete_marks: Whether each class of an image has a mark in it. Default True.
         ignore_index: Label of unmarked pixels. Default 255.
 
     Shape:
-        logits ``(N, C, H, W)``, target ``(N, H', W')``, image ``(N, D, H'', W'')`` -> a scalar.
+        logits ``(N, C, H, W)``, target ``(N, H', W')``, image ``(N, D, H'', W'')``, class_present ``(N, C)`` or None
+        -> a scalar.
 
     Raises:
         TypeError, ValueError: When it is made: an option is out of range. When it is called: what
@@ -34,11 +34,10 @@ class MarkLoss(FunctionalModule):
         >>> criterion(logits, torch.full((2, 16, 16), 255), torch.rand(2, 3, 16, 16)).backward()
     """
 
-    def __init__(self, *, energy_weight: float = 3.0, complete_marks: bool = True, ignore_index: int = 255) -> None:
+    def __init__(self, *, energy_weight: float = 3.0, ignore_index: int = 255) -> None:
         check_not_negative("MarkLoss", "energy_weight", energy_weight)
-        check_option("MarkLoss", "complete_marks", complete_marks, (True, False))
         check_integer("MarkLoss", "ignore_index", ignore_index)
-        super().__init__(energy_weight=energy_weight, complete_marks=complete_marks, ignore_index=ignore_index)
+        super().__init__(energy_weight=energy_weight, ignore_index=ignore_index)
 
-    def forward(self, logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
-        return mark_loss(logits, target, image, **self.options)
+    def forward(self, logits: Tensor, target: Tensor, image: Tensor, class_present: Tensor | None = None) -> Tensor:
+        return mark_loss(logits, target, image, class_present=class_present, **self.options)

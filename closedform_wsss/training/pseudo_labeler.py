@@ -135,10 +135,27 @@ class PseudoLabeler:
         return epoch in {max(int(epochs * part + 1e-9), 1) for part in self.recipe.rounds}
 
     def get(self, key: str, marks: Tensor) -> Tensor:
-        """The label of a sample, or its marks where there is no label yet. For the ``__getitem__`` of a data set."""
-        return self[key].to(marks.dtype) if key in self else marks
+        """The label of a sample, or its marks before the first round. For the ``__getitem__`` of a data set.
 
-    def loss(self, logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
+        Args:
+            key: The name of the sample.
+            marks: ``(H, W)``, the marks of the whole image, before augmentation.
+
+        Raises:
+            KeyError: A round has been made, but not for this sample.
+            ValueError: The label does not hold these marks: they are augmented, or of another image.
+        """
+        if not self.round and key not in self:
+            return marks
+        label = self[key].to(marks.dtype)
+        if label.shape != marks.shape or not bool(((label == marks) | (marks == self.ignore_index)).all()):
+            raise ValueError(
+                f"PseudoLabeler.get: marks must be those of {key!r} as update got them, of shape {tuple(label.shape)}, "
+                f"got others of shape {tuple(marks.shape)}: pass them whole, before augmentation"
+            )
+        return label
+
+    def loss(self, logits: Tensor, target: Tensor, image: Tensor, class_present: Tensor | None = None) -> Tensor:
         """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
         then the cross-entropy on the labels, with :attr:`class_weight`.
 
@@ -147,6 +164,8 @@ class PseudoLabeler:
             target: ``(N, H', W')`` marks or labels, as of :meth:`get`, after augmentation; ``ignore_index`` where
                 there is none, as in a padded border.
             image: ``(N, D, H'', W'')`` in [0, 1] or uint8, not normalised.
+            class_present: ``(N, C)``, the classes of each whole image, as in ``mark_loss``. For the time before the
+                first round.
 
         Returns:
             A scalar.
@@ -155,9 +174,7 @@ class PseudoLabeler:
             TypeError, ValueError: As :func:`~closedform_wsss.functional.mark_loss`.
         """
         if not self.round:
-            return mark_loss(
-                logits, target, image, complete_marks=self.recipe.complete_marks, ignore_index=self.ignore_index
-            )
+            return mark_loss(logits, target, image, class_present=class_present, ignore_index=self.ignore_index)
         return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:
@@ -177,7 +194,7 @@ class PseudoLabeler:
 
     def _file(self, key: str, kind: str = "labels", suffix: str = ".png") -> Path:
         if not isinstance(key, str):
-            raise TypeError(f"PseudoLabeler: keys must be text, got {type(key).__name__} {key!r}")
+            raise TypeError(f"PseudoLabeler: keys must be text, got {type(key).__name__} {key!r}: pass str(key)")
         parts = Path(key).parts
         if not parts or ".." in parts or Path(key).is_absolute():
             raise ValueError(f"PseudoLabeler: keys must be relative paths without '..', got {key!r}")

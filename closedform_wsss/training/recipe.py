@@ -23,7 +23,8 @@ class Recipe:
             1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 10 pixels away from those of
             other classes. The filter then reaches as far as the marks are apart.
         complete_marks: Whether each class of an image has a mark in it, apart from tiny objects. Then the labels of an
-            image hold no other class. Default True.
+            image hold no other class (:class:`PseudoLabeler` only; :class:`SelfTrainingLoss` takes the classes of each
+            image). Default True.
         flip: Predict the mirrored image too, and average (:class:`PseudoLabeler` only). Default True.
         fidelity: Of :func:`~closedform_wsss.functional.refine_prediction`, > 0. Default 0.03.
         tol: Of the same, > 0. Default 0.03.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closedform_wsss._checks import (
+    check_class_present,
     check_classes,
     check_count,
     check_finite,
@@ -20,7 +21,7 @@ from closedform_wsss._checks import (
     compute_dtype,
 )
 from closedform_wsss._resize import resize_image, resize_marks
-from closedform_wsss.functional.classes_present import classes_present
+from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
@@ -39,16 +40,16 @@ class SelfTrainingLoss(nn.Module):
     r"""Self-training as a loss: :class:`PseudoLabeler` without files, rounds over the data and a second pass.
 
     For the first third of the training it is :func:`~closedform_wsss.functional.mark_loss`. From then on, the softmax p
-    of a step becomes the labels of the same step: classes without a mark are removed, p is multiplied by factors of the
-    classes, the :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns it with the image and
+    of a step becomes the labels of the same step: classes that are absent are removed, p is multiplied by factors of
+    the classes, the :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns it with the image and
     keeps the marks, and the winning class at each pixel is the label. The loss is the cross-entropy on these labels,
     with :func:`class_weights`. The factors are made from the predictions of some steps, as in :class:`PseudoLabeler`,
     at a third and at a half of the training.
 
     The loss counts its calls, so it must be called once in each step of the training, in training mode. In evaluation
     mode (``criterion.eval()``) it is the cross-entropy on the marks, or on labels, and counts nothing. Its
-    ``state_dict`` holds all that a resumed training needs. Under ``torch.distributed`` all ranks make the factors
-    together.
+    ``state_dict`` holds what a resumed training needs. (If it was saved while a round collects predictions, the round
+    collects them anew.) Under ``torch.distributed`` all ranks make the factors together.
 
     Args:
         num_classes: C >= 2.
@@ -57,8 +58,10 @@ class SelfTrainingLoss(nn.Module):
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Shape:
-        logits ``(N, C, H, W)``, marks ``(N, H', W')``, image ``(N, D, H'', W'')`` in [0, 1] or uint8 -> a scalar. Marks
-        and image follow the size of the logits, as in :func:`~closedform_wsss.functional.closed_form_loss`.
+        logits ``(N, C, H, W)``, marks ``(N, H', W')``, image ``(N, D, H'', W'')`` in [0, 1] or uint8, class_present
+        ``(N, C)`` or None -> a scalar. Marks and image follow the size of the logits, as in
+        :func:`~closedform_wsss.functional.closed_form_loss`. class_present holds the classes of each whole image, as in
+        :func:`~closedform_wsss.functional.mark_loss`: pass it where the marks are complete.
 
     Raises:
         TypeError, ValueError: When it is made: an option is out of range. When it is called: what
@@ -116,7 +119,7 @@ class SelfTrainingLoss(nn.Module):
         self.steps_done, self.rounds_done, self._side = state["steps_done"], state["rounds_done"], state["side"]
         self._collected = []
 
-    def forward(self, logits: Tensor, marks: Tensor, image: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, marks: Tensor, image: Tensor, class_present: Tensor | None = None) -> Tensor:
         image = check_image(FN, image)
         n, device = image.shape[0], image.device
         logits = check_maps(FN, "logits", logits, n, device)
@@ -132,18 +135,22 @@ class SelfTrainingLoss(nn.Module):
             return x.sum()
         if not self.training:
             return label_loss(FN, x, marks, None, self.ignore_index)
+        if not torch.is_grad_enabled():
+            raise ValueError(f"{FN}: gradients are off in training mode: call criterion.eval() before validation")
+        if class_present is not None:
+            check_class_present(FN, class_present, n, self.num_classes, device)
+        if self.steps_done == self.total_steps:
+            warn_user(f"{FN}: called more often than total_steps {self.total_steps}: count all epochs", UserWarning)
         image = resize_image(image.to(x.dtype), (h, w)).clamp(0, 1)
-        self._prepare_round(x, marks, image)
+        self._prepare_round(x, marks, image, class_present)
         self.steps_done += 1
         if not self.rounds_done:
-            return mark_loss(
-                logits, marks, image, complete_marks=self.recipe.complete_marks, ignore_index=self.ignore_index
-            )
+            return mark_loss(logits, marks, image, class_present=class_present, ignore_index=self.ignore_index)
         weight = class_weights(self.fractions, power=self.recipe.balance)
-        return label_loss(FN, x, self._labels(x, marks, image), weight, self.ignore_index)
+        return label_loss(FN, x, self._labels(x, marks, image, class_present), weight, self.ignore_index)
 
     @torch.no_grad()
-    def _prepare_round(self, x: Tensor, marks: Tensor, image: Tensor) -> None:
+    def _prepare_round(self, x: Tensor, marks: Tensor, image: Tensor, class_present: Tensor | None) -> None:
         """Collect predictions when a round is due; with enough of them, make the factors anew."""
         rounds = self.recipe.rounds
         if self.rounds_done == len(rounds):
@@ -153,7 +160,7 @@ class SelfTrainingLoss(nn.Module):
             return
         if not self.rounds_done and not self._collected:
             self._choose_side(marks)
-        self._collected.append((*self._small(x, marks, image), marks))
+        self._collected.append((*self._small(x, image, class_present), marks))
         images = len(x) * len(self._collected) * world()
         if images >= self.recipe.num_images or since + 1 >= self.total_steps * LONGEST_WAIT:
             self._correct_areas()
@@ -163,13 +170,13 @@ class SelfTrainingLoss(nn.Module):
         sides = torch.cat(gathered(filter_sides(marks, self.num_classes, self.ignore_index)))
         self._side = int(sides.median())
 
-    def _small(self, x: Tensor, marks: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _small(self, x: Tensor, image: Tensor, class_present: Tensor | None) -> tuple[Tensor, Tensor]:
         """Probabilities and image at the size of the filter."""
         h, w = x.shape[2:]
         size = scaled_size((h, w), 1 / self._side if self.recipe.scale is None else self.recipe.scale)
         p = resize_probabilities(x.softmax(1), size)
-        if self.recipe.complete_marks:
-            p = restricted(p, classes_present(marks, self.num_classes, ignore_index=self.ignore_index))
+        if class_present is not None:
+            p = restricted(p, class_present)
         return p.clamp(0, 1), resize_image(image, size).clamp(0, 1)
 
     def _refined(self, p: Tensor, image: Tensor, marks: Tensor, factors: Tensor) -> Tensor:
@@ -201,8 +208,8 @@ class SelfTrainingLoss(nn.Module):
         self.rounds_done += 1
 
     @torch.no_grad()
-    def _labels(self, x: Tensor, marks: Tensor, image: Tensor) -> Tensor:
-        p, image = self._small(x, marks, image)
-        q = self._refined(p, image, marks, self.class_factors.to(p.dtype))
+    def _labels(self, x: Tensor, marks: Tensor, image: Tensor, class_present: Tensor | None) -> Tensor:
+        p, image = self._small(x, image, class_present)
+        q = self._refined(p, image, marks, self.class_factors.to(p))
         labels = F.interpolate(q, x.shape[2:], mode="bilinear").argmax(1)
         return torch.where(marks == self.ignore_index, labels, marks)

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from closedform_wsss.functional import mark_loss, matting_filter
+from closedform_wsss.functional import classes_present, mark_loss, matting_filter
 from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.metrics import ConfusionMatrix
 
@@ -109,10 +109,17 @@ def on_targets(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
     return cross_entropy(logits, target, ignore_index=IGNORE_INDEX)
 
 
+# ``mark_loss`` also uses the image, and the classes that are marked in it: the others are absent.
+
+
+def on_marks(logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
+    return mark_loss(logits, target, image, class_present=classes_present(target, CLASSES))
+
+
 models = {
     "full masks": train(masks, on_targets),
     "scribbles": train(marks, on_targets),
-    "scribbles, mark_loss": train(marks, mark_loss),
+    "scribbles, mark_loss": train(marks, on_marks),
 }
 
 # %%

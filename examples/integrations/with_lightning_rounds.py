@@ -1,5 +1,7 @@
 """Self-training in rounds with Lightning: a callback makes the labels."""
 
+import tempfile
+
 import lightning
 import torch
 from _augmented import Portraits, augment
@@ -8,7 +10,7 @@ from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch
 from closedform_wsss.training import PseudoLabeler
 from closedform_wsss.training.lightning import PseudoLabelCallback
 
-labeler = PseudoLabeler("labels_lightning", NUM_CLASSES)
+labeler = PseudoLabeler(tempfile.mkdtemp(), NUM_CLASSES)  # a new folder for each training
 
 
 class LabelledPortraits(Portraits):

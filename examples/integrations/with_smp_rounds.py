@@ -1,5 +1,7 @@
 """Self-training in rounds in a loop of one's own, here with segmentation_models_pytorch."""
 
+import tempfile
+
 import torch
 from _augmented import Portraits, augment
 from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch
@@ -9,7 +11,7 @@ from closedform_wsss.training import PseudoLabeler
 
 EPOCHS = 30
 torch.manual_seed(0)
-labeler = PseudoLabeler("labels_smp", NUM_CLASSES)
+labeler = PseudoLabeler(tempfile.mkdtemp(), NUM_CLASSES)  # a new folder for each training
 
 
 class LabelledPortraits(Portraits):
@@ -25,7 +27,9 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for epoch in range(EPOCHS):
     if labeler.due(epoch, EPOCHS):
         samples = (data.read(index) for index in range(len(data)))
+        model.eval()
         print(labeler.update(lambda image: model((image - MEAN) / STD), samples))
+        model.train()
     for image, target in loader:
         loss = labeler.loss(model((image - MEAN) / STD), target, image)
         optimizer.zero_grad()

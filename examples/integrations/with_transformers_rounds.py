@@ -1,5 +1,7 @@
 """Self-training in rounds with the Trainer of Hugging Face: a callback makes the labels."""
 
+import tempfile
+
 import torch
 from _augmented import Portraits, augment
 from _photograph import MEAN, NUM_CLASSES, STD, save, scribbled_batch
@@ -8,7 +10,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation, Trai
 from closedform_wsss.training import PseudoLabeler
 from closedform_wsss.training.transformers import PseudoLabelCallback
 
-labeler = PseudoLabeler("labels_transformers", NUM_CLASSES)
+labeler = PseudoLabeler(tempfile.mkdtemp(), NUM_CLASSES)  # a new folder for each training
 
 
 class LabelledPortraits(Portraits):
@@ -35,7 +37,7 @@ callback = PseudoLabelCallback(
     lambda model, image: model(pixel_values=(image - MEAN.to(image)) / STD.to(image)),
 )
 arguments = TrainingArguments(
-    "runs_transformers", num_train_epochs=30, per_device_train_batch_size=2, learning_rate=3e-4,
+    tempfile.mkdtemp(), num_train_epochs=30, per_device_train_batch_size=2, learning_rate=3e-4,
     remove_unused_columns=False, report_to=[], save_strategy="no", disable_tqdm=True, use_cpu=True,
 )  # fmt: skip
 result = FromScribbles(model, arguments, train_dataset=data, callbacks=[callback]).train()

@@ -19,12 +19,15 @@ def test_the_sum() -> None:
     cross_entropy = F.cross_entropy(logits, marks, ignore_index=255)
     absent = absent_class_loss(logits, classes_present(marks, 4))
     energy = closed_form_loss(logits, marks, image, mark_weight=0)
-    torch.testing.assert_close(mark_loss(logits, marks, image), cross_entropy + absent + 3 * energy)
-    found = mark_loss(logits, marks, image, energy_weight=0, complete_marks=False)
+    present = classes_present(marks, 4)
+    found = mark_loss(logits, marks, image, class_present=present)
+    torch.testing.assert_close(found, cross_entropy + absent + 3 * energy)
+    torch.testing.assert_close(mark_loss(logits, marks, image), cross_entropy + 3 * energy)
+    found = mark_loss(logits, marks, image, energy_weight=0)
     torch.testing.assert_close(found, cross_entropy)
     module = MarkLoss(energy_weight=7.0)
-    torch.testing.assert_close(module(logits, marks, image), cross_entropy + absent + 7 * energy)
-    assert repr(module) == "MarkLoss(energy_weight=7.0, complete_marks=True, ignore_index=255)"
+    torch.testing.assert_close(module(logits, marks, image, present), cross_entropy + absent + 7 * energy)
+    assert repr(module) == "MarkLoss(energy_weight=7.0, ignore_index=255)"
 
 
 def test_the_energy_reads_the_marks_for_its_scale_only() -> None:

@@ -183,7 +183,8 @@ def calls(n: int, h: int, w: int) -> Calls:
         "mark_loss": (
             functional.mark_loss,
             {
-                **{"logits": maps, "target": target, "image": image, "energy_weight": 10.0, "complete_marks": True},
+                **{"logits": maps, "target": target, "image": image, "energy_weight": 10.0},
+                **{"class_present": present},
                 **{"ignore_index": 255},
             },
         ),

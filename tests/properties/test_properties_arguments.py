@@ -131,7 +131,6 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
         "gamma": NUMBER_WRONG,
     },
     "energy_weight": without(NUMBER_WRONG, "0"),
-    "complete_marks": {name: to(value) for name, value in {"text": "yes", "None": None, "a list": [True]}.items()},
     **{"tol": NUMBER_WRONG, "compactness": NUMBER_WRONG, "temperature": NUMBER_WRONG, "power": NUMBER_WRONG},
     **{"position_weight": without(NUMBER_WRONG, "None"), "level": NUMBER_WRONG},
     **{"threshold": without(NUMBER_WRONG, "0"), "margin": without(NUMBER_WRONG, "0")},

@@ -69,6 +69,19 @@ def test_iterables_and_predict(tmp_path: Path) -> None:
     assert "scene-1" in labeler and "scene-2" not in labeler
 
 
+def test_get_refuses_other_marks(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    marks = Scenes()[0][2]
+    assert labeler.get("scene-0", marks) is marks
+    labeler.update(network, [Scenes()[0]])
+    assert (labeler.get("scene-0", marks) != 255).all()
+    for wrong in (marks.flip(0), marks[:40], Scenes()[1][2]):
+        with pytest.raises(ValueError, match="before augmentation"):
+            labeler.get("scene-0", wrong)
+    with pytest.raises(KeyError, match="holds no label of 'scene-7'"):
+        labeler.get("scene-7", marks)
+
+
 def test_a_training_too_short_for_a_round_is_reported(tmp_path: Path) -> None:
     rounds = Rounds(PseudoLabeler(tmp_path, 3), Scenes())
     rounds.start_epoch(0, 1, Net())

@@ -135,6 +135,30 @@ def test_a_batch_without_marks_and_an_empty_one() -> None:
     assert empty == 0 and empty.requires_grad
 
 
+def test_classes_that_are_absent_are_not_taught() -> None:
+    """The red class is marked, but class_present says that it is not there."""
+    criterion = SelfTrainingLoss(3, 3, Recipe(num_images=2))
+    present = torch.tensor([[True, True, False]]).expand(2, 3)
+    for step in range(3):
+        logits, marks, image = batch(2 * step)
+        marks = torch.where(marks == 2, 255, marks)
+        loss = criterion(logits, marks, image, present)
+        (gradient,) = torch.autograd.grad(loss, logits)
+    assert criterion.rounds_done == 2 and (gradient[:, 2] >= 0).all()  # descent lowers its logits everywhere
+    with pytest.raises(ValueError, match=r"SelfTrainingLoss: class_present must be \(N, C\) = \(2, 3\)"):
+        criterion(logits, marks, image, present[:, :2])
+
+
+def test_misuse_is_reported() -> None:
+    criterion = SelfTrainingLoss(3, 2)
+    logits, marks, image = batch(0)
+    with torch.no_grad(), pytest.raises(ValueError, match=r"call criterion\.eval\(\) before validation"):
+        criterion(logits, marks, image)
+    run(criterion, 2)
+    with pytest.warns(UserWarning, match="called more often than total_steps 2: count all epochs"):
+        criterion(logits, marks, image)
+
+
 def test_a_copy_is_independent_and_the_options_are_shown() -> None:
     criterion = SelfTrainingLoss(3, 6)
     twin = copy.deepcopy(criterion)
