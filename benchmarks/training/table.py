@@ -80,7 +80,7 @@ def markdown(results: dict[str, Any]) -> str:
         "In per cent: how much of the way from the cross-entropy on the same marks to full masks. All rows of a set "
         "have the same network and number of steps: "
         + "; ".join(f"{d.title} {d.epochs} epochs at {d.size[1]} x {d.size[0]}" for d in SETS)
-        + ". Settings of one method were not chosen on these numbers except where the next table says so.\n\n"
+        + ".\n\n"
         + table(header, rows)
     )
     return text + left_out(scores) + dice(results)
