@@ -70,7 +70,7 @@ def draw_curves(results: dict[str, Any], file: Path) -> None:
 
 
 def _plain(axes: Any, grid: str) -> None:
-    axes.grid(axis=grid, color=FAINT)
+    axes.grid(axis=grid, color=FAINT, alpha=0.3)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
