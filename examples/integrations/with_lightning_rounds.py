@@ -45,7 +45,7 @@ module = FromScribbles(torch.nn.Sequential(*layers, torch.nn.Conv2d(32, NUM_CLAS
 data = LabelledPortraits()
 callback = PseudoLabelCallback(labeler, [data.read(index) for index in range(len(data))])
 quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-trainer = lightning.Trainer(max_epochs=30, accelerator="cpu", callbacks=[callback], **quiet)
+trainer = lightning.Trainer(max_epochs=20, accelerator="cpu", callbacks=[callback], **quiet)
 trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=2, shuffle=True))
 print(callback.report)
 print(f"loss {trainer.callback_metrics['loss']:.3f}")

@@ -9,7 +9,7 @@ from segmentation_models_pytorch import Unet
 
 from closedform_wsss.training import PseudoLabeler
 
-EPOCHS = 30
+EPOCHS = 20
 torch.manual_seed(0)
 labeler = PseudoLabeler(tempfile.mkdtemp(), NUM_CLASSES)  # a new folder for each training
 

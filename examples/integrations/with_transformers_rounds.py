@@ -37,7 +37,7 @@ callback = PseudoLabelCallback(
     lambda model, image: model(pixel_values=(image - MEAN.to(image)) / STD.to(image)),
 )
 arguments = TrainingArguments(
-    tempfile.mkdtemp(), num_train_epochs=30, per_device_train_batch_size=2, learning_rate=3e-4,
+    tempfile.mkdtemp(), num_train_epochs=20, per_device_train_batch_size=2, learning_rate=3e-4,
     remove_unused_columns=False, report_to=[], save_strategy="no", disable_tqdm=True, use_cpu=True,
 )  # fmt: skip
 result = FromScribbles(model, arguments, train_dataset=data, callbacks=[callback]).train()
