@@ -30,7 +30,7 @@ def draw_gaps(results: dict[str, Any], file: Path) -> None:
     cases = [case for case in CASES if any(gap_of(scores, case, row.name) for row in ROWS)]
     rows = [row for row in ROWS if row.name != "ce" and any(gap_of(scores, case, row.name) for case in cases)]
     figure, panels = plt.subplots(
-        1, len(cases), figsize=(3.2 + 1.3 * len(cases), 0.9 + 0.24 * len(rows)), sharey=True, squeeze=False
+        1, len(cases), figsize=(3.2 + 1.3 * len(cases), 1.7 + 0.24 * len(rows)), sharey=True, squeeze=False
     )
     for (data, marks), axes in zip(cases, panels[0], strict=True):
         gaps = [gap_of(scores, (data, marks), row.name) for row in rows]

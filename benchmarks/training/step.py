@@ -47,11 +47,11 @@ def photographs(batch: int, size: tuple[int, int]) -> torch.Tensor:
 
 
 def strokes(batch: int, size: tuple[int, int]) -> torch.Tensor:
-    """``(batch, H, W)`` marks: a stroke of each class, in rows that lie apart as in CamVid's scribbles."""
+    """``(batch, H, W)`` marks: a stroke of each class, as far apart as CamVid's scribbles."""
     h, w = size
     target = torch.full((batch, h, w), 255)
     for c in range(CLASSES):
-        row, left = (2 * c + 1) * h // (2 * CLASSES), (c % 3) * w // 4
+        row, left = (2 * (c // 2) + 1) * h // 12, (c % 2) * w // 2 + w // 12
         target[:, row : row + 3, left : left + w // 3] = c
     return target
 
@@ -74,8 +74,8 @@ def main() -> None:
     image = photographs(batch, size)
     target = strokes(batch, size)
 
-    online = SelfTrainingLoss(CLASSES, 2, Recipe(num_images=1))
-    for _ in range(2):  # past its rounds, where each step makes labels
+    online = SelfTrainingLoss(CLASSES, 1_000_000, Recipe(num_images=1, rounds=(1e-6, 2e-6)))
+    for _ in range(3):  # past its rounds, where each step makes labels
         online(network(image), target, image, classes_present(target, CLASSES))
 
     def step(name: str | None):

@@ -97,9 +97,8 @@ def left_out(scores: Scores) -> str:
         for case in CASES:
             row = chosen_elsewhere(scores, rows, case[0])
             gap = None if row is None else gap_of(scores, case, row.name)
-            setting = f" ({row.setting})" if row is not None and len(rows) > 1 else ""
-            cells.append("" if gap is None else f"{gap:.0f} %{setting}")
-        if method != ROWS[0].method and any(cells):
+            cells.append("" if row is None or gap is None else f"{gap:.0f} % ({row.setting})")
+        if len(rows) > 1 and any(cells):
             lines.append([method, *cells])
     if not lines:
         return ""
