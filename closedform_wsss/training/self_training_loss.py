@@ -27,7 +27,7 @@ from closedform_wsss.functional.refine_prediction import refine_prediction, rest
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.ranks import gathered, total, world
+from closedform_wsss.training.ranks import gathered, total
 from closedform_wsss.training.recipe import Recipe
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
 
@@ -161,7 +161,8 @@ class SelfTrainingLoss(nn.Module):
         if not self.rounds_done and not self._collected:
             self._choose_side(marks)
         self._collected.append((*self._small(x, image, class_present), marks))
-        images = len(x) * len(self._collected) * world()
+        # Of all ranks, whose batches may differ: they must make the factors in the same step.
+        images = int(total(torch.tensor(sum(len(p) for p, _, _ in self._collected), device="cpu")))
         if images >= self.recipe.num_images or since + 1 >= self.total_steps * LONGEST_WAIT:
             self._correct_areas()
 
