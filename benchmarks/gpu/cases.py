@@ -20,6 +20,7 @@ from closedform_wsss.io import IGNORE_INDEX
 
 CONFIDENCE, EPS = 100.0, 1e-7
 FLOAT, MARK = 4, 8  # bytes
+FILTERED = (90, 120)  # of the predictions in a step of self-training
 
 
 @dataclass
@@ -86,6 +87,19 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
             2 * maps + planes,
         ),
     ]
+    # The labels of a step of self-training: predictions at half of each side, 15 iterations.
+    h, w = FILTERED
+    small = _ops.matting_stencil(photo(h, w, n).to(device), EPS, False)[0]
+    p = logits(n, classes, h, w).to(device).softmax(1)
+    system = (small, torch.full((n, h, w), 0.03, device=device), 0.03 * p, p, 0.0, 15, 5, 8, 0.5, 0.98)
+    cases.append(
+        Case(
+            "matting filter: 15 iterations in one launch",
+            lambda: _ops.matting_cg(*system)[0],
+            lambda: _reference.matting_cg(*system)[0],
+            15 * FLOAT * n * h * w * (12 + 7 * classes),
+        )
+    )
     for form in ("energy", "residual"):
         residual = form == "residual"
         cases += [

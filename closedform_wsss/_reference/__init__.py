@@ -4,6 +4,7 @@ from closedform_wsss._reference.asam_affinity import asam_affinity
 from closedform_wsss._reference.asam_steps import asam_steps
 from closedform_wsss._reference.block_product import block_product
 from closedform_wsss._reference.block_relax import block_relax
+from closedform_wsss._reference.matting_cg import matting_cg
 from closedform_wsss._reference.matting_loss import matting_loss
 from closedform_wsss._reference.matting_product import matting_product
 from closedform_wsss._reference.matting_stencil import matting_stencil
@@ -23,6 +24,7 @@ __all__ = [
     "asam_steps",
     "block_product",
     "block_relax",
+    "matting_cg",
     "matting_loss",
     "matting_product",
     "matting_stencil",

@@ -161,7 +161,8 @@ def _solve(b: Tensor, laplacian: MattingLaplacian, data_weight: Tensor, tol: flo
     span = torch.where(high > low, high - low, 1)
     values = (values - low) / span
     solver = system_solver(laplacian, data_weight, tol)
-    result = by_classes(partial(solver.solve, stopping=Stopping(tol, max_iter)), values, values)
+    stopping = Stopping(tol, max_iter)
+    result = by_classes(partial(solver.solve, stopping=stopping), values, values, at_once=solver.classes_at_once)
     warn_unless_converged(FN, result, tol, "of the range", "raise max_iter, fidelity or eps")
     return low + span * result.x
 

@@ -69,11 +69,11 @@ class PCGResult:
         return torch.tensor(figures, dtype=torch.float64, device="cpu")
 
 
-def by_classes(solve: Callable[..., PCGResult], *given: Tensor) -> PCGResult:
-    """``solve(*given)``; on the CPU for ``CLASSES_AT_ONCE`` classes (dimension 1 of all that is given) at a time."""
-    if given[0].device.type != "cpu" or given[0].shape[1] <= CLASSES_AT_ONCE:
+def by_classes(solve: Callable[..., PCGResult], *given: Tensor, at_once: int = CLASSES_AT_ONCE) -> PCGResult:
+    """``solve(*given)``; on the CPU for ``at_once`` classes (dimension 1 of all that is given) at a time."""
+    if given[0].device.type != "cpu" or given[0].shape[1] <= at_once:
         return solve(*given)
-    groups = zip(*(tensor.split(CLASSES_AT_ONCE, 1) for tensor in given), strict=True)
+    groups = zip(*(tensor.split(at_once, 1) for tensor in given), strict=True)
     results = [solve(*(tensor.contiguous() for tensor in group)) for group in groups]
     return PCGResult(
         torch.cat([result.x for result in results], 1),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.solver.affine_coarse import AffineCoarseSpace, TwoLevel
-from closedform_wsss.solver.cg import PCGResult, Preconditioner, pcg
+from closedform_wsss.solver.cg import CLASSES_AT_ONCE, PCGResult, Preconditioner, pcg
 from closedform_wsss.solver.stopping import CheckSchedule, Stopping
 from closedform_wsss.solver.tiles import MAX_WINDOWS
 
@@ -25,7 +25,7 @@ def is_well_conditioned(data_weight: Tensor) -> bool:
 class MapSolver:
     """The system of a batch of images, with its preconditioner: the diagonal where that is enough, else two levels."""
 
-    mixed = False
+    mixed, classes_at_once = False, CLASSES_AT_ONCE
 
     def __init__(self, laplacian: MattingLaplacian, data_weight: Tensor) -> None:
         """data_weight: D, ``(N, H, W)``."""

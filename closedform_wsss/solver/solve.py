@@ -60,7 +60,7 @@ def _solve_on(
     if marks.is_floating_point():
         solver = system_solver(laplacian, data_weight, stopping.tol)
         start = marks.mean((2, 3), keepdim=True).expand_as(marks) if initial is None else initial
-        result = by_classes(partial(solver.solve, stopping=stopping), marks, start)
+        result = by_classes(partial(solver.solve, stopping=stopping), marks, start, at_once=solver.classes_at_once)
         alpha = result.x
     else:
         solver = system_solver(laplacian, data_weight, stopping.tol, marks)
@@ -104,7 +104,7 @@ def _solve_marks(
             start = initial.gather(1, places(classes))
         return solver.solve(values, start, stopping)
 
-    result = by_classes(solve_classes, solved)
+    result = by_classes(solve_classes, solved, at_once=solver.classes_at_once)
     alpha = result.x.new_zeros(n, num_classes, h, w)
     alpha.scatter_(1, places(solved), result.x)
     if sums_to_one:

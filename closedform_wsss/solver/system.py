@@ -13,13 +13,20 @@ from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import PCGResult
 from closedform_wsss.solver.map_solver import MapSolver, is_well_conditioned
 from closedform_wsss.solver.multigrid.local_basis import MAX_CHANNELS
+from closedform_wsss.solver.stencil_solver import StencilSolver
 from closedform_wsss.solver.stopping import Stopping
 from closedform_wsss.solver.tile_solver import TileSolver
 from closedform_wsss.solver.tiles import Tiles, active_tiles
 
 
 class SystemSolver(Protocol):
-    """A solver of one system for any s."""
+    """A solver of one system for any s.
+
+    Attributes:
+        classes_at_once: As many as one call of :meth:`solve` should get on the CPU.
+    """
+
+    classes_at_once: int
 
     def solve(self, values: Tensor, start: Tensor, stopping: Stopping) -> PCGResult:
         """(L + D) x = D values from a start; all ``(N, C, H, W)``."""
@@ -28,7 +35,8 @@ class SystemSolver(Protocol):
 def system_solver(
     laplacian: MattingLaplacian, data_weight: Tensor, tol: float, marks: Tensor | None = None
 ) -> SystemSolver:
-    """Multigrid on tiles where L is a stencil and the diagonal is not enough, else :class:`MapSolver`.
+    """Multigrid on tiles where L is a stencil and its diagonal is not enough. Where it is enough, on maps that are not
+    large, :class:`StencilSolver`. Else :class:`MapSolver`.
 
     Args:
         laplacian: L.
@@ -38,7 +46,10 @@ def system_solver(
             follows the unmarked area.
     """
     stencil = isinstance(laplacian._operator, StencilOperator) and laplacian.image.shape[1] <= MAX_CHANNELS
-    if not stencil or is_well_conditioned(data_weight):
+    well_conditioned = is_well_conditioned(data_weight)
+    if well_conditioned and StencilSolver.takes(laplacian):
+        return StencilSolver(laplacian, data_weight)
+    if well_conditioned or not stencil:
         return MapSolver(laplacian, data_weight)
     if laplacian.kind == "learning_based":
         # Its energies are squares of the closed form's: the smallest are lost in float32.

@@ -11,7 +11,7 @@ from torch import Tensor
 from closedform_wsss import _ops
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
-from closedform_wsss.solver.cg import PCGResult, pcg
+from closedform_wsss.solver.cg import CLASSES_AT_ONCE, PCGResult, pcg
 from closedform_wsss.solver.multigrid.local_basis import local_basis
 from closedform_wsss.solver.multigrid.w_cycle import WCycle
 from closedform_wsss.solver.stopping import CheckSchedule, Stopping
@@ -29,6 +29,8 @@ CHECK_SCHEDULE = CheckSchedule(every=4, divisor=16, min_rate=0.3)
 
 class TileSolver:
     """The system of some tiles, with its preconditioner."""
+
+    classes_at_once = CLASSES_AT_ONCE
 
     def __init__(self, laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles) -> None:
         """data_weight: D, ``(N, H, W)``."""

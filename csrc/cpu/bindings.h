@@ -33,6 +33,7 @@ inline void bind(pybind11::module_& m) {
   bind<double>(m, #kernel "_f64", CFW_LEVELS(kernel<double>))
   CFW_BIND(matting_stencil);
   CFW_BIND(matting_product);
+  CFW_BIND(matting_cg);
   CFW_BIND(matting_loss);
   CFW_BIND(tile_product);
   CFW_BIND(tile_relax);

@@ -16,6 +16,12 @@
   template <class T>                                                                                                  \
   void matting_product(const T* stencil, const T* x /* (N, C, H, W) */, const T* data_weight /* (N, H, W) or null */, \
                        T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, int threads);                         \
+  /* (L + diagonal) x = b by conjugate gradients from a start x; see common/cg_stopping.h. CUDA needs the scratch. */ \
+  template <class T>                                                                                                  \
+  void matting_cg(const T* stencil, const T* diagonal /* (N, H, W) */, const T* b /* (N, C, H, W) */,                 \
+                  T* x /* (N, C, H, W) */, T* scratch /* (5, N, C, H, W) */, double* report /* (N, C, 4) */,          \
+                  int64_t N, int C, int H, int W, double tol, int max_iter, int every, int divisor, double min_rate,  \
+                  double max_rate, int threads);                                                                      \
   /* The loss of an image and its gradient in one sweep; see cpu/matting_loss.cpp. */                                 \
   template <class T>                                                                                                  \
   void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,       \

@@ -29,6 +29,7 @@ inline void bind(pybind11::module_& m) {
   bind(m, #kernel "_cuda_f64", &kernel<double>)
   CFW_BIND_CUDA(matting_stencil);
   CFW_BIND_CUDA(matting_product);
+  CFW_BIND_CUDA(matting_cg);
   CFW_BIND_CUDA(matting_loss);
   CFW_BIND_CUDA(tile_product);
   CFW_BIND_CUDA(tile_relax);

@@ -18,6 +18,12 @@ void matting_product(const T* stencil, const X* x /* (N, C, H, W) */, const T* d
                      T* y /* (N, C, H, W) */, int64_t N, int C, int H, int W, Queue queue);
 
 template <class T>
+void matting_cg(const T* stencil, const T* diagonal /* (N, H, W) */, const T* b /* (N, C, H, W) */,
+                T* x /* (N, C, H, W) */, T* scratch /* (5, N, C, H, W) */, double* report /* (N, C, 4) */, int64_t N,
+                int C, int H, int W, double tol, int max_iter, int every, int divisor, double min_rate, double max_rate,
+                Queue queue);
+
+template <class T>
 void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,
                   const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double mark_weight,
                   int64_t ignore_index, bool residual, double* parts /* (N, matting_loss_parts) */,

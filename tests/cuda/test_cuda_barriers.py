@@ -29,6 +29,13 @@ def _matting_loss(residual: bool) -> tuple[Tensor | float | int | bool, ...]:
     return stencil, row_sums, x, target, torch.rand(1, 4, dtype=torch.float64) + 0.5, 10.0, 255, residual, True
 
 
+def _matting_cg() -> tuple[Tensor | float | int, ...]:
+    """More pixels than a block has threads."""
+    stencil, _ = _ops.matting_stencil(torch.rand(1, 3, 20, 40, dtype=torch.float64), 1e-3, False)
+    diagonal, b = torch.rand(1, 20, 40, dtype=torch.float64) + 0.1, torch.randn(1, 2, 20, 40, dtype=torch.float64)
+    return stencil, diagonal, b, torch.zeros_like(b), 0.0, 7, 5, 8, 0.5, 0.98
+
+
 def _tile_product() -> tuple[Tensor | int, ...]:
     *arguments, x, _, _ = stencil_problem((20, 40), 4, torch.float64, n=1)
     return *arguments, x, x, 20, 40
@@ -81,6 +88,7 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
     "matting_stencil": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3, False),
     "matting_stencil learning-based": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3, True),
     "matting_product": _matting_product,
+    "matting_cg": _matting_cg,
     "matting_loss": lambda: _matting_loss(residual=False),
     "matting_loss residual": lambda: _matting_loss(residual=True),
     "tile_product": _tile_product,

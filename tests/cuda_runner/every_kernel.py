@@ -56,6 +56,12 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
         if x.dtype == torch.float32:  # read as it is
             yield stencil, x.half(), None
             yield stencil, x.bfloat16(), None
+    elif name == "matting_cg":
+        for learning_based in (False, True):
+            stencil, _ = _reference.matting_stencil(torch.rand(n, 3, *size, **options), EPS, learning_based)
+            diagonal = torch.rand(n, *size, **options) + 0.5
+            for tol, max_iter in ((0.0, 4), (1e-2, 100)):
+                yield stencil, diagonal, x, torch.rand_like(x), tol, max_iter, 3, 8, 0.5, 0.9
     elif name == "matting_loss":
         stencil, row_sums = _reference.matting_stencil(torch.rand(n, 3, *size, **options), EPS, True)
         target = torch.randint(0, classes, (n, *size), device=x.device)
