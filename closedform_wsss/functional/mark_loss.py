@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,6 +21,9 @@ from closedform_wsss.functional.absent_class_loss import absent_class_loss
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
 
 FN = "mark_loss"
+# Weights of the classes: their number of marks to the power of -1/2. With 0, classes with few marks are not learned in
+# time; with 1, a single mark counts as much as all of another class.
+BALANCE = 0.5
 
 
 def mark_loss(
@@ -36,7 +40,10 @@ def mark_loss(
     .. math:: L = L_{ce} + L_{absent} + \omega\, E
 
     with the cross-entropy on the marked pixels, :func:`absent_class_loss` where ``class_present`` is given, and the
-    energy :math:`E = \sum_c a_c^\top L a_c / P` of :func:`closed_form_loss`, whose scale follows from the marks.
+    energy :math:`E = \sum_c a_c^\top L a_c / P` of :func:`closed_form_loss`, whose scale follows from the marks. In the
+    cross-entropy a class with :math:`n_c` marks in the batch has the weight :math:`n_c^{-1/2}`:
+
+    .. math:: L_{ce} = -\frac{\sum_i w_{y_i} \log a_{y_i}(i)}{\sum_i w_{y_i}}, \qquad w_c = n_c^{-1/2} .
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
@@ -79,11 +86,20 @@ def mark_loss(
     if x.numel() == 0:
         return x.sum()
     target = resize_marks(target, (x.shape[2], x.shape[3]), classes, ignore_index)
-    marked = (target != ignore_index).sum().clamp_min(1)
-    loss = F.cross_entropy(x, target, ignore_index=ignore_index, reduction="sum") / marked
+    loss = _cross_entropy(x, target, ignore_index)
     if class_present is not None:
         loss = loss + absent_class_loss(x, class_present)
     if energy_weight:
         # The cross-entropy has taught the marks: here they only choose the scale.
         loss = loss + energy_weight * closed_form_loss(x, target, image, mark_weight=0, ignore_index=ignore_index)
     return loss
+
+
+def _cross_entropy(x: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """Mean over the marked pixels, weighted by their classes; zero with a graph where nothing is marked."""
+    marked = (target != ignore_index).flatten()
+    label = torch.where(marked, target.flatten(), 0)
+    count = x.new_zeros(x.shape[1]).scatter_add_(0, label, marked.to(x.dtype))
+    weight = count.clamp_min(1) ** -BALANCE
+    total = (weight * count).sum().clamp_min(torch.finfo(x.dtype).tiny)
+    return F.cross_entropy(x, target, weight, ignore_index=ignore_index, reduction="sum") / total

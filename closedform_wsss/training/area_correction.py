@@ -13,8 +13,10 @@ from closedform_wsss.training.class_balance import class_factors, winning_fracti
 TRACE = 1e-5
 # No class is made so many times more, or less, probable than the typical one.
 LARGEST_FACTOR = 10.0
-# Predictions that are multiplied by the factors must still find this part of what they found of the marks.
+# Multiplied by the factors, predictions must still find this part of what they found of the marks of each class.
 KEPT_RECALL = 0.75
+# So often a factor that loses more than that is brought half way back.
+STEPS_BACK = 8
 
 
 @torch.no_grad()
@@ -28,14 +30,15 @@ def correct_areas(
     """Factors of the classes, ``(C,)``, that give the predictions the areas that they have after the filter.
 
     Each repeat filters the predictions, multiplied by the factors, and takes the fractions that the classes win as the
-    wanted areas. Where marks are dense this converges. Where they are few, frequent classes can grow with each repeat.
-    The marks tell: the repeats end before the predictions lose more than a quarter of their recall there.
+    wanted areas. A class that is predicted with little confidence wins less than its mean probability, so it shrinks.
+    For a class that was marked densely this is right. A class that is not known well yet would be lost. The marks tell:
+    where a smaller factor would lose more than a quarter of a class's recall there, it stays nearer to the one before.
 
     Args:
         refined: Factors -> filtered predictions of some images, each ``(N, C, h, w)``.
         probs: ``(C, P)``, some pixels of the predictions.
         at_marks: Predictions at marked pixels, ``(C, M)``, and the classes of the marks, ``(M,)``.
-        repeats: At most so many, >= 0.
+        repeats: How many, >= 0.
         total: Counts of the classes ``(C,)`` -> their sum over all ranks.
     """
     classes = len(probs)
@@ -51,18 +54,18 @@ def correct_areas(
         found = class_factors(probs[None, :, :, None], wanted)
         typical = (wanted * found.log()).sum().exp()
         found = (found / typical).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
-        if _recall(*at_marks, found, total) < least:
-            break
+        for _ in range(STEPS_BACK):
+            lost = (_recall(*at_marks, found, total) < least) & (found < factors)
+            found = torch.where(lost, (found * factors).sqrt(), found)
         factors = found
     return factors
 
 
-def _recall(probs: Tensor, label: Tensor, factors: Tensor, total: Callable[[Tensor], Tensor]) -> float:
-    """Fraction of the marks of a class that the predictions find, mean over the classes that have marks."""
+def _recall(probs: Tensor, label: Tensor, factors: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
+    """Fraction of the marks of each class that the predictions find, ``(C,)``."""
     best = (probs * factors[:, None]).argmax(0)
     hits, marks = (total(torch.bincount(x, minlength=len(probs)).double()) for x in (label[best == label], label))
-    there = marks > 0
-    return float((hits[there] / marks[there]).mean()) if bool(there.any()) else 0.0
+    return hits / marks.clamp_min(1)
 
 
 def pick_pixels(p: Tensor, marks: Tensor, ignore_index: int, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -52,8 +52,8 @@ class PseudoLabeler:
     2. The :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns p with the edges of the image
        and keeps the marks: q. Its scale follows from the distance between the marks of different classes.
     3. The fractions of pixels that each class wins in q are the wanted areas. :func:`class_factors` multiplies p so
-       that its mean has these areas, and step 2 follows again, a few times, as long as the predictions agree with the
-       marks.
+       that its mean has these areas, but not so far that a class loses its marks, and step 2 follows again. All this
+       twice.
     4. The winning class of q at each pixel is the label; marked pixels keep their marks.
 
     Labels are PNG files in a folder, so a data set reads them before its own augmentation, in any process and after a
@@ -76,9 +76,11 @@ class PseudoLabeler:
         >>> samples = [("a", torch.rand(3, 32, 40), marks)]
         >>> model = torch.nn.Conv2d(3, 2, 3, padding=1)
         >>> labeler = PseudoLabeler(tempfile.mkdtemp(), num_classes=2)
-        >>> [epoch for epoch in range(12) if labeler.due(epoch, 12)]
-        [4, 6]
-        >>> report = labeler.update(model, samples)
+        >>> for epoch in range(12):
+        ...     if labeler.due(epoch, 12):
+        ...         report = labeler.update(model, samples)
+        >>> labeler.round
+        2
         >>> labeler["a"].shape, labeler.class_weight.shape
         (torch.Size([32, 40]), torch.Size([2]))
     """
@@ -102,6 +104,7 @@ class PseudoLabeler:
         self.recipe = Recipe() if recipe is None else recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._rounds_before: int | None = None  # of the round that is due
         self.round, self._fractions = 0, torch.full((self.num_classes,), 1 / self.num_classes, device="cpu")
         if self._state_file.exists():
             state = json.loads(self._state_file.read_text())
@@ -124,15 +127,37 @@ class PseudoLabeler:
     def due(self, epoch: int, epochs: int) -> bool:
         """Whether labels are to be made before this epoch, counted from 0, of a training of so many epochs.
 
+        A round that is due again, because the training was cut after it and goes on before it, is made anew.
+
         Raises:
-            ValueError: At epoch 0 the folder holds labels already: they are those of an earlier training.
+            ValueError: At epoch 0 the folder holds labels already: they are those of an earlier training. Or it lacks
+                a round that this training made before this epoch.
+
+        Warns:
+            UserWarning: The folder holds the labels of a round after this epoch: the training goes on with them.
         """
+        starts = {max(int(epochs * part + 1e-9), 1) for part in self.recipe.rounds}
+        before, due = sum(start < epoch for start in starts), epoch in starts
         if epoch == 0 and self.round:
             raise ValueError(
                 f"PseudoLabeler: {self.folder} holds the labels of an earlier training, and this one starts at epoch "
                 "0: pass another folder, or delete this one"
             )
-        return epoch in {max(int(epochs * part + 1e-9), 1) for part in self.recipe.rounds}
+        if self.round < before:
+            raise ValueError(
+                f"PseudoLabeler: {self.folder} holds round {self.round} at epoch {epoch} of {epochs}, where {before} "
+                "rounds were made: pass the folder that the training began with, ask due at each epoch, and call "
+                "update where it says so"
+            )
+        if self.round > before + due:
+            warn_user(
+                f"PseudoLabeler: {self.folder} holds round {self.round}, which is made after epoch {epoch} of "
+                f"{epochs}: the training goes on with its labels",
+                UserWarning,
+            )
+        if due:
+            self._rounds_before = before
+        return due
 
     def get(self, key: str, marks: Tensor) -> Tensor:
         """The label of a sample, or its marks before the first round. For the ``__getitem__`` of a data set.
@@ -218,7 +243,7 @@ class PseudoLabeler:
                 does not give C channels of finite values. The message names the sample.
 
         Warns:
-            UserWarning: A class has collapsed: it has marks, but hardly any labels.
+            UserWarning: A class has collapsed: it has marks, but hardly any labels. Or every pixel is marked.
         """
         training = predict.training if isinstance(predict, torch.nn.Module) else False
         if isinstance(predict, torch.nn.Module):
@@ -228,13 +253,15 @@ class PseudoLabeler:
         finally:
             if isinstance(predict, torch.nn.Module):
                 predict.train(training)
+        before = self.round if self._rounds_before is None else self._rounds_before
+        self._warn_of_masks(total(marked), total(pixels))
         factors = self._class_factors(keys)
         won = torch.zeros(self.num_classes, dtype=torch.float64, device="cpu")
         for key in keys:
             q, size, marks = self._filtered(key, factors)
             won += winning_fractions(q).double()
             self._save_label(key, q, size, marks)
-        self.round += 1
+        self.round, self._rounds_before = before + 1, None
         self._fractions = self._normalized(won)
         in_marks, in_predictions = self._normalized(marked), self._normalized(predicted)
         only_marks = self._fractions < ONLY_MARKS * total(marked) / total(pixels)
@@ -248,6 +275,16 @@ class PseudoLabeler:
             )
         self._finish()
         return Report(self.round, in_marks, in_predictions, self._fractions, collapsed)
+
+    def _warn_of_masks(self, marked: Tensor, pixels: Tensor) -> None:
+        if marked.sum() < pixels:
+            return
+        most = int(marked.argmax())
+        warn_user(
+            f"PseudoLabeler.update: every pixel is marked, {float(marked[most] / pixels):.0%} with class {most}: if it "
+            f"stands for pixels without a mark, give these ignore_index {self.ignore_index}, and classes from 0",
+            UserWarning,
+        )
 
     def _predict_all(
         self, predict: Callable[[Tensor], Tensor], samples: Iterable[Sample]

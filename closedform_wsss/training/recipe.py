@@ -16,8 +16,8 @@ class Recipe:
     Args:
         rounds: When the network starts to learn from its own labels, and when these are made anew, as fractions of the
             training, ascending, in (0, 1). Default a third and a half.
-        repeats: How often the areas of the classes are corrected in a round, at most, >= 0. It ends earlier if the
-            predictions would lose a quarter of their recall on the marks. Default 4.
+        repeats: How often the areas of the classes are corrected in a round, >= 0. A class must keep three quarters of
+            its recall on the marks. Default 2.
         balance: Classes have the weight fraction^-balance in the cross-entropy, in [0, 1]. Default 0.3.
         scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. None (default) chooses 1, 1/2,
             1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 10 pixels away from those of
@@ -27,7 +27,7 @@ class Recipe:
             image). Default True.
         flip: Predict the mirrored image too, and average (:class:`PseudoLabeler` only). Default True.
         fidelity: Of :func:`~closedform_wsss.functional.refine_prediction`, > 0. Default 0.03.
-        tol: Of the same, > 0. Default 0.03.
+        tol: Of the same, > 0. Default 0.1: the winning classes hardly depend on it.
         num_images: The areas come from about so many images, >= 1. Default 64.
         num_pixels: Pixels of each of them for the mean probabilities, >= 1. Default 500.
 
@@ -41,13 +41,13 @@ class Recipe:
     """
 
     rounds: tuple[float, ...] = (1 / 3, 1 / 2)
-    repeats: int = 4
+    repeats: int = 2
     balance: float = 0.3
     scale: float | None = None
     complete_marks: bool = True
     flip: bool = True
     fidelity: float = 0.03
-    tol: float = 0.03
+    tol: float = 0.1
     num_images: int = 64
     num_pixels: int = 500
 

@@ -1,4 +1,4 @@
-"""Areas of the classes: repeats go on as long as the predictions still agree with the marks."""
+"""Areas of the classes: those of the filtered predictions, as far as no class loses its marks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def same(counts: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_the_areas_become_those_of_the_filtered_predictions(repeats: int) -> None:
-    areas = [[0.56, 0.26, 0.18], [0.58, 0.25, 0.17]]
+    areas = [[0.56, 0.26, 0.18], [0.57, 0.257, 0.173]]
     refined, asked = scripted(areas)
     factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), repeats, same)
     corrected = PROBS * factors[:, None]
@@ -53,11 +53,21 @@ def test_the_areas_become_those_of_the_filtered_predictions(repeats: int) -> Non
     assert torch.equal(asked[0], torch.ones(3)) and len(asked) == repeats
 
 
-def test_repeats_end_before_the_marks_are_lost() -> None:
-    """The second one would lose class 1: its recall on the marks would fall to 0, and the mean below 3/4."""
-    refined, asked = scripted([[0.56, 0.26, 0.18], [0.97, 0.005, 0.025], [0.97, 0.005, 0.025]])
-    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), 3, same)
-    assert len(asked) == 2 and torch.equal(factors, asked[1])
+def test_no_class_loses_its_marks() -> None:
+    """The second repeat would lose the second mark of class 1, and both of class 2. Only these are held back."""
+    refined, asked = scripted([[0.56, 0.26, 0.18], [0.97, 0.005, 0.025]])
+    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), 2, same)
+    assert torch.equal((AT_MARKS * factors[:, None]).argmax(0), LABEL)
+    assert torch.all(factors[1:] < asked[1][1:])
+
+
+def test_a_class_whose_marks_are_not_found_may_shrink() -> None:
+    """Its recall is 0 from the start: there is nothing that it could lose."""
+    unknown = AT_MARKS.clone()
+    unknown[:, 4:] = torch.tensor([[0.6], [0.2], [0.2]])
+    factors = correct_areas(scripted([[0.6, 0.39, 0.01]])[0], PROBS, (unknown, LABEL), 1, same)
+    free = correct_areas(scripted([[0.6, 0.39, 0.01]])[0], PROBS, (AT_MARKS[:, :4], LABEL[:4]), 1, same)
+    assert torch.equal(factors, free)
 
 
 def test_no_repeat_leaves_the_predictions() -> None:
@@ -65,7 +75,7 @@ def test_no_repeat_leaves_the_predictions() -> None:
 
 
 def test_factors_stay_near_the_typical_one() -> None:
-    """A class that never wins would get a factor of almost 0. Without marks nothing ends the repeats."""
+    """A class that never wins would get a factor of almost 0. Without marks nothing else holds it back."""
     unmarked = (torch.empty(3, 0), torch.empty(0, dtype=torch.int64))
     factors = correct_areas(scripted([[0.7, 0.3, 0.0]])[0], PROBS, unmarked, 1, same)
     assert factors[2] == 1 / LARGEST_FACTOR

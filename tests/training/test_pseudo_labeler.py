@@ -126,12 +126,41 @@ def test_the_scale_follows_from_the_marks(tmp_path: Path, monkeypatch: pytest.Mo
     assert sizes == {140: (32, 48), 160: (32, 48)}
 
 
+def due_epochs(labeler: PseudoLabeler, epochs: int) -> list[int]:
+    found = []
+    for epoch in range(epochs):
+        if labeler.due(epoch, epochs):
+            found.append(epoch)
+            labeler.update(network, samples(1))
+    return found
+
+
 def test_when_rounds_are_due(tmp_path: Path) -> None:
+    assert due_epochs(PseudoLabeler(tmp_path / "1", 3), 60) == [20, 30]
+    assert due_epochs(PseudoLabeler(tmp_path / "2", 3), 3) == [1]
+    late = PseudoLabeler(tmp_path / "3", 3, Recipe(rounds=(0.5, 0.75, 0.9)))
+    assert due_epochs(late, 20) == [10, 15, 18]
+
+
+def test_a_round_is_made_again_where_the_training_was_cut_after_it(tmp_path: Path) -> None:
+    first = PseudoLabeler(tmp_path, 3)
+    assert first.due(4, 12) and first.update(network, samples(1)).round == 1
+    again = PseudoLabeler(tmp_path, 3)
+    assert again.due(4, 12) and again.update(network, samples(1)).round == 1
+    assert again.due(6, 12) and again.update(network, samples(1)).round == 2
+
+
+def test_a_folder_of_another_time_is_noticed(tmp_path: Path) -> None:
     labeler = PseudoLabeler(tmp_path, 3)
-    assert [epoch for epoch in range(60) if labeler.due(epoch, 60)] == [20, 30]
-    assert [epoch for epoch in range(3) if labeler.due(epoch, 3)] == [1]
-    late = PseudoLabeler(tmp_path, 3, Recipe(rounds=(0.5, 0.75, 0.9)))
-    assert [epoch for epoch in range(20) if late.due(epoch, 20)] == [10, 15, 18]
+    with pytest.raises(ValueError, match=r"holds round 0 at epoch 5 of 12, where 1 rounds were made: pass the folder"):
+        labeler.due(5, 12)
+    due_epochs(labeler, 12)
+    with pytest.warns(UserWarning, match="holds round 2, which is made after epoch 5 of 12"):
+        assert not labeler.due(5, 12)
+    with pytest.warns(UserWarning, match="holds round 2, which is made after epoch 4 of 12"):
+        assert labeler.due(4, 12)
+    with pytest.raises(ValueError, match="labels of an earlier training"):
+        labeler.due(0, 12)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +271,13 @@ def test_two_ranks_make_the_labels_of_one(tmp_path: Path) -> None:
     assert json.loads(done.stdout.strip().splitlines()[-1]) == pytest.approx(report.labels.tolist(), abs=5e-3)
     two = PseudoLabeler(tmp_path / "two", 3)
     assert two.round == 1 and accuracy(two) > 0.97
+
+
+def test_marks_without_an_unmarked_pixel_are_reported(tmp_path: Path) -> None:
+    """Such as those of a tool that stores 0 where nothing was drawn."""
+    zero = [(key, image, marks.masked_fill(marks == 255, 0)) for key, image, marks in samples(2)]
+    with pytest.warns(UserWarning, match=r"update: every pixel is marked, 9\d% with class 0: .* ignore_index 255"):
+        PseudoLabeler(tmp_path, 3).update(network, zero)
 
 
 def test_report_says_it_in_a_table() -> None:
