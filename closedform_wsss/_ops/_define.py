@@ -19,6 +19,8 @@ NAMESPACE = "closedform_wsss"
 SUFFIX = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}
 # Devices whose kernels read half precision as it is.
 READ_HALF = ("cuda",)
+# Devices whose kernels gather from lists of pixels, where others scatter.
+GATHER = ("cuda",)
 # Registrations live as long as this object.
 _library = torch.library.Library(NAMESPACE, "DEF")
 

@@ -4,6 +4,9 @@ from closedform_wsss._reference.asam_affinity import asam_affinity
 from closedform_wsss._reference.asam_steps import asam_steps
 from closedform_wsss._reference.block_product import block_product
 from closedform_wsss._reference.block_relax import block_relax
+from closedform_wsss._reference.lattice_build import lattice_build
+from closedform_wsss._reference.lattice_filter import lattice_filter
+from closedform_wsss._reference.lattice_mean_field import lattice_mean_field
 from closedform_wsss._reference.matting_cg import matting_cg
 from closedform_wsss._reference.matting_loss import matting_loss
 from closedform_wsss._reference.matting_product import matting_product
@@ -24,6 +27,9 @@ __all__ = [
     "asam_steps",
     "block_product",
     "block_relax",
+    "lattice_build",
+    "lattice_filter",
+    "lattice_mean_field",
     "matting_cg",
     "matting_loss",
     "matting_product",

@@ -49,6 +49,9 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND(superpixel_update);
   CFW_BIND(asam_affinity);
   CFW_BIND(asam_steps);
+  CFW_BIND(lattice_build);
+  CFW_BIND(lattice_filter);
+  CFW_BIND(lattice_mean_field);
   bind<float>(m, "tile_product_mixed_f64", CFW_LEVELS(tile_product_mixed));
 #undef CFW_BIND
 #undef CFW_LEVELS

@@ -94,7 +94,27 @@
   template <class T>                                                                                                  \
   void asam_steps(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T* y /* (N, C, h, w) */,             \
                   T* iterates /* (num_steps - 1, N, C, h, w) or (N, C, h, w) */, bool keep, int64_t N, int C, int h,  \
-                  int w, int num_steps, double decay, double restart, bool transposed, int threads);
+                  int w, int num_steps, double decay, double restart, bool transposed, int threads);                  \
+  /* The lattice of an image, R = P K + 1 rows, of which the first `counts` are used (common/lattice.h). */           \
+  template <class T>                                                                                                  \
+  void lattice_build(const T* image /* (N, D, H, W) */, double position_sigma, double color_sigma,                    \
+                     int32_t* indices /* (N, P, K) */, T* weights /* (N, P, K) */,                                    \
+                     int32_t* neighbours /* (N, K, R, 2) */, int32_t* counts /* (N) */, int64_t N, int D, int H,      \
+                     int W, int threads);                                                                             \
+  /* y = W x, W the Gaussian of the lattice, or W^T. */                                                               \
+  template <class T>                                                                                                  \
+  void lattice_filter(const T* x /* (N, P, C) */, const int32_t* indices /* (N, P, K) */,                             \
+                      const T* weights /* (N, P, K) */, const int32_t* neighbours /* (N, A, R, 2) */,                 \
+                      const int32_t* starts /* (N, R + 1) or null */, const int32_t* entries /* (N, P K) or null */,  \
+                      T* scratch /* (slots, 2, R, C) */, T* y /* (N, P, C) */, bool reversed, int64_t N, int64_t P,   \
+                      int64_t R, int C, int K, int A, int slots, int threads);                                        \
+  /* Mean field of a dense conditional random field. */                                                               \
+  template <class T>                                                                                                  \
+  void lattice_mean_field(                                                                                            \
+      const T* energy /* (N, P, C) */, const int32_t* indices /* (N, P, K) */, const T* weights /* (N, P, K) */,      \
+      const int32_t* neighbours /* (N, A, R, 2) */, const int32_t* starts /* (N, R + 1) or null */,                   \
+      const int32_t* entries /* (N, P K) or null */, T* scratch /* (slots, 2, R, C) */, T* q /* (N, P, C) */,         \
+      int iterations, int64_t N, int64_t P, int64_t R, int C, int K, int A, int slots, int threads);
 
 // tile_product of a stencil in float and x in double.
 #define CFW_DECLARE_MIXED                                                                                     \

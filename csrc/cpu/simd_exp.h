@@ -28,27 +28,33 @@ struct ExpConstants<double> {
 
 // exp(v) for v <= 0, to rounding; what is below the smallest normal number gives about that number. NaN stays NaN.
 // v = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite); Taylor's series of e^r; 2^n by its bits.
-template <class T>
-CFW_INLINE Vector<T> exp_of(Vector<T> v) {
+// V: a vector of T of any size.
+template <class T, class V>
+CFW_INLINE V exp_of_any(V v) {
   typedef ExpConstants<T> K;
-  typedef typename K::integer Integers __attribute__((vector_size(CFW_VECTOR_BYTES)));
-  const Vector<T> lowest = Vector<T>{} + K::lowest;
+  typedef typename K::integer Integers __attribute__((vector_size(sizeof(V))));
+  const V lowest = V{} + K::lowest;
   v = v < lowest ? lowest : v;
-  const Vector<T> shifted = v * T(1.4426950408889634) + K::shifter;  // n in the low bits
-  const Vector<T> n = shifted - K::shifter;
-  const Vector<T> r = (v - n * K::ln2_high) - n * K::ln2_low;
+  const V shifted = v * T(1.4426950408889634) + K::shifter;  // n in the low bits
+  const V n = shifted - K::shifter;
+  const V r = (v - n * K::ln2_high) - n * K::ln2_low;
   T factorial[K::degree + 1] = {1};
 #pragma GCC unroll 13
   for (int i = 1; i <= K::degree; ++i) factorial[i] = factorial[i - 1] * T(i);
-  Vector<T> series = Vector<T>{} + T(1) / factorial[K::degree];
+  V series = V{} + T(1) / factorial[K::degree];
 #pragma GCC unroll 13
   for (int i = K::degree - 1; i >= 0; --i) series = series * r + T(1) / factorial[i];
   Integers bits;
   std::memcpy(&bits, &shifted, sizeof bits);
   bits = (bits + K::bias) << K::mantissa;
-  Vector<T> scale;
+  V scale;
   std::memcpy(&scale, &bits, sizeof scale);
   return series * scale;
+}
+
+template <class T>
+CFW_INLINE Vector<T> exp_of(Vector<T> v) {
+  return exp_of_any<T>(v);
 }
 
 }  // namespace CFW_LEVEL

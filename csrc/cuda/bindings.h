@@ -44,6 +44,8 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND_CUDA(superpixel_update);
   CFW_BIND_CUDA(asam_affinity);
   CFW_BIND_CUDA(asam_steps);
+  CFW_BIND_CUDA(lattice_filter);
+  CFW_BIND_CUDA(lattice_mean_field);
 #define CFW_BIND_CUDA_HALF(kernel)                    \
   bind(m, #kernel "_cuda_f16", &kernel<float, Half>); \
   bind(m, #kernel "_cuda_bf16", &kernel<float, BFloat16>)

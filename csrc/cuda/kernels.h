@@ -90,5 +90,19 @@ void asam_steps(const T* A /* (N, 25, h, w) */, const T* s /* (N, C, h, w) */, T
                 T* iterates /* (num_steps - 1, N, C, h, w), or (N, C, h, w) */, bool keep, int64_t N, int C, int h,
                 int w, int num_steps, double decay, double restart, bool transposed, Queue queue);
 
+template <class T>
+void lattice_filter(const T* x /* (N, P, C) */, const int32_t* indices /* (N, P, K) */,
+                    const T* weights /* (N, P, K) */, const int32_t* neighbours /* (N, A, R, 2) */,
+                    const int32_t* starts /* (N, R + 1) or null */, const int32_t* entries /* (N, P K) or null */,
+                    T* scratch /* (slots, 2, R, C) */, T* y /* (N, P, C) */, bool reversed, int64_t N, int64_t P,
+                    int64_t R, int C, int K, int A, int slots, Queue queue);
+
+template <class T>
+void lattice_mean_field(const T* energy /* (N, P, C) */, const int32_t* indices /* (N, P, K) */,
+                        const T* weights /* (N, P, K) */, const int32_t* neighbours /* (N, A, R, 2) */,
+                        const int32_t* starts /* (N, R + 1) or null */, const int32_t* entries /* (N, P K) or null */,
+                        T* scratch /* (slots, 2, R, C) */, T* q /* (N, P, C) */, int iterations, int64_t N, int64_t P,
+                        int64_t R, int C, int K, int A, int slots, Queue queue);
+
 }  // namespace cuda
 }  // namespace cfw

@@ -30,6 +30,7 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
     s = F.superpixel_pool(x, Superpixels(q, size))
     centers = F.superpixel_pool(image, Superpixels(q, size))
     affinity = F.asam_affinity(Superpixels(q, size))
+    lattice, values = _ops.lattice_build(image, 5.0, 0.2)[:3], x.flatten(2).transpose(1, 2)
     with torch.device(device):
         *operator, values, b, relaxation = stencil_problem((h, w), c, n=n)
         basis, starts, z, of_tiles = function_problem(30, c)
@@ -62,6 +63,10 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("asam_affinity", (q, size)),
         ("asam_steps", (affinity, s, 3, 0.9, 0.1, False, False)),
         ("asam_steps", (affinity, s, 3, 0.9, 0.1, True, True)),
+        ("lattice_build", (image, 5.0, 0.2)),
+        ("lattice_filter", (values, *lattice, False)),
+        ("lattice_filter", (values, *lattice, True)),
+        ("lattice_mean_field", (values, *lattice, 3)),
     ]
 
 

@@ -66,6 +66,12 @@ def _block_relax() -> tuple[Tensor | bool, ...]:
     return *blocks.sweep, blocks.r, blocks.r, False
 
 
+def _lattice() -> tuple[Tensor, ...]:
+    """Values of pixels, and a lattice."""
+    lattice = _reference.lattice_build(torch.rand(1, 3, 9, 14, dtype=torch.float64), 4.0, 0.3)[:3]
+    return torch.randn(1, 9 * 14, 5, dtype=torch.float64), *lattice
+
+
 # Four cells, of more pixels than a block takes at a time; more classes than find room in shared memory.
 H, W, S, CHANNELS = 21, 24, 20, 70
 
@@ -101,6 +107,8 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
     "asam_affinity": lambda: (association(1, H, W, S), S),
 }
 WITHOUT_BARRIERS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
+    "lattice_filter": lambda: (*_lattice(), False),
+    "lattice_mean_field": lambda: (*_lattice(), 2),
     "tile_restrict": _tile_restrict,
     "tile_prolong": _tile_prolong,
     "block_product": _block_product,

@@ -119,9 +119,9 @@ class Kernels:
 def in_place_of_cpu_kernels(runner: ModuleType | None = None) -> Iterator[Kernels]:
     """Operators on CPU tensors run the CUDA kernels."""
     kernels = Kernels(runner or load(build()), _define._C)
-    before = _define._C, _define.READ_HALF
-    _define._C, _define.READ_HALF = kernels, ("cuda", "cpu")
+    before = _define._C, _define.READ_HALF, _define.GATHER
+    _define._C, _define.READ_HALF, _define.GATHER = kernels, ("cuda", "cpu"), ("cuda", "cpu")
     try:
         yield kernels
     finally:
-        _define._C, _define.READ_HALF = before
+        _define._C, _define.READ_HALF, _define.GATHER = before

@@ -17,7 +17,7 @@ FLOORS = (
     ("_cuda", "_reference"),
     ("_build",),
     ("_ops",),
-    ("laplacian", "superpixels"),
+    ("laplacian", "lattice", "superpixels"),
     ("solver",),
     ("functional",),
     ("io", "metrics", "nn"),

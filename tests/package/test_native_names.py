@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not h
 
 KERNELS = {file.stem for file in CSRC.glob("cpu/*.cpp")} - {"dispatch"}
 CUDA_KERNELS = {file.stem for file in CSRC.glob("cuda/*.cu")} - {"versions"}
-WITHOUT_CUDA = {"tile_energy"}  # a part of the set-up, once a solve: on a GPU plain PyTorch does it
+WITHOUT_CUDA = {"lattice_build", "tile_energy"}  # parts of the set-up: on a GPU plain PyTorch does them
 HALF = {"matting_product", "superpixel_dot", "superpixel_pool"}  # on a GPU they read half precision too
 # Beside <kernel>_f32 and <kernel>_f64: a stencil in float32, all else in float64.
 MIXED = {"tile_product_mixed_f64"}

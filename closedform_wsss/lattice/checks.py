@@ -1,0 +1,32 @@
+"""Checks of what a lattice is made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from closedform_wsss._checks import check_positive
+
+MOST_CHANNELS = 13
+# Coordinates of lattice points must fit into 32 bits. Below these, a pixel has no neighbours in any case.
+LEAST_POSITION_SIGMA, LEAST_COLOR_SIGMA = 1e-3, 1e-4
+
+
+def check_channels(fn: str, image: Tensor) -> None:
+    """Few channels: a pixel has D + 3 lattice points around it."""
+    if image.shape[1] > MOST_CHANNELS:
+        raise ValueError(
+            f"{fn}: image must have at most {MOST_CHANNELS} channels, got shape {tuple(image.shape)}: pass three "
+            "channels of it, or its principal components"
+        )
+
+
+def check_sigmas(fn: str, positions: dict[str, Any], colors: dict[str, Any]) -> None:
+    """Standard deviations in pixels, and for colours in [0, 1]."""
+    for values, least in ((positions, LEAST_POSITION_SIGMA), (colors, LEAST_COLOR_SIGMA)):
+        for name, value in values.items():
+            if check_positive(fn, name, value) < least:
+                raise ValueError(
+                    f"{fn}: {name} must be a number >= {least}, got {value!r}: every pixel would be alone in its kernel"
+                )
