@@ -5,6 +5,8 @@ from closedform_wsss.functional.asam import asam, asam_affinity
 from closedform_wsss.functional.calibrate_cam import calibrate_cam
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
+from closedform_wsss.functional.dense_crf import dense_crf
+from closedform_wsss.functional.dense_crf_loss import dense_crf_loss
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.multi_label_loss import multi_label_loss
@@ -32,6 +34,8 @@ __all__ = [
     "calibrate_cam",
     "classes_present",
     "closed_form_loss",
+    "dense_crf",
+    "dense_crf_loss",
     "mark_loss",
     "matting_filter",
     "multi_label_loss",

@@ -2,6 +2,8 @@
 
 from closedform_wsss.nn.asam import ASAM
 from closedform_wsss.nn.closed_form_loss import ClosedFormLoss
+from closedform_wsss.nn.dense_crf import DenseCRF
+from closedform_wsss.nn.dense_crf_loss import DenseCRFLoss
 from closedform_wsss.nn.mark_loss import MarkLoss
 from closedform_wsss.nn.matting_filter import MattingFilter
 from closedform_wsss.nn.multi_label_head import MultiLabelHead
@@ -16,6 +18,8 @@ __all__ = [
     "ASAM",
     "SLIC",
     "ClosedFormLoss",
+    "DenseCRF",
+    "DenseCRFLoss",
     "MarkLoss",
     "MattingFilter",
     "MultiLabelHead",

@@ -112,6 +112,20 @@ def calls(n: int, h: int, w: int) -> Calls:
                 },
             },
         ),
+        "dense_crf": (
+            functional.dense_crf,
+            {
+                **{"probs": maps.softmax(1), "image": image, "num_iters": 2, "smoothness_weight": 3.0},
+                **{"smoothness_sigma": 2.0, "appearance_weight": 5.0, "position_sigma": 10.0, "color_sigma": 0.2},
+            },
+        ),
+        "dense_crf_loss": (
+            functional.dense_crf_loss,
+            {
+                **{"logits": maps, "image": image, "position_sigma": 10.0, "color_sigma": 0.2},
+                **{"activation": "softmax", "reduction": "mean"},
+            },
+        ),
         "slic": (slic, {"image": image, "cell_size": CELL, "compactness": 10.0, "num_iters": 2}),
         "soft_slic": (
             soft_slic,

@@ -11,6 +11,8 @@ from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import (
     asam,
     closed_form_loss,
+    dense_crf,
+    dense_crf_loss,
     matting_filter,
     soft_slic,
     solve_matting,
@@ -36,6 +38,13 @@ def loss_and_gradient(image: Tensor, marks: Tensor, scores: Tensor) -> tuple[Ten
     return loss.detach(), logits.grad
 
 
+def crf_loss_and_gradient(image: Tensor, marks: Tensor, scores: Tensor) -> tuple[Tensor, ...]:
+    logits = scores.clone().requires_grad_()
+    loss = dense_crf_loss(logits, image)
+    loss.backward()
+    return loss.detach(), logits.grad
+
+
 def consistency(image: Tensor, marks: Tensor, scores: Tensor) -> tuple[Tensor, ...]:
     logits = scores.clone().requires_grad_()
     loss = superpixel_consistency_loss(logits, marks, soft_slic(image, cell_size=CELL))
@@ -49,6 +58,8 @@ CALLS: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]] = {
     "product": lambda image, marks, scores: (MattingLaplacian(image) @ scores,),
     "solve_matting": lambda image, marks, scores: (solve_matting(marks, image, eps=1e-4, tol=1e-2).alpha,),
     "matting_filter": lambda image, marks, scores: (matting_filter(scores.softmax(1), image, fidelity=0.1, tol=1e-2),),
+    "dense_crf": lambda image, marks, scores: (dense_crf(scores.softmax(1), image, num_iters=2),),
+    "dense_crf_loss": crf_loss_and_gradient,
     "soft_slic": lambda image, marks, scores: (soft_slic(image, cell_size=CELL).assignment,),
     "superpixel_pool": lambda image, marks, scores: (superpixel_pool(scores, soft_slic(image, cell_size=CELL)),),
     "asam": lambda image, marks, scores: (asam(scores, soft_slic(image, cell_size=CELL)),),

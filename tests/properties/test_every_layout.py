@@ -49,6 +49,8 @@ def modules(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[
     return {
         "ASAM": (on_assignment(made(nn.ASAM, num_iters=3)), {"cam": maps, "assignment": q, "cell_size": CELL}),
         "ClosedFormLoss": (made(nn.ClosedFormLoss, class_weight=torch.ones(C)), loss),
+        "DenseCRF": (made(nn.DenseCRF), {"probs": maps.softmax(1), "image": image}),
+        "DenseCRFLoss": (made(nn.DenseCRFLoss), {"logits": maps, "image": image}),
         "MarkLoss": (made(nn.MarkLoss), loss),
         "MattingFilter": (made(nn.MattingFilter), {"x": maps, "image": image, "target": target}),
         "MultiLabelHead": (made(nn.MultiLabelHead, 8, C), {"features": features}),
@@ -100,6 +102,7 @@ def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[st
         ("superpixel_consistency_loss", {"assignment": regions}),
         ("superpixel_reconstruction_loss", {"target": torch.rand(n, 2, h, w), "num_classes": None}),
         ("closed_form_loss", {"form": "residual", "activation": "sigmoid"}),
+        ("dense_crf_loss", {"activation": "sigmoid"}),
         ("MattingLaplacian", {"kind": "learning_based"}),
         ("test_time_augmentation", {"refine": smooth, "scales": (0.5, 1.0), "flip": True}),
     ):

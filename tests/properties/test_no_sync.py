@@ -53,6 +53,12 @@ def closed_form_loss_large_windows():
 
 
 @step
+def dense_crf_loss():
+    logits, _, image = inputs()
+    return F.dense_crf_loss(logits, image), logits
+
+
+@step
 def superpixel_consistency_loss():
     logits, target, image = inputs()
     return F.superpixel_consistency_loss(logits, target, F.soft_slic(image, cell_size=8)), logits

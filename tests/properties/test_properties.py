@@ -34,6 +34,7 @@ ONE_BY_ONE = (
         "background_score",
         "classes_present",
         "calibrate_cam",
+        "dense_crf",
         "matting_filter",
     ),
     *("MattingLaplacian", "pseudo_labels", "refine_cam", "resize_marks", "slic", "soft_slic", "solve_matting"),

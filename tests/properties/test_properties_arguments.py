@@ -130,7 +130,8 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
         "fidelity": NUMBER_WRONG,
         "gamma": NUMBER_WRONG,
     },
-    "energy_weight": without(NUMBER_WRONG, "0"),
+    **{name: without(NUMBER_WRONG, "0") for name in ("energy_weight", "smoothness_weight", "appearance_weight")},
+    **{name: NUMBER_WRONG for name in ("smoothness_sigma", "position_sigma", "color_sigma")},
     **{"tol": NUMBER_WRONG, "compactness": NUMBER_WRONG, "temperature": NUMBER_WRONG, "power": NUMBER_WRONG},
     **{"position_weight": without(NUMBER_WRONG, "None"), "level": NUMBER_WRONG},
     **{"threshold": without(NUMBER_WRONG, "0"), "margin": without(NUMBER_WRONG, "0")},
@@ -184,10 +185,16 @@ SPECIAL = {
 # What is right for one function, though not for all.
 RIGHT = {
     # Surely not this class; no pixels, no loss.
-    *{(name, "logits", "-inf") for name in ("closed_form_loss", "superpixel_consistency_loss", "ConfusionMatrix")},
+    *{
+        (name, "logits", "-inf")
+        for name in ("closed_form_loss", "superpixel_consistency_loss", "ConfusionMatrix", "dense_crf_loss")
+    },
     *{(name, "preds", value) for name in ("ConfusionMatrix",) for value in ("-inf", "inf")},
-    *{(name, "logits", "no pixels") for name in ("closed_form_loss", "absent_class_loss", "mark_loss")},
-    ("matting_filter", "x", "no pixels"),
+    *{
+        (name, "logits", "no pixels")
+        for name in ("closed_form_loss", "absent_class_loss", "mark_loss", "dense_crf_loss")
+    },
+    *{("matting_filter", "x", "no pixels"), ("dense_crf", "probs", "no pixels")},
     *{(name, "cam", "no pixels") for name in ("calibrate_cam", "refine_cam", "background_score", "pseudo_labels")},
     # Nothing else is of the batch, or of the number of channels.
     *{(name, "image", "another batch") for name in ("slic", "soft_slic")},
@@ -205,7 +212,7 @@ RIGHT = {
         for name, value in (("eps", "None"), ("marks", "None"), ("probs", "no pixels"))
     },
     *{("matting_filter", "target", "None"), ("asam", "tol", "None"), ("refine_cam", "level", "None")},
-    *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam")},
+    *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam", "dense_crf")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},
     *{(name, option, "None") for name in ("solve_matting", "matting_filter") for option in ("eps", "radius")},
     *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius", "scale")},

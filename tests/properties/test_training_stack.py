@@ -14,7 +14,15 @@ from torch.utils.checkpoint import checkpoint
 
 import closedform_wsss
 from closedform_wsss import Superpixels, functional
-from closedform_wsss.nn import ASAM, ClosedFormLoss, MattingFilter, SoftSLIC, SuperpixelConsistencyLoss
+from closedform_wsss.nn import (
+    ASAM,
+    ClosedFormLoss,
+    DenseCRF,
+    DenseCRFLoss,
+    MattingFilter,
+    SoftSLIC,
+    SuperpixelConsistencyLoss,
+)
 
 N, C, H, W, CELL = 2, 3, 16, 20, 4
 HALF = [torch.float16, torch.bfloat16]
@@ -36,6 +44,7 @@ LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "energy": lambda logits: ClosedFormLoss()(logits, MARKS, IMAGE),
     "superpixels": lambda logits: SuperpixelConsistencyLoss()(logits, MARKS, SUPERPIXELS),
     "matting_filter": lambda logits: MattingFilter()(logits.softmax(1), IMAGE).square().mean(),
+    "dense_crf": lambda logits: DenseCRFLoss(position_sigma=9, color_sigma=0.3)(logits, IMAGE),
     "asam": lambda logits: ASAM()(logits.softmax(1), SUPERPIXELS).square().mean(),
 }
 NO_FUNC_GRAD = ("residual", "energy", "asam")
@@ -84,6 +93,7 @@ REFINERS: dict[str, Callable[[Tensor], Tensor]] = {
     "solve_matting, radius 2": lambda image: functional.solve_matting(MARKS, image, radius=2).alpha,
     "matting_filter": lambda image: functional.matting_filter(LOGITS, image),
     "matting_filter, radius 2": lambda image: functional.matting_filter(LOGITS, image, radius=2, fidelity=0.1),
+    "dense_crf": lambda image: functional.dense_crf(LOGITS.sigmoid(), image),
     "refine_cam": lambda image: functional.refine_cam(LOGITS.sigmoid(), image),
     "calibrate_cam": lambda image: functional.calibrate_cam(LOGITS.sigmoid(), image),
 }
@@ -186,8 +196,13 @@ def test_vmap(no_value_checks):
         (ClosedFormLoss(), (LOGITS, MARKS, IMAGE)),
         (SuperpixelConsistencyLoss(), (LOGITS, MARKS, SUPERPIXELS)),
         (MattingFilter(), (LOGITS, IMAGE)),
+        (DenseCRF(), (LOGITS.sigmoid(), IMAGE)),
+        (DenseCRFLoss(), (LOGITS, IMAGE)),
     ],
-    ids=["asam", "soft_slic", "closed_form_loss", "superpixel_consistency_loss", "matting_filter"],
+    ids=[
+        *("asam", "soft_slic", "closed_form_loss", "superpixel_consistency_loss", "matting_filter"),
+        *("dense_crf", "dense_crf_loss"),
+    ],
 )
 def test_export(module, inputs, strict):
     program = torch.export.export(module, inputs, strict=strict)

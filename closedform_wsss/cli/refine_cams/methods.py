@@ -14,7 +14,15 @@ from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._resize import resize_image
-from closedform_wsss.functional import asam, calibrate_cam, pseudo_labels, refine_cam, soft_slic, solve_matting
+from closedform_wsss.functional import (
+    asam,
+    calibrate_cam,
+    dense_crf,
+    pseudo_labels,
+    refine_cam,
+    soft_slic,
+    solve_matting,
+)
 
 
 def none(image: Tensor, cam: Tensor) -> Tensor:
@@ -46,6 +54,14 @@ def closed_form(image: Tensor, cam: Tensor) -> Tensor:
     return none(image, alpha[:, 1:])
 
 
+def crf(image: Tensor, cam: Tensor) -> Tensor:
+    """The dense CRF at the image's size; the background's probability is 1 minus the largest CAM."""
+    foreground = none(image, cam)
+    background = 1 - foreground.amax(1, keepdim=True)
+    probs = torch.cat([background, foreground], 1)
+    return dense_crf(probs / probs.sum(1, keepdim=True), image)[:, 1:]
+
+
 def _half(image: Tensor) -> Tensor:
     size = (max(round(image.shape[2] / 2), 1), max(round(image.shape[3] / 2), 1))
     return resize_image(image.float() / 255, size).clamp(0, 1)
@@ -63,6 +79,7 @@ REFINERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "asam+level": partial(superpixels, level=0.4),
     "asam+matting": partial(refined, num_iters=40, level=None),
     "closed-form": closed_form,
+    "dense-crf": crf,
     "none": none,
 }
 DEFAULT = "full"
