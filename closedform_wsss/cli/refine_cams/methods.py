@@ -55,11 +55,12 @@ def closed_form(image: Tensor, cam: Tensor) -> Tensor:
 
 
 def crf(image: Tensor, cam: Tensor) -> Tensor:
-    """The dense CRF at the image's size; the background's probability is 1 minus the largest CAM."""
+    """The dense CRF at the image's size. The background's probability is 1 minus the largest CAM."""
     foreground = none(image, cam)
     background = 1 - foreground.amax(1, keepdim=True)
     probs = torch.cat([background, foreground], 1)
-    return dense_crf(probs / probs.sum(1, keepdim=True), image)[:, 1:]
+    refined = dense_crf(probs / probs.sum(1, keepdim=True), image)[:, 1:]
+    return refined * (foreground.amax((2, 3), keepdim=True) > 0)
 
 
 def _half(image: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""The dense CRF: speed, and agreement with others."""
