@@ -51,19 +51,14 @@ lattice_build = define(
 # --- lattice_filter: y = W x or W^T x, x (N, P, C) --------------------------------------------------------------------
 
 
-def _padded(x: Tensor, value: float = 0.0) -> Tensor:
-    """The channels filled up to a multiple of 8."""
-    rest = -x.shape[2] % EIGHT
-    return torch.nn.functional.pad(x, (0, rest), value=value) if rest else x.contiguous()
-
-
-def _arguments(x: Tensor, indices: Tensor, weights: Tensor, neighbours: Tensor) -> tuple[list[Any], Tensor, list[int]]:
-    """What both kernels take: the arrays, memory for the rows of an image for each worker, sizes."""
+def _arguments(
+    like: Tensor, n: int, p: int, indices: Tensor, weights: Tensor, neighbours: Tensor
+) -> tuple[list[Any], int, tuple[int, ...]]:
+    """What both kernels take: the arrays of the lattice; for how many images at a time there must be memory; sizes."""
     arrays = [indices.contiguous(), weights.contiguous(), neighbours.contiguous()]
-    (n, p, c), rows, threads = x.shape, neighbours.shape[2], num_threads()
-    slots = 1 if x.is_cuda or n < 2 * threads else threads
-    scratch = x.new_empty(slots, 2, rows, c)
-    return [*arrays, *_lists(indices, rows)], scratch, [n, p, rows, c, indices.shape[2], neighbours.shape[1], slots]
+    threads = num_threads()
+    slots = 1 if like.is_cuda or n < 2 * threads else threads
+    return [*arrays, *_lists(indices, neighbours.shape[2])], slots, (indices.shape[2], neighbours.shape[1], slots)
 
 
 def _lists(indices: Tensor, rows: int) -> tuple[Tensor | None, Tensor | None]:
@@ -75,17 +70,15 @@ def _lists(indices: Tensor, rows: int) -> tuple[Tensor | None, Tensor | None]:
     return torch.searchsorted(ordered, every, out_int32=True), entries.to(torch.int32)
 
 
-def _filter(
-    x: Tensor,
-    indices: Tensor,
-    weights: Tensor,
-    neighbours: Tensor,
-    reversed: bool,
-) -> Tensor:
-    padded = _padded(x)
+def _filter(x: Tensor, indices: Tensor, weights: Tensor, neighbours: Tensor, reversed: bool) -> Tensor:
+    rest = -x.shape[2] % EIGHT
+    padded = torch.nn.functional.pad(x, (0, rest)) if rest else x.contiguous()
     y = torch.empty_like(padded, memory_format=torch.contiguous_format)
-    arrays, scratch, sizes = _arguments(padded, indices, weights, neighbours)
-    launch("lattice_filter", padded, padded, *arrays, scratch, y, reversed, *sizes)
+    n, p, c = padded.shape
+    arrays, slots, sizes = _arguments(padded, n, p, indices, weights, neighbours)
+    rows = neighbours.shape[2]
+    scratch = padded.new_empty(slots, 2, rows, c)
+    launch("lattice_filter", padded, padded, *arrays, scratch, y, reversed, n, p, rows, c, *sizes)
     return y[:, :, : x.shape[2]].contiguous()
 
 
@@ -115,26 +108,23 @@ def _filter_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 define_gradient("lattice_filter", _filter_backward, _filter_setup)
 
 
-# --- lattice_mean_field: q = softmax(-energy + W q), repeated ---------------------------------------------------------
+# --- lattice_mean_field: q = softmax(unary + W q), repeated, all (N, C, P) --------------------------------------------
 
 
-def _mean_field(
-    energy: Tensor,
-    indices: Tensor,
-    weights: Tensor,
-    neighbours: Tensor,
-    iterations: int,
-) -> Tensor:
-    padded = _padded(energy, 1e30)
-    q = torch.empty_like(padded, memory_format=torch.contiguous_format)
-    arrays, scratch, sizes = _arguments(padded, indices, weights, neighbours)
-    launch("lattice_mean_field", padded, padded, *arrays, scratch, q, iterations, *sizes)
-    return q[:, :, : energy.shape[2]].contiguous()
+def _mean_field(unary: Tensor, indices: Tensor, weights: Tensor, neighbours: Tensor, iterations: int) -> Tensor:
+    unary = unary.contiguous()
+    q = torch.empty_like(unary, memory_format=torch.contiguous_format)
+    n, classes, p = unary.shape
+    arrays, slots, sizes = _arguments(unary, n, p, indices, weights, neighbours)
+    rows, channels = neighbours.shape[2], -(-classes // EIGHT) * EIGHT
+    pixels, scratch = unary.new_empty(slots, 2, p, channels), unary.new_empty(slots, 3, rows, channels)
+    launch("lattice_mean_field", unary, unary, *arrays, pixels, scratch, q, iterations, n, p, rows, classes, *sizes)
+    return q
 
 
 lattice_mean_field = define(
     "lattice_mean_field",
-    f"(Tensor energy, {LATTICE}, int iterations) -> Tensor",
+    f"(Tensor unary, {LATTICE}, int iterations) -> Tensor",
     _mean_field,
     _reference.lattice_mean_field,
     _filter_fake,

@@ -31,8 +31,6 @@ from closedform_wsss.lattice import (
 
 FN = "dense_crf"
 CLIP = 1e-5  # smallest probability: the energy of a class is at most -log(1e-5) = 11.5
-EIGHT = 8  # channels that the kernels work on together
-NONE = 1e30  # energy of a channel that is no class
 
 
 def dense_crf(
@@ -149,30 +147,27 @@ def _run(
     position_sigma: float,
     color_sigma: float,
 ) -> Tensor:
-    n, classes, h, w = probs.shape
+    n, _, h, w = probs.shape
     smoothness = None
     if smoothness_weight and num_iters:
         smoothness = symmetric(position_lattice(image, smoothness_sigma), smoothness_weight)
     # A few images at a time: a lattice takes more memory than its image.
     step = 2 * num_threads()
-    result = torch.empty_like(probs, memory_format=torch.contiguous_format)
+    parts = []
     for start in range(0, n, step):
-        part = probs[start : start + step]
-        energy = part.new_full((len(part), h * w, -(-classes // EIGHT) * EIGHT), NONE)
-        energy[..., :classes] = part.flatten(2).transpose(1, 2)
-        energy[..., :classes].clamp_(min=CLIP).log_().neg_()
+        unary = probs[start : start + step].clamp(min=CLIP).log_().flatten(2)
         lattice = smoothness
         if appearance_weight and num_iters:
             appearance = image_lattice(image[start : start + step], position_sigma, color_sigma)
             appearance = symmetric(appearance, appearance_weight)
             lattice = appearance if smoothness is None else joined(smoothness, appearance)
         if lattice is None:
-            q = torch.softmax(-energy, 2)
+            q = torch.softmax(unary, 1)
         else:
-            lattice = Lattice(*(array.expand(len(part), *array.shape[1:]) for array in lattice))
-            q = _ops.lattice_mean_field(energy, *lattice, num_iters)
-        result[start : start + step] = q[..., :classes].transpose(1, 2).unflatten(2, (h, w))
-    return result
+            lattice = Lattice(*(array.expand(len(unary), *array.shape[1:]) for array in lattice))
+            q = _ops.lattice_mean_field(unary, *lattice, num_iters)
+        parts.append(q.unflatten(2, (h, w)))
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _fake(probs: Tensor, *_: Any) -> Tensor:

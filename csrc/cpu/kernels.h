@@ -108,13 +108,14 @@
                       const int32_t* starts /* (N, R + 1) or null */, const int32_t* entries /* (N, P K) or null */,  \
                       T* scratch /* (slots, 2, R, C) */, T* y /* (N, P, C) */, bool reversed, int64_t N, int64_t P,   \
                       int64_t R, int C, int K, int A, int slots, int threads);                                        \
-  /* Mean field of a dense conditional random field. */                                                               \
+  /* Mean field of a dense conditional random field; C is `classes`, rounded up to a multiple of 8. */                \
   template <class T>                                                                                                  \
-  void lattice_mean_field(                                                                                            \
-      const T* energy /* (N, P, C) */, const int32_t* indices /* (N, P, K) */, const T* weights /* (N, P, K) */,      \
-      const int32_t* neighbours /* (N, A, R, 2) */, const int32_t* starts /* (N, R + 1) or null */,                   \
-      const int32_t* entries /* (N, P K) or null */, T* scratch /* (slots, 2, R, C) */, T* q /* (N, P, C) */,         \
-      int iterations, int64_t N, int64_t P, int64_t R, int C, int K, int A, int slots, int threads);
+  void lattice_mean_field(const T* unary /* (N, classes, P) */, const int32_t* indices /* (N, P, K) */,               \
+                          const T* weights /* (N, P, K) */, const int32_t* neighbours /* (N, A, R, 2) */,             \
+                          const int32_t* starts /* (N, R + 1) or null */,                                             \
+                          const int32_t* entries /* (N, P K) or null */, T* pixels /* (slots, 2, P, C) */,            \
+                          T* scratch /* (slots, 3, R, C) */, T* q /* (N, classes, P) */, int iterations, int64_t N,   \
+                          int64_t P, int64_t R, int classes, int K, int A, int slots, int threads);
 
 // tile_product of a stencil in float and x in double.
 #define CFW_DECLARE_MIXED                                                                                     \

@@ -1,6 +1,7 @@
-// Mean field (Kraehenbuehl, Koltun 2011): q = softmax(-energy), then `iterations` times q = softmax(-energy + W q).
+// Mean field (Kraehenbuehl, Koltun 2011): q = softmax(unary), then `iterations` times q = softmax(unary + W q).
 //
-// The last pass of the filter, the energies and the softmax are one sweep over the pixels, in place.
+// The last pass of the filter, the softmax and, where one thread works on an image, the first pass of the next filter are one
+// sweep over the pixels: q of a pixel goes from registers into the lattice. The order of all sums is the same either way.
 #include "cpu/kernels.h"
 #include "cpu/lattice_passes.h"
 #include "cpu/simd_exp.h"
@@ -9,8 +10,10 @@ namespace cfw {
 namespace CFW_LEVEL {
 namespace {
 
-// Softmax of a row in place. Channels of padding have logits far below, and get exactly 0, as do all below `lowest`: no
-// denormal numbers.
+// Logit of a channel of padding, whose probability is exactly 0.
+constexpr double kNone = -1e30;
+
+// Softmax of a row in place. Probabilities below e^-60 become 0: no denormal numbers.
 template <class T>
 CFW_INLINE void softmax_row(T* row, int C) {
   const Eight<T> lowest = Eight<T>{} + (sizeof(T) == 4 ? T(-60) : T(-600));
@@ -34,42 +37,73 @@ CFW_INLINE void softmax_row(T* row, int C) {
   for (int c = 0; c < C; c += kEight) store_eight(row + c, load_eight(row + c) * factor);
 }
 
+// row = softmax(unary + what the lattice points around pixel p hold).
+template <class T>
+CFW_INLINE void update_pixel(const Lattice<T>& l, const T* v, const T* unary, int64_t p, int C, T* row) {
+  for_each_groups(C, [&](auto groups, int first) {
+    constexpr int G = decltype(groups)::value;
+    Eight<T> sum[G];
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) sum[g] = load_eight(unary + p * C + first + g * kEight);
+    slice_pixel(l, v + first, p, C, sum);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) store_eight(row + first + g * kEight, sum[g]);
+  });
+  softmax_row(row, C);
+}
+
+// The lattice points around pixel p get their parts of row.
+template <class T>
+CFW_INLINE void splat_pixel(const Lattice<T>& l, const T* row, int64_t p, int C, T* v) {
+  for_each_groups(C, [&](auto groups, int first) {
+    constexpr int G = decltype(groups)::value;
+    Eight<T> own[G];
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) own[g] = load_eight(row + first + g * kEight);
+    splat_groups(l, own, p, v + first, C);
+  });
+}
+
 }  // namespace
 
 template <class T>
-void lattice_mean_field(const T* energy, const int32_t* indices, const T* weights, const int32_t* neighbours,
-                        const int32_t* starts, const int32_t* entries, T* scratch, T* q, int iterations, int64_t N,
-                        int64_t P, int64_t R, int C, int K, int A, int slots, int threads) {
+void lattice_mean_field(const T* unary, const int32_t* indices, const T* weights, const int32_t* neighbours,
+                        const int32_t* starts, const int32_t* entries, T* pixels, T* scratch, T* q, int iterations,
+                        int64_t N, int64_t P, int64_t R, int classes, int K, int A, int slots, int threads) {
   const Lattice<T> lattices = {indices, weights, neighbours, starts, entries, P, R, K, A};
+  const int C = (classes + kEight - 1) / kEight * kEight;
   for_each_image(N, slots, threads, [&](int64_t n, int64_t slot, int inner) {
     const Lattice<T> l = lattices.image(n);
-    const T* own_energy = energy + n * P * C;
-    T* own_q = q + n * P * C;
+    T* own_unary = pixels + slot * 2 * P * C;
+    T* own_q = own_unary + P * C;
+    T *v = scratch + slot * 3 * R * C, *other = v + R * C, *next = other + R * C;
     for_each_chunk(P, inner, [&](int64_t begin, int64_t end) {
+      for (int c = 0; c < C; ++c)
+        for (int64_t p = begin; p < end; ++p)
+          own_unary[p * C + c] = c < classes ? unary[(n * classes + c) * P + p] : T(kNone);
       for (int64_t p = begin; p < end; ++p) {
-        for (int c = 0; c < C; ++c) own_q[p * C + c] = -own_energy[p * C + c];
+        std::copy_n(own_unary + p * C, C, own_q + p * C);
         softmax_row(own_q + p * C, C);
       }
     });
+    if (iterations > 0) splat(l, own_q, v, C, inner);
     for (int i = 0; i < iterations; ++i) {
-      T* v = scratch + slot * 2 * R * C;
-      splat(l, own_q, v, C, inner);
-      const T* blurred = blur(l, false, v, v + R * C, C, inner);
+      const T* blurred = blur(l, false, v, other, C, inner);
+      const bool last = i + 1 == iterations, fused = inner == 1 && !last;
+      if (fused) std::fill_n(next, R * C, T(0));
       for_each_chunk(P, inner, [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; ++p) {
-          for_each_groups(C, [&](auto groups, int first) {
-            constexpr int G = decltype(groups)::value;
-            Eight<T> sum[G];
-#pragma GCC unroll 4
-            for (int g = 0; g < G; ++g) sum[g] = -load_eight(own_energy + p * C + first + g * kEight);
-            slice_pixel(l, blurred + first, p, C, sum);
-#pragma GCC unroll 4
-            for (int g = 0; g < G; ++g) store_eight(own_q + p * C + first + g * kEight, sum[g]);
-          });
-          softmax_row(own_q + p * C, C);
+          update_pixel(l, blurred, own_unary, p, C, own_q + (fused ? 0 : p * C));
+          if (fused) splat_pixel(l, own_q, p, C, next);
         }
       });
+      if (fused) std::swap(v, next);
+      if (!fused && !last) splat(l, own_q, v, C, inner);
     }
+    for_each_chunk(P, inner, [&](int64_t begin, int64_t end) {
+      for (int c = 0; c < classes; ++c)
+        for (int64_t p = begin; p < end; ++p) q[(n * classes + c) * P + p] = own_q[p * C + c];
+    });
   });
 }
 

@@ -69,7 +69,18 @@ inline void for_each_image(int64_t N, int slots, int threads, const Body& body) 
   });
 }
 
-// v_m += weight x for each lattice point m around each pixel, of the channels begin to end.
+// v_m += weight own for each lattice point m around pixel p, G groups of channels from v on.
+template <int G, class T>
+CFW_INLINE void splat_groups(const Lattice<T>& l, const Eight<T> (&own)[G], int64_t p, T* v, int C) {
+  for (int k = 0; k < l.K; ++k) {
+    T* to = v + int64_t(l.indices[p * l.K + k]) * C;
+    const T weight = l.weights[p * l.K + k];
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) store_eight(to + g * kEight, load_eight(to + g * kEight) + weight * own[g]);
+  }
+}
+
+// v = the sums over all pixels, of the channels begin to end.
 template <class T>
 inline void splat_channels(const Lattice<T>& l, const T* x, T* v, int C, int begin, int end) {
   for_each_groups(end - begin, [&](auto groups, int offset) {
@@ -81,12 +92,7 @@ inline void splat_channels(const Lattice<T>& l, const T* x, T* v, int C, int beg
       Eight<T> own[G];
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) own[g] = load_eight(x + p * C + first + g * kEight);
-      for (int k = 0; k < l.K; ++k) {
-        T* to = v + int64_t(l.indices[p * l.K + k]) * C + first;
-        const T weight = l.weights[p * l.K + k];
-#pragma GCC unroll 4
-        for (int g = 0; g < G; ++g) store_eight(to + g * kEight, load_eight(to + g * kEight) + weight * own[g]);
-      }
+      splat_groups(l, own, p, v + first, C);
     }
   });
 }

@@ -98,11 +98,12 @@ void lattice_filter(const T* x /* (N, P, C) */, const int32_t* indices /* (N, P,
                     int64_t R, int C, int K, int A, int slots, Queue queue);
 
 template <class T>
-void lattice_mean_field(const T* energy /* (N, P, C) */, const int32_t* indices /* (N, P, K) */,
+void lattice_mean_field(const T* unary /* (N, classes, P) */, const int32_t* indices /* (N, P, K) */,
                         const T* weights /* (N, P, K) */, const int32_t* neighbours /* (N, A, R, 2) */,
                         const int32_t* starts /* (N, R + 1) or null */, const int32_t* entries /* (N, P K) or null */,
-                        T* scratch /* (slots, 2, R, C) */, T* q /* (N, P, C) */, int iterations, int64_t N, int64_t P,
-                        int64_t R, int C, int K, int A, int slots, Queue queue);
+                        T* pixels /* (slots, 2, P, C) */, T* scratch /* (slots, 3, R, C) */, T* q /* (N, classes, P) */,
+                        int iterations, int64_t N, int64_t P, int64_t R, int classes, int K, int A, int slots,
+                        Queue queue);
 
 }  // namespace cuda
 }  // namespace cfw

@@ -41,22 +41,21 @@ __global__ void __launch_bounds__(kLatticeThreads) blur_rows(Lattice<T> l, int a
   out[i] = T(0.5) * v[i] + T(0.25) * (v[int64_t(neighbours[0]) * C + c] + v[int64_t(neighbours[1]) * C + c]);
 }
 
-// y = W x, minus `energy` where there is one.
+// y = W x, and `unary` where there is one.
 template <class T>
-__global__ void __launch_bounds__(kLatticeThreads)
-    slice_pixels(Lattice<T> l, const T* v, const T* energy, T* y, int C) {
+__global__ void __launch_bounds__(kLatticeThreads) slice_pixels(Lattice<T> l, const T* v, const T* unary, T* y, int C) {
   const int64_t i = lattice_item();
   if (i >= l.P * C) return;
   const int64_t p = i / C;
   const int c = int(i % C);
-  T sum = energy ? -energy[i] : T(0);
+  T sum = unary ? unary[i] : T(0);
   for (int k = 0; k < l.K; ++k) sum += l.weights[p * l.K + k] * v[int64_t(l.indices[p * l.K + k]) * C + c];
   y[i] = sum;
 }
 
-// Of one image. v holds (2, R, C).
+// Of one image. v holds (2, R, C) or more.
 template <class T>
-void filter_image(const Lattice<T>& l, const T* x, const T* energy, T* v, T* y, bool reversed, int C, Queue queue) {
+void filter_image(const Lattice<T>& l, const T* x, const T* unary, T* v, T* y, bool reversed, int C, Queue queue) {
   T* from = v;
   T* to = v + l.R * C;
   launch(splat_rows<T>, lattice_blocks(l.R * C), kLatticeThreads, 0, queue, l, x, from, C);
@@ -66,7 +65,7 @@ void filter_image(const Lattice<T>& l, const T* x, const T* energy, T* v, T* y, 
     T* const other = from;
     from = to, to = other;
   }
-  launch(slice_pixels<T>, lattice_blocks(l.P * C), kLatticeThreads, 0, queue, l, from, energy, y, C);
+  launch(slice_pixels<T>, lattice_blocks(l.P * C), kLatticeThreads, 0, queue, l, from, unary, y, C);
 }
 
 }  // namespace cuda

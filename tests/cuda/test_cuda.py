@@ -66,7 +66,7 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("lattice_build", (image, 5.0, 0.2)),
         ("lattice_filter", (values, *lattice, False)),
         ("lattice_filter", (values, *lattice, True)),
-        ("lattice_mean_field", (values, *lattice, 3)),
+        ("lattice_mean_field", (x.flatten(2), *lattice, 3)),
     ]
 
 

@@ -108,7 +108,7 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
 }
 WITHOUT_BARRIERS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
     "lattice_filter": lambda: (*_lattice(), False),
-    "lattice_mean_field": lambda: (*_lattice(), 2),
+    "lattice_mean_field": lambda: (_lattice()[0].transpose(1, 2), *_lattice()[1:], 2),
     "tile_restrict": _tile_restrict,
     "tile_prolong": _tile_prolong,
     "block_product": _block_product,

@@ -105,9 +105,9 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
                 yield affinity, cells, num_steps, 0.9, 0.1, transposed, keep
     elif name in ("lattice_filter", "lattice_mean_field"):
         lattice = _reference.lattice_build(torch.rand(n, 3, *size, **options), 4.0, 0.3)[:3]
-        values = x.flatten(2).transpose(1, 2)
         for option in (True, False) if name == "lattice_filter" else (0, 3):
-            yield values, *lattice, option
+            values = x.flatten(2)
+            yield values.transpose(1, 2) if name == "lattice_filter" else values, *lattice, option
     else:
         raise ValueError(f"cases: name must be an operator, got {name}")
 

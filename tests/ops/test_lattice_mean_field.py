@@ -10,7 +10,7 @@ from closedform_wsss.lattice import image_lattice, symmetric
 
 def problem(n, classes, size, dtype):
     lattice = symmetric(image_lattice(torch.rand(n, 3, *size, dtype=dtype), 3.0, 0.2), 4.0)
-    return 3 * torch.randn(n, size[0] * size[1], classes, dtype=dtype).abs(), *lattice
+    return -3 * torch.randn(n, classes, size[0] * size[1], dtype=dtype).abs(), *lattice
 
 
 @pytest.mark.parametrize("classes", [1, 2, 8, 21, 40])
@@ -24,18 +24,18 @@ def test_agrees_with_the_reference(level, classes, dtype, iterations):
         torch.testing.assert_close(_ops.lattice_mean_field(*arguments, iterations), expected, rtol=0, atol=tolerance)
 
 
-def test_energies_far_apart(level):
+def test_unaries_far_apart(level):
     """No overflow, no denormal numbers, exact zeros."""
-    energy, *lattice = problem(1, 3, (5, 6), torch.float32)
-    energy[0, :, 0], energy[0, :, 1], energy[0, :, 2] = 0, 1000, 1e20
-    q = _ops.lattice_mean_field(energy, *lattice, 3)
-    assert torch.equal(q, torch.tensor([1.0, 0, 0]).expand(1, 30, 3))
+    unary, *lattice = problem(1, 3, (5, 6), torch.float32)
+    unary[0, 0], unary[0, 1], unary[0, 2] = 0, -1000, -1e20
+    q = _ops.lattice_mean_field(unary, *lattice, 3)
+    assert torch.equal(q, torch.tensor([1.0, 0, 0])[:, None].expand(1, 3, 30))
 
 
 def test_nan_is_not_hidden(level):
-    energy, *lattice = problem(1, 3, (5, 6), torch.float32)
-    energy[0, 4, 1] = torch.nan
-    assert _ops.lattice_mean_field(energy, *lattice, 0)[0, 4].isnan().all()
+    unary, *lattice = problem(1, 3, (5, 6), torch.float32)
+    unary[0, 1, 4] = torch.nan
+    assert _ops.lattice_mean_field(unary, *lattice, 0)[0, :, 4].isnan().all()
 
 
 def test_same_bits_for_any_number_of_threads(threads):
