@@ -64,10 +64,14 @@ def absent_class_loss(
     x = logits.to(compute_dtype(logits))
     if x.numel() == 0:
         return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
-    present = class_present.detach().to(x.dtype)
-    present = torch.where(present.any(1, keepdim=True), present, 1.0)
-    own = x + present.log()[:, :, None, None]
-    loss = (x.logsumexp(1) - own.logsumexp(1)).mean((1, 2))
+    loss = of_log_probabilities(x.log_softmax(1), class_present)
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def of_log_probabilities(log_a: Tensor, class_present: Tensor) -> Tensor:
+    """The loss of each image, ``(N,)``."""
+    present = class_present.detach().to(log_a.dtype)
+    present = torch.where(present.any(1, keepdim=True), present, 1.0)
+    return -(log_a + present.log()[:, :, None, None]).logsumexp(1).mean((1, 2))

@@ -17,7 +17,7 @@ from closedform_wsss._checks import (
     compute_dtype,
 )
 from closedform_wsss._resize import resize_marks
-from closedform_wsss.functional.absent_class_loss import absent_class_loss
+from closedform_wsss.functional.absent_class_loss import of_log_probabilities
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
 
 FN = "mark_loss"
@@ -86,20 +86,21 @@ def mark_loss(
     if x.numel() == 0:
         return x.sum()
     target = resize_marks(target, (x.shape[2], x.shape[3]), classes, ignore_index)
-    loss = _cross_entropy(x, target, ignore_index)
+    log_a = x.log_softmax(1)
+    loss = _cross_entropy(log_a, target, ignore_index)
     if class_present is not None:
-        loss = loss + absent_class_loss(x, class_present)
+        loss = loss + of_log_probabilities(log_a, class_present).mean()
     if energy_weight:
         # The cross-entropy has taught the marks: here they only choose the scale.
         loss = loss + energy_weight * closed_form_loss(x, target, image, mark_weight=0, ignore_index=ignore_index)
     return loss
 
 
-def _cross_entropy(x: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     """Mean over the marked pixels, weighted by their classes; zero with a graph where nothing is marked."""
     marked = (target != ignore_index).flatten()
     label = torch.where(marked, target.flatten(), 0)
-    count = x.new_zeros(x.shape[1]).scatter_add_(0, label, marked.to(x.dtype))
+    count = log_a.new_zeros(log_a.shape[1]).scatter_add_(0, label, marked.to(log_a.dtype))
     weight = count.clamp_min(1) ** -BALANCE
-    total = (weight * count).sum().clamp_min(torch.finfo(x.dtype).tiny)
-    return F.cross_entropy(x, target, weight, ignore_index=ignore_index, reduction="sum") / total
+    total = (weight * count).sum().clamp_min(torch.finfo(log_a.dtype).tiny)
+    return F.nll_loss(log_a, target, weight, ignore_index=ignore_index, reduction="sum") / total

@@ -27,11 +27,12 @@ from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.mark_loss import mark_loss
-from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
+from closedform_wsss.functional.refine_prediction import restricted
 from closedform_wsss.io import read_label_png, write_label_png
 from closedform_wsss.io._save import atomic
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
+from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
@@ -377,15 +378,7 @@ class PseudoLabeler:
 
     def _filtered(self, key: str, factors: Tensor) -> tuple[Tensor, tuple[int, int], Tensor]:
         p, image, marks = self._stored(key)
-        q = refine_prediction(
-            p.clamp(0, 1),
-            image,
-            marks,
-            class_factors=factors,
-            fidelity=self.recipe.fidelity,
-            tol=self.recipe.tol,
-            ignore_index=self.ignore_index,
-        )
+        q = filtered(self.recipe, p.clamp(0, 1), image, marks, factors, self.ignore_index)
         return q, (marks.shape[1], marks.shape[2]), marks
 
     def _save_label(self, key: str, q: Tensor, size: tuple[int, int], marks: Tensor) -> None:

@@ -23,9 +23,10 @@ from closedform_wsss._checks import (
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
-from closedform_wsss.functional.refine_prediction import refine_prediction, restricted
+from closedform_wsss.functional.refine_prediction import restricted
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
+from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.ranks import gathered, total
 from closedform_wsss.training.recipe import Recipe
@@ -181,15 +182,7 @@ class SelfTrainingLoss(nn.Module):
         return p.clamp(0, 1), resize_image(image, size).clamp(0, 1)
 
     def _refined(self, p: Tensor, image: Tensor, marks: Tensor, factors: Tensor) -> Tensor:
-        return refine_prediction(
-            p,
-            image,
-            marks,
-            class_factors=factors,
-            fidelity=self.recipe.fidelity,
-            tol=self.recipe.tol,
-            ignore_index=self.ignore_index,
-        )
+        return filtered(self.recipe, p, image, marks, factors, self.ignore_index)
 
     def _correct_areas(self) -> None:
         picked = []

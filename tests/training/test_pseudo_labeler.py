@@ -14,7 +14,7 @@ import torch
 from helpers.scenes import network, scene
 from torch import Tensor
 
-from closedform_wsss.training import PseudoLabeler, Recipe, Report, pseudo_labeler
+from closedform_wsss.training import PseudoLabeler, Recipe, Report, filtering, pseudo_labeler
 
 
 def samples(count: int = 6) -> list[tuple[str, Tensor, Tensor]]:
@@ -107,9 +107,9 @@ def test_labels_hold_the_classes_of_the_marks_only(tmp_path: Path) -> None:
 
 def test_the_scale_follows_from_the_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {}
-    refine = pseudo_labeler.refine_prediction
+    refine = filtering.refine_prediction
     monkeypatch.setattr(
-        pseudo_labeler,
+        filtering,
         "refine_prediction",
         lambda p, image, marks, **options: (
             sizes.update({int((marks != 255).sum()): tuple(p.shape[2:])}),
