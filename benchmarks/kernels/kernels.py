@@ -17,16 +17,23 @@ from typing import Any
 import torch
 from common.harness import Result, describe_machine, write_json, write_markdown
 
-from kernels import build, loss, product
+from kernels import build, filter, loss, product
 
-SECTIONS = ("build", "product", "loss")
+SECTIONS = ("build", "product", "loss", "filter")
 SIZES: dict[str, Any] = {
     "build": [(321, 321), (513, 513), (1024, 2048)],
     "product": [321, 512],
     "classes": [21, 4, 1],
     "loss": (8, 21, 321),
+    "filter": (8, 11, 90, 120),
 }
-QUICK: dict[str, Any] = {"build": [(48, 64)], "product": [48], "classes": [4, 1], "loss": (2, 5, 48)}
+QUICK: dict[str, Any] = {
+    "build": [(48, 64)],
+    "product": [48],
+    "classes": [4, 1],
+    "loss": (2, 5, 48),
+    "filter": (2, 5, 24, 32),
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -67,11 +74,13 @@ def main() -> None:
                 found[section] += build.measure(sizes["build"], threads, repeats, threads == args.threads[0], memory)
             elif section == "product":
                 found[section] += product.measure(sizes["product"], sizes["classes"], threads, repeats)
+            elif section == "filter":
+                found[section] += filter.measure(*sizes["filter"], threads, repeats)
             else:
                 found[section] += loss.measure(*sizes["loss"], threads, repeats, memory)
             write_json(name, {"machine": machine, "results": [r for part in found.values() for r in part]})
 
-    makers = {"build": build.markdown, "product": product.markdown, "loss": loss.markdown}
+    makers = {"build": build.markdown, "product": product.markdown, "loss": loss.markdown, "filter": filter.markdown}
     body = "\n\n".join(makers[section](found[section]) for section in args.only)
     body = (
         "Ratios are time / our time within a round, medians over the rounds with the quartiles in brackets; "
