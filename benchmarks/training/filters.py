@@ -7,12 +7,11 @@ settings are of no use here.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from cams import baselines
 from torch import Tensor
 
-from closedform_wsss.functional import resize_marks
+from closedform_wsss.functional import dense_crf, resize_marks
 
 
 def none(p: Tensor, image: Tensor, *, target: Tensor, **_: object) -> Tensor:
@@ -31,13 +30,7 @@ def mean_field(p: Tensor, image: Tensor, *, target: Tensor, **_: object) -> Tens
     """Ten iterations of a dense CRF with the weights that are usual after DeepLab (4 and 3; of the bilateral kernel 67
     pixels of images 500 wide and 3 of 255 in colour, of the other one pixel)."""
     p = none(p, image, target=target)
-    classes, height, width = p.shape[1:]
-    found = []
-    for x, maps in zip(image, p, strict=True):
-        crf = baselines._crf.DenseCRF2D(width, height, classes)
-        crf.setUnaryEnergy(np.ascontiguousarray(-maps.clamp_min(1e-5).log().flatten(1).numpy()))
-        crf.addPairwiseGaussian(sxy=1, compat=3)
-        picture = np.ascontiguousarray((x * 255).round().byte().permute(1, 2, 0).numpy())
-        crf.addPairwiseBilateral(sxy=67 * width / 500, srgb=3, rgbim=picture, compat=4)
-        found.append(torch.tensor(np.array(crf.inference(10))).view(classes, height, width))
-    return torch.stack(found)
+    return dense_crf(
+        p, image, smoothness_weight=3, smoothness_sigma=1, appearance_weight=4,
+        position_sigma=67 * p.shape[3] / 500, color_sigma=3 / 255,
+    )  # fmt: skip
