@@ -41,9 +41,7 @@ class Rounds:
         training = model.training
         model.eval()
         try:
-            self.report = self.labeler.update(
-                lambda image: logits_of(self.predict(model, image.to(device))), self._own_samples()
-            )
+            self.report = self.labeler.update(lambda image: self.predict(model, image.to(device)), self._own_samples())
         finally:
             model.train(training)
 
@@ -57,16 +55,3 @@ class Rounds:
             return iter(samples)
         rank = dist.get_rank() if dist.is_initialized() else 0
         return (samples[index] for index in range(rank, len(samples), world()))
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits in what a model returns."""
-    if isinstance(output, Tensor):
-        return output
-    found = output.get("out", output.get("logits")) if isinstance(output, dict) else getattr(output, "logits", None)
-    if not isinstance(found, Tensor):
-        raise TypeError(
-            f"PseudoLabelCallback: predict must return logits, got {type(output).__name__}: pass predict=lambda model, "
-            "image: ... that returns a tensor (1, C, h, w)"
-        )
-    return found

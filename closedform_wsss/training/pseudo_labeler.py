@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
+from closedform_wsss.training.model_output import logits_of
 from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
@@ -227,12 +229,13 @@ class PseudoLabeler:
         return self.folder / kind / f"{key}{suffix}"
 
     @torch.no_grad()
-    def update(self, predict: Callable[[Tensor], Tensor], samples: Iterable[Sample]) -> Report:
+    def update(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Report:
         """Make the labels of all samples anew.
 
         Args:
-            predict: ``(1, D, H, W)`` in [0, 1] -> logits ``(1, C, h, w)`` of any size. A module is put into evaluation
-                mode and back. Normalisation belongs in here; the image comes on the CPU or wherever the samples are.
+            predict: ``(1, D, H, W)`` in [0, 1] -> logits ``(1, C, h, w)`` of any size, a dictionary with "out" or
+                "logits", or an object with ``logits``. A module is put into evaluation mode and back. Normalisation
+                belongs in here; the image comes on the CPU or wherever the samples are.
             samples: (key, image, marks) of every training image, read once, without augmentation: a name, ``(D, H, W)``
                 in [0, 1] or uint8, and ``(H', W')`` integer marks. Any sizes.
 
@@ -288,7 +291,7 @@ class PseudoLabeler:
         )
 
     def _predict_all(
-        self, predict: Callable[[Tensor], Tensor], samples: Iterable[Sample]
+        self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]
     ) -> tuple[list[str], Tensor, Tensor, Tensor]:
         """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions,
         number of pixels."""
@@ -338,10 +341,10 @@ class PseudoLabeler:
         target = check_target(fn, marks[None], 1, None, self.num_classes, self.ignore_index, name="marks")
         return check_image(fn, image[None]).float(), target.cpu()
 
-    def _probabilities(self, fn: str, predict: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
-        views = [predict(image)]
+    def _probabilities(self, fn: str, predict: Callable[[Tensor], Any], image: Tensor) -> Tensor:
+        views = [logits_of(fn, predict(image))]
         if self.recipe.flip:
-            views.append(predict(image.flip(-1)).flip(-1))
+            views.append(logits_of(fn, predict(image.flip(-1))).flip(-1))
         for logits in views:
             if check_maps(fn, "logits", logits, 1, None).shape[1] != self.num_classes:
                 raise ValueError(

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from closedform_wsss.functional import mark_loss
 from closedform_wsss.training import PseudoLabeler
-from closedform_wsss.training.callback import Rounds, logits_of
+from closedform_wsss.training.callback import Rounds
+from closedform_wsss.training.model_output import logits_of
 
 
 class Scenes:
@@ -55,10 +56,15 @@ def test_labels_are_made_at_the_rounds(tmp_path: Path) -> None:
 def test_what_models_return(tmp_path: Path) -> None:
     logits = torch.zeros(1, 3, 4, 4)
     for output in (logits, {"out": logits}, {"logits": logits}, SimpleNamespace(logits=logits)):
-        assert logits_of(output) is logits
+        assert logits_of("f", output) is logits
     for output in ((logits,), {"mask": logits}, None):
-        with pytest.raises(TypeError, match=r"predict must return logits, got .*: pass predict=lambda"):
-            logits_of(output)
+        with pytest.raises(TypeError, match=r"f: predict must return logits, got .*: pass a function that returns"):
+            logits_of("f", output)
+    labeler = PseudoLabeler(tmp_path, 3)
+    labeler.update(lambda image: {"out": network(image)}, [Scenes()[0]])
+    assert "scene-0" in labeler
+    with pytest.raises(TypeError, match="update, sample 'scene-0': predict must return logits, got tuple"):
+        labeler.update(lambda image: (network(image),), [Scenes()[0]])
 
 
 def test_iterables_and_predict(tmp_path: Path) -> None:
