@@ -23,3 +23,12 @@ def gathered(x: Tensor) -> list[Tensor]:
 def total(counts: Tensor) -> Tensor:
     """The sum over all ranks."""
     return torch.stack([part.to(counts.device) for part in gathered(counts)]).sum(0)
+
+
+def mean_of_ranks(x: Tensor) -> Tensor:
+    """On the device, without a wait of the host."""
+    if not dist.is_initialized():
+        return x
+    x = x.clone()
+    dist.all_reduce(x)
+    return x / dist.get_world_size()

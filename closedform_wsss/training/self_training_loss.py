@@ -24,15 +24,17 @@ from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import restricted
-from closedform_wsss.training.area_correction import correct_areas, pick_pixels
+from closedform_wsss.training.area_correction import LARGEST_FACTOR, TRACE, correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.ranks import gathered, total
+from closedform_wsss.training.ranks import gathered, mean_of_ranks, total
 from closedform_wsss.training.recipe import Recipe
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
 
 FN = "SelfTrainingLoss"
+# The mean predictions follow the network: each step has this part in them.
+FOLLOW = 0.03
 # A round waits for predictions of enough images, but not longer than this part of the training.
 LONGEST_WAIT = 1 / 12
 
@@ -83,6 +85,7 @@ class SelfTrainingLoss(nn.Module):
 
     class_factors: Tensor
     fractions: Tensor
+    mean_probs: Tensor
 
     def __init__(
         self, num_classes: int, total_steps: int, recipe: Recipe | None = None, *, ignore_index: int = 255
@@ -96,6 +99,7 @@ class SelfTrainingLoss(nn.Module):
             raise ValueError(f"{FN}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes")
         self.register_buffer("class_factors", torch.ones(num_classes))
         self.register_buffer("fractions", torch.full((num_classes,), 1 / num_classes))
+        self.register_buffer("mean_probs", torch.full((num_classes,), 1 / num_classes))
         # On the host: reading them from the device would wait for it in each step.
         self.steps_done = self.rounds_done = 0
         self._side = 1
@@ -198,12 +202,22 @@ class SelfTrainingLoss(nn.Module):
         factors = correct_areas(refined, probs, (at_marks, label), self.recipe.repeats, total)
         won = total(torch.stack([winning_fractions(q).double() * len(q) for q in refined(factors)]).sum(0))
         self.class_factors, self.fractions = factors.float(), (won / won.sum()).float()
+        self.mean_probs = probs.mean(1).float()
         self._collected = []
         self.rounds_done += 1
+
+    def _follow(self, p: Tensor) -> None:
+        """The factors were made for the predictions of a round. They go back as the network learns the areas: without
+        this a class that a factor makes larger would grow in each step, and the others disappear."""
+        before = self.mean_probs
+        self.mean_probs = before.lerp(mean_of_ranks(p.mean((0, 2, 3)).to(before)), FOLLOW)
+        change = before.clamp_min(TRACE) / self.mean_probs.clamp_min(TRACE)
+        self.class_factors = (self.class_factors * change).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
 
     @torch.no_grad()
     def _labels(self, x: Tensor, marks: Tensor, image: Tensor, class_present: Tensor | None) -> Tensor:
         p, image = self._small(x, image, class_present)
+        self._follow(p)
         q = self._refined(p, image, marks, self.class_factors.to(p))
         labels = F.interpolate(q, x.shape[2:], mode="bilinear").argmax(1)
         return torch.where(marks == self.ignore_index, labels, marks)

@@ -74,6 +74,31 @@ def test_areas_are_corrected() -> None:
     assert criterion.class_factors.argmin() == 2
 
 
+def test_factors_go_back_as_the_network_learns_the_areas() -> None:
+    """Predictions of the red class become half as probable: its factor grows."""
+    criterion = SelfTrainingLoss(3, 1000, Recipe(num_images=1, rounds=(1e-3,)))
+    image, marks, _ = scene(0)
+    p = network(image[None]).softmax(1)
+
+    def step(p: Tensor) -> None:
+        criterion(p.log().requires_grad_(), marks[None], image[None])
+
+    step(p), step(p)
+    before = criterion.class_factors.clone()
+    for _ in range(5):
+        step(p)
+    torch.testing.assert_close(criterion.class_factors, before, rtol=0.1, atol=0)  # nothing has changed
+    mean = p.mean((0, 2, 3))
+    more = p.clone()
+    more[:, 2] = p[:, 2] * 0.5
+    more = more / more.sum(1, keepdim=True)
+    for _ in range(200):
+        step(more)
+    expected = before * mean / more.mean((0, 2, 3))
+    torch.testing.assert_close(criterion.class_factors, expected, rtol=0.1, atol=0)
+    assert criterion.class_factors[2] > 1.5 * before[2]
+
+
 def test_labels_teach_a_network() -> None:
     torch.manual_seed(0)
     net = torch.nn.Sequential(
