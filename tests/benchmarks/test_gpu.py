@@ -34,13 +34,13 @@ def test_every_case_runs_and_agrees_with_plain_pytorch(gpu, tmp_path: Path) -> N
     found = json.loads((tmp_path / "gpu_quick.json").read_text())
     assert found["failed"] == []
     differences = [r["extra"].get("difference") for r in found["results"] if r["name"] == gpu.OURS]
-    assert sum(value is not None for value in differences) == 15
+    assert sum(value is not None for value in differences) == 16
     assert all(value is None or value < 1e-5 for value in differences)
     for result in found["results"]:
         assert result["median_s"] > 0 and len(result["samples_s"]) == result["rounds"]
     text = (tmp_path / "gpu_quick.md").read_text()
     assert "this only tests the script" in text and "The closed-form loss adds" in text
-    assert len([line for line in text.splitlines() if line.startswith("| ")]) == 1 + 16 + 1 + 2
+    assert len([line for line in text.splitlines() if line.startswith("| ")]) == 1 + 17 + 1 + 2
 
 
 @pytest.mark.slow
