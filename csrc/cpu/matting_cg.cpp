@@ -72,14 +72,16 @@ void turn(T beta, const T* inverse, const T* r, T* p, int64_t size) {
 // The largest |x - last|, and last = x.
 template <class T>
 double move(const T* x, T* last, int64_t size) {
-  double most = 0;
-  for (int64_t i = 0; i < size; ++i) {
-    const double step = std::abs(double(x[i]) - double(last[i]));
-    most = step > most || !(step == step) ? step : most;
-    last[i] = x[i];
-    if (!(most == most)) return most;
+  T most[kChunk] = {};  // many maxima at a time, which a compiler turns into vectors
+  for (int64_t first = 0; first < size; first += kChunk) {
+    const int64_t count = std::min(kChunk, size - first);
+    for (int64_t i = 0; i < count; ++i) {
+      const T step = std::abs(x[first + i] - last[first + i]);
+      most[i] = step > most[i] ? step : most[i];
+    }
+    std::copy_n(x + first, count, last + first);
   }
-  return most;
+  return double(*std::max_element(most, most + kChunk));
 }
 
 // The system of an image: L + D, without its vectors.
@@ -91,14 +93,16 @@ class System {
 
   // 1 / (L + D)_ii
   void inverse_diagonal(T* inverse) const {
-    for (int y = 0; y < H; ++y)
-      for (int x = 0; x < W; ++x) {
-        T sum = diagonal_[int64_t(y) * W + x];
-        for (int k = 0; k < kTaps; ++k)
-          sum -=
-              stencil_row(stencil_, pitch_, y, k)[x] + stencil_row(stencil_, pitch_, y - tap_dy(k), k)[x - tap_dx(k)];
-        inverse[int64_t(y) * W + x] = 1 / sum;
+    for (int y = 0; y < H; ++y) {
+      T* to = inverse + int64_t(y) * W;
+      std::copy_n(diagonal_ + int64_t(y) * W, W, to);
+      for (int k = 0; k < kTaps; ++k) {
+        const T* forward = stencil_row(stencil_, pitch_, y, k);
+        const T* backward = stencil_row(stencil_, pitch_, y - tap_dy(k), k) - tap_dx(k);
+        for (int x = 0; x < W; ++x) to[x] -= forward[x] + backward[x];
       }
+      for (int x = 0; x < W; ++x) to[x] = 1 / to[x];
+    }
   }
 
   // q = (L + D) p, planes (classes, H, W); `prepare(row)` makes the rows of p. Adds p . q of each class to `curvature`.
@@ -190,8 +194,11 @@ void solve(const System<T>& system, const T* inverse, const T* b, T* x, int clas
     }
     if (iteration == next_check || iteration == stopping.max_iter) {
       next_check = stopping.check_after(iteration);
-      for (int c = 0; c < classes; ++c)
-        if (state[c].active()) state[c].update(iteration, move(x + c * plane, last + c * plane, plane), stopping);
+      for (int c = 0; c < classes; ++c) {
+        if (!state[c].active()) continue;
+        const double moved = move(x + c * plane, last + c * plane, plane);
+        state[c].update(iteration, std::isfinite(rz[c]) ? moved : HUGE_VAL, stopping);  // maxima pass over NaN
+      }
     }
   }
   for (int c = 0; c < classes; ++c)
