@@ -10,9 +10,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from closedform_wsss._warn import warn_user
-from closedform_wsss.training.pseudo_labeler import PseudoLabeler, Sample
+from closedform_wsss.training.pseudo_labeler import PseudoLabeler
 from closedform_wsss.training.ranks import world
 from closedform_wsss.training.recipe import Report
+from closedform_wsss.training.sample import Sample
 
 Predict = Callable[[Any, Tensor], Any]
 

@@ -8,7 +8,8 @@ from typing import Any
 import lightning
 
 from closedform_wsss.training.callback import Predict, Rounds
-from closedform_wsss.training.pseudo_labeler import PseudoLabeler, Sample
+from closedform_wsss.training.pseudo_labeler import PseudoLabeler
+from closedform_wsss.training.sample import Sample
 
 
 class PseudoLabelCallback(lightning.Callback):

@@ -1,10 +1,14 @@
-"""The logits in what a model returns."""
+"""The logits in what a model returns, and its probabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from closedform_wsss._checks import check_finite, check_maps
 
 
 def logits_of(fn: str, output: Any) -> Tensor:
@@ -18,3 +22,15 @@ def logits_of(fn: str, output: Any) -> Tensor:
             "(1, C, h, w)"
         )
     return found
+
+
+def probabilities(fn: str, predict: Callable[[Tensor], Any], image: Tensor, classes: int, flip: bool) -> Tensor:
+    """``(1, C, h, w)`` on the CPU, for an image ``(1, D, H, W)``; with ``flip`` the mean with the mirrored image's."""
+    views = [logits_of(fn, predict(image))]
+    if flip:
+        views.append(logits_of(fn, predict(image.flip(-1))).flip(-1))
+    for logits in views:
+        if check_maps(fn, "logits", logits, 1, None).shape[1] != classes:
+            raise ValueError(f"{fn}: predict must give (1, {classes}, h, w), got shape {tuple(logits.shape)}")
+        check_finite(fn, "logits", logits)
+    return torch.stack([logits.float().softmax(1) for logits in views]).mean(0).cpu()

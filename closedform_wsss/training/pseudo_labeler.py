@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -17,12 +16,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import (
     check_count,
-    check_finite,
-    check_image,
     check_integer,
-    check_maps,
-    check_target,
-    check_tensor,
 )
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
@@ -35,12 +29,12 @@ from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.model_output import logits_of
+from closedform_wsss.training.model_output import probabilities
 from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
+from closedform_wsss.training.sample import Sample, check_sample, file_of, load, store
 
-Sample = tuple[str, Tensor, Tensor]
 # A class has collapsed if its labels are less than this fraction of its predictions, and hardly more than its marks.
 COLLAPSED, ONLY_MARKS = 0.05, 1.2
 
@@ -206,7 +200,7 @@ class PseudoLabeler:
         return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:
-        return self._file(key).exists()
+        return self._label_file(key).exists()
 
     def __getitem__(self, key: str) -> Tensor:
         """The label of a sample, uint8 ``(H, W)``, of the size of its marks.
@@ -218,15 +212,13 @@ class PseudoLabeler:
             raise KeyError(
                 f"PseudoLabeler: {self.folder} holds no label of {key!r}: call update with this sample first"
             )
-        return read_label_png(self._file(key), palette="index").byte()
+        return read_label_png(self._label_file(key), palette="index").byte()
 
-    def _file(self, key: str, kind: str = "labels", suffix: str = ".png") -> Path:
-        if not isinstance(key, str):
-            raise TypeError(f"PseudoLabeler: keys must be text, got {type(key).__name__} {key!r}: pass str(key)")
-        parts = Path(key).parts
-        if not parts or ".." in parts or Path(key).is_absolute():
-            raise ValueError(f"PseudoLabeler: keys must be relative paths without '..', got {key!r}")
-        return self.folder / kind / f"{key}{suffix}"
+    def _label_file(self, key: str) -> Path:
+        return file_of(self.folder / "labels", key, ".png")
+
+    def _store_file(self, key: str) -> Path:
+        return file_of(self.folder / "store", key, ".npz")
 
     @torch.no_grad()
     def update(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Report:
@@ -299,14 +291,13 @@ class PseudoLabeler:
         pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
         keys: dict[str, None] = {}  # a set that keeps the order
         for key, image, marks in samples:
-            file = self._file(key, "store", ".npz")
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file = self._store_file(key)
             if key in keys:
                 raise ValueError(f"PseudoLabeler.update: keys must differ, got {key!r} twice")
             keys[key] = None
             fn = f"PseudoLabeler.update, sample {key!r}"
-            pixels, target = self._check_sample(fn, image, marks)
-            p = self._probabilities(fn, predict, pixels)
+            pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
+            p = probabilities(fn, predict, pixels, self.num_classes, self.recipe.flip)
             scale = self.recipe.scale
             if scale is None:
                 scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))
@@ -315,43 +306,12 @@ class PseudoLabeler:
             predicted += winning_fractions(p).double()
             if self.recipe.complete_marks:
                 p = restricted(p, classes_present(target, self.num_classes, ignore_index=self.ignore_index))
-            small = resize_image(pixels.cpu(), size).clamp(0, 1)
             marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
             pixels_seen += target.numel()
-            with atomic(file) as stream:
-                np.savez(
-                    stream,
-                    probs=p[0].half().numpy(),
-                    image=(small[0] * 255).round().byte().numpy(),
-                    marks=target[0].to(torch.int16).numpy(),
-                )
+            store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
         if not keys and not dist.is_initialized():
             raise ValueError("PseudoLabeler.update: samples must hold at least one sample, got none")
         return list(keys), marked, predicted, pixels_seen
-
-    def _check_sample(self, fn: str, image: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
-        """Image, float32 in [0, 1], and marks, each of a batch of one."""
-        for name, value, shape in (("image", image, "(D, H, W)"), ("marks", marks, "(H, W)")):
-            check_tensor(fn, name, value)
-            if value.ndim != shape.count(",") + 1:
-                raise ValueError(
-                    f"{fn}: {name} must be {shape}, got shape {tuple(value.shape)}: pass the samples one by one, "
-                    "without a batch dimension"
-                )
-        target = check_target(fn, marks[None], 1, None, self.num_classes, self.ignore_index, name="marks")
-        return check_image(fn, image[None]).float(), target.cpu()
-
-    def _probabilities(self, fn: str, predict: Callable[[Tensor], Any], image: Tensor) -> Tensor:
-        views = [logits_of(fn, predict(image))]
-        if self.recipe.flip:
-            views.append(logits_of(fn, predict(image.flip(-1))).flip(-1))
-        for logits in views:
-            if check_maps(fn, "logits", logits, 1, None).shape[1] != self.num_classes:
-                raise ValueError(
-                    f"{fn}: predict must give (1, {self.num_classes}, h, w), got shape {tuple(logits.shape)}"
-                )
-            check_finite(fn, "logits", logits)
-        return torch.stack([logits.float().softmax(1) for logits in views]).mean(0).cpu()
 
     def _class_factors(self, keys: list[str]) -> Tensor:
         """Factors of the classes, ``(C,)``, from some images."""
@@ -360,7 +320,7 @@ class PseudoLabeler:
         none = torch.empty(self.num_classes, 0, device="cpu")
         picked = [(none, none, none[0].long())]
         for key in some:
-            p, _, marks = self._stored(key)
+            p, _, marks = load(self._store_file(key))
             small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
             picked.append(pick_pixels(p, small, self.ignore_index, recipe.num_pixels))
         probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
@@ -372,22 +332,15 @@ class PseudoLabeler:
             total,
         )
 
-    def _stored(self, key: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities and image at the recipe's scale, marks at full size, each of a batch of one."""
-        with np.load(self._file(key, "store", ".npz")) as file:
-            p, image, marks = (torch.from_numpy(file[name])[None] for name in ("probs", "image", "marks"))
-        p = p.float()
-        return p / p.sum(1, keepdim=True), image, marks.long()
-
     def _filtered(self, key: str, factors: Tensor) -> tuple[Tensor, tuple[int, int], Tensor]:
-        p, image, marks = self._stored(key)
+        p, image, marks = load(self._store_file(key))
         q = filtered(self.recipe, p.clamp(0, 1), image, marks, factors, self.ignore_index)
         return q, (marks.shape[1], marks.shape[2]), marks
 
     def _save_label(self, key: str, q: Tensor, size: tuple[int, int], marks: Tensor) -> None:
         label = F.interpolate(q, size, mode="bilinear", align_corners=False).argmax(1)
         label = torch.where(marks == self.ignore_index, label, marks)
-        file = self._file(key)
+        file = self._label_file(key)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_label_png(file, label[0])
 

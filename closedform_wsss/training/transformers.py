@@ -9,7 +9,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from closedform_wsss.training.callback import Predict, Rounds
-from closedform_wsss.training.pseudo_labeler import PseudoLabeler, Sample
+from closedform_wsss.training.pseudo_labeler import PseudoLabeler
+from closedform_wsss.training.sample import Sample
 
 
 class PseudoLabelCallback(TrainerCallback):

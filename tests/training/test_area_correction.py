@@ -70,6 +70,17 @@ def test_a_class_whose_marks_are_not_found_may_shrink() -> None:
     assert torch.equal(factors, free)
 
 
+def test_a_class_that_another_one_covers_keeps_its_factor() -> None:
+    """Class 1 loses a mark because class 0 grows more than it does. A smaller factor would not help it."""
+    probs = torch.tensor([[0.1], [0.2], [0.7]]).repeat(1, 50)
+    marked, unmarked = (AT_MARKS[:, :4], LABEL[:4]), (torch.empty(3, 0), torch.empty(0, dtype=torch.int64))
+    factors, free = (
+        correct_areas(scripted([[0.35, 0.33, 0.32]])[0], probs, at_marks, 1, same) for at_marks in (marked, unmarked)
+    )
+    assert (marked[0] * factors[:, None]).argmax(0)[3] == 0 and factors[1] > 1
+    assert torch.equal(factors, free)
+
+
 def test_no_repeat_leaves_the_predictions() -> None:
     assert torch.equal(correct_areas(scripted([])[0], PROBS, (AT_MARKS, LABEL), 0, same), torch.ones(3))
 
