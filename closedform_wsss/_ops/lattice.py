@@ -70,7 +70,7 @@ def _lists(indices: Tensor, rows: int) -> tuple[Tensor | None, Tensor | None]:
     return torch.searchsorted(ordered, every, out_int32=True), entries.to(torch.int32)
 
 
-def _filter(x: Tensor, indices: Tensor, weights: Tensor, neighbours: Tensor, reversed: bool) -> Tensor:
+def _filter(x: Tensor, indices: Tensor, weights: Tensor, neighbours: Tensor, transposed: bool) -> Tensor:
     rest = -x.shape[2] % EIGHT
     padded = torch.nn.functional.pad(x, (0, rest)) if rest else x.contiguous()
     y = torch.empty_like(padded, memory_format=torch.contiguous_format)
@@ -78,7 +78,7 @@ def _filter(x: Tensor, indices: Tensor, weights: Tensor, neighbours: Tensor, rev
     arrays, slots, sizes = _arguments(padded, n, p, indices, weights, neighbours)
     rows = neighbours.shape[2]
     scratch = padded.new_empty(slots, 2, rows, c)
-    launch("lattice_filter", padded, padded, *arrays, scratch, y, reversed, n, p, rows, c, *sizes)
+    launch("lattice_filter", padded, padded, *arrays, scratch, y, transposed, n, p, rows, c, *sizes)
     return y[:, :, : x.shape[2]].contiguous()
 
 
@@ -88,7 +88,7 @@ def _filter_fake(x: Tensor, *_: Any) -> Tensor:
 
 lattice_filter = define(
     "lattice_filter",
-    f"(Tensor x, {LATTICE}, bool reversed) -> Tensor",
+    f"(Tensor x, {LATTICE}, bool transposed) -> Tensor",
     _filter,
     _reference.lattice_filter,
     _filter_fake,
@@ -96,13 +96,13 @@ lattice_filter = define(
 
 
 def _filter_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, *arrays, ctx.reversed = inputs
+    _, *arrays, ctx.transposed = inputs
     ctx.save_for_backward(*arrays)
 
 
 def _filter_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The transpose, which blurs along the axes in the other order. The lattice is a constant."""
-    return lattice_filter(grad, *ctx.saved_tensors, not ctx.reversed), *([None] * 4)
+    return lattice_filter(grad, *ctx.saved_tensors, not ctx.transposed), *([None] * 4)
 
 
 define_gradient("lattice_filter", _filter_backward, _filter_setup)

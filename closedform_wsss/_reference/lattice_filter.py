@@ -10,7 +10,7 @@ def lattice_filter(
     indices: Tensor,
     weights: Tensor,
     neighbours: Tensor,
-    reversed: bool,
+    transposed: bool,
 ) -> Tensor:
     """W x for x ``(N, P, C)``, or W^T x: splat to the rows of the lattice, blur along each axis, slice."""
     n, p, k = indices.shape
@@ -19,7 +19,7 @@ def lattice_filter(
     spread = (weights[..., None] * x[:, :, None]).flatten(1, 2)
     v = x.new_zeros(n, r, c).scatter_add_(1, rows[..., None].expand(-1, -1, c), spread)
     axes = range(neighbours.shape[1])
-    for axis in axes[::-1] if reversed else axes:
+    for axis in axes[::-1] if transposed else axes:
         before, behind = (
             v.gather(1, neighbours[:, axis, :, side].long()[..., None].expand(-1, -1, c)) for side in (0, 1)
         )

@@ -74,7 +74,8 @@ def dense_crf(
         smoothness_sigma: :math:`\sigma_s` in pixels, >= 0.001. pydensecrf: ``sxy``. Default 3.
         appearance_weight: :math:`w_a` >= 0; 0 leaves the kernel out. pydensecrf: ``compat``. Default 10.
         position_sigma: :math:`\sigma_u` in pixels, >= 0.001. pydensecrf: ``sxy``. Default 80.
-        color_sigma: :math:`\sigma_I` for colours in [0, 1], >= 0.0001. pydensecrf: ``srgb / 255``. Default 13 / 255.
+        color_sigma: :math:`\sigma_I` for colours in [0, 1], from 0.0001 to 1. pydensecrf: ``srgb / 255``.
+            Default 13 / 255.
 
     Returns:
         q, ``(N, C, H, W)``, which adds up to 1 at each pixel; float64 if probs is, float32 otherwise.

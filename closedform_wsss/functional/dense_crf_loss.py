@@ -53,7 +53,7 @@ def dense_crf_loss(
         image: ``(N, D, H', W')`` in [0, 1] or uint8, D <= 13; resized to the logits by antialiased bilinear
             interpolation. A constant: no gradient flows into it.
         position_sigma: :math:`\sigma_u` in pixels of the logits, >= 0.001. Default 100.
-        color_sigma: :math:`\sigma_I` for colours in [0, 1], >= 0.0001. Default 15 / 255.
+        color_sigma: :math:`\sigma_I` for colours in [0, 1], from 0.0001 to 1. Default 15 / 255.
         activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are the maps.
         reduction: "mean" over images (default), "sum", or "none" for one value an image.
 

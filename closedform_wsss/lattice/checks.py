@@ -11,6 +11,8 @@ from closedform_wsss._checks import check_positive
 MOST_CHANNELS = 13
 # Coordinates of lattice points must fit into 32 bits. Below these, a pixel has no neighbours in any case.
 LEAST_POSITION_SIGMA, LEAST_COLOR_SIGMA = 1e-3, 1e-4
+# Of colours in [0, 1]. A larger one, such as the srgb of pydensecrf, would not tell black from white.
+MOST_COLOR_SIGMA = 1.0
 
 
 def check_channels(fn: str, image: Tensor) -> None:
@@ -30,3 +32,9 @@ def check_sigmas(fn: str, positions: dict[str, Any], colors: dict[str, Any]) -> 
                 raise ValueError(
                     f"{fn}: {name} must be a number >= {least}, got {value!r}: every pixel would be alone in its kernel"
                 )
+    for name, value in colors.items():
+        if value > MOST_COLOR_SIGMA:
+            raise ValueError(
+                f"{fn}: {name} must be a number <= 1, for colours in [0, 1], got {value!r}: divide by 255, as in "
+                f"{name}=13 / 255"
+            )

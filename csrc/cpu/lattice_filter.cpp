@@ -10,14 +10,14 @@ namespace CFW_LEVEL {
 
 template <class T>
 void lattice_filter(const T* x, const int32_t* indices, const T* weights, const int32_t* neighbours,
-                    const int32_t* starts, const int32_t* entries, T* scratch, T* y, bool reversed, int64_t N,
+                    const int32_t* starts, const int32_t* entries, T* scratch, T* y, bool transposed, int64_t N,
                     int64_t P, int64_t R, int C, int K, int A, int slots, int threads) {
   const Lattice<T> lattices = {indices, weights, neighbours, starts, entries, P, R, K, A};
   for_each_image(N, slots, threads, [&](int64_t n, int64_t slot, int inner) {
     const Lattice<T> l = lattices.image(n);
     T* v = scratch + slot * 2 * R * C;
     splat(l, x + n * P * C, v, C, inner);
-    const T* blurred = blur(l, reversed, v, v + R * C, C, inner);
+    const T* blurred = blur(l, transposed, v, v + R * C, C, inner);
     for_each_chunk(P, inner, [&](int64_t begin, int64_t end) {
       for_each_groups(C, [&](auto groups, int first) {
         constexpr int G = decltype(groups)::value;

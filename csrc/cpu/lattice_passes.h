@@ -129,12 +129,12 @@ inline void blur_axis(const Lattice<T>& l, int axis, const T* v, T* out, int C, 
 // Fewer values are blurred by one thread: all axes take a few milliseconds, and starting threads for each may take longer.
 constexpr int64_t kFewValues = 1 << 21;
 
-// Along all axes, backwards if `reversed`. v and scratch hold (R, C) each; the one that holds the result.
+// Along all axes, backwards if `transposed`. v and scratch hold (R, C) each; the one that holds the result.
 template <class T>
-inline T* blur(const Lattice<T>& l, bool reversed, T* v, T* scratch, int C, int threads) {
+inline T* blur(const Lattice<T>& l, bool transposed, T* v, T* scratch, int C, int threads) {
   if (l.R * C < kFewValues) threads = 1;
   for (int i = 0; i < l.A; ++i) {
-    blur_axis(l, reversed ? l.A - 1 - i : i, v, scratch, C, threads);
+    blur_axis(l, transposed ? l.A - 1 - i : i, v, scratch, C, threads);
     std::swap(v, scratch);
   }
   return v;

@@ -94,7 +94,7 @@ template <class T>
 void lattice_filter(const T* x /* (N, P, C) */, const int32_t* indices /* (N, P, K) */,
                     const T* weights /* (N, P, K) */, const int32_t* neighbours /* (N, A, R, 2) */,
                     const int32_t* starts /* (N, R + 1) or null */, const int32_t* entries /* (N, P K) or null */,
-                    T* scratch /* (slots, 2, R, C) */, T* y /* (N, P, C) */, bool reversed, int64_t N, int64_t P,
+                    T* scratch /* (slots, 2, R, C) */, T* y /* (N, P, C) */, bool transposed, int64_t N, int64_t P,
                     int64_t R, int C, int K, int A, int slots, Queue queue);
 
 template <class T>

@@ -7,12 +7,12 @@ namespace cuda {
 
 template <class T>
 void lattice_filter(const T* x, const int32_t* indices, const T* weights, const int32_t* neighbours,
-                    const int32_t* starts, const int32_t* entries, T* scratch, T* y, bool reversed, int64_t N,
+                    const int32_t* starts, const int32_t* entries, T* scratch, T* y, bool transposed, int64_t N,
                     int64_t P, int64_t R, int C, int K, int A, int slots, Queue queue) {
   const Lattice<T> lattices = {indices, weights, neighbours, starts, entries, P, R, K, A};
   for (int64_t n = 0; n < N; ++n)
     filter_image(lattices.image(n), x + n * P * C, static_cast<const T*>(nullptr), scratch + n % slots * 2 * R * C,
-                 y + n * P * C, reversed, C, queue);
+                 y + n * P * C, transposed, C, queue);
 }
 
 #define CFW_INSTANTIATE(T)                                                                                             \

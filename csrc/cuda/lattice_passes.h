@@ -55,12 +55,12 @@ __global__ void __launch_bounds__(kLatticeThreads) slice_pixels(Lattice<T> l, co
 
 // Of one image. v holds (2, R, C) or more.
 template <class T>
-void filter_image(const Lattice<T>& l, const T* x, const T* unary, T* v, T* y, bool reversed, int C, Queue queue) {
+void filter_image(const Lattice<T>& l, const T* x, const T* unary, T* v, T* y, bool transposed, int C, Queue queue) {
   T* from = v;
   T* to = v + l.R * C;
   launch(splat_rows<T>, lattice_blocks(l.R * C), kLatticeThreads, 0, queue, l, x, from, C);
   for (int i = 0; i < l.A; ++i) {
-    launch(blur_rows<T>, lattice_blocks(l.R * C), kLatticeThreads, 0, queue, l, reversed ? l.A - 1 - i : i, from, to,
+    launch(blur_rows<T>, lattice_blocks(l.R * C), kLatticeThreads, 0, queue, l, transposed ? l.A - 1 - i : i, from, to,
            C);
     T* const other = from;
     from = to, to = other;

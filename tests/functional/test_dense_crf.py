@@ -215,6 +215,7 @@ def test_plain_pytorch_gives_the_same(monkeypatch):
         ({"smoothness_sigma": 0}, "smoothness_sigma must be a finite number > 0"),
         ({"position_sigma": 1e-4}, r"position_sigma must be a number >= 0.001, got 0.0001"),
         ({"color_sigma": 1e-5}, r"color_sigma must be a number >= 0.0001, got 1e-05"),
+        ({"color_sigma": 13}, r"color_sigma must be a number <= 1, for colours in \[0, 1\], got 13: divide by 255"),
     ],
 )
 def test_wrong_arguments(change, message):
