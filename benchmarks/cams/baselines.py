@@ -123,7 +123,7 @@ if DENSE_CRF is not None:
     weak = partial(dense_crf, bilateral=(4, 67, 3), gaussian=(3, 1))
     strong = partial(dense_crf, bilateral=(10, 80, 13), gaussian=(3, 3))
     BASELINES |= {
-        f"dense-crf-{name}-{power}": partial(setting, power=power)
+        f"pydensecrf-{name}-{power}": partial(setting, power=power)
         for name, setting in (("weak", weak), ("strong", strong))
         for power in (1, 2, 4)
     }

@@ -4,9 +4,10 @@
     python benchmarks cams DATA --methods pamr                these, and the raw CAMs
     python benchmarks cams DATA --scale-check                 those of refine-cams at other sizes of the image, too
 
-DATA holds voc_mini/ and ecssd/, each with images/*.jpg, labels/*.png (label maps; 255 does not count) and cams/*.npz
-(`cams` (C, h, w) in [0, 1] and `classes`, or 1 to C), and voc_mini/meta.json, which tells of each image whether it
-`has_void_border`. Nothing of it is in this repository. The dense CRF runs where pydensecrf2 is installed.
+DATA holds voc_scribbles/train/, voc_scribbles/val/, voc_mini/ and ecssd/, each with images/*.jpg, labels/*.png (label
+maps; 255 does not count) and cams/*.npz (`cams` (C, h, w) in [0, 1] and `classes`, or 1 to C), and voc_mini/meta.json,
+which tells of each image whether it `has_void_border`. Images that are in both VOC sets count in voc_mini. Nothing of
+it is in this repository. pydensecrf runs where pydensecrf2 is installed.
 
 Writes results/cams.json and .md.
 """
@@ -37,7 +38,12 @@ from closedform_wsss.cli.eval.report import scores_of_halves
 from closedform_wsss.cli.refine_cams.methods import DEFAULT, REFINERS
 from closedform_wsss.io import IGNORE_INDEX, read_cam, read_image, read_label_png
 
-NUM_CLASSES = {"voc_mini": 21, "ecssd": 2}
+NUM_CLASSES = {"voc_scribbles": 21, "voc_mini": 21, "ecssd": 2}
+FOLDERS = {
+    "voc_scribbles": ("voc_scribbles/train", "voc_scribbles/val"),
+    "voc_mini": ("voc_mini",),
+    "ecssd": ("ecssd",),
+}
 SCALES = (0.5, 1.0, 2.0)
 # "none" of refine-cams is the raw CAM.
 METHODS: dict[str, Refiner] = BASELINES | {name: run for name, run in REFINERS.items() if name != "none"}
@@ -55,7 +61,7 @@ class Picture:
 
 
 def read(folder: Path, limit: int | None) -> list[Picture]:
-    """All images of a data set, by name."""
+    """All images of a folder, by name."""
     pictures = []
     for path in sorted((folder / "images").glob("*.jpg"))[:limit]:
         image = read_image(path)[None]
@@ -63,6 +69,17 @@ def read(folder: Path, limit: int | None) -> list[Picture]:
         truth = read_label_png(folder / "labels" / f"{path.stem}.png")
         pictures.append(Picture(path.stem, image, classes.numpy(), maps[None].clamp(0, 1), truth.numpy()))
     return pictures
+
+
+def read_sets(data: Path, limit: int | None) -> dict[str, list[Picture]]:
+    """All data sets; each image is in one of them."""
+    sets = {
+        name: [picture for folder in folders for picture in read(data / folder, limit)]
+        for name, folders in FOLDERS.items()
+    }
+    in_both = {picture.name for picture in sets["voc_mini"]}
+    sets["voc_scribbles"] = [picture for picture in sets["voc_scribbles"] if picture.name not in in_both]
+    return sets
 
 
 def options(num_classes: int) -> EvalOptions:
@@ -132,15 +149,15 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("data", metavar="DATA", type=Path, help="folder with voc_mini/ and ecssd/")
+    add("data", metavar="DATA", type=Path, help="folder with voc_scribbles/, voc_mini/ and ecssd/")
     add("--methods", nargs="+", metavar="NAME", help=f"of {', '.join(METHODS)} (default: all)")
     add("--scale-check", action="store_true", help="images at half and twice their size, too")
     add("--threads", type=int, help="CPU threads (default: torch's choice)")
     add("--limit", type=int, metavar="N", help="the first N images only (result files get the suffix _quick)")
     args = parser.parse_args()
-    for name in NUM_CLASSES:
-        if not (args.data / name / "images").is_dir():
-            parser.error(f"DATA must hold a folder {name}/images/")
+    for folder in (folder for folders in FOLDERS.values() for folder in folders):
+        if not (args.data / folder / "images").is_dir():
+            parser.error(f"DATA must hold a folder {folder}/images/")
     unknown = [name for name in args.methods or () if name not in METHODS]
     if unknown:
         parser.error(f"--methods must be of {', '.join(METHODS)}, got {unknown[0]}")
@@ -156,10 +173,10 @@ def main() -> None:
     machine = describe_machine()
     chosen = [name for name in METHODS if name == "raw" or not args.methods or name in args.methods]
     if DENSE_CRF is None:
-        print("dense CRF: left out, pydensecrf2 is not installed", file=sys.stderr)
+        print("pydensecrf: left out, pydensecrf2 is not installed", file=sys.stderr)
     meta = json.loads((args.data / "voc_mini" / "meta.json").read_text())
     careful = {name for name, about in meta.items() if about["has_void_border"]}
-    sets = {name: read(args.data / name, args.limit) for name in NUM_CLASSES}
+    sets = read_sets(args.data, args.limit)
     payload: dict[str, Any] = {
         "machine": machine,
         "dense_crf": DENSE_CRF,

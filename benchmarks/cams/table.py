@@ -6,7 +6,11 @@ from typing import Any
 
 from common.harness import table
 
-_TITLES = {"voc_mini": "VOC, 20 classes and background", "ecssd": "ECSSD, object and background"}
+_TITLES = {
+    "voc_scribbles": "VOC with careful labels, 20 classes and background",
+    "voc_mini": "VOC mini, 20 classes and background",
+    "ecssd": "ECSSD, object and background",
+}
 
 
 def _rows(payload: dict[str, Any], data: str, part: str) -> str:
@@ -47,11 +51,11 @@ def markdown(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
     """What was measured, and a table for each data set."""
     own = ", ".join(f"`{name}`" for name in payload["own"]) or "none here"
     crf = (
-        f"`dense-crf`: {payload['dense_crf']}, 10 iterations; `weak` has kernels of weight 4, 67 pixels, 3 of 255 in "
+        f"`pydensecrf`: {payload['dense_crf']}, 10 iterations; `weak` has kernels of weight 4, 67 pixels, 3 of 255 in "
         "colour, and of weight 3, 1 pixel; `strong` of 10, 80, 13, and of 3, 3; the number is the power of the "
         "background's score in the unary term. "
         if payload["dense_crf"]
-        else "The dense CRF was left out: pydensecrf2 is not installed. "
+        else "pydensecrf was left out: pydensecrf2 is not installed. "
     )
     text = (
         "Mean IoU of the pseudo-labels over the classes that occur, all pixels in one confusion matrix, at the truth's "
@@ -64,17 +68,18 @@ def markdown(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
         "paper, 20 and 40 steps. `closed-form`: closed-form mattes at half size of the pixels with a class above 0.6 "
         "or none above 0.1. `pamr`: the affinity of Araslanov and Roth (CVPR 2020), written for this table as we "
         f"understand it, 10 iterations; its time is that of plain PyTorch. {crf}"
-        "No method was trained on these images, but the steps and settings of `refine-cams` were chosen by looking at "
-        "them, at the even ones first: `even to odd` is the column that this touched least.\n"
+        "No method was trained on these images, but the steps of `refine-cams` were chosen by looking at VOC mini and "
+        "ECSSD, and the weights of `calibrate_cam` on all three sets: the table of the benchmark `cams.calibration` "
+        "has each set with the choice of the others.\n"
     )
     for data, title in _TITLES.items():
         count = len(payload["images"][data])
         text += f"\n## {title}: {count} images\n\n{_rows(payload, data, 'all')}\n"
         if data == "voc_mini" and "subset" in payload["rows"]["raw"][data]:
             text += (
-                f"\n## VOC, the {len(payload['careful'])} images labelled with care\n\nThose with a void border round "
-                "every object; in the others objects are missing from the labels. The halves are every second one of "
-                f"these.\n\n{_rows(payload, data, 'subset')}\n"
+                f"\n## VOC mini, the {len(payload['careful'])} images labelled with care\n\nThose with a void border "
+                "round every object; in the others objects are missing from the labels. The halves are every second one "
+                f"of these.\n\n{_rows(payload, data, 'subset')}\n"
             )
     if payload["scales"]:
         text += (
