@@ -347,3 +347,11 @@ def test_commands_are_imported_only_when_called(tmp_path: Path) -> None:
 def test_bands_hold_every_row_once(height: int, width: int) -> None:
     rows = np.arange(height)
     assert np.concatenate([rows[band] for band in matte_files._bands(height, width)]).tolist() == rows.tolist()
+
+
+def test_runs_as_a_module(tmp_path):
+    command = [sys.executable, "-m", "closedform_wsss", "eval", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("usage: closedform-wsss eval")
+    done = subprocess.run([*command[:3], "matte", "a.png", "b.png", "-o", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2 and "a.png" in done.stderr
