@@ -78,8 +78,8 @@ def markdown(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
         if data == "voc_mini" and "subset" in payload["rows"]["raw"][data]:
             text += (
                 f"\n## VOC mini, the {len(payload['careful'])} images labelled with care\n\nThose with a void border "
-                "round every object; in the others objects are missing from the labels. The halves are every second one "
-                f"of these.\n\n{_rows(payload, data, 'subset')}\n"
+                "round every object; in the others objects are missing from the labels. The halves are every second "
+                f"one of these.\n\n{_rows(payload, data, 'subset')}\n"
             )
     if payload["scales"]:
         text += (
