@@ -8,6 +8,7 @@ that make marks give tensors too, from arrays or tensors. Writers take both, on 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.io._image import read_image
+from closedform_wsss.io._lines import from_lines, from_polygons
 from closedform_wsss.io._palette import PALETTES, voc_palette
 from closedform_wsss.io._points import from_points
 from closedform_wsss.io._read_marks import KINDS, guess_kind, read_marks
@@ -31,7 +32,9 @@ __all__ = [
     "ValueRangeWarning",
     "from_array",
     "from_layer",
+    "from_lines",
     "from_points",
+    "from_polygons",
     "from_scribbles",
     "from_trimap",
     "guess_kind",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 import numpy as np
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import PathLike, UInt8Array
+from closedform_wsss.io._rasterize import draw_line
 from closedform_wsss.io._tensors import label_tensor
 from closedform_wsss.io._voc import VOC_CLASSES
+from closedform_wsss.io._xml import parse_xml
 
 _MAX_PIXELS = 1 << 28  # a file that states more is damaged or hostile
 _OTHER_NAMES = {
@@ -75,12 +75,12 @@ def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, 
     if not 1 <= len(class_names) <= IGNORE_INDEX:
         raise ValueError(f"read_scribblesup_xml: class_names must be 1 to {IGNORE_INDEX} names, got {len(class_names)}")
     name = os.fspath(path)
-    root = _parse(path)
+    root = parse_xml(path, "read_scribblesup_xml")
     columns, rows = (round(_number(root, f"size/{side}", name)) for side in ("width", "height"))
     if columns < 1 or rows < 1 or columns * rows > _MAX_PIXELS:
         raise ValueError(f"read_scribblesup_xml: size must be that of an image, got {columns} x {rows} in {name!r}")
     index = {label: number for number, label in enumerate(class_names)}
-    canvas = Image.new("L", (columns, rows), IGNORE_INDEX)
+    marks = np.full((rows, columns), IGNORE_INDEX, np.uint8)
     for polygon in root.iter("polygon"):
         tag = (polygon.findtext("tag") or "").strip()
         label = index.get(tag, index.get(_OTHER_NAMES.get(tag, tag)))
@@ -88,30 +88,10 @@ def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, 
             raise ValueError(
                 f"read_scribblesup_xml: tag must be one of {', '.join(class_names)}, got {tag!r} in {name!r}"
             )
-        points = polygon.iter("point")
-        line = [(round(_number(point, "X", name)), round(_number(point, "Y", name))) for point in points]
-        _draw(canvas, line, label, width)
-    return np.array(canvas)
-
-
-def _parse(path: PathLike) -> ElementTree.Element:
-    """Parses XML without document type declarations, because only these give entities and outside files."""
-
-    def refuse(*_: object) -> None:
-        raise ValueError("a document type declaration, which is refused")
-
-    builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    with open(path, "rb") as file:
-        try:
-            parser.ParseFile(file)
-        except (expat.ExpatError, LookupError, ValueError) as error:  # among them: encodings that expat cannot read
-            raise ValueError(f"read_scribblesup_xml: path must hold XML, got {os.fspath(path)!r} ({error})") from error
-    return builder.close()
+        line = [(_number(point, "X", name), _number(point, "Y", name)) for point in polygon.iter("point")]
+        if line:
+            draw_line(marks, np.array(line), label, width)
+    return marks
 
 
 def _number(element: ElementTree.Element, child: str, path: str) -> float:
@@ -123,13 +103,3 @@ def _number(element: ElementTree.Element, child: str, path: str) -> float:
     if not abs(value) < 1e6:
         raise ValueError(f"read_scribblesup_xml: {child} must be a number below a million, got {text!r} in {path!r}")
     return value
-
-
-def _draw(canvas: Image.Image, line: list[tuple[int, int]], label: int, width: int) -> None:
-    pen = ImageDraw.Draw(canvas)
-    pen.line(line, fill=label, width=width, joint="curve")
-    # Round ends, and a dot for a line of one point. Pillow draws no ellipse of 1 pixel, so points are drawn too.
-    pen.point((*line[:1], *line[-1:]), fill=label)
-    low, high = (width - 1) // 2, width // 2
-    for x, y in (*line[:1], *line[-1:]):
-        pen.ellipse((x - low, y - low, x + high, y + high), fill=label)
