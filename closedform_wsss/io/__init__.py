@@ -8,6 +8,7 @@ that make marks give tensors too, from arrays or tensors. Writers take both, on 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.io._image import read_image
+from closedform_wsss.io._label_colors import LabelColors, read_label_colors
 from closedform_wsss.io._lines import from_lines, from_polygons
 from closedform_wsss.io._palette import PALETTES, voc_palette
 from closedform_wsss.io._points import from_points
@@ -28,6 +29,7 @@ __all__ = [
     "KINDS",
     "PALETTES",
     "VOC_CLASSES",
+    "LabelColors",
     "OrientationWarning",
     "ValueRangeWarning",
     "from_array",
@@ -40,6 +42,7 @@ __all__ = [
     "guess_kind",
     "read_cam",
     "read_image",
+    "read_label_colors",
     "read_label_png",
     "read_marks",
     "read_scribbles",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from closedform_wsss._checks import check_option
 from closedform_wsss.io._open import Opened, UInt8Array
+from closedform_wsss.io._stroke_options import checked_colors
+
+Palette: TypeAlias = str | Sequence[Sequence[int]]
 
 PALETTES = ("auto", "index", "voc")
 
@@ -43,6 +48,18 @@ def voc_palette() -> UInt8Array:
 
 
 VOC_COLORS = voc_palette()
+
+
+def check_palette(fn: str, palette: Palette) -> UInt8Array | None:
+    """One of ``PALETTES``; or colours in class order, which are returned as uint8 ``(C, 3)``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not isinstance(palette, str):
+        return checked_colors(fn, palette, "palette")
+    check_option(fn, "palette", palette, PALETTES)
+    return None
 
 
 def in_voc_palette(image: Image.Image) -> bool:
@@ -102,28 +119,31 @@ def _rises_evenly(colors: UInt8Array) -> bool:
     return last > 0 and bool((np.abs(colors[: last + 1] - even) <= 1).all())
 
 
-def look_up(opened: Opened, colors: UInt8Array) -> UInt8Array:
-    """VOC labels ``(H, W)`` of colours ``(H, W, 3)``.
+def look_up(opened: Opened, colors: UInt8Array, palette: UInt8Array | None) -> UInt8Array:
+    """Labels ``(H, W)`` of colours ``(H, W, 3)`` in a palette ``(C, 3)``; None: that of VOC.
 
     Raises:
         ValueError: A colour is not in the palette.
     """
-    labels = label_of_color(colors)
+    labels = label_of_color(colors, VOC_COLORS if palette is None else palette)
     if (labels < 0).any():
         row, column = np.argwhere(labels < 0)[0].tolist()
         cure = ""
-        if opened.image.mode != "P" and bool((colors == colors[..., :1]).all()):
+        if palette is not None:
+            cure = ": is it a copy of the image with strokes, kind='scribbles', or from another export?"
+        elif opened.image.mode != "P" and bool((colors == colors[..., :1]).all()):
             cure = ": palette='index' takes the grey values as labels (--palette on the command line)"
         raise ValueError(
-            f"{opened.caller}: path must hold labels or colours of the VOC palette, got the colour "
+            f"{opened.caller}: path must hold labels or colours of {'the VOC' if palette is None else 'the given'} "
+            "palette, got the colour "
             f"{tuple(colors[row, column].tolist())} at x={column}, y={row} in {opened.path!r}{cure}"
         )
     return labels.astype(np.uint8)
 
 
-def label_of_color(colors: UInt8Array) -> npt.NDArray[np.int16]:
-    """VOC labels of colours ``(..., 3)``; -1 for other colours."""
-    known = _packed(VOC_COLORS)
+def label_of_color(colors: UInt8Array, palette: UInt8Array = VOC_COLORS) -> npt.NDArray[np.int16]:
+    """Labels of colours ``(..., 3)`` in a palette ``(C, 3)``; -1 for other colours."""
+    known = _packed(palette)
     order = known.argsort()
     wanted = _packed(colors)
     at = np.searchsorted(known[order], wanted).clip(max=len(known) - 1)

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from closedform_wsss._checks import check_option
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._guess_kind import grey_values, kind_of_file
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
-from closedform_wsss.io._palette import PALETTES
+from closedform_wsss.io._palette import Palette, check_palette
 from closedform_wsss.io._remap_labels import Remap, check_mapping, check_unmarked, remap_marks
 from closedform_wsss.io._scribbles import check_size, strokes
 from closedform_wsss.io._scribblesup import scribblesup_marks
@@ -32,7 +31,7 @@ def read_marks(
     *,
     kind: str = "auto",
     colors: Sequence[Sequence[int]] | None = None,
-    palette: str = "auto",
+    palette: Palette = "auto",
     unmarked: int | None = None,
     remap: Remap | None = None,
     orientation: str | None = None,
@@ -51,7 +50,8 @@ def read_marks(
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
             data set: by default the colours of each file are numbered separately, so a missing class changes the
             numbers of those after it.
-        palette: Whether the labels of a label map are the ``"index"`` or the ``"voc"`` colour, see ``read_label_png``.
+        palette: Whether the labels of a label map are the ``"index"`` or the ``"voc"`` colour, or its colours in class
+            order, see ``read_label_png``.
         unmarked: The label that means unmarked in a label map, if it is not 255. Then 255 must not occur, unless
             ``remap`` says what it means.
         remap: New labels for the stored ones of a label map or a trimap, applied first: see ``remap_labels``. A trimap
@@ -80,7 +80,7 @@ def read_marks(
         >>> trimap.tolist(), scribbles.tolist()
         ([[0, 255, 1]], [[255, 1, 2]])
     """
-    check_option(_FN, "palette", palette, PALETTES)
+    check_palette(_FN, palette)
     if kind != "auto" and kind not in KINDS:
         raise ValueError(f"{_FN}: kind must be auto or one of {', '.join(KINDS)}, got {kind!r}")
     if remap is not None:
@@ -149,7 +149,7 @@ def _is_xml(path: PathLike) -> bool:
     return Path(path).suffix.lower() == ".xml"
 
 
-def _from_labels(opened: Opened, palette: str, unmarked: int | None, remap: Remap | None) -> UInt8Array:
+def _from_labels(opened: Opened, palette: Palette, unmarked: int | None, remap: Remap | None) -> UInt8Array:
     codes = label_codes(opened, palette)
     if remap is None and unmarked is None:
         return as_labels(codes, _FN, f"in {opened.path!r}: remap gives others")

@@ -24,15 +24,15 @@ def check_tolerance(fn: str, tolerance: int) -> None:
         raise ValueError(f"{fn}: tolerance must be in 0..127, got {tolerance}")
 
 
-def checked_colors(fn: str, colors: Sequence[Sequence[int]]) -> UInt8Array:
-    """Stroke colours in class order as uint8 ``(C, 3)``."""
+def checked_colors(fn: str, colors: Sequence[Sequence[int]], name: str = "colors") -> UInt8Array:
+    """Colours in class order as uint8 ``(C, 3)``."""
     array = np.asarray(colors)
     if array.ndim != 2 or array.shape[1] != 3 or not 1 <= len(array) <= IGNORE_INDEX:
-        raise ValueError(f"{fn}: colors must be (C, 3) with C in 1..{IGNORE_INDEX}, got shape {array.shape}")
+        raise ValueError(f"{fn}: {name} must be (C, 3) with C in 1..{IGNORE_INDEX}, got shape {array.shape}")
     if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
-        raise ValueError(f"{fn}: colors must be integers in 0..255, got {array.tolist()}")
+        raise ValueError(f"{fn}: {name} must be integers in 0..255, got {array.tolist()}")
     if len(np.unique(array, axis=0)) < len(array):
-        raise ValueError(f"{fn}: colors must differ from each other, got {array.tolist()}")
+        raise ValueError(f"{fn}: {name} must differ from each other, got {array.tolist()}")
     return array.astype(np.uint8)
 
 

@@ -10,10 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from closedform_wsss._arrays import as_array
-from closedform_wsss._checks import check_option
 from closedform_wsss.io._image import has_transparency
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, check_lossless, open_image
-from closedform_wsss.io._palette import PALETTES, VOC_COLORS, check_indices, look_up
+from closedform_wsss.io._palette import VOC_COLORS, Palette, check_indices, check_palette, look_up
 from closedform_wsss.io._save import save_png
 from closedform_wsss.io._tensors import label_tensor
 
@@ -24,7 +23,7 @@ VOC_CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | None = None) -> Tensor:
+def read_label_png(path: PathLike, *, palette: Palette = "auto", orientation: str | None = None) -> Tensor:
     """Reads a label map.
 
     The labels of a grey or bilevel file are its stored samples, at any depth. The labels of a palette file are its
@@ -38,6 +37,8 @@ def read_label_png(path: PathLike, *, palette: str = "auto", orientation: str | 
         path: A PNG, or a file in another lossless format.
         palette: ``"auto"`` (the default) as described; ``"index"`` always the indices of a palette file, and the grey
             values of a colour file that shows only grey; ``"voc"`` always the colours, looked up in the VOC palette.
+            Or the colours of another palette in class order, integers ``(C, 3)``, such as those of
+            :func:`read_label_colors`: then the label of a pixel is the place of its colour.
         orientation: What to do if the EXIF data says that the file is turned: see :func:`read_image`.
 
     Returns:
@@ -85,13 +86,13 @@ def write_label_png(path: PathLike, labels: npt.ArrayLike | Tensor) -> None:
     save_png(image, path)
 
 
-def label_codes(opened: Opened, palette: str) -> npt.NDArray[Any]:
+def label_codes(opened: Opened, palette: Palette) -> npt.NDArray[Any]:
     """The labels ``(H, W)`` of a decoded file, of any integer type and range.
 
     Raises:
         ValueError: As in ``read_label_png``, except for the range.
     """
-    check_option(opened.caller, "palette", palette, PALETTES)
+    colors = check_palette(opened.caller, palette)
     check_lossless(opened)
     image, where = opened.image, f"in {opened.path!r}"
     if opened.white_is_zero:
@@ -99,22 +100,27 @@ def label_codes(opened: Opened, palette: str) -> npt.NDArray[Any]:
             f"{opened.caller}: path must hold labels that all programs read alike, got a TIFF in which white is zero, "
             f"whose values some programs invert, {where}: store it with black as zero, or as PNG"
         )
-    if image.mode == "P" and palette != "voc":
+    by_color = colors is not None or palette == "voc"
+    if image.mode == "P" and not by_color:
         indices = np.array(image)
         if palette == "auto":
             check_indices(opened, indices)
         return indices
     grey = image.mode in ("1", "L", "I") or image.mode.startswith("I;16")
-    if grey and palette != "voc":
+    if grey and not by_color:
         if opened.wide_color:
             raise _too_deep(opened)
         return opened.samples()
     if image.mode not in ("1", "L", "P", "LA", "RGB", "RGBA"):
-        kinds = "colours of 8 bits for palette='voc'" if grey else "a palette, grey or RGB image"
+        kinds = (
+            f"colours of 8 bits for palette={'colours' if palette != 'voc' else repr(palette)}"
+            if grey
+            else "a palette, grey or RGB image"
+        )
         raise ValueError(f"{opened.caller}: path must hold {kinds}, got mode {image.mode} {where}")
     if image.mode != "P" and has_transparency(image):
         raise ValueError(f"{opened.caller}: path must hold opaque pixels, got transparent ones {where}")
-    return _from_colors(opened, palette)
+    return _from_colors(opened, palette, colors)
 
 
 def as_labels(values: npt.NDArray[Any], caller: str, where: str) -> UInt8Array:
@@ -124,16 +130,16 @@ def as_labels(values: npt.NDArray[Any], caller: str, where: str) -> UInt8Array:
     return values.astype(np.uint8)
 
 
-def _from_colors(opened: Opened, palette: str) -> UInt8Array:
+def _from_colors(opened: Opened, palette: Palette, table: UInt8Array | None) -> UInt8Array:
     colors = np.asarray(opened.image.convert("RGB"))
     is_grey = bool((colors == colors[..., :1]).all())
     # With 16 bits a channel Pillow gives the upper 8, so labels in the lower 8 would be lost.
     if opened.wide_color and (is_grey or palette == "index"):
         raise _too_deep(opened)
-    if opened.image.mode == "LA" and palette != "voc":
+    if opened.image.mode == "LA" and palette != "voc" and table is None:
         return colors[..., 0].copy()
     if palette != "index":
-        return look_up(opened, colors)
+        return look_up(opened, colors, table)
     if not is_grey:
         raise ValueError(
             f"{opened.caller}: palette must be 'auto' or 'voc' for a file in colours without a palette, got 'index' "
