@@ -6,6 +6,7 @@ that make marks give tensors too, from arrays or tensors. Writers take both, on 
 """
 
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.io._annotations.annotations import Annotations, read_annotations
 from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.io._image import read_image
 from closedform_wsss.io._label_colors import LabelColors, read_label_colors
@@ -29,6 +30,7 @@ __all__ = [
     "KINDS",
     "PALETTES",
     "VOC_CLASSES",
+    "Annotations",
     "LabelColors",
     "OrientationWarning",
     "ValueRangeWarning",
@@ -40,6 +42,7 @@ __all__ = [
     "from_scribbles",
     "from_trimap",
     "guess_kind",
+    "read_annotations",
     "read_cam",
     "read_image",
     "read_label_colors",

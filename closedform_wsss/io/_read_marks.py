@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.io._annotations.annotations import annotations_of
+from closedform_wsss.io._annotations.classes import Classes
 from closedform_wsss.io._guess_kind import grey_values, kind_of_file
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, open_image
 from closedform_wsss.io._palette import Palette, check_palette
@@ -21,8 +24,9 @@ from closedform_wsss.io._trimap import trimap_marks
 from closedform_wsss.io._voc import as_labels, label_codes
 
 _FN = "read_marks"
+_TEXT_KINDS = ("scribblesup", "annotations")
 
-KINDS = ("scribbles", "labels", "trimap", "scribblesup")
+KINDS = ("scribbles", "labels", "trimap", "scribblesup", "annotations")
 
 
 def read_marks(
@@ -35,12 +39,14 @@ def read_marks(
     unmarked: int | None = None,
     remap: Remap | None = None,
     orientation: str | None = None,
+    classes: Classes | None = None,
 ) -> Tensor:
     """Reads marks from a file of any kind.
 
     ``"scribbles"`` is a copy of the image with colour strokes on it or a transparent layer of strokes
-    (``read_scribbles``), ``"labels"`` a label map (``read_label_png``), ``"trimap"`` a trimap (``from_trimap``) and
-    ``"scribblesup"`` an XML file (``read_scribblesup_xml``). ``"auto"`` guesses the kind, see ``guess_kind``.
+    (``read_scribbles``), ``"labels"`` a label map (``read_label_png``), ``"trimap"`` a trimap (``from_trimap``),
+    ``"scribblesup"`` an XML file (``read_scribblesup_xml``) and ``"annotations"`` a file of an annotation tool that
+    holds one image, such as those of labelme (``read_annotations``). ``"auto"`` guesses the kind, see ``guess_kind``.
 
     Args:
         path: The file.
@@ -57,6 +63,8 @@ def read_marks(
         remap: New labels for the stored ones of a label map or a trimap, applied first: see ``remap_labels``. A trimap
             of 0, 1 and 2 is a label map with ``{1: 255, 2: 1}``.
         orientation: What to do if the EXIF data says that the file is turned: see ``read_image``.
+        classes: The names of classes in order, or their numbers, for annotations only; see ``read_annotations``. A file
+            without a list of its classes needs them, because names that another file lacks would change the numbers.
 
     Returns:
         int64 ``(H, W)``, the class of every marked pixel and 255 elsewhere.
@@ -64,8 +72,8 @@ def read_marks(
     Raises:
         OSError: The file is missing or may not be read.
         ValueError: The file is not of that kind, ``"auto"`` cannot tell the kind, scribbles have no image, ``colors``,
-            ``remap`` or ``unmarked`` is given for a kind without them, a trimap has no unknown pixels, or the size is
-            not that of the image.
+            ``remap``, ``unmarked`` or ``classes`` is given for a kind without them, a trimap has no unknown pixels,
+            annotations are of several images or need ``classes``, or the size is not that of the image.
         TypeError: ``unmarked`` or ``remap`` is of another type.
 
     Example:
@@ -87,9 +95,9 @@ def read_marks(
         check_mapping(_FN, "remap", remap)
     check_unmarked(_FN, unmarked)
     pixels = None if image is None else as_pixels(_FN, "image", image)
-    if kind == "auto" and _is_xml(path):
-        kind = "scribblesup"
-    opened = None if kind == "scribblesup" else open_image(path, _FN, orientation=orientation)
+    if kind == "auto":
+        kind = _kind_by_name(path) or kind
+    opened = None if kind in _TEXT_KINDS else open_image(path, _FN, orientation=orientation)
     if kind == "auto" and opened is not None:
         # Only label maps have these options, or grey pictures of another kind.
         is_map = unmarked is not None or (remap is not None and opened.image.mode in ("P", "RGB", "RGBA"))
@@ -98,10 +106,13 @@ def read_marks(
         ("colors", None if colors is None else f"{len(colors)} colours", ("scribbles",)),
         ("unmarked", unmarked, ("labels",)),
         ("remap", remap, ("labels", "trimap")),
+        ("classes", classes, ("annotations",)),
     ):
         if got is not None and kind not in kinds:
             raise ValueError(f"{_FN}: {name} must be None for kind={kind!r}, got {got}")
-    if opened is None:
+    if kind == "annotations":
+        marks = _from_annotations(path, classes, None if pixels is None else pixels.shape[:2])
+    elif opened is None:
         marks = scribblesup_marks(path)
     elif kind == "scribbles":
         if pixels is None:
@@ -117,7 +128,8 @@ def read_marks(
 def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orientation: str | None = None) -> str:
     """Guesses the kind of marks in a file.
 
-    A name that ends in ``.xml`` is ScribbleSup. An image is
+    A name that ends in ``.json``, and XML of CVAT, are annotations. Another name that ends in ``.xml`` is ScribbleSup.
+    An image is
 
     * scribbles if it has transparent pixels, or if ``image`` is given, has the same size and agrees with it on at least
       half of the pixels;
@@ -133,20 +145,41 @@ def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orie
         orientation: ``"ignore"`` leaves the pixels as stored. Otherwise the EXIF data is applied, without a warning.
 
     Returns:
-        ``"scribbles"``, ``"labels"``, ``"trimap"`` or ``"scribblesup"``.
+        ``"scribbles"``, ``"labels"``, ``"trimap"``, ``"scribblesup"`` or ``"annotations"``.
 
     Raises:
         OSError: The file is missing or may not be read.
         ValueError: The file is not an image, or no description fits, or more than one.
     """
-    if _is_xml(path):
-        return "scribblesup"
+    by_name = _kind_by_name(path)
+    if by_name is not None:
+        return by_name
     pixels = None if image is None else as_pixels("guess_kind", "image", image)
     return kind_of_file(open_image(path, _FN, orientation=orientation or "apply"), pixels, None)
 
 
-def _is_xml(path: PathLike) -> bool:
-    return Path(path).suffix.lower() == ".xml"
+def _kind_by_name(path: PathLike) -> str | None:
+    """The kind of a file that is text by its name."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".xml":
+        with open(path, "rb") as file:
+            return "annotations" if b"<annotations" in file.read(4096) else "scribblesup"
+    return "annotations" if suffix == ".json" else None
+
+
+def _from_annotations(path: PathLike, classes: Classes | None, size: tuple[int, int] | None) -> UInt8Array:
+    found = annotations_of(path, _FN, classes=classes)
+    if found.classes_from == "names":
+        raise ValueError(
+            f"{_FN}: classes must be given for {found.tool}, got None for {os.fspath(path)!r} with "
+            f"{', '.join(map(repr, found.classes)) or 'no class'}"
+        )
+    if len(found) != 1:
+        raise ValueError(
+            f"{_FN}: path must hold the annotations of one image, got {len(found)} in {os.fspath(path)!r}: "
+            "read_annotations gives the marks of each (closedform-wsss marks on the command line)"
+        )
+    return found.marks(next(iter(found)), size)
 
 
 def _from_labels(opened: Opened, palette: Palette, unmarked: int | None, remap: Remap | None) -> UInt8Array:

@@ -1,0 +1,126 @@
+"""Label Studio: one JSON file with a list of tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from closedform_wsss.io._annotations.names import clean_name
+from closedform_wsss.io._annotations.regions import Region, region_geometries, regions_of
+from closedform_wsss.io._annotations.shapes import AnnotatedImage, Export, Shape, image_size
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".avif", ".ppm", ".pgm")
+_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
+
+
+def read_label_studio(tasks: Sequence[dict[str, Any]]) -> Export:
+    """The images of the tasks.
+
+    Raises:
+        ValueError: A task has no image, or several.
+    """
+    stored = [_stored_name(task) for task in tasks]
+    names = [_without_upload(name) for name in stored]
+    # The prefix stays where it is the only difference between two images.
+    names = [name if names.count(name) == 1 else clean_name(full) for name, full in zip(names, stored, strict=True)]
+    return Export("Label Studio", [_image(name, task) for name, task in zip(names, tasks, strict=True)])
+
+
+def is_task(entry: object) -> bool:
+    """Whether an object is a task, of the format JSON or JSON-MIN."""
+    if not isinstance(entry, dict):
+        return False
+    is_full = isinstance(entry.get("data"), dict) and bool({"annotations", "completions", "predictions"} & entry.keys())
+    return is_full or "annotation_id" in entry
+
+
+def _image(name: str, task: dict[str, Any]) -> AnnotatedImage:
+    regions = regions_of(_results(task))
+    sizes = {region.size for region in regions if region.size != (None, None)}
+    if len(sizes) > 1:
+        raise ValueError(f"all regions of an image must state one size, got {sorted(map(str, sizes))[:3]} for {name!r}")
+    size = next(iter(sizes), None)
+    labels = frozenset(label for region in regions for label in region.labels)
+    return AnnotatedImage(
+        name=name,
+        size=None if size is None else image_size(*size),
+        labels=labels,
+        boxed=frozenset(label for region in regions if region.kind == "rectangle" for label in region.labels),
+        shapes=partial(_shapes, regions),
+    )
+
+
+def _shapes(regions: list[Region], size: tuple[int, int]) -> list[Shape]:
+    shapes: list[Shape] = []
+    for region in regions:
+        label = region.label()
+        shapes += [Shape(label, geometry) for geometry in region_geometries(region, size)]
+    return shapes
+
+
+def _results(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results of the annotation that counts: the one marked as ground truth, else the newest."""
+    if "data" not in task:  # JSON-MIN has the regions of one annotation in lists
+        entries = [entry for value in task.values() if isinstance(value, list) for entry in value]
+        return [
+            {**entry, "type": key, "value": entry}
+            for entry in entries
+            if isinstance(entry, dict)
+            for key in entry
+            if key.endswith("labels")
+        ]
+    annotations = task.get("annotations") or task.get("completions") or []
+    kept = [
+        annotation
+        for annotation in annotations
+        if isinstance(annotation, dict) and not (annotation.get("was_cancelled") or annotation.get("skipped"))
+    ]
+    if not kept:
+        return []
+    best = max(kept, key=lambda annotation: (bool(annotation.get("ground_truth")), _date(annotation)))
+    return [result for result in best.get("result") or [] if isinstance(result, dict)]
+
+
+def _date(annotation: dict[str, Any]) -> str:
+    return str(annotation.get("updated_at") or annotation.get("created_at") or "")
+
+
+def _stored_name(task: dict[str, Any]) -> str:
+    """The path or address of the image of a task.
+
+    Raises:
+        ValueError: There is none, or more than one.
+    """
+    data = task.get("data", task)
+    texts = {key: value for key, value in data.items() if isinstance(value, str)}
+    pictures = {key: value for key, value in texts.items() if _file(value).suffix.lower() in _PICTURES}
+    for key in ("image", "img"):
+        if key in texts:
+            return _stored(texts[key])
+    if len(pictures) != 1:
+        raise ValueError(f"the data of a task must name one image, got {', '.join(map(str, data)) or 'nothing'}")
+    return _stored(next(iter(pictures.values())))
+
+
+def _stored(address: str) -> str:
+    """The path of a file in local storage, or the address without its query."""
+    parts = urlsplit(address)
+    local = parse_qs(parts.query).get("d")
+    if local and parts.path.rstrip("/").endswith("local-files"):
+        return local[0]
+    if not parts.scheme or len(parts.scheme) == 1:  # a path, perhaps of Windows
+        return unquote(address) if address.startswith("/data/") else address
+    return f"{parts.scheme}://{parts.netloc}{unquote(parts.path)}"
+
+
+def _file(address: str) -> PurePosixPath:
+    return PurePosixPath(_stored(address).replace("\\", "/"))
+
+
+def _without_upload(stored: str) -> str:
+    name = clean_name(stored)
+    return _UPLOAD.sub("", name, count=1) if "/upload/" in stored else name
