@@ -19,6 +19,10 @@ _COMMANDS = {
         "measure label maps or CAMs against ground truth: mean IoU over a folder",
     ),
     "info": ("closedform_wsss.cli.info", "print versions, build options and threads"),
+    "marks": (
+        "closedform_wsss.cli.marks.command",
+        "turn exports of annotation tools (CVAT, labelme, Label Studio, COCO) or pictures of marks into label maps",
+    ),
     "matte": (
         "closedform_wsss.cli.matte.command",
         "turn an image and marks on it into an alpha matte for each class",

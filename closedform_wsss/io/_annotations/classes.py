@@ -39,7 +39,7 @@ def class_numbers(
     if unknown:
         raise ValueError(
             f"{fn}: classes must name every class that is drawn, got none for {listing(unknown)}; drawn are "
-            f"{listing(sorted(used))}; {IGNORE_INDEX} in a dictionary leaves a class unmarked"
+            f"{listing(sorted(used))}; the number {IGNORE_INDEX} leaves a class unmarked"
         )
     return {IGNORED: IGNORE_INDEX} | numbers if IGNORED in used and IGNORED not in numbers else numbers
 

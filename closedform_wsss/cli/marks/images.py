@@ -1,0 +1,123 @@
+"""The images that marks belong to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES, composed
+from closedform_wsss.cli.marks.pattern import files_below
+from closedform_wsss.io import read_image
+from closedform_wsss.io._orientation import stored_orientation
+
+_SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".jp2", ".avif", ".jfif", ".heic")
+_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+@dataclass
+class Images:
+    """The images in a folder and its sub-folders.
+
+    Attributes:
+        folder: The folder; None: there are no images.
+        results: A folder that is not searched.
+        marks: Paths of files that hold marks, and are no images.
+        orientation: "apply" or "ignore" the orientation in the EXIF data; None: apply it.
+        turned: The images of which ``size`` was asked, and whose orientation was applied.
+    """
+
+    folder: Path | None
+    results: Path
+    marks: Collection[str]
+    orientation: str | None
+    turned: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.paths = [
+            path
+            for path in (files_below(self.folder, self.results) if self.folder else ())
+            if path.lower().endswith(IMAGE_SUFFIXES) and path not in self.marks
+        ]
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for path in self.paths:
+            pure = PurePosixPath(composed(path))
+            for form in {pure.name, pure.stem}:
+                self._by_name[form].append(path)
+
+    def find(self, name: str) -> Path | None:
+        """The path of an image; None if it is not there.
+
+        Of several images with this name, the one with the same path is right, else the one that agrees in the most
+        folders. If none has the suffix of the name, the suffix does not count.
+
+        Args:
+            name: Its name in an export, with ``/`` between folders, with or without a suffix.
+
+        Raises:
+            ValueError: Several fit equally well.
+        """
+        wanted = PurePosixPath(composed(name))
+        for form in _forms(wanted):
+            near = self._by_name.get(form, [])
+            agreeing = [_agreement(PurePosixPath(composed(path)).parts[:-1], wanted.parts[:-1]) for path in near]
+            best = [path for path, rank in zip(near, agreeing, strict=True) if rank == max(agreeing)]
+            if len(best) > 1:
+                raise ValueError(
+                    f"{name!r} must be one image in {self.folder}, got {', '.join(best[:3])}: name it with its folder, "
+                    "or pass the folder that holds it as --images"
+                )
+            if best and self.folder:
+                return self.folder / best[0]
+        return None
+
+    def has(self, name: str) -> bool:
+        """Whether ``find`` finds one or several images."""
+        return any(form in self._by_name for form in _forms(PurePosixPath(composed(name))))
+
+    def name(self, path: Path) -> str:
+        """The path of an image, relative to the folder, with ``/``."""
+        return path.relative_to(self.folder or "").as_posix()
+
+    def size(self, path: Path) -> tuple[int, int]:
+        """``(H, W)`` of an image, turned as its EXIF data says.
+
+        Raises:
+            OSError: The file may not be read, or is no image.
+        """
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = stored_orientation(image)
+            is_tiff = image.format == "TIFF"
+        ignored = self.orientation == "ignore"
+        if orientation != 1 and not ignored:
+            self.turned.append(self.name(path))
+        if is_tiff:  # versions of Pillow differ in whether the size is that before or after the turn
+            _, height, width = read_image(path, orientation=self.orientation or "apply").shape
+            return height, width
+        return (width, height) if orientation in _QUARTER_TURNS and not ignored else (height, width)
+
+
+def without_suffix(name: str) -> str:
+    """The name of an image without its suffix. Another ending after a dot is part of the name, as in scan.1."""
+    lower = name.lower()
+    suffix = next((suffix for suffix in _SUFFIXES if lower.endswith(suffix)), "")
+    return name[: len(name) - len(suffix)]
+
+
+def _forms(wanted: PurePosixPath) -> list[str]:
+    """The name, and the name without its suffix."""
+    return list(dict.fromkeys((wanted.name, without_suffix(wanted.name))))
+
+
+def _agreement(folders: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[bool, int]:
+    """Whether the folders are the same, and how many of the last ones are."""
+    number = 0
+    for one, other in zip(reversed(folders), reversed(wanted), strict=False):
+        if one != other:
+            break
+        number += 1
+    return folders == wanted, number

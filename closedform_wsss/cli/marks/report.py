@@ -1,0 +1,89 @@
+"""What the command says about its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.cli.marks.convert import Done
+from closedform_wsss.cli.marks.images import Images
+from closedform_wsss.cli.marks.sources import Source
+from closedform_wsss.cli.marks.totals import Totals
+
+_SHOWN = 5
+
+
+def report(source: Source, done: Done) -> list[str]:
+    """The lines for stdout: what was read, the classes, and images without marks."""
+    numbers = f"; numbers of classes: {source.order}" if source.classes else ""
+    lines = [f"{source.what}, {len(source.entries)} images{numbers}", *table(done.totals, source.classes)]
+    unmarked = [name for name, number in source.classes.items() if number == IGNORE_INDEX]
+    if unmarked:
+        lines.append(f"left unmarked: {', '.join(unmarked)}")
+    if done.totals.empty or done.sizeless:
+        lines.append(f"without marks: {listed([*done.totals.empty, *done.sizeless])}")
+    if done.missing and len(done.missing) < len(source.entries):
+        lines.append(f"without image: {listed(done.missing)}")
+    if done.failed:
+        lines.append(f"failed: {done.failed} images")
+    return lines
+
+
+def warnings_of(done: Done, images: Images) -> list[str]:
+    """Reasons why the marks may be wrong."""
+    warnings = []
+    if images.turned:
+        warnings.append(
+            f"the EXIF data turns {listed(images.turned)}: the marks must be those of the image as a viewer shows it "
+            "(--orientation ignore: as it is stored)"
+        )
+    pixels = done.totals.pixels
+    if done.panels and not pixels[IGNORE_INDEX]:
+        most = int(pixels.argmax())
+        warnings.append(
+            f"no pixel is unmarked: if {most}, the most frequent class, means unmarked, pass --unmarked {most}"
+        )
+    if done.sizeless:
+        warnings.append(
+            f"no label map for {listed(done.sizeless)}: they have no marks, and EXPORT does not state their sizes "
+            "(--images FOLDER)"
+        )
+    return warnings
+
+
+def table(totals: Totals, classes: Mapping[str, int]) -> list[str]:
+    """A line for each class that has a name or occurs, and one for all marks."""
+    names = names_by_number(classes)
+    labels = sorted({*totals.labels(), *names} - {IGNORE_INDEX})
+    marked, total = int(totals.pixels[:IGNORE_INDEX].sum()), int(totals.pixels.sum())
+    width = max((len(names.get(label, "")) for label in labels), default=0)
+    width = max(width, len("class") - 4)
+    lines = [f"{'class':<{width + 4}}  {'pixels':>13}  {'of marked':>9}  {'images':>7}"]
+    for label in labels:
+        pixels = int(totals.pixels[label])
+        lines.append(
+            f"{label:>3} {names.get(label, ''):<{width}}  {pixels:>13,}  {pixels / max(marked, 1):>9.2%}  "
+            f"{int(totals.images[label]):>7,}"
+        )
+    lines.append(f"marked: {marked / max(total, 1):.3%} of {total:,} pixels")
+    return lines
+
+
+def names_by_number(classes: Mapping[str, int]) -> dict[int, str]:
+    """The name of each number; several names of one number with + between them."""
+    names: dict[int, str] = {}
+    for name, number in classes.items():
+        names[number] = f"{names[number]}+{name}" if number in names else name
+    return names
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and their number if there are more."""
+    more = f", ... ({len(names)})" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def class_list(classes: Mapping[str, int]) -> list[str]:
+    """A name for each number from 0 on."""
+    names = {number: name for number, name in names_by_number(classes).items() if number != IGNORE_INDEX}
+    return [names.get(number, f"class_{number}") for number in range(max(names, default=-1) + 1)]

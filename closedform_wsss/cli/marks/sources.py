@@ -1,0 +1,214 @@
+"""What the command converts: an export of an annotation tool, or a folder of files of marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+from PIL import Image
+from torch import Tensor
+
+from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
+from closedform_wsss.cli.marks.options import Codes, Palette
+from closedform_wsss.cli.marks.pattern import files_below, name_of_image, stem_pattern
+from closedform_wsss.io import guess_kind, read_annotations, read_image, read_marks
+
+_TEXT = (".json", ".xml")
+_LABEL_MAP, _LABEL_FOLDER = "labelmap.txt", "SegmentationClass"  # of CVAT's export "Segmentation mask"
+
+Size: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The marks of one image.
+
+    Attributes:
+        name: The name of the image, with ``/`` between folders.
+        size: ``(H, W)`` as the export states it; None if it does not.
+        is_empty: Whether the export has no shapes for it.
+        read: Gives the marks ``(H, W)`` for the image file, if there is one, and its size.
+    """
+
+    name: str
+    size: Size | None
+    is_empty: bool
+    read: Callable[[Path | None, Size | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Source:
+    """All marks.
+
+    Attributes:
+        what: Their kind, for the report.
+        entries: The marks of each image.
+        classes: The number of each class, as far as they have names.
+        order: Where the numbers are from, for the report.
+        files: The files with marks, relative to EXPORT if that is a folder.
+    """
+
+    what: str
+    entries: Sequence[Entry]
+    classes: Mapping[str, int]
+    order: str
+    files: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The options of the command that say how marks are read; see its help."""
+
+    names: tuple[str, ...] | dict[str, int] | None
+    boxes: str | None
+    width: int
+    radius: float
+    pattern: str | None
+    kind: str
+    colors: Palette | None
+    palette: str
+    unmarked: int | None
+    remap: Codes | None
+    orientation: str | None
+
+
+def find_source(export: Path, results: Path, how: Reading) -> Source:
+    """Finds out what EXPORT is. The folder ``results`` is not searched.
+
+    Raises:
+        OSError: A file is missing or may not be read.
+        ValueError: It holds no marks, marks of several kinds, or an option does not fit them.
+    """
+    if not export.is_dir():
+        if how.pattern is not None:
+            raise ValueError(f"--pattern goes with a folder of files, got the file {export}")
+        if export.suffix.lower() in IMAGE_SUFFIXES or _is_scribblesup(export):
+            return _files(export.parent, [(export.name, export.stem)], how)
+        return _annotations(export, [export.name], how)
+    files = files_below(export, results)
+    if how.pattern is None and _LABEL_MAP in files and any(file.startswith(f"{_LABEL_FOLDER}/") for file in files):
+        raise ValueError(
+            f"EXPORT must be a folder of marks, got {export} with {_LABEL_MAP} and {_LABEL_FOLDER}, CVAT's export of "
+            f"label maps in colour: pass {export / _LABEL_FOLDER} --colors {export / _LABEL_MAP}, and --unmarked 0 if "
+            "pixels without annotation are unmarked and not background"
+        )
+    pattern = None if how.pattern is None else stem_pattern(how.pattern)
+    named = [(file, stem) for file in files if (stem := name_of_image(file, pattern)) is not None]
+    texts = [(file, stem) for file, stem in named if file.lower().endswith(_TEXT)]
+    pictures = [(file, stem) for file, stem in named if file.lower().endswith((*IMAGE_SUFFIXES, ".gif"))]
+    if texts and pictures and pattern is not None:
+        raise ValueError(f"--pattern must fit files of one kind, got {texts[0][0]} and {pictures[0][0]} in {export}")
+    if not texts and not pictures:
+        raise ValueError(
+            f"EXPORT must hold files of marks (JSON, XML or pictures), got {len(files)} other files in {export}"
+            + (f", of which none fits --pattern {how.pattern}" if pattern is not None and files else "")
+        )
+    if not texts:
+        return _files(export, pictures, how)
+    scribbles = [pair for pair in texts if _is_scribblesup(export / pair[0])]
+    if scribbles and len(scribbles) < len(texts):
+        other = next(file for file, _ in texts if (file, _) not in scribbles)
+        raise ValueError(
+            f"EXPORT must hold marks of one kind, got {scribbles[0][0]} and {other} in {export}: --pattern chooses "
+            "files"
+        )
+    return _files(export, scribbles, how) if scribbles else _annotations(export, [file for file, _ in texts], how)
+
+
+def _is_scribblesup(path: Path) -> bool:
+    return path.suffix.lower() == ".xml" and guess_kind(path) == "scribblesup"
+
+
+def _annotations(export: Path, files: Sequence[str], how: Reading) -> Source:
+    for option, got in (("colors", how.colors), ("unmarked", how.unmarked), ("remap", how.remap)):
+        if got is not None:
+            raise ValueError(
+                f"--{option} goes with pictures of marks, got it for annotations in {export}: --names gives classes "
+                "their numbers, and 255 leaves one unmarked"
+            )
+    folder = export if export.is_dir() else export.parent
+    found = read_annotations(
+        [folder / file for file in files], classes=how.names, width=how.width, radius=how.radius, boxes=how.boxes
+    )
+    # Names start with the common folder of the files, as images beside them do.
+    common = Path(*_common([PurePosixPath(file).parts[:-1] for file in files]))
+
+    def entry(name: str) -> Entry:
+        shapes_of = found.labels(name)
+        return Entry(
+            (common / name).as_posix(), found.size(name), not shapes_of, lambda _, size: found.draw(name, size)
+        )
+
+    order = {"argument": "--names", "file": "the order of the file's list", "names": "the order of their names"}
+    return Source(
+        found.tool, [entry(name) for name in found], found.classes, order[found.classes_from], frozenset(files)
+    )
+
+
+def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The folders that all paths start with."""
+    number = 0
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        number += 1
+    return folders[0][:number]
+
+
+def _files(folder: Path, files: Sequence[tuple[str, str]], how: Reading) -> Source:
+    def entry(file: str, name: str) -> Entry:
+        return Entry(name, None, False, lambda image, _: _read(folder / file, image, how, several=len(files) > 1))
+
+    if how.names is not None:
+        classes = how.names if isinstance(how.names, dict) else {name: n for n, name in enumerate(how.names)}
+        order = "--names"
+    else:
+        listed = how.colors.names if how.colors is not None else ()
+        classes, order = {name: number for number, name in enumerate(listed) if name}, "the order of the colours"
+    return Source(
+        "files of marks", [entry(*pair) for pair in files], classes, order, frozenset(file for file, _ in files)
+    )
+
+
+def _read(path: Path, image: Path | None, how: Reading, *, several: bool) -> Tensor:
+    pixels = None if image is None else read_image(image, orientation=how.orientation or "apply")
+    colors = None if how.colors is None else how.colors.colors
+    kind = how.kind
+    if kind == "auto" and colors is not None:
+        kind = "labels" if _shows_only(path, colors) else "scribbles"
+    if kind == "auto" and how.unmarked is None and how.remap is None:
+        kind = guess_kind(path, pixels)
+    if kind == "scribbles" and colors is None and several:
+        raise ValueError(
+            "--colors must be given for a folder of strokes, since a class that is missing in one image would change "
+            "the number of others"
+        )
+    if kind == "labels" and colors is not None:
+        return read_marks(
+            path,
+            pixels,
+            kind=kind,
+            palette=colors,
+            unmarked=how.unmarked,
+            remap=how.remap,
+            orientation=how.orientation,
+        )
+    return read_marks(
+        path,
+        pixels,
+        kind=kind,
+        colors=colors,
+        palette=how.palette,
+        unmarked=how.unmarked,
+        remap=how.remap,
+        orientation=how.orientation,
+    )
+
+
+def _shows_only(path: Path, colors: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether a picture is opaque and has no other colours, as a label map in colour."""
+    with Image.open(path) as picture:
+        found = picture.convert("RGBA").getcolors(256)
+    return found is not None and {color for _, color in found} <= {(*color, 255) for color in colors}

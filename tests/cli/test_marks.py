@@ -1,0 +1,353 @@
+"""``closedform-wsss marks``: whole runs over exports and pictures, and mistakes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.exports import coco, cvat, cvat_image, labelme, region, shape, task, write
+from helpers.pictures import save
+from PIL import Image
+
+from closedform_wsss.cli import main
+from closedform_wsss.io import read_annotations, read_label_png, read_marks
+
+LINE = shape("road", "linestrip", [[1.5, 3.5], [14.5, 3.5]])
+POINT = shape("car", "point", [[4.5, 8.5]])
+
+
+def image(path: Path, height: int = 12, width: int = 16, orientation: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(1).integers(60, 200, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path, exif=exif)
+    return path
+
+
+def results(folder: Path) -> dict[str, torch.Tensor]:
+    marks = folder / "marks"
+    return {path.relative_to(marks).as_posix(): read_label_png(path) for path in sorted(marks.rglob("*.png"))}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with images and the files of labelme, in two folders."""
+    root = tmp_path / "data"
+    image(root / "a.jpg")
+    image(root / "sub" / "b é.png")
+    write(root / "a.json", labelme([LINE], "a.jpg"))
+    write(root / "sub" / "b é.json", labelme([POINT], "..\\sub\\b é.png"))
+    return root
+
+
+def test_labelme(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["marks", str(data), "-o", str(out)]) == 0
+    found = results(out)
+    assert list(found) == ["a.png", "sub/b é.png"]
+    expected = read_annotations([data / "a.json", data / "sub" / "b é.json"])
+    assert torch.equal(found["a.png"], expected["a.jpg"])
+    assert torch.equal(found["sub/b é.png"], expected["sub/b é.png"])
+    assert torch.equal(read_marks(out / "marks" / "a.png"), found["a.png"])
+    assert (out / "classes.txt").read_text("utf-8") == "car\nroad\n"
+    said = capsys.readouterr()
+    lines = [line.split() for line in said.out.splitlines()]
+    assert said.out.startswith("labelme, 2 images; numbers of classes: the order of their names\n")
+    car, road = (int((torch.cat([*found.values()]) == label).sum()) for label in (0, 1))
+    assert lines[2] == ["0", "car", str(car), f"{car / (car + road):.2%}", "1"]
+    assert lines[3] == ["1", "road", str(road), f"{road / (car + road):.2%}", "1"]
+    assert lines[4] == f"marked: {(car + road) / 384:.3%} of 384 pixels".split()
+    assert said.out.splitlines()[-1] == f"wrote {out / 'sheet.png'}: look whether the marks fit the images"
+    assert said.err == ""
+
+
+def test_the_sheet_shows_images_and_marks(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["marks", str(data), "-o", str(out), "--names", "x,car,road", "--quiet"]) == 0
+    sheet = np.asarray(Image.open(out / "sheet.png").convert("RGB"))
+    colors = {tuple(color) for color in np.unique(sheet.reshape(-1, 3), axis=0).tolist()}
+    assert {(128, 0, 0), (0, 128, 0)} <= colors  # the colours of classes 1 and 2
+    # The first panel: the image is 400 x 300, so a pixel is 25 x 25; the line is on rows 2 to 4.
+    panel = sheet[12:312, 12:412]
+    assert (panel[3 * 25 + 12, 2 * 25 : 13 * 25] == (0, 128, 0)).all()
+    pale = np.asarray(Image.open(data / "a.jpg").convert("RGB"))[9, 9] // 2 + 127
+    assert (panel[9 * 25 + 12, 9 * 25 + 12] == pale).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("annotations.xml", cvat(cvat_image("a.jpg", '<polyline label="road" points="1.5,3.5;14.5,3.5"/>'))),
+        (
+            "tasks.json",
+            [
+                task(
+                    "/data/upload/1/0a1b2c3d-a.jpg",
+                    [region("vector", "road", {"vertices": [{"x": 9.375, "y": 29.17}, {"x": 90.625, "y": 29.17}]})],
+                )
+            ],
+        ),
+        ("a.json", labelme([LINE], "a.jpg")),
+    ],
+)
+def test_the_same_line_in_each_tool(tmp_path: Path, name: str, content: Any) -> None:
+    export = write(tmp_path / "export" / name, content)
+    image(tmp_path / "images" / "deep" / "a.jpg")
+    out = tmp_path / "out"
+    options = ["--images", str(tmp_path / "images"), "--names", "background,road"]
+    assert main(["marks", str(export), "-o", str(out), *options]) == 0
+    found = results(out)
+    assert list(found) == ["deep/a.png"]
+    assert (found["deep/a.png"][2:5, 1:15] == 1).all()
+    assert set(found["deep/a.png"].unique().tolist()) == {1, 255}
+
+
+def test_coco_with_numbers_and_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask = {"segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]], "category_id": 3}
+    export = write(tmp_path / "c.json", coco([mask, {"bbox": [2, 2, 3, 3], "category_id": 7}]))
+    out = tmp_path / "out"
+    assert main(["marks", str(export), "-o", str(out)]) == 2
+    assert "--boxes on the command line" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["marks", str(export), "-o", str(out), "--boxes", "fill", "--names", "car:4,road:255"]) == 0
+    marks = results(out)["a.png"]
+    assert ((marks == 4).sum(), marks[3, 3]) == (64 - 9, 255)
+    assert (out / "classes.txt").read_text() == "class_0\nclass_1\nclass_2\nclass_3\ncar\n"
+    said = capsys.readouterr().out
+    assert "left unmarked: road" in said
+    assert "the marks on grey; --images adds the images" in said
+
+
+def test_images_that_fail_do_not_stop_the_others(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(data / "c.json", labelme([shape("road", "polygon", [[1, 1]])], "c.jpg"))
+    write(data / "d.json", labelme([LINE], "d.jpg"))
+    image(data / "d.jpg", 24, 32)
+    (data / "e.jpg").write_text("no image")
+    write(data / "e.json", labelme([LINE], "e.jpg"))
+    assert main(["marks", str(data), "-o", str(tmp_path / "out")]) == 1
+    assert list(results(tmp_path / "out")) == ["a.png", "sub/b é.png"]
+    said = capsys.readouterr()
+    c, d, e = said.err.splitlines()
+    assert c.startswith("c.jpg: read_annotations: the shapes of 'c.jpg' in ")
+    assert d.startswith("d.jpg: read_annotations: the size of 'd.jpg' must be (H, W) = (12, 16)")
+    assert e.startswith("e.jpg: cannot identify image file")
+    assert "failed: 3 images" in said.out
+
+
+def test_images_without_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    point = region("keypoint", "road", {"x": 50, "y": 50})
+    tasks = [task("a.jpg", [point]), task("b.jpg", []), task("c.jpg", [])]
+    export = write(tmp_path / "x" / "tasks.json", tasks)
+    image(tmp_path / "images" / "b.jpg", 7, 9)
+    out = tmp_path / "out"
+    assert main(["marks", str(export), "-o", str(out), "--images", str(tmp_path / "images")]) == 0
+    found = results(out)
+    assert {name: tuple(marks.shape) for name, marks in found.items()} == {"a.png": (12, 16), "b.png": (7, 9)}
+    assert (found["b.png"] == 255).all()
+    said = capsys.readouterr()
+    assert "without marks: b.jpg, c.jpg" in said.out
+    assert "without image: a.jpg, c.jpg" in said.out
+    assert "no label map for c.jpg: they have no marks, and EXPORT does not state their sizes" in said.err
+
+
+def test_turned_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export = write(tmp_path / "data" / "a.json", labelme([LINE], "a.jpg"))
+    for suffix in (".jpg", ".png", ".tif"):
+        for orientation, stored in ((6, (16, 12)), (3, (12, 16))):
+            photo = image(tmp_path / "data" / f"a{suffix}", *stored, orientation)
+            out = tmp_path / f"out{suffix}{orientation}"
+            assert main(["marks", str(export.parent), "-o", str(out)]) == 0
+            assert results(out)["a.png"].shape == (12, 16)
+            assert f"warning: the EXIF data turns {photo.name}" in capsys.readouterr().err
+            photo.unlink()
+    image(tmp_path / "data" / "a.jpg", 16, 12, 6)
+    assert main(["marks", str(export.parent), "-o", str(tmp_path / "o"), "--orientation", "ignore"]) == 1
+    assert "got (16, 12): one of them was turned as the image's EXIF data says" in capsys.readouterr().err
+
+
+def test_a_second_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = data / "out"  # in the folder that is read
+    command = ["marks", str(data), "-o", str(out), "--quiet"]
+    assert main(command) == main(command) == 0
+    assert list(results(out)) == ["a.png", "sub/b é.png"]
+    assert capsys.readouterr().out == ""
+    assert main([*command, "--width", "5"]) == 2
+    assert "were made with other options (width 3, now 5)" in capsys.readouterr().err
+    before = (results(out)["a.png"] == 1).sum()
+    assert main([*command, "--width", "5", "--overwrite"]) == 0
+    assert (results(out)["a.png"] == 1).sum() > before
+    record = json.loads((out / "marks.json").read_text())["marks"]
+    assert (record["export"], record["width"]) == (str(data.resolve()), "5")
+
+
+# --- pictures
+
+
+def strokes(path: Path, photo: Path, *colors: tuple[int, int, int]) -> None:
+    pixels = np.array(Image.open(photo).convert("RGB"))
+    for number, color in enumerate(colors):
+        pixels[1 + 4 * number : 4 + 4 * number, 1:15] = color
+    save(path, pixels)
+
+
+def test_copies_with_strokes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = (image(tmp_path / "images" / name) for name in ("a.png", "b.png"))
+    (tmp_path / "drawn").mkdir()
+    strokes(tmp_path / "drawn" / "a_mask.png", a, (0, 0, 255), (255, 0, 0))
+    strokes(tmp_path / "drawn" / "b_mask.png", b, (255, 0, 0))
+    save(tmp_path / "drawn" / "other.png", np.zeros((3, 3, 3), np.uint8))
+    command = ["marks", str(tmp_path / "drawn"), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--colors", "0000ff,ff0000"]) == 2
+    assert "such as a_mask, got a.png, b.png in" in capsys.readouterr().err
+    command += ["--pattern", "{stem}_mask.png"]
+    assert main(command) == 1
+    assert capsys.readouterr().err.count("--colors must be given for a folder of strokes") == 2
+    (tmp_path / "colors.txt").write_text("sky:0,0,255::\nroad:255,0,0::\n")
+    assert main([*command, "--colors", str(tmp_path / "colors.txt"), "--overwrite"]) == 0
+    found = results(tmp_path / "out")
+    assert {name: sorted(marks.unique().tolist()) for name, marks in found.items()} == {
+        "a.png": [0, 1, 255],
+        "b.png": [1, 255],
+    }
+    assert (tmp_path / "out" / "classes.txt").read_text() == "sky\nroad\n"
+
+
+def test_label_maps_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CVAT's export "Segmentation mask"."""
+    export = tmp_path / "export"
+    image(export / "JPEGImages" / "a.jpg")
+    labels = np.zeros((12, 16), int)
+    labels[2:5, 3:9] = 2
+    colors = np.array([[0, 0, 0], [250, 50, 83], [50, 183, 250]], np.uint8)
+    (export / "SegmentationClass").mkdir()
+    save(export / "SegmentationClass" / "a.png", colors[labels])
+    (export / "labelmap.txt").write_text("".join(f"c{n}:{r},{g},{b}::\n" for n, (r, g, b) in enumerate(colors)))
+    assert main(["marks", str(export), "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    words = said[said.index("pass ") + 5 : said.index(", and --unmarked")].split()
+    assert main(["marks", *words, "-o", str(tmp_path / "out")]) == 0
+    assert results(tmp_path / "out")["a.png"].tolist() == labels.tolist()
+    assert "no pixel is unmarked: if 0, the most frequent class, means unmarked" in capsys.readouterr().err
+    options = ["--unmarked", "0", "--overwrite", "--images", str(export / "JPEGImages")]
+    assert main(["marks", *words, "-o", str(tmp_path / "out"), *options]) == 0
+    assert results(tmp_path / "out")["a.png"].tolist() == np.where(labels == 0, 255, labels).tolist()
+
+
+def test_label_maps_with_other_codes(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 2, 7]] * 3, np.uint8)
+    (tmp_path / "maps").mkdir()
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "maps" / name, labels)
+    (tmp_path / "codes.txt").write_text("0:255\n1:0\n\n2:1\n")
+    for number, remap in enumerate((str(tmp_path / "codes.txt"), "0:255,1:0,2:1")):
+        out = tmp_path / f"out{number}"
+        assert main(["marks", str(tmp_path / "maps"), "-o", str(out), "--kind", "labels", "--remap", remap]) == 0
+        assert results(out)["b.png"].tolist() == [[255, 0, 1, 7]] * 3
+
+
+def test_scribblesup(tmp_path: Path) -> None:
+    text = (
+        "<annotation><size><width>16</width><height>12</height></size><polygon><tag>cat</tag>"
+        "<point><X>1</X><Y>4</Y></point><point><X>13</X><Y>4</Y></point></polygon></annotation>"
+    )
+    write(tmp_path / "xml" / "2007.xml", text)
+    assert main(["marks", str(tmp_path / "xml"), "-o", str(tmp_path / "out"), "--names", "voc"]) == 0
+    assert torch.equal(results(tmp_path / "out")["2007.png"], read_marks(tmp_path / "xml" / "2007.xml"))
+    assert main(["marks", str(tmp_path / "xml" / "2007.xml"), "-o", str(tmp_path / "one")]) == 0
+    assert list(results(tmp_path / "one")) == ["2007.png"]
+
+
+# --- mistakes
+
+
+def empty(path: Path) -> list[str]:
+    path.mkdir()
+    return [str(path)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (lambda root: [str(root / "nowhere.json")], "nowhere.json: No such file or directory"),
+        (lambda root: empty(root / "e"), "EXPORT must hold files of marks .JSON, XML or pictures., got 0 other files"),
+        (
+            lambda root: [str(write(root / "n" / "a.txt", "x").parent)],
+            "EXPORT must hold files of marks .* got 1 other files",
+        ),
+        (lambda root: [str(write(root / "a.xml", cvat()))], "EXPORT must hold marks of images, got CVAT for images"),
+        (lambda root: [str(write(root / "a.json", "{"))], "must hold annotations, got .*a.json' .not whole JSON"),
+        (lambda root: [str(write(root / "a.zip", "PK"))], "got the archive .*a.zip': unpack it first"),
+        (lambda root: [str(root / "data"), "--names", "road"], "classes must name every class .* none for 'car'"),
+        (lambda root: [str(root / "data"), "--names", "road,car:1"], "--names must be names, or names that all have a"),
+        (lambda root: [str(root / "data"), "--names", ","], "--names must be names"),
+        (lambda root: [str(root / "data"), "--names", "a:1,a:2"], "--names must give 'a' one number, got 1 and 2"),
+        (lambda root: [str(root / "data"), "--names", "names.txt"], "names.txt: No such file or directory"),
+        (lambda root: [str(root / "data"), "--unmarked", "0"], "--unmarked goes with pictures of marks"),
+        (lambda root: [str(root / "data"), "--remap", "0:1"], "--remap goes with pictures of marks"),
+        (lambda root: [str(root / "data"), "--colors", "ff0000"], "--colors goes with pictures of marks"),
+        (lambda root: [str(root / "data"), "--remap", "0"], "--remap must be pairs such as 0:255,1:0"),
+        (
+            lambda root: [str(root / "data"), "--colors", "red"],
+            "--colors must be colours such as 000000,ff0000.* or a file",
+        ),
+        (lambda root: [str(root / "data"), "--radius", "-1"], "radius must be a finite number >= 0, got -1.0"),
+        (lambda root: [str(root / "data"), "--pattern", "x.json"], "--pattern must have one {stem}, as in"),
+        (lambda root: [str(root / "data"), "--pattern", "{stem}.txt"], "of which none fits --pattern {stem}.txt"),
+        (
+            lambda root: [str(root / "data"), "--pattern", "{stem}.*"],
+            "--pattern must fit files of one kind, got a.json",
+        ),
+        (lambda root: [str(root / "data" / "a.json"), "--pattern", "{stem}"], "--pattern goes with a folder of files"),
+        (lambda root: [str(root / "data"), "--images", str(root / "data" / "a.jpg")], "--images must be a folder"),
+        (
+            lambda root: [str(root / "data"), "--images", str(image(root / "i" / "z.png").parent)],
+            "--images must hold the images of EXPORT, such as a.jpg, got z.png in",
+        ),
+    ],
+)
+def test_mistakes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, message: str) -> None:
+    assert main(["marks", *arguments(tmp_path), "-o", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("closedform-wsss marks: ")
+    assert re.search(message, line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_mixed_folders(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(data / "z.xml", "<annotation><size><width>16</width><height>12</height></size></annotation>")
+    assert main(["marks", str(data), "-o", str(tmp_path / "out")]) == 2
+    assert "marks of one kind, got z.xml and a.json" in capsys.readouterr().err
+    assert main(["marks", str(data), "-o", str(tmp_path / "out"), "--pattern", "{stem}.json"]) == 0
+
+
+def test_images_with_one_name(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image(data / "sub" / "a.jpg")
+    write(data / "sub" / "a.json", labelme([POINT], "a.jpg"))
+    assert main(["marks", str(data), "-o", str(tmp_path / "out")]) == 0  # the folders tell them apart
+    found = results(tmp_path / "out")
+    assert (found["a.png"].min(), found["sub/a.png"].min()) == (1, 0)
+
+
+def test_names_that_fit_several_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("x/a.jpg", "y/a.jpg", "y/b.png", "y/c.jpg", "c.png"):
+        image(tmp_path / "images" / name)
+    shapes = '<points label="car" points="3,3"/>'
+    names = ("a.jpg", "day/y/a.jpg", "q/b.jpg", "c.jpg", "c.png")
+    export = write(tmp_path / "a.xml", cvat(*(cvat_image(name, shapes) for name in names)))
+    out = tmp_path / "out"
+    assert main(["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(out)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("a.jpg: 'a.jpg' must be one image in ")
+    assert "got x/a.jpg, y/a.jpg: name it with its folder" in line
+    assert list(results(out)) == ["c.png", "y/a.png", "y/b.png", "y/c.png"]
+    export = write(tmp_path / "b.xml", cvat(cvat_image("a.jpg", shapes), cvat_image("a.png", shapes)))
+    assert main(["marks", str(export), "-o", str(tmp_path / "o")]) == 1
+    assert "a.png: images must have different names apart from the suffix, got a.jpg too" in capsys.readouterr().err
