@@ -21,6 +21,7 @@ from closedform_wsss.io._annotations.shapes import (
     image_size,
     integer,
     number,
+    objects,
     rectangle,
 )
 
@@ -33,7 +34,7 @@ def read_coco(file: dict[str, Any]) -> Export:
     Raises:
         ValueError: A list is missing or has other entries, or an annotation is of an unknown image or category.
     """
-    lists = {name: _objects(file, name) for name in ("images", "categories", "annotations")}
+    lists = {name: objects(file, name) for name in ("images", "categories", "annotations")}
     if any("segments_info" in annotation for annotation in lists["annotations"]):
         raise ValueError(
             "the annotations must be those of objects, got those of the panoptic task, which are in PNG files"
@@ -49,13 +50,6 @@ def read_coco(file: dict[str, Any]) -> Export:
     if drawn:
         raise ValueError(f"image_id must be the id of an image that no other image has, got {next(iter(drawn))!r:.60}")
     return Export("COCO", images, tuple(dict.fromkeys(names.values())) or None)
-
-
-def _objects(file: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    entries = file.get(name, [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"{name} must be a list of objects")
-    return entries
 
 
 def _key(entry: dict[str, Any], name: str) -> int | str:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from closedform_wsss.io._annotations.names import clean_name
 from closedform_wsss.io._annotations.regions import Region, region_geometries, regions_of
-from closedform_wsss.io._annotations.shapes import AnnotatedImage, Export, Shape, image_size
+from closedform_wsss.io._annotations.shapes import AnnotatedImage, Export, Shape, image_size, objects
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".avif", ".ppm", ".pgm")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
@@ -40,14 +40,13 @@ def is_task(entry: object) -> bool:
 
 def _image(name: str, task: dict[str, Any]) -> AnnotatedImage:
     regions = regions_of(_results(task))
-    sizes = {region.size for region in regions if region.size != (None, None)}
+    sizes = {image_size(*region.size) for region in regions if region.size != (None, None)}
     if len(sizes) > 1:
-        raise ValueError(f"all regions of an image must state one size, got {sorted(map(str, sizes))[:3]} for {name!r}")
-    size = next(iter(sizes), None)
+        raise ValueError(f"all regions of an image must state one size, got {sorted(sizes)[:3]} for {name!r}")
     labels = frozenset(label for region in regions for label in region.labels)
     return AnnotatedImage(
         name=name,
-        size=None if size is None else image_size(*size),
+        size=next(iter(sizes), None),
         labels=labels,
         boxed=frozenset(label for region in regions if region.kind == "rectangle" for label in region.labels),
         shapes=partial(_shapes, regions),
@@ -73,16 +72,12 @@ def _results(task: dict[str, Any]) -> list[dict[str, Any]]:
             for key in entry
             if key.endswith("labels")
         ]
-    annotations = task.get("annotations") or task.get("completions") or []
-    kept = [
-        annotation
-        for annotation in annotations
-        if isinstance(annotation, dict) and not (annotation.get("was_cancelled") or annotation.get("skipped"))
-    ]
+    annotations = objects(task, "annotations") or objects(task, "completions")
+    kept = [one for one in annotations if not (one.get("was_cancelled") or one.get("skipped"))]
     if not kept:
         return []
     best = max(kept, key=lambda annotation: (bool(annotation.get("ground_truth")), _date(annotation)))
-    return [result for result in best.get("result") or [] if isinstance(result, dict)]
+    return objects(best, "result")
 
 
 def _date(annotation: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ from closedform_wsss.io._annotations.shapes import (
     Shape,
     from_corner,
     image_size,
+    objects,
     rectangle,
 )
 
@@ -39,9 +40,7 @@ def read_labelme(file: dict[str, Any]) -> Export:
     Raises:
         ValueError: The file has no list of shapes, or no image name.
     """
-    shapes = file["shapes"]
-    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
-        raise ValueError("shapes must be a list of objects")
+    shapes = objects(file, "shapes")
     image = AnnotatedImage(
         name=clean_name(str(file.get("imagePath") or "")).rsplit("/", 1)[-1],
         size=_size(file),

@@ -20,6 +20,7 @@ from closedform_wsss.io._annotations.shapes import (
     Polygon,
     from_corner,
     number,
+    objects,
     rectangle,
 )
 
@@ -60,15 +61,15 @@ def regions_of(results: Sequence[dict[str, Any]]) -> list[Region]:
 
     A region may be two results with one id: one has its geometry, the other repeats that and has the labels.
     """
-    labels: dict[Any, tuple[str, ...]] = {}
+    labels: dict[str, tuple[str, ...]] = {}
     for index, result in enumerate(results):
         found = _labels(result)
         if found:
-            labels[result.get("id", index)] = found
+            labels[_identity(result, index)] = found
     return [
         Region(
             kind=_kind(result),
-            labels=labels.get(result.get("id", index), ()),
+            labels=labels.get(_identity(result, index), ()),
             value=result["value"],
             size=(result.get("original_height"), result.get("original_width")),
             rotation=result.get("image_rotation"),
@@ -76,6 +77,11 @@ def regions_of(results: Sequence[dict[str, Any]]) -> list[Region]:
         for index, result in enumerate(results)
         if _kind(result) in _KINDS and isinstance(result.get("value"), dict)
     ]
+
+
+def _identity(entry: dict[str, Any], index: int) -> str:
+    """The id of a result or a vertex, or its place if it has none."""
+    return str(entry.get("id") or f"#{index}")
 
 
 def _kind(result: dict[str, Any]) -> str:
@@ -133,9 +139,7 @@ def _points(points: Any, minimum: int, what: str, size: tuple[int, int]) -> Floa
 
 
 def _vector(value: dict[str, Any], size: tuple[int, int]) -> list[Geometry]:
-    vertices: Any = value.get("vertices")
-    if not isinstance(vertices, list) or not all(isinstance(vertex, dict) for vertex in vertices):
-        raise ValueError("a vector must have a list of vertices")
+    vertices = objects(value, "vertices")
     if any(vertex.get("isBezier") for vertex in vertices):
         raise ValueError('vectors must have straight segments, got curves: draw with curves="false", or with a brush')
     minimum = 3 if value.get("closed") else 1
@@ -143,8 +147,8 @@ def _vector(value: dict[str, Any], size: tuple[int, int]) -> list[Geometry]:
     if value.get("closed"):
         return [Polygon(points)]
     # The vertex before each one: that before it in the list, or another one at a branch.
-    places = {vertex.get("id", index): index for index, vertex in enumerate(vertices)}
-    before = [places.get(vertex.get("prevPointId"), index - 1) for index, vertex in enumerate(vertices)]
+    places = {_identity(vertex, index): index for index, vertex in enumerate(vertices)}
+    before = [places.get(str(vertex.get("prevPointId")), index - 1) for index, vertex in enumerate(vertices)]
     if all(place == index - 1 for index, place in enumerate(before)):
         return [Line(points)]
     return [Line(points[[place, index]]) for index, place in enumerate(before) if index]

@@ -6,7 +6,7 @@ have (0, 0) at its corner: ``from_corner`` converts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -138,6 +138,20 @@ def integer(value: object, what: str) -> int:
     if result != int(result):
         raise ValueError(f"{what} must be a whole number, got {value!r:.60}")
     return int(result)
+
+
+def objects(entry: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects of JSON in a list, which may be missing.
+
+    Raises:
+        ValueError: It is no such list.
+    """
+    found = entry.get(name)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError(f"{name} must be a list of objects, got {found!r:.60}")
+    return found
 
 
 def image_size(height: object, width: object) -> tuple[int, int]:
