@@ -172,7 +172,8 @@ def _from_annotations(path: PathLike, classes: Classes | None, size: tuple[int, 
     if found.classes_from == "names":
         raise ValueError(
             f"{_FN}: classes must be given for {found.tool}, got None for {os.fspath(path)!r} with "
-            f"{', '.join(map(repr, found.classes)) or 'no class'}"
+            f"{', '.join(map(repr, found.classes)) or 'no class'}: pass the names of all files of the data set, in "
+            "class order (closedform-wsss marks --names on the command line)"
         )
     if len(found) != 1:
         raise ValueError(

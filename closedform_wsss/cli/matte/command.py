@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="MARKS is a copy of the image with colour strokes (scribbles; black is 0, white the last), "
         "a map of class numbers with 255 unmarked (labels), a grey picture with 0 background and "
-        "255 foreground (trimap), or an XML file (scribblesup); default: guessed, an error if in doubt",
+        "255 foreground (trimap), an XML file (scribblesup), or a file of CVAT or COCO with one image (annotations; "
+        "the command marks converts other exports); default: guessed, an error if in doubt",
     )
     add(
         "--colors",

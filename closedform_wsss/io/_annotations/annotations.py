@@ -115,18 +115,14 @@ def read_annotations(
 ) -> Annotations:
     """Reads what annotators drew in CVAT, labelme, Label Studio, or a tool that writes COCO.
 
-    ===============  =================================================================================================
-    Format           Shapes
-    ===============  =================================================================================================
-    CVAT for images  Polylines, polygons, points, ellipses, masks, boxes; the visible points of skeletons. Tags have no
-    1.1, XML         place and are left out.
-    labelme, JSON    Polygons, linestrips, lines, points, circles, masks, rectangles
-    Label Studio,    Polygons, brushes, keypoints, ellipses, vectors with straight segments, rectangles. Of several
-    JSON, JSON-MIN   annotations of a task, the one marked as ground truth counts, else the newest; cancelled ones and
-                     predictions do not.
-    COCO, JSON       Polygons and masks of the segmentation, compressed or not; without one the visible keypoints;
-                     without these the box
-    ===============  =================================================================================================
+    * CVAT for images 1.1, XML: polylines, polygons, points, ellipses, masks, boxes, and the visible points of
+      skeletons. Tags have no place and are left out.
+    * labelme, JSON: polygons, linestrips, lines, points, circles, masks, rectangles.
+    * Label Studio, JSON or JSON-MIN: polygons, brushes, keypoints, ellipses, rectangles, and vectors with straight
+      segments. Of several annotations of a task, the one marked as ground truth counts, else the newest; cancelled
+      ones and predictions do not.
+    * COCO, JSON: the polygons and masks of the segmentation, compressed or not; without one the visible keypoints;
+      without these the box.
 
     Later shapes of the file cover earlier ones; in CVAT those with a higher ``z_order`` cover the others. Shapes are
     clipped to the image. A pixel belongs to an area if its centre is inside.
