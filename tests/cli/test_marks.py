@@ -170,7 +170,7 @@ def test_turned_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             photo.unlink()
     image(tmp_path / "data" / "a.jpg", 16, 12, 6)
     assert main(["marks", str(export.parent), "-o", str(tmp_path / "o"), "--orientation", "ignore"]) == 1
-    assert "got (16, 12): one of them was turned as the image's EXIF data says" in capsys.readouterr().err
+    assert "got (16, 12): one of them was turned as the EXIF data says" in capsys.readouterr().err
 
 
 def test_a_second_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

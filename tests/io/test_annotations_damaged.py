@@ -13,6 +13,7 @@ from closedform_wsss.io import read_annotations
 
 FORMATS = r"the format must be CVAT for images 1.1 \(XML\), labelme, Label Studio \(JSON or JSON-MIN\) or COCO"
 WHOLE = json.dumps(labelme([shape("road", "point", [[1, 1]])]))
+IMAGE = {"id": 5, "file_name": "a.jpg"}
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotations>&b;</annotations>'
 
 
@@ -49,7 +50,13 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotations>&b;</a
             "id must be a number or a text, got None",
         ),
         ("a.json", json.dumps(coco([{"category_id": 4}])), "category_id must be the id of a category, got 4"),
-        ("a.json", json.dumps(coco([{"image_id": 4}])), "image_id must be the id of an image .* got 4"),
+        ("a.json", json.dumps(coco([{"image_id": 4}])), "image_id must be the id of an image, got 4"),
+        (
+            "a.json",
+            json.dumps({**coco([]), "images": [IMAGE, IMAGE]}),
+            "images must have different ids, got 5 more than",
+        ),
+        ("a.json", json.dumps({**coco([]), "categories": [IMAGE, IMAGE]}), "categories must have different ids, got 5"),
         ("a.json", json.dumps(coco([{"segments_info": []}])), "got those of the panoptic task"),
         ("a.json", json.dumps(coco([], height=0)), "the size must be that of an image, got 16 x 0"),
         ("a.json", json.dumps(coco([], height=10**6 - 1, width=10**6 - 1)), "must be that of an image"),
@@ -137,7 +144,10 @@ def cc(**annotation: Any) -> tuple[str, Any]:
         (xml('<cuboid label="road"/>'), "shapes must be polylines, .* got cuboid"),
         (xml('<ellipse label="road" cx="1" cy="1" rx="1"/>'), "ry of the ellipse must be a number"),
         (xml('<mask label="road" rle="1,2" left="0" top="0" width="2" height="2"/>'), "must fill its 2 x 2 = 4 pixels"),
-        (xml('<mask label="road" rle="" left="0" top="0" width="2" height="2"/>'), "a run of a mask must be a number"),
+        (
+            xml('<mask label="road" rle="" left="0" top="0" width="2" height="2"/>'),
+            "the runs of a mask must be whole numbers, got ''",
+        ),
         (xml('<mask label="road" rle="1" left="0" top="0" width="99999" height="99999"/>'), "must be that of an image"),
         (xml('<points points="1,1"/>'), "a shape must have a label"),
         (ls("polygon", {"points": [[1, 1]]}), "a polygon must have 3 or more points, got 1"),
@@ -158,7 +168,7 @@ def cc(**annotation: Any) -> tuple[str, Any]:
         (cc(segmentation=[1, 2, 3, 4, 5, 6]), "segmentation must be a list of polygons or a mask"),
         (cc(segmentation={"size": [12], "counts": "0"}), r"size of a mask must be height and width, got \[12\]"),
         (cc(segmentation={"size": [12, 16]}), "counts of a mask must be a text or a list, got NoneType"),
-        (cc(segmentation={"size": [12, 16], "counts": [1.5]}), "a count of a mask must be a whole number"),
+        (cc(segmentation={"size": [12, 16], "counts": [1.5]}), "the runs of a mask must be whole numbers, got 1.5"),
         (
             cc(segmentation={"size": [16, 12], "counts": [192]}),
             r"must have the size \(H, W\) = \(12, 16\) of its image",

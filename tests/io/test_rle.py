@@ -95,6 +95,12 @@ def test_the_mask_of_the_cvat_manual() -> None:
     ]
 
 
+def test_runs_of_more_than_a_million_pixels() -> None:
+    mask = from_counts(["5000000", " 2000000", "1000000"], 2000, 4000, columns_first=False)
+    assert np.flatnonzero(np.diff(mask.ravel().astype(int))).tolist() == [4_999_999, 6_999_999]
+    assert counts_of_string(coco_string([5_000_000, 2_000_000, 1_000_000])) == [5_000_000, 2_000_000, 1_000_000]
+
+
 def test_counts_of_strings() -> None:
     assert counts_of_string("") == []
     assert counts_of_string(coco_string([0, 1, 15, 16, 31, 32, 1000, 7, 123456])) == [
@@ -134,6 +140,8 @@ def test_brushes_of_other_lengths_and_depths() -> None:
     ("call", "message"),
     [
         (lambda: from_counts([2, 3], 2, 3, columns_first=False), "must fill its 3 x 2 = 6 pixels, got 5"),
+        (lambda: from_counts([1, float("inf")], 2, 3, columns_first=True), "must be whole numbers, got inf"),
+        (lambda: from_counts([1, None], 2, 3, columns_first=True), "must be whole numbers, got None"),
         (lambda: from_counts([9, -3], 2, 3, columns_first=True), "must fill its 3 x 2 = 6 pixels, got 6"),
         (lambda: counts_of_string("1\x7f"), "characters from '0' to 'o'"),
         (lambda: counts_of_string("1P"), "must end with a whole number"),

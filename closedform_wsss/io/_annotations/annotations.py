@@ -94,10 +94,11 @@ class Annotations(Mapping[str, Tensor]):
                 "state it"
             )
         if size is not None and tuple(size) != wanted:
-            turned = ": one of them was turned as the image's EXIF data says" if tuple(size) == wanted[::-1] else ""
+            is_turned = tuple(size) == wanted[::-1]
+            cure = ": one of them was turned as the EXIF data says (--orientation on the command line)" * is_turned
             raise ValueError(
                 f"{self._fn}: the size of {name!r} must be (H, W) = {wanted}, on which its shapes were drawn, got "
-                f"{tuple(size)}{turned}"
+                f"{tuple(size)}{cure}"
             )
         try:
             return drawn(image, wanted, self.classes, self._pen)

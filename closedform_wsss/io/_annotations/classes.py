@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
@@ -47,7 +48,7 @@ def class_numbers(
 def _numbered(fn: str, names: Sequence[str]) -> dict[str, int]:
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f"{fn}: classes must be names, got {names!r:.80}")
-    twice = sorted({name for name in names if list(names).count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ValueError(f"{fn}: classes must be different names, got {listing(twice)} more than once")
     kept = [name for name in names if name != IGNORED]

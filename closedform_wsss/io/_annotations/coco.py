@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ from closedform_wsss.io._annotations.shapes import (
     Shape,
     from_corner,
     image_size,
-    integer,
     number,
     objects,
     rectangle,
@@ -39,6 +38,10 @@ def read_coco(file: dict[str, Any]) -> Export:
         raise ValueError(
             "the annotations must be those of objects, got those of the panoptic task, which are in PNG files"
         )
+    for name in ("images", "categories"):
+        ids = Counter(_key(entry, "id") for entry in lists[name])
+        if ids and ids.most_common(1)[0][1] > 1:
+            raise ValueError(f"{name} must have different ids, got {ids.most_common(1)[0][0]!r:.60} more than once")
     names = {_key(category, "id"): str(category.get("name") or "").strip() for category in lists["categories"]}
     drawn: dict[Any, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for annotation in lists["annotations"]:
@@ -48,7 +51,7 @@ def read_coco(file: dict[str, Any]) -> Export:
         drawn[_key(annotation, "image_id")].append((label, annotation))
     images = [_image(image, drawn.pop(_key(image, "id"), [])) for image in lists["images"]]
     if drawn:
-        raise ValueError(f"image_id must be the id of an image that no other image has, got {next(iter(drawn))!r:.60}")
+        raise ValueError(f"image_id must be the id of an image, got {next(iter(drawn))!r:.60}")
     return Export("COCO", images, tuple(dict.fromkeys(names.values())) or None)
 
 
@@ -123,9 +126,7 @@ def _mask(segmentation: dict[str, Any]) -> Mask:
         raise ValueError(f"size of a mask must be height and width, got {size!r:.60}")
     height, width = image_size(size[0], size[1])
     if isinstance(counts, str):
-        runs = counts_of_string(counts)
-    elif isinstance(counts, list):
-        runs = [integer(count, "a count of a mask") for count in counts]
-    else:
+        counts = counts_of_string(counts)
+    if not isinstance(counts, list):
         raise ValueError(f"counts of a mask must be a text or a list, got {type(counts).__name__}")
-    return Mask(from_counts(runs, height, width, columns_first=True))
+    return Mask(from_counts(counts, height, width, columns_first=True))

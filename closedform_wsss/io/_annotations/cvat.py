@@ -89,8 +89,8 @@ def _geometry(element: ElementTree.Element) -> Geometry:
             integer(element.get(name), f"{name} of a mask") for name in ("width", "height", "left", "top")
         )
         image_size(height, width)
-        counts = [integer(count, "a run of a mask") for count in (element.get("rle") or "").split(",")]
-        return Mask(from_counts(counts, height, width, columns_first=False), left, top)
+        runs = (element.get("rle") or "").split(",")
+        return Mask(from_counts(runs, height, width, columns_first=False), left, top)
     if element.tag == "skeleton":
         seen = [
             _points(joint, 1)

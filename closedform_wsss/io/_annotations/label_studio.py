@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -25,8 +26,9 @@ def read_label_studio(tasks: Sequence[dict[str, Any]]) -> Export:
     """
     stored = [_stored_name(task) for task in tasks]
     names = [_without_upload(name) for name in stored]
+    times = Counter(names)
     # The prefix stays where it is the only difference between two images.
-    names = [name if names.count(name) == 1 else clean_name(full) for name, full in zip(names, stored, strict=True)]
+    names = [name if times[name] == 1 else clean_name(full) for name, full in zip(names, stored, strict=True)]
     return Export("Label Studio", [_image(name, task) for name, task in zip(names, tasks, strict=True)])
 
 

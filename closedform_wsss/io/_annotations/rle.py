@@ -9,24 +9,34 @@ import numpy as np
 from closedform_wsss.io._annotations.shapes import BoolArray
 
 
-def from_counts(counts: Sequence[int], height: int, width: int, *, columns_first: bool) -> BoolArray:
+def from_counts(counts: Sequence[object], height: int, width: int, *, columns_first: bool) -> BoolArray:
     """The mask ``(height, width)`` of run lengths, which start with the number of zeros.
 
     Args:
-        counts: Numbers of zeros and ones in turn.
+        counts: Numbers of zeros and ones in turn, of JSON or as text.
         height, width: The size of the mask.
         columns_first: The runs go down the columns (COCO) and not along the rows (CVAT).
 
     Raises:
-        ValueError: The runs do not fill the mask.
+        ValueError: The runs are no whole numbers, or do not fill the mask.
     """
-    runs = np.asarray(counts, np.int64)
-    if (runs < 0).any() or runs.sum() != height * width:
+    numbers = [_run(count) for count in counts]
+    if min(numbers, default=0) < 0 or sum(numbers) != height * width:
         raise ValueError(
-            f"the runs of a mask must fill its {width} x {height} = {width * height} pixels, got {runs.sum()}"
+            f"the runs of a mask must fill its {width} x {height} = {width * height} pixels, got {sum(numbers)}"
         )
+    runs = np.array(numbers, np.int64)
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return flat.reshape(width, height).T if columns_first else flat.reshape(height, width)
+
+
+def _run(count: object) -> int:
+    try:
+        if isinstance(count, str) or (isinstance(count, (int, float)) and count == int(count)):
+            return int(count)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"the runs of a mask must be whole numbers, got {count!r:.60}")
 
 
 def counts_of_string(text: str) -> list[int]:
