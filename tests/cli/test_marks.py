@@ -15,6 +15,7 @@ from helpers.pictures import save
 from PIL import Image
 
 from closedform_wsss.cli import main
+from closedform_wsss.cli.marks.pattern import name_of_image, stem_pattern
 from closedform_wsss.io import read_annotations, read_label_png, read_marks
 
 LINE = shape("road", "linestrip", [[1.5, 3.5], [14.5, 3.5]])
@@ -265,6 +266,27 @@ def test_scribblesup(tmp_path: Path) -> None:
     assert list(results(tmp_path / "one")) == ["2007.png"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path", "name"),
+    [
+        (None, "sub/a.b_mask.png", "sub/a.b_mask"),
+        ("{stem}_mask.png", "a_mask.png", "a"),
+        ("{stem}_mask.png", "sub/deep/a.1_mask.png", "sub/deep/a.1"),
+        ("{stem}_mask.png", "a_mask_png", None),
+        ("{stem}_mask.png", "_mask.png", None),
+        ("{stem}_gt*_ids.png", "x/a_gtFine_ids.png", "x/a"),
+        ("m?sk_{stem}.*", "mask_a b.gif", "a b"),
+        ("masks/{stem}.png", "day/masks/a.png", "day/a"),
+        ("masks/{stem}.png", "day/a.png", None),
+        ("masks\\{stem}.png", "masks/a.png", "a"),
+        ("{stem}(1)[x].png", "a(1)[x].png", "a"),
+        ("*/{stem}.png", "day/masks/a.png", "day/a"),
+    ],
+)
+def test_patterns(pattern: str | None, path: str, name: str | None) -> None:
+    assert name_of_image(path, None if pattern is None else stem_pattern(pattern)) == name
+
+
 # --- mistakes
 
 
@@ -351,3 +373,23 @@ def test_names_that_fit_several_images(tmp_path: Path, capsys: pytest.CaptureFix
     export = write(tmp_path / "b.xml", cvat(cvat_image("a.jpg", shapes), cvat_image("a.png", shapes)))
     assert main(["marks", str(export), "-o", str(tmp_path / "o")]) == 1
     assert "a.png: images must have different names apart from the suffix, got a.jpg too" in capsys.readouterr().err
+
+
+def test_an_export_in_a_folder_with_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What CVAT packs for COCO, and two tasks of CVAT with the same names of images."""
+    root = tmp_path / "coco"
+    write(root / "annotations" / "instances_default.json", coco([{"segmentation": [[1, 1, 9, 1, 9, 9]]}]))
+    assert main(["marks", str(root), "-o", str(tmp_path / "o1")]) == 0
+    assert list(results(tmp_path / "o1")) == ["a.png"]
+    image(root / "images" / "default" / "a.jpg")
+    assert main(["marks", str(root), "-o", str(tmp_path / "o2")]) == 0
+    assert list(results(tmp_path / "o2")) == ["images/default/a.png"]
+    for number, label in enumerate(("car", "road")):
+        task_folder = tmp_path / "tasks" / f"task{number}"
+        shapes = f'<points label="{label}" points="3,3"/>'
+        write(task_folder / "annotations.xml", cvat(cvat_image("frame.jpg", shapes), labels=("car", "road")))
+        image(task_folder / "images" / "frame.jpg")
+    assert main(["marks", str(tmp_path / "tasks"), "-o", str(tmp_path / "o3")]) == 0
+    found = {name: int(marks.min()) for name, marks in results(tmp_path / "o3").items()}
+    assert found == {"task0/images/frame.png": 0, "task1/images/frame.png": 1}
+    assert capsys.readouterr().err == ""

@@ -113,11 +113,13 @@ def _forms(wanted: PurePosixPath) -> list[str]:
     return list(dict.fromkeys((wanted.name, without_suffix(wanted.name))))
 
 
-def _agreement(folders: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[bool, int]:
-    """Whether the folders are the same, and how many of the last ones are."""
-    number = 0
-    for one, other in zip(reversed(folders), reversed(wanted), strict=False):
-        if one != other:
-            break
-        number += 1
-    return folders == wanted, number
+def _agreement(folders: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[bool, int, int]:
+    """Whether the folders are the same, and how many of the last ones and of the first ones are."""
+    return folders == wanted, _common(folders[::-1], wanted[::-1]), _common(folders, wanted)
+
+
+def _common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many folders are the same before the first difference."""
+    return next(
+        (number for number, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )

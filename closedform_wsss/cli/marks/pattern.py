@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -53,6 +52,4 @@ def name_of_image(path: str, pattern: re.Pattern[str] | None) -> str | None:
 
 
 def _expression(glob: str) -> str:
-    translated = fnmatch.translate(glob)  # (?s:...)\Z
-    inner = translated[len("(?s:") : translated.rindex(")")]
-    return inner.replace(".*", "[^/]*")
+    return "".join({"*": "[^/]*", "?": "[^/]"}.get(sign, re.escape(sign)) for sign in glob)

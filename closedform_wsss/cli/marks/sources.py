@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -132,8 +133,9 @@ def _annotations(export: Path, files: Sequence[str], how: Reading) -> Source:
     found = read_annotations(
         [folder / file for file in files], classes=how.names, width=how.width, radius=how.radius, boxes=how.boxes
     )
-    # Names start with the common folder of the files, as images beside them do.
-    common = Path(*_common([PurePosixPath(file).parts[:-1] for file in files]))
+    # Files of labelme are beside their images, so their names start with the common folder of the files too.
+    folders = [PurePosixPath(file).parent.as_posix() for file in files]
+    common = PurePosixPath(posixpath.commonpath(folders) if found.tool == "labelme" else "")
 
     def entry(name: str) -> Entry:
         shapes_of = found.labels(name)
@@ -145,16 +147,6 @@ def _annotations(export: Path, files: Sequence[str], how: Reading) -> Source:
     return Source(
         found.tool, [entry(name) for name in found], found.classes, order[found.classes_from], frozenset(files)
     )
-
-
-def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The folders that all paths start with."""
-    number = 0
-    for parts in zip(*folders, strict=False):
-        if len(set(parts)) > 1:
-            break
-        number += 1
-    return folders[0][:number]
 
 
 def _files(folder: Path, files: Sequence[tuple[str, str]], how: Reading) -> Source:
