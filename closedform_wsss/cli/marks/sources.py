@@ -89,33 +89,45 @@ def find_source(export: Path, results: Path, how: Reading) -> Source:
             return _files(export.parent, [(export.name, export.stem)], how)
         return _annotations(export, [export.name], how)
     files = files_below(export, results)
-    if how.pattern is None and _LABEL_MAP in files and any(file.startswith(f"{_LABEL_FOLDER}/") for file in files):
-        raise ValueError(
-            f"EXPORT must be a folder of marks, got {export} with {_LABEL_MAP} and {_LABEL_FOLDER}, CVAT's export of "
-            f"label maps in colour: pass {export / _LABEL_FOLDER} --colors {export / _LABEL_MAP}, and --unmarked 0 if "
-            "pixels without annotation are unmarked and not background"
-        )
+    if how.pattern is None:
+        _refuse_cvat_masks(export, files)
     pattern = None if how.pattern is None else stem_pattern(how.pattern)
     named = [(file, stem) for file in files if (stem := name_of_image(file, pattern)) is not None]
     texts = [(file, stem) for file, stem in named if file.lower().endswith(_TEXT)]
     pictures = [(file, stem) for file, stem in named if file.lower().endswith((*IMAGE_SUFFIXES, ".gif"))]
     if texts and pictures and pattern is not None:
         raise ValueError(f"--pattern must fit files of one kind, got {texts[0][0]} and {pictures[0][0]} in {export}")
-    if not texts and not pictures:
+    if texts:  # pictures beside them are the images
+        return _texts(export, texts, how)
+    if not pictures:
         raise ValueError(
             f"EXPORT must hold files of marks (JSON, XML or pictures), got {len(files)} other files in {export}"
             + (f", of which none fits --pattern {how.pattern}" if pattern is not None and files else "")
         )
-    if not texts:
-        return _files(export, pictures, how)
-    scribbles = [pair for pair in texts if _is_scribblesup(export / pair[0])]
-    if scribbles and len(scribbles) < len(texts):
-        other = next(file for file, _ in texts if (file, _) not in scribbles)
+    return _files(export, pictures, how)
+
+
+def _refuse_cvat_masks(export: Path, files: Sequence[str]) -> None:
+    """Says how to read CVAT's export of label maps: only the user knows whether its background is unmarked."""
+    if _LABEL_MAP in files and any(file.startswith(f"{_LABEL_FOLDER}/") for file in files):
         raise ValueError(
-            f"EXPORT must hold marks of one kind, got {scribbles[0][0]} and {other} in {export}: --pattern chooses "
-            "files"
+            f"EXPORT must be a folder of marks, got {export} with {_LABEL_MAP} and {_LABEL_FOLDER}, CVAT's export of "
+            f"label maps in colour: pass {export / _LABEL_FOLDER} --colors {export / _LABEL_MAP}, and --unmarked 0 if "
+            "pixels without annotation are unmarked and not background"
         )
-    return _files(export, scribbles, how) if scribbles else _annotations(export, [file for file, _ in texts], how)
+
+
+def _texts(export: Path, texts: Sequence[tuple[str, str]], how: Reading) -> Source:
+    """JSON and XML files, and the names of their images: annotations, or all of ScribbleSup."""
+    of_scribblesup = [_is_scribblesup(export / file) for file, _ in texts]
+    if all(of_scribblesup):
+        return _files(export, texts, how)
+    if any(of_scribblesup):
+        one, other = (texts[of_scribblesup.index(is_one)][0] for is_one in (True, False))
+        raise ValueError(
+            f"EXPORT must hold marks of one kind, got {one} and {other} in {export}: --pattern chooses files"
+        )
+    return _annotations(export, [file for file, _ in texts], how)
 
 
 def _is_scribblesup(path: Path) -> bool:
