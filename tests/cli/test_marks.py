@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +10,15 @@ import numpy as np
 import pytest
 import torch
 from helpers.exports import coco, cvat, cvat_image, labelme, region, shape, task, write
+from helpers.marks_command import LINE, data, image, results
 from helpers.pictures import save
 from PIL import Image
 
 from closedform_wsss.cli import main
 from closedform_wsss.cli.marks.pattern import name_of_image, stem_pattern
-from closedform_wsss.io import read_annotations, read_label_png, read_marks
+from closedform_wsss.io import read_annotations, read_marks
 
-LINE = shape("road", "linestrip", [[1.5, 3.5], [14.5, 3.5]])
-POINT = shape("car", "point", [[4.5, 8.5]])
-
-
-def image(path: Path, height: int = 12, width: int = 16, orientation: int = 1) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    pixels = np.random.default_rng(1).integers(60, 200, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path, exif=exif)
-    return path
-
-
-def results(folder: Path) -> dict[str, torch.Tensor]:
-    marks = folder / "marks"
-    return {path.relative_to(marks).as_posix(): read_label_png(path) for path in sorted(marks.rglob("*.png"))}
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A folder with images and the files of labelme, in two folders."""
-    root = tmp_path / "data"
-    image(root / "a.jpg")
-    image(root / "sub" / "b é.png")
-    write(root / "a.json", labelme([LINE], "a.jpg"))
-    write(root / "sub" / "b é.json", labelme([POINT], "..\\sub\\b é.png"))
-    return root
+__all__ = ["data"]  # a fixture
 
 
 def test_labelme(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,111 +259,3 @@ def test_scribblesup(tmp_path: Path) -> None:
 )
 def test_patterns(pattern: str | None, path: str, name: str | None) -> None:
     assert name_of_image(path, None if pattern is None else stem_pattern(pattern)) == name
-
-
-# --- mistakes
-
-
-def empty(path: Path) -> list[str]:
-    path.mkdir()
-    return [str(path)]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (lambda root: [str(root / "nowhere.json")], "nowhere.json: No such file or directory"),
-        (lambda root: empty(root / "e"), "EXPORT must hold files of marks .JSON, XML or pictures., got 0 other files"),
-        (
-            lambda root: [str(write(root / "n" / "a.txt", "x").parent)],
-            "EXPORT must hold files of marks .* got 1 other files",
-        ),
-        (lambda root: [str(write(root / "a.xml", cvat()))], "EXPORT must hold marks of images, got CVAT for images"),
-        (lambda root: [str(write(root / "a.json", "{"))], "must hold annotations, got .*a.json' .not whole JSON"),
-        (lambda root: [str(write(root / "a.zip", "PK"))], "got the archive .*a.zip': unpack it first"),
-        (lambda root: [str(root / "data"), "--names", "road"], "classes must name every class .* none for 'car'"),
-        (lambda root: [str(root / "data"), "--names", "road,car:1"], "--names must be names, or names that all have a"),
-        (lambda root: [str(root / "data"), "--names", ","], "--names must be names"),
-        (lambda root: [str(root / "data"), "--names", "a:1,a:2"], "--names must give 'a' one number, got 1 and 2"),
-        (lambda root: [str(root / "data"), "--names", "names.txt"], "names.txt: No such file or directory"),
-        (lambda root: [str(root / "data"), "--unmarked", "0"], "--unmarked goes with pictures of marks"),
-        (lambda root: [str(root / "data"), "--remap", "0:1"], "--remap goes with pictures of marks"),
-        (lambda root: [str(root / "data"), "--colors", "ff0000"], "--colors goes with pictures of marks"),
-        (lambda root: [str(root / "data"), "--remap", "0"], "--remap must be pairs such as 0:255,1:0"),
-        (
-            lambda root: [str(root / "data"), "--colors", "red"],
-            "--colors must be colours such as 000000,ff0000.* or a file",
-        ),
-        (lambda root: [str(root / "data"), "--radius", "-1"], "radius must be a finite number >= 0, got -1.0"),
-        (lambda root: [str(root / "data"), "--pattern", "x.json"], "--pattern must have one {stem}, as in"),
-        (lambda root: [str(root / "data"), "--pattern", "{stem}.txt"], "of which none fits --pattern {stem}.txt"),
-        (
-            lambda root: [str(root / "data"), "--pattern", "{stem}.*"],
-            "--pattern must fit files of one kind, got a.json",
-        ),
-        (lambda root: [str(root / "data" / "a.json"), "--pattern", "{stem}"], "--pattern goes with a folder of files"),
-        (lambda root: [str(root / "data"), "--images", str(root / "data" / "a.jpg")], "--images must be a folder"),
-        (
-            lambda root: [str(root / "data"), "--images", str(image(root / "i" / "z.png").parent)],
-            "--images must hold the images of EXPORT, such as a.jpg, got z.png in",
-        ),
-    ],
-)
-def test_mistakes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments, message: str) -> None:
-    assert main(["marks", *arguments(tmp_path), "-o", str(tmp_path / "out")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("closedform-wsss marks: ")
-    assert re.search(message, line)
-    assert not (tmp_path / "out").exists()
-
-
-def test_mixed_folders(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(data / "z.xml", "<annotation><size><width>16</width><height>12</height></size></annotation>")
-    assert main(["marks", str(data), "-o", str(tmp_path / "out")]) == 2
-    assert "marks of one kind, got z.xml and a.json" in capsys.readouterr().err
-    assert main(["marks", str(data), "-o", str(tmp_path / "out"), "--pattern", "{stem}.json"]) == 0
-
-
-def test_images_with_one_name(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image(data / "sub" / "a.jpg")
-    write(data / "sub" / "a.json", labelme([POINT], "a.jpg"))
-    assert main(["marks", str(data), "-o", str(tmp_path / "out")]) == 0  # the folders tell them apart
-    found = results(tmp_path / "out")
-    assert (found["a.png"].min(), found["sub/a.png"].min()) == (1, 0)
-
-
-def test_names_that_fit_several_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("x/a.jpg", "y/a.jpg", "y/b.png", "y/c.jpg", "c.png"):
-        image(tmp_path / "images" / name)
-    shapes = '<points label="car" points="3,3"/>'
-    names = ("a.jpg", "day/y/a.jpg", "q/b.jpg", "c.jpg", "c.png")
-    export = write(tmp_path / "a.xml", cvat(*(cvat_image(name, shapes) for name in names)))
-    out = tmp_path / "out"
-    assert main(["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(out)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("a.jpg: 'a.jpg' must be one image in ")
-    assert "got x/a.jpg, y/a.jpg: name it with its folder" in line
-    assert list(results(out)) == ["c.png", "y/a.png", "y/b.png", "y/c.png"]
-    export = write(tmp_path / "b.xml", cvat(cvat_image("a.jpg", shapes), cvat_image("a.png", shapes)))
-    assert main(["marks", str(export), "-o", str(tmp_path / "o")]) == 1
-    assert "a.png: images must have different names apart from the suffix, got a.jpg too" in capsys.readouterr().err
-
-
-def test_an_export_in_a_folder_with_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What CVAT packs for COCO, and two tasks of CVAT with the same names of images."""
-    root = tmp_path / "coco"
-    write(root / "annotations" / "instances_default.json", coco([{"segmentation": [[1, 1, 9, 1, 9, 9]]}]))
-    assert main(["marks", str(root), "-o", str(tmp_path / "o1")]) == 0
-    assert list(results(tmp_path / "o1")) == ["a.png"]
-    image(root / "images" / "default" / "a.jpg")
-    assert main(["marks", str(root), "-o", str(tmp_path / "o2")]) == 0
-    assert list(results(tmp_path / "o2")) == ["images/default/a.png"]
-    for number, label in enumerate(("car", "road")):
-        task_folder = tmp_path / "tasks" / f"task{number}"
-        shapes = f'<points label="{label}" points="3,3"/>'
-        write(task_folder / "annotations.xml", cvat(cvat_image("frame.jpg", shapes), labels=("car", "road")))
-        image(task_folder / "images" / "frame.jpg")
-    assert main(["marks", str(tmp_path / "tasks"), "-o", str(tmp_path / "o3")]) == 0
-    found = {name: int(marks.min()) for name, marks in results(tmp_path / "o3").items()}
-    assert found == {"task0/images/frame.png": 0, "task1/images/frame.png": 1}
-    assert capsys.readouterr().err == ""

@@ -10,7 +10,30 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
+
+from closedform_wsss.io import from_lines, from_points, from_polygons
+
+SIZE = (12, 16)
+EMPTY = torch.full(SIZE, 255)
+
+
+def shifted(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """From the corner of the top left pixel, as tools count, to its centre."""
+    return [(x - 0.5, y - 0.5) for x, y in points]
+
+
+LINE = [(1.2, 2.7), (9.9, 2.1), (12.0, 9.5)]
+POLYGON = [(2.0, 1.0), (13.3, 2.0), (7.7, 10.9)]
+EXPECTED_LINE = from_lines([(shifted(LINE), 1)], SIZE)
+EXPECTED_POLYGON = from_polygons([(shifted(POLYGON), 1)], SIZE)
+EXPECTED_POINTS = from_points([(4, 5, 1), (11, 8, 1)], SIZE)  # of 4.9 5.0 and 11.0 8.99
+
+
+def percent(points: list[tuple[float, float]]) -> list[list[float]]:
+    """Points as Label Studio stores them."""
+    return [[x / 16 * 100, y / 12 * 100] for x, y in points]
 
 
 def write(path: Path, content: object) -> Path:
