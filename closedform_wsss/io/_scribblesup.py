@@ -53,7 +53,8 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: The file is not of this kind, has a document type declaration, or names an unknown class.
+        ValueError: The file is not of this kind, has a document type declaration, names an unknown class, or has only
+            objects with bounding boxes.
 
     Example:
         >>> import pathlib, tempfile
@@ -79,6 +80,11 @@ def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, 
     columns, rows = (round(_number(root, f"size/{side}", name)) for side in ("width", "height"))
     if columns < 1 or rows < 1 or columns * rows > _MAX_PIXELS:
         raise ValueError(f"read_scribblesup_xml: size must be that of an image, got {columns} x {rows} in {name!r}")
+    if root.find("object") is not None and next(root.iter("polygon"), None) is None:
+        raise ValueError(
+            f"read_scribblesup_xml: path must hold polygons, got objects with bounding boxes only in {name!r}: these "
+            "are annotations for detection, as of PASCAL VOC, and a box holds background too"
+        )
     index = {label: number for number, label in enumerate(class_names)}
     marks = np.full((rows, columns), IGNORE_INDEX, np.uint8)
     for polygon in root.iter("polygon"):

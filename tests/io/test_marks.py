@@ -286,6 +286,18 @@ def test_scribblesup_lines(tmp_path: Path) -> None:
     assert (wide[:3, 2:8] == 0).all() and (wide[6, 1:4] == 16).all()
 
 
+def test_scribblesup_refuses_boxes(tmp_path: Path) -> None:
+    boxes = (
+        "<annotation><size><width>9</width><height>7</height></size><object><name>cat</name><bndbox><xmin>1</xmin>"
+        "<ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox></object></annotation>"
+    )
+    (tmp_path / "a.xml").write_text(boxes)
+    with pytest.raises(ValueError, match="must hold polygons, got objects with bounding boxes only in"):
+        io.read_marks(tmp_path / "a.xml")
+    (tmp_path / "a.xml").write_text(boxes.replace("object>", "other>"))
+    assert (io.read_marks(tmp_path / "a.xml") == 255).all()
+
+
 def test_scribblesup_later_lines_cover_earlier_ones_and_leave_the_image(tmp_path: Path) -> None:
     text = annotation(("a", [(-5, 3), (30, 3)]), ("b", [(4, 0), (4, 7)]))
     marks = read_xml(tmp_path, text, width=1, class_names=["a", "b"])
