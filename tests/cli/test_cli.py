@@ -353,5 +353,6 @@ def test_runs_as_a_module(tmp_path):
     command = [sys.executable, "-m", "closedform_wsss", "eval", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.startswith("usage: closedform-wsss eval")
-    done = subprocess.run([*command[:3], "matte", "a.png", "b.png", "-o", str(tmp_path)], capture_output=True, text=True)
+    command[3:] = ["matte", "a.png", "b.png", "-o", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "a.png" in done.stderr

@@ -89,6 +89,17 @@ def test_methods_of_the_command(method):
     assert torch.isfinite(REFINERS[method](image, torch.full((1, 1, 7, 9), 0.3))).all()
 
 
+def test_dense_crf_method():
+    image, cam, inside = disk(64)
+    byte = (image * 255).round().byte()
+    refined = REFINERS["dense-crf"](byte, cam)[0, 0]
+    raw = F.interpolate(cam, (64, 64), mode="bilinear")
+    assert iou(refined > 0.4, inside) > iou(raw[0, 0] > 0.4, inside) + 0.1
+    scores = torch.cat([(1 - raw) ** 2, raw], 1)
+    q = functional.dense_crf(scores / scores.sum(1, keepdim=True), byte)[0].double()
+    torch.testing.assert_close(refined.double(), 1 / (1 + (q[0] / q[1]) ** 0.1), rtol=0, atol=1e-5)
+
+
 def test_average_views():
     image, x = torch.rand(1, 3, 32, 48), torch.rand(1, 2, 8, 12)
 
