@@ -34,7 +34,7 @@ def test_no_such_name(name: str, tmp_path: Path) -> None:
     done = start(name, folder=tmp_path)
     assert done.returncode == 2
     assert (
-        f"there is no benchmark {name}: choose from cams.calibration, cams, crf, gpu, gpu.probe, kernels" in done.stderr
+        f"there is no benchmark {name}: choose from cams.calibration, cams, cams.network, crf, gpu" in done.stderr
     )
 
 

@@ -1,0 +1,147 @@
+"""What refined CAMs are worth: a network trained from their labels, against raw CAMs and full masks.
+
+    python benchmarks cams.network DATA --work WORK
+    python benchmarks cams.network DATA --work WORK --rows raw refined --seeds 0
+    python benchmarks cams.network DATA --work WORK --report              nothing: the table of what is done
+
+DATA holds voc_scribbles/train and voc_scribbles/val, each with images/ and labels/, and train/cams/. The labels are
+those of `closedform-wsss refine-cams` at threshold 0.4; every run is one of examples/train_segmentation.py. A run that
+is done, its folder in WORK says so, is not done again, and one that was cut goes on. Needs the extra "examples".
+
+Writes results/cam_network.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.harness import describe_machine, table, write_json, write_markdown
+from common.paths import ROOT
+
+SCRIPT = ROOT / "examples" / "train_segmentation.py"
+FOLDER, SIZE, EPOCHS, CLASSES = "voc_scribbles", (192, 256), 16, 21
+THRESHOLD = "0.4"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training.
+
+    Attributes:
+        labels: Options of ``refine-cams`` that make its labels; None: the masks of the data set.
+        targets: The name of its folder of labels: dense ``labels``, or ``marks`` that leave pixels open.
+        training: Options of the training.
+    """
+
+    title: str
+    labels: tuple[str, ...] | None
+    targets: str
+    training: tuple[str, ...] = ()
+
+
+ROWS = {
+    "raw": Row("labels of raw CAMs (lower bound)", ("--method", "none"), "labels"),
+    "refined": Row("labels of refined CAMs", ("--method", "full"), "labels"),
+    "superpixel": Row(
+        "the same, and superpixel consistency", ("--method", "full"), "labels", ("--loss", "superpixel=1")
+    ),
+    "rounds": Row(
+        "refined CAMs with `--margin 0.1`, self-training in rounds",
+        ("--method", "full", "--margin", "0.1"),
+        "marks",
+        ("--method", "rounds"),
+    ),
+    "masks": Row("full masks (upper bound)", None, "labels"),
+}
+
+
+def training_set(row: Row, data: Path, work: Path) -> Path:
+    """A folder with the images and the row's labels, which are made if they are not there."""
+    train = data / FOLDER / "train"
+    if row.labels is None:
+        return train
+    name = "".join(part.strip("-") for part in row.labels).replace(".", "")
+    folder = work / f"set-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "images").exists():
+        (folder / "images").symlink_to((train / "images").resolve(), target_is_directory=True)
+    made = folder / "refined"
+    command = [*("refine-cams", str(train / "images"), str(train / "cams"), "-o", str(made)), *row.labels]
+    command += ["--write", "labels", "--threshold", THRESHOLD]
+    subprocess.run([sys.executable, "-m", "closedform_wsss", *command], check=True, stdout=subprocess.DEVNULL)
+    if not (folder / row.targets).exists():
+        (folder / row.targets).symlink_to((made / "labels").resolve(), target_is_directory=True)
+    return folder
+
+
+def train(name: str, seed: int, data: Path, work: Path) -> None:
+    """One run, unless it is done."""
+    output, row = work / f"{name}-{seed}", ROWS[name]
+    if (output / "scores.json").exists():
+        return
+    command = [sys.executable, str(SCRIPT), str(training_set(row, data, work)), "--val", str(data / FOLDER / "val")]
+    command += ["--targets", row.targets, *row.training, "--classes", str(CLASSES), "--size", *map(str, SIZE)]
+    command += ["--epochs", str(EPOCHS), "--seed", str(seed), "--quiet", "-o", str(output)]
+    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    subprocess.run(command, check=True, env=environment)
+    print(f"{name}-{seed}: done", file=sys.stderr, flush=True)
+
+
+def results(work: Path) -> dict[str, list[float]]:
+    """The mean IoUs of all runs that are done, by row."""
+    found = {}
+    for name in ROWS:
+        files = sorted(work.glob(f"{name}-*/scores.json"))
+        if files:
+            found[name] = [json.loads(file.read_text())["mean_iou"] for file in files]
+    return found
+
+
+def markdown(found: dict[str, list[float]]) -> str:
+    """The table: mean IoU, and how much of the way from raw CAMs to masks."""
+    mean = {name: statistics.mean(values) for name, values in found.items()}
+    cells = []
+    for name, values in found.items():
+        gap = ""
+        if name not in ("raw", "masks") and {"raw", "masks"} <= set(mean):
+            gap = f"{100 * (mean[name] - mean['raw']) / (mean['masks'] - mean['raw']):.0f} %"
+        spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+        cells.append([ROWS[name].title, f"{mean[name]:.3f}{spread}", gap, str(len(values))])
+    return (
+        f"Mean IoU on the val images of VOC with careful labels ({CLASSES} classes, {SIZE[1]} x {SIZE[0]}), of the "
+        f"network of examples/train_segmentation.py after {EPOCHS} epochs on the train images. The CAMs are of an "
+        "ImageNet classifier, for the true image-level labels. In per cent: how much of the way from raw CAMs to "
+        "masks.\n\n" + table(["trained on", "mean IoU", "gap closed", "seeds"], cells)
+    )
+
+
+def main() -> None:
+    """Trains what is missing, and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", metavar="DATA", type=Path, help=f"folder with {FOLDER}/")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default 0 1 2")
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    args = parser.parse_args()
+    machine = describe_machine()
+    for seed in args.seeds:
+        for name in () if args.report else args.rows:
+            train(name, seed, args.data, args.work)
+    found = results(args.work)
+    write_json("cam_network", {"machine": machine, "mean_iou": found})
+    given = [option for option in sys.argv[1:] if option not in (str(args.data), str(args.work), "--work", "--report")]
+    command = shlex.join(["python", "benchmarks", "cams.network", "DATA", "--work", "WORK", *given])
+    write_markdown("cam_network", "Networks from CAMs", command, machine, markdown(found))
+
+
+if __name__ == "__main__":
+    main()
