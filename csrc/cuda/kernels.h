@@ -3,7 +3,7 @@
 // an input has a type X of its own, that may be half precision beside a T of float; a stencil of type S, float beside a T of
 // double.
 #pragma once
-#include "cuda/half.h"
+#include "common/half.h"
 #include "cuda/queue.h"
 
 namespace cfw {

@@ -6,7 +6,7 @@
 // 6 x 5 of them, 15 a value, so at 21 classes it costs about as much as reading and writing the maps.
 #pragma once
 #include "common/stencil_layout.h"
-#include "cuda/half.h"
+#include "common/half.h"
 #include "cuda/runtime.h"
 
 namespace cfw {

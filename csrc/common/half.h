@@ -6,7 +6,6 @@
 #include "common/inline.h"
 
 namespace cfw {
-namespace cuda {
 
 struct Half {  // IEEE 754 binary16
   uint16_t bits;
@@ -33,5 +32,4 @@ CFW_INLINE float to_arithmetic(Half value) {
   return (value.bits & 0x7c00u) == 0x7c00u ? as_float(sign | rest | 0x7f800000u) : sign ? -magnitude : magnitude;
 }
 
-}  // namespace cuda
 }  // namespace cfw
