@@ -6,6 +6,10 @@
 
 #include "common/inline.h"
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #if !defined(__GNUC__) && !defined(__clang__)  // clang-cl, on Windows, defines the second only
 #error "the CPU kernels need the vector extension of GCC or Clang"
 #endif
@@ -69,6 +73,41 @@ template <class T>
 CFW_INLINE void store_first(T* p, Vector<T> v, int n) {
   std::memcpy(p, &v, sizeof(T) * n);
 }
+
+// The vectors at p + kShift, |kShift| <= 2, which share their loads. A load across the end of a cache line costs two, and of
+// those with 64 bytes every one that is not aligned does: so the neighbours of an aligned p are shifted into place.
+template <class T>
+class Neighbours {
+ public:
+  CFW_INLINE explicit Neighbours(const T* p) : p_(p), centre_(load(p)) {
+#ifdef __AVX512F__
+    left_ = load(p - Simd<T>::lanes);
+    right_ = load(p + Simd<T>::lanes);
+#endif
+  }
+  template <int kShift>
+  CFW_INLINE Vector<T> at() const {
+    if constexpr (kShift == 0) return centre_;
+#ifdef __AVX512F__
+    // (With a mask of ones: GCC 12 warns of an undefined value in the function that has none.)
+    constexpr int from = (kShift + Simd<T>::lanes) % Simd<T>::lanes;
+    const __m512i low = (__m512i)(kShift < 0 ? left_ : centre_), high = (__m512i)(kShift < 0 ? centre_ : right_);
+    if constexpr (sizeof(T) == 4)
+      return (Vector<T>)_mm512_maskz_alignr_epi32(__mmask16(-1), high, low, from);
+    else
+      return (Vector<T>)_mm512_maskz_alignr_epi64(__mmask8(-1), high, low, from);
+#else
+    return load(p_ + kShift);
+#endif
+  }
+
+ private:
+  [[maybe_unused]] const T* p_;
+  Vector<T> centre_;
+#ifdef __AVX512F__
+  Vector<T> left_, right_;
+#endif
+};
 
 template <class T>
 CFW_INLINE double sum_lanes(Vector<T> v) {
