@@ -43,8 +43,8 @@ def _with_gradient(x: Tensor, loss: Callable[[], Tensor]) -> Tensor:
 
 def _plain_loss(scores: Tensor, target: Tensor, images: Tensor, weight: Tensor, residual: bool) -> Tensor:
     stencil, _ = _reference.matting_stencil(images, EPS, False)
-    x = scores.softmax(1)
-    loss, _ = _reference.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, False)
+    options = (CONFIDENCE, IGNORE_INDEX, residual, "softmax", False)
+    loss, _ = _reference.matting_loss(stencil, None, scores, target, weight, *options)
     return loss.mean()
 
 
@@ -70,7 +70,8 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
     picture = 3 * FLOAT * pixels
 
     def operator(residual: bool, module: Any) -> Tensor:
-        return module.matting_loss(stencil, None, x, target, weight, CONFIDENCE, IGNORE_INDEX, residual, True)[1]
+        options = (CONFIDENCE, IGNORE_INDEX, residual, "softmax", True)
+        return module.matting_loss(stencil, None, scores.detach(), target, weight, *options)[1]
 
     cases = [
         Case(
@@ -104,7 +105,7 @@ def matting(n: int, classes: int, size: int, device: torch.device) -> list[Case]
         residual = form == "residual"
         cases += [
             Case(
-                f"loss, {form}: value and gradient in one sweep",
+                f"loss, {form}: value and gradient of the logits in one sweep",
                 lambda residual=residual: operator(residual, _ops),
                 lambda residual=residual: operator(residual, _reference),
                 2 * maps + planes + labels,

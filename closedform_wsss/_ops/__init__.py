@@ -7,8 +7,9 @@ public functions; operators trust them (contiguity aside).
 from closedform_wsss._ops.asam import asam_affinity, asam_steps
 from closedform_wsss._ops.block import block_product, block_relax
 from closedform_wsss._ops.lattice import lattice_build, lattice_filter, lattice_mean_field
-from closedform_wsss._ops.matting import matting_loss, matting_product, matting_stencil
+from closedform_wsss._ops.matting import matting_product, matting_stencil
 from closedform_wsss._ops.matting_cg import matting_cg
+from closedform_wsss._ops.matting_loss import matting_loss
 from closedform_wsss._ops.superpixel import (
     superpixel_assign,
     superpixel_dot,

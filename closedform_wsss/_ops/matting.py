@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from closedform_wsss import _C, _reference
+from closedform_wsss import _reference
 from closedform_wsss._common.stencil_layout import stencil_shape
 from closedform_wsss._ops._define import define, define_gradient, launch, readable
 
@@ -79,89 +78,3 @@ def _matting_product_backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Non
 
 
 define_gradient("matting_product", _matting_product_backward, _matting_product_setup)
-
-
-# --- matting_loss: the loss of each image, (N,), and its gradient (N, C, H, W) in one sweep ---------------------------
-
-
-def _matting_loss(
-    stencil: Tensor,
-    row_sums: Tensor | None,
-    x: Tensor,
-    target: Tensor,
-    weight: Tensor,
-    mark_weight: float,
-    ignore_index: int,
-    residual: bool,
-    with_gradient: bool,
-) -> tuple[Tensor, Tensor]:
-    n, c, h, w = x.shape
-    x, target, weight = x.contiguous(), target.contiguous(), weight.contiguous()
-    row_sums = None if row_sums is None else row_sums.contiguous()
-    parts = x.new_empty(n, _C.matting_loss_parts(h, w), dtype=torch.float64)
-    loss = x.new_empty(n, dtype=torch.float64)
-    gradient = torch.empty_like(x) if with_gradient else None
-    options = (mark_weight, ignore_index, residual)
-    launch("matting_loss", x, stencil, row_sums, x, target, weight, *options, parts, loss, gradient, n, c, h, w)
-    return loss.to(x.dtype), x.new_empty(0) if gradient is None else gradient
-
-
-def _matting_loss_fake(
-    stencil: Tensor,
-    row_sums: Tensor | None,
-    x: Tensor,
-    target: Tensor,
-    weight: Tensor,
-    mark_weight: float,
-    ignore_index: int,
-    residual: bool,
-    with_gradient: bool,
-) -> tuple[Tensor, Tensor]:
-    contiguous = torch.contiguous_format
-    gradient = torch.empty_like(x, memory_format=contiguous) if with_gradient else x.new_empty(0)
-    return x.new_empty(x.shape[0]), gradient
-
-
-matting_loss = define(
-    "matting_loss",
-    "(Tensor stencil, Tensor? row_sums, Tensor x, Tensor target, Tensor weight, float mark_weight, int ignore_index,"
-    " bool residual, bool with_gradient) -> (Tensor, Tensor)",
-    _matting_loss,
-    _reference.matting_loss,
-    _matting_loss_fake,
-)
-
-
-def _matting_loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    stencil, row_sums, x, target, weight, *options, with_gradient = inputs
-    ctx.set_materialize_grads(False)
-    ctx.options, ctx.with_gradient = tuple(options), with_gradient
-    # x itself is needed only where the sweep left no gradient behind.
-    ctx.save_for_backward(stencil, row_sums, output[1] if with_gradient else x, target, weight)
-
-
-def _matting_loss_backward(
-    ctx: Any, grad_loss: Tensor | None, grad_gradient: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    stencil, row_sums, saved, target, weight = ctx.saved_tensors
-    mark_weight, ignore_index, residual = ctx.options
-    grad_x = None
-    if grad_loss is not None:
-        gradient = (
-            saved
-            if ctx.with_gradient
-            else matting_loss(stencil, row_sums, saved, target, weight, mark_weight, ignore_index, residual, True)[1]
-        )
-        grad_x = grad_loss[:, None, None, None] * gradient
-    if grad_gradient is not None:  # second derivatives: the gradient is affine in x
-        marks = (target != ignore_index).to(grad_gradient.dtype) * mark_weight
-        scale = 2 / (target[0].numel() * (mark_weight if residual else 1))
-        marks = marks if row_sums is None else marks + row_sums
-        v = matting_product(stencil, grad_gradient * weight[:, :, None, None], marks)
-        if residual:
-            v = matting_product(stencil, v, marks)
-        grad_x = scale * v if grad_x is None else grad_x + scale * v
-    return None, None, grad_x, *([None] * 6)
-
-
-define_gradient("matting_loss", _matting_loss_backward, _matting_loss_setup)

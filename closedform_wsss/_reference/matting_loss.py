@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from closedform_wsss._common.activation import Activation, activate, pull_back
 from closedform_wsss._reference.matting_product import matting_product
 
 
@@ -17,17 +18,20 @@ def matting_loss(
     mark_weight: float,
     ignore_index: int,
     residual: bool,
+    activation: Activation,
     with_gradient: bool,
 ) -> tuple[Tensor, Tensor]:
     """Loss ``(N,)`` and gradient ``(N, C, H, W)`` (empty if not asked for) of x ``(N, C, H, W)``.
 
+    Both have the dtype of the stencil.
     row_sums ``(N, H, W)`` or None, target ``(N, H, W)`` int64, weight ``(N, C)``.
     """
+    maps = activate(x.to(stencil.dtype), activation)
     pixels = target.shape[-1] * target.shape[-2]
-    marks = (target != ignore_index).to(x.dtype) * mark_weight
-    classes = torch.arange(x.shape[1], device=x.device)[:, None, None]
-    error = x - (target[:, None] == classes).to(x.dtype)
-    smooth = matting_product(stencil, x, row_sums)
+    marks = (target != ignore_index).to(maps.dtype) * mark_weight
+    classes = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
+    error = maps - (target[:, None] == classes).to(maps.dtype)
+    smooth = matting_product(stencil, maps, row_sums)
     r = smooth + marks[:, None] * error
     weight = weight[:, :, None, None]
     if residual:
@@ -39,6 +43,6 @@ def matting_loss(
             * matting_product(stencil, r, marks if row_sums is None else marks + row_sums)
         )
     else:
-        loss = (weight * (x * smooth + marks[:, None] * error * error)).sum((1, 2, 3)) / pixels
+        loss = (weight * (maps * smooth + marks[:, None] * error * error)).sum((1, 2, 3)) / pixels
         gradient = 2 / pixels * weight * r
-    return loss, gradient if with_gradient else x.new_empty(0)
+    return loss, pull_back(maps, gradient, activation) if with_gradient else maps.new_empty(0)

@@ -25,6 +25,7 @@ from closedform_wsss._checks import (
     compute_dtype,
     reads_values,
 )
+from closedform_wsss._common.activation import Activation, activate
 from closedform_wsss._mark_spacing import SIDES, sides_from_marks
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
@@ -70,7 +71,7 @@ def closed_form_loss(
     paper's own value, the mean of the squared residual over classes and pixels, is the residual form times
     ``mark_weight / C``.
 
-    One sweep over the maps computes the value and its gradient. Half precision is computed in float32.
+    One sweep over the logits computes the value and its gradient. Half precision is computed in float32.
 
     Args:
         logits: ``(N, C, H, W)``, differentiable (twice). A binary network with one logit z, sigmoid(z) the foreground,
@@ -144,26 +145,28 @@ def closed_form_loss(
         side = 1 if scale is None else round(1 / scale)
         dtype = laplacian.check_fits(FN, "logits", logits, (-(-h // side), -(-w // side)))
     weight = _weights(logits, class_weight, class_present, dtype)
-    if activation == "softmax":
-        x = torch.softmax(logits, 1, dtype=dtype)  # reads half precision as it is
-    else:
-        x = torch.sigmoid(logits.to(dtype)) if activation == "sigmoid" else logits.to(dtype)
     if n == 0 or logits.numel() == 0:
-        return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
+        empty = logits.to(dtype)
+        return empty.sum((1, 2, 3)) if reduction == "none" else empty.sum()
 
     if laplacian is None:
         image = resize_image(image.to(dtype), (h, w))
+    labels = (classes, ignore_index)
+    of_sides: list[Tensor] = []  # the maps, once a side > 1 has asked for them
 
     def at(side: int) -> Tensor:
-        small = (x, image, target)
+        x, own_image, own_target, own_activation = logits, image, target, activation
         if side > 1:
-            maps = _averaged(x, side)
-            small = (maps, _averaged(image, side) if laplacian is None else image, _voted(target, side, *labels))
-        own = options.fitting(FN, *small[0].shape[2:])
-        operator = window_operator(small[1], *own) if laplacian is None else laplacian._operator
-        return _each_image(operator, small[0], small[2], weight, float(mark_weight), ignore_index, form == "residual")
+            if not of_sides:
+                of_sides.append(_maps(logits, activation, dtype))
+            x, own_activation = _averaged(of_sides[0], side), None
+            own_image = _averaged(image, side) if laplacian is None else image
+            own_target = _voted(target, side, *labels)
+        own = options.fitting(FN, *x.shape[2:])
+        operator = window_operator(own_image, *own) if laplacian is None else laplacian._operator
+        options_of_loss = (float(mark_weight), ignore_index, form == "residual", own_activation)
+        return _each_image(operator, x, own_target, weight, *options_of_loss)
 
-    labels = (classes, ignore_index)
     if scale is None and laplacian is None and marked:
         fitting = tuple(side for side in SIDES if side == 1 or min(h, w) >= side * (2 * options.radius + 1))
         loss = _at_chosen_sides(at, fitting, sides_from_marks(target, *labels, sides=fitting))
@@ -196,16 +199,27 @@ def _each_image(
     mark_weight: float,
     ignore_index: int,
     residual: bool,
+    activation: Activation,
 ) -> Tensor:
-    """The loss of each image, ``(N,)``."""
+    """The loss of each image, ``(N,)``, in the dtype of ``weight``."""
+    dtype = weight.dtype
     if not isinstance(operator, StencilOperator):
-        return _composed(operator, x, target, weight, mark_weight, ignore_index, residual)
+        maps = _maps(x, activation, dtype)
+        return _composed(operator, maps, target, weight, mark_weight, ignore_index, residual)
+    if not (dtype == torch.float32 and x.dtype in (torch.float16, torch.bfloat16)):  # those are read as they are
+        x = x.to(dtype)
     with_gradient = x.requires_grad and torch.is_grad_enabled()
     loss, _ = _ops.matting_loss(
         *(operator.stencil, operator.row_sums, x, target, weight),
-        *(mark_weight, ignore_index, residual, with_gradient),
+        *(mark_weight, ignore_index, residual, activation, with_gradient),
     )
     return loss
+
+
+def _maps(x: Tensor, activation: Activation, dtype: torch.dtype) -> Tensor:
+    if activation == "softmax":
+        return torch.softmax(x, 1, dtype=dtype)  # reads half precision as it is
+    return activate(x.to(dtype), activation)
 
 
 def _averaged(maps: Tensor, side: int) -> Tensor:

@@ -1,4 +1,5 @@
-// Python names of the CPU kernels: <kernel>_f32 and <kernel>_f64. Each runs the kernel of the current instruction-set level.
+// Python names of the CPU kernels: <kernel>_f32 and <kernel>_f64; _f16 and _bf16 for those that read half precision. Each
+// runs the kernel of the current instruction-set level.
 #pragma once
 #include <array>
 #include <string>
@@ -24,9 +25,9 @@ void bind(pybind11::module_& m, const std::string& name, Kernel<T, P...> baselin
 
 inline void bind(pybind11::module_& m) {
 #if CFW_X86_LEVELS
-#define CFW_LEVELS(kernel) &baseline::kernel, &avx2::kernel, &avx512::kernel
+#define CFW_LEVELS(...) &baseline::__VA_ARGS__, &avx2::__VA_ARGS__, &avx512::__VA_ARGS__
 #else
-#define CFW_LEVELS(kernel) &baseline::kernel
+#define CFW_LEVELS(...) &baseline::__VA_ARGS__
 #endif
 #define CFW_BIND(kernel)                                     \
   bind<float>(m, #kernel "_f32", CFW_LEVELS(kernel<float>)); \
@@ -52,8 +53,13 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND(lattice_build);
   CFW_BIND(lattice_filter);
   CFW_BIND(lattice_mean_field);
+#define CFW_BIND_HALF(kernel)                                      \
+  bind<float>(m, #kernel "_f16", CFW_LEVELS(kernel<float, Half>)); \
+  bind<float>(m, #kernel "_bf16", CFW_LEVELS(kernel<float, BFloat16>))
+  CFW_BIND_HALF(matting_loss);
   bind<float>(m, "tile_product_mixed_f64", CFW_LEVELS(tile_product_mixed));
 #undef CFW_BIND
+#undef CFW_BIND_HALF
 #undef CFW_LEVELS
 }
 

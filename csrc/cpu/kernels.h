@@ -6,6 +6,8 @@
 #pragma once
 #include <cstdint>
 
+#include "common/half.h"
+
 #define CFW_DECLARE_KERNELS                                                                                           \
   /* The operator of an image. */                                                                                     \
   template <class T>                                                                                                  \
@@ -22,13 +24,13 @@
                   T* x /* (N, C, H, W) */, T* scratch /* (5, N, C, H, W) */, double* report /* (N, C, 4) */,          \
                   int64_t N, int C, int H, int W, double tol, int max_iter, int every, int divisor, double min_rate,  \
                   double max_rate, int threads);                                                                      \
-  /* The loss of an image and its gradient in one sweep; see cpu/matting_loss.cpp. */                                 \
-  template <class T>                                                                                                  \
-  void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,       \
+  /* The loss of an image and its gradient in one sweep, x in T or in half precision; see cpu/matting_loss.cpp. */    \
+  template <class T, class X = T>                                                                                     \
+  void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const X* x /* (N, C, H, W) */,       \
                     const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double mark_weight,          \
-                    int64_t ignore_index, bool residual, double* parts /* (N, matting_loss_parts) */,                 \
-                    double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,   \
-                    int threads);                                                                                     \
+                    int64_t ignore_index, bool residual, int activation /* common/activation.h */,                    \
+                    double* parts /* (N, matting_loss_parts) */, double* loss /* (N) */,                              \
+                    T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W, int threads);             \
   /* On tiles (common/tile_layout.h): y = (L + diagonal) x, diagonal 0 if null. */                                    \
   template <class T>                                                                                                  \
   void tile_product(const T* stencil, const int32_t* tiles /* (M, 3) */, const int32_t* neighbours /* (M, 9) */,      \
@@ -127,6 +129,9 @@
 #define CFW_INSTANTIATE(kernel)                   \
   template decltype(kernel<float>) kernel<float>; \
   template decltype(kernel<double>) kernel<double>;
+#define CFW_INSTANTIATE_HALF(kernel)                          \
+  template decltype(kernel<float, Half>) kernel<float, Half>; \
+  template decltype(kernel<float, BFloat16>) kernel<float, BFloat16>;
 
 namespace cfw {
 #define CFW_DECLARE_LEVEL(level) \

@@ -1,22 +1,35 @@
-// The closed-form loss of every image and its gradient, in one sweep over the maps.
+// The closed-form loss of every image and its gradient with respect to the logits, in one sweep over them.
 //
 // L is the stencil and, for a Laplacian whose rows do not sum to zero (the learning-based one), a diagonal of row sums.
-// With r_c = L x_c + mark_weight D (x_c - s_c), D = 1 on the marked pixels, s_c = 1 on those marked as c, P = H W:
-//     energy    loss = 1/P sum_c w_c ( x_c^T L x_c + mark_weight (x_c - s_c)^T D (x_c - s_c) )    gradient = 2/P w_c r_c
-//     residual  loss = 1/(P mark_weight) sum_c w_c |r_c|^2        gradient = 2/(P mark_weight) w_c (L + mark_weight D) r_c
-// The residual's gradient needs r around each pixel: a second ring keeps the last five rows of it, so that r never goes to
-// memory and either form moves x in and the gradient out, once.
+// With the maps a = activation(x), r_c = L a_c + mark_weight D (a_c - s_c), D = 1 on the marked pixels, s_c = 1 on those
+// marked as c, P = H W:
+//     energy    loss = 1/P sum_c w_c ( a_c^T L a_c + mark_weight (a_c - s_c)^T D (a_c - s_c) )
+//               gradient with respect to the maps  g_c = 2/P w_c r_c
+//     residual  loss = 1/(P mark_weight) sum_c w_c |r_c|^2
+//               g_c = 2/(P mark_weight) w_c (L + mark_weight D) r_c
+// and cpu/activation_rows.h goes back to the logits.
+//
+// A ring keeps the last five rows of the maps. The residual's gradient needs r around each pixel: a second ring keeps the
+// last five rows of it. So neither the maps nor r ever go to memory: either form moves x in and the gradient out, once.
+// Floor, for C classes in float: 8 C + 48 bytes a pixel, 24 loads and 48 operations a value and product, one exp a value.
+//
+// The softmax of a pixel needs all of its classes, so they are in the ring together, and with many of them a tile is
+// narrower. Otherwise classes are independent of each other, and a ring holds kClassGroup of them.
 #include "cpu/kernels.h"
 
 #include <vector>
 
 #include "common/matting_loss.h"
+#include "cpu/activation_rows.h"
 #include "cpu/parallel.h"
 #include "cpu/stencil_rows.h"
 
 namespace cfw {
 namespace CFW_LEVEL {
 namespace {
+
+constexpr int64_t kCacheBytes = 448 * 1024;  // of the rings of a tile: about what finds room in the second-level cache
+constexpr int kNarrowest = 64;               // columns of a tile
 
 // One row of marks of a tile, in the form that the vector loops want, and the sums of L's rows there.
 template <class T>
@@ -41,45 +54,48 @@ struct Marks {
       if (sums) row_sum[kMargin + i] = sums[start + i];
     }
   }
+  // mark_weight D (x - s_c), for the lanes that start at tile column i; x - s_c is left in `error`.
+  CFW_INLINE Vector<T> pull(int i, int c, Vector<T> x, Vector<T>& error) const {
+    const Vector<T> one = Vector<T>{} + T(1), own = Vector<T>{} + static_cast<T>(c);
+    error = x - (load(labels() + i) == own ? one : Vector<T>{});
+    return load(mark_weights() + i) * error;
+  }
 };
 
-// x - s_c, for the lanes that start at tile column i.
+// Row y of the map that starts at x[offset], into a ring.
 template <class T>
-CFW_INLINE Vector<T> minus_target(const Marks<T>& marks, int i, int c, Vector<T> x) {
-  const Vector<T> one = Vector<T>{} + T(1), own = Vector<T>{} + static_cast<T>(c);
-  return x - (load(marks.labels() + i) == own ? one : Vector<T>{});
+using ReadRow = void (*)(Ring<T>& ring, const void* x, int64_t offset, int y, int c, int x0, int width, int H, int W);
+
+template <class T, class X>
+void read_row(Ring<T>& ring, const void* x, int64_t offset, int y, int c, int x0, int width, int H, int W) {
+  ring.read(static_cast<const X*>(x) + offset, y, c, x0, width, H, W);
 }
 
 template <class T>
 struct Problem {
   const T* stencil;
   const T* row_sums;
-  const T* x;
+  const void* x;
+  ReadRow<T> read;
   const int64_t* target;
   const T* weight;
   double mark_weight;
   int64_t ignore_index;
+  bool residual;
+  Activation activation;
   T* gradient;
   int C, H, W;
   int64_t pitch, plane;
 
-  // The classes of image n that count.
-  std::vector<int> active(int64_t n) const {
-    std::vector<int> classes;
-    for (int c = 0; c < C; ++c)
-      if (weight[n * C + c] != T(0)) classes.push_back(c);
-    return classes;
-  }
+  double norm() const { return 1.0 / (double(plane) * (residual ? mark_weight : 1.0)); }
   const T* coefficients(int64_t n) const { return stencil + n * (H + kTopRows) * kTaps * pitch; }
-  void read_marks(Marks<T>& marks, const Tile& t, int row) const {
-    marks.read(target + t.n * plane, row_sums ? row_sums + t.n * plane : nullptr, row, t, H, W, mark_weight,
-               ignore_index);
+  // Columns of a tile, at most.
+  int columns() const {
+    if (activation != kSoftmax) return kTile;
+    const int64_t rows = (residual ? 2 : 1) * kRingRows + 1, room = kCacheBytes / (rows * C * int64_t(sizeof(T)));
+    return int(std::max<int64_t>(kNarrowest, std::min<int64_t>(kTile, room / kNarrowest * kNarrowest)));
   }
-  void put(const Tile& t, int row, int c, int i, Vector<T> value) const {
-    T* out = gradient + (t.n * C + c) * plane + int64_t(row) * W + t.x0 + i;
-    const int left = t.width - i;
-    left >= Simd<T>::lanes ? store(out, value) : store_first(out, value, left);
-  }
+  // The gradient is zero.
   void clear(const Tile& t, int c) const {
     for (int row = t.y0; row < t.y1; ++row) {
       T* out = gradient + (t.n * C + c) * plane + int64_t(row) * W + t.x0;
@@ -88,106 +104,149 @@ struct Problem {
   }
 };
 
-// Lanes beyond the tile add nothing: x and the marks are zero in the ring there.
-template <bool kRowSums, class T>
-double energy_of(const Problem<T>& p, const Tile& t, const int* classes, int count) {
-  const T scale = static_cast<T>(2.0 / double(p.plane));
-  Ring<T> ring(count);
-  Marks<T> marks;
-  auto read = [&](int row) {
-    for (int c = 0; c < count; ++c)
-      ring.read(p.x + (t.n * p.C + classes[c]) * p.plane, row, c, t.x0, t.width, p.H, p.W);
-  };
-  double total = 0;
-  for (int row = t.y0 - kReach; row < t.y0 + kReach; ++row) read(row);
-  for (int row = t.y0; row < t.y1; ++row) {
-    read(row + kReach);
-    p.read_marks(marks, t, row);
-    Vector<T> sums[kClassGroup] = {};
-    stencil_row_all(p.coefficients(t.n), p.pitch, row, t.x0, ring, count, 0, t.width,
-                    [&](int i, int c, Vector<T> x, Vector<T> Lx) __attribute__((always_inline)) {
-                      if (kRowSums) Lx += load(marks.row_sums() + i) * x;
-                      const Vector<T> e = minus_target(marks, i, classes[c], x);
-                      const Vector<T> d = load(marks.mark_weights() + i) * e;
-                      // Lanes of the neighbouring tile are in the ring: only the last vector of a tile has any.
-                      if (t.width - i >= Simd<T>::lanes) {
-                        sums[c] += x * Lx + d * e;
-                      } else {
-                        for (int l = 0; l < t.width - i; ++l) sums[c][l] += x[l] * Lx[l] + d[l] * e[l];
-                      }
-                      if (p.gradient) p.put(t, row, classes[c], i, scale * p.weight[t.n * p.C + classes[c]] * (Lx + d));
-                    });
-    for (int c = 0; c < count; ++c) total += double(p.weight[t.n * p.C + classes[c]]) * sum_lanes<T>(sums[c]);
+// Some classes of a tile, those of weight zero last: these count as parts of a softmax only.
+template <class T>
+class Sweep {
+ public:
+  Sweep(const Problem<T>& p, const Tile& t, const int* classes, int count, int active)
+      : p_(p), t_(t), classes_(classes), count_(count), active_(active), maps_(count), r_(p.residual ? active : 0) {
+    for (int c = 0; c < active; ++c) factors_.push_back(static_cast<T>(2 * p.norm()) * weight(c));
   }
-  return total / double(p.plane);
-}
 
-template <bool kRowSums, class T>
-double residual_of(const Problem<T>& p, const Tile& t, const int* classes, int count) {
-  const double norm = 1.0 / (double(p.plane) * p.mark_weight);
-  const T scale = static_cast<T>(2.0 * norm);
-  Ring<T> ring(count), residual(count);
-  std::vector<Marks<T>> marks(kRingRows);
-  const int first = std::max(-kReach, -t.x0), last = std::min(t.width + kReach, p.W - t.x0);
-  auto read = [&](int row) {
-    for (int c = 0; c < count; ++c)
-      ring.read(p.x + (t.n * p.C + classes[c]) * p.plane, row, c, t.x0, t.width, p.H, p.W);
-  };
-  double total = 0;
-  for (int row = t.y0 - 2 * kReach; row < t.y0; ++row) read(row);
-  for (int row = t.y0 - kReach; row < t.y1 + kReach; ++row) {
-    read(row + kReach);
-    Marks<T>& here = marks[(row + kRingRows) % kRingRows];
-    p.read_marks(here, t, row);
-    if (row < 0 || row >= p.H) {
-      for (int c = 0; c < count; ++c)
-        std::fill(residual.row(row, c) - kReach, residual.row(row, c) + kTile + kReach, T(0));
-    } else {
-      stencil_row_all(p.coefficients(t.n), p.pitch, row, t.x0, ring, count, first, last,
-                      [&](int i, int c, Vector<T> x, Vector<T> Lx) __attribute__((always_inline)) {
-                        if (kRowSums) Lx += load(here.row_sums() + i) * x;
-                        const Vector<T> d = load(here.mark_weights() + i) * minus_target(here, i, classes[c], x);
-                        store(residual.row(row, c) + i, Lx + d);
-                      });
+  double run() { return (p_.residual ? residual() : energy()) * p_.norm(); }
+
+ private:
+  const Problem<T>& p_;
+  const Tile& t_;
+  const int* classes_;
+  int count_, active_;
+  Ring<T> maps_, r_;
+  std::vector<T> factors_;
+  Marks<T> marks_[kRingRows];
+  // Of one row: what is to become the gradient, and of each lane the sum over the columns.
+  AlignedRows<T> out_{active_, kRingWidth}, sums_{active_, Simd<T>::lanes};
+  double total_[Simd<T>::lanes] = {};
+
+  T weight(int c) const { return p_.weight[t_.n * p_.C + classes_[c]]; }
+  Marks<T>& marks(int row) { return marks_[(row + kRingRows) % kRingRows]; }
+
+  void read(int row) {
+    for (int c = 0; c < count_; ++c)
+      p_.read(maps_, p_.x, (t_.n * p_.C + classes_[c]) * p_.plane, row, c, t_.x0, t_.width, p_.H, p_.W);
+    if (row >= 0 && row < p_.H)
+      activate(p_.activation, maps_.row(row, 0), count_, std::max(-kHalo, -t_.x0),
+               std::min(t_.width + kHalo, p_.W - t_.x0));
+  }
+  void read_marks(int row) {
+    marks(row).read(p_.target + t_.n * p_.plane, p_.row_sums ? p_.row_sums + t_.n * p_.plane : nullptr, row, t_, p_.H,
+                    p_.W, p_.mark_weight, p_.ignore_index);
+  }
+  // Add to the loss, lane by lane. Lanes of the neighbouring tile are in the ring: the last vector of a tile has some.
+  CFW_INLINE void add(int i, int c, Vector<T> value) {
+    for (int l = t_.width - i; l < Simd<T>::lanes; ++l) value[l] = 0;
+    store(sums_.at(c), load(sums_.at(c)) + value);
+  }
+  // A row is done, with its maps at `maps`: its sums, and its gradient.
+  void finish(int row, const T* maps) {
+    for (int c = 0; c < active_; ++c) {
+      T* const sum = sums_.at(c);
+      for (int l = 0; l < Simd<T>::lanes; ++l) {
+        total_[l] += double(weight(c)) * double(sum[l]);
+        sum[l] = 0;
+      }
     }
-    const int done = row - kReach;  // the row whose residuals are all there
-    if (done < t.y0) continue;
-    const T *mark_weights = marks[done % kRingRows].mark_weights(), *row_sums = marks[done % kRingRows].row_sums();
-    Vector<T> sums[kClassGroup] = {};
-    stencil_row_all(p.coefficients(t.n), p.pitch, done, t.x0, residual, count, 0, t.width,
-                    [&](int i, int c, Vector<T> r, Vector<T> Lr) __attribute__((always_inline)) {
-                      if (kRowSums) Lr += load(row_sums + i) * r;
-                      if (t.width - i >= Simd<T>::lanes) {
-                        sums[c] += r * r;
-                      } else {
-                        for (int l = 0; l < t.width - i; ++l) sums[c][l] += r[l] * r[l];
-                      }
-                      if (p.gradient)
-                        p.put(t, done, classes[c], i,
-                              scale * p.weight[t.n * p.C + classes[c]] * (Lr + load(mark_weights + i) * r));
-                    });
-    for (int c = 0; c < count; ++c) total += double(p.weight[t.n * p.C + classes[c]]) * sum_lanes<T>(sums[c]);
+    if (!p_.gradient) return;
+    T* const to = p_.gradient + t_.n * p_.C * p_.plane + int64_t(row) * p_.W + t_.x0;
+    pull_back(p_.activation, maps, out_.at(0), factors_.data(), active_, count_, t_.width,
+              [&](int c, int i, Vector<T> value) __attribute__((always_inline)) {
+                T* const at = to + classes_[c] * p_.plane + i;
+                const int left = t_.width - i;
+                left >= Simd<T>::lanes ? store(at, value) : store_first(at, value, left);
+              });
   }
-  return total * norm;
+  double total() const {
+    double sum = 0;
+    for (const double of_lane : total_) sum += of_lane;
+    return sum;
+  }
+
+  double energy() {
+    for (int row = t_.y0 - kReach; row < t_.y0 + kReach; ++row) read(row);
+    for (int row = t_.y0; row < t_.y1; ++row) {
+      read(row + kReach);
+      read_marks(row);
+      const Marks<T>& here = marks(row);
+      stencil_row_all(p_.coefficients(t_.n), p_.pitch, row, t_.x0, maps_, active_, 0, t_.width,
+                      [&](int i, int c, Vector<T> a, Vector<T> La) __attribute__((always_inline)) {
+                        Vector<T> e;
+                        const Vector<T> d = here.pull(i, classes_[c], a, e);
+                        La += load(here.row_sums() + i) * a;
+                        add(i, c, a * La + d * e);
+                        store(out_.at(c) + i, La + d);
+                      });
+      finish(row, maps_.row(row, 0));
+    }
+    return total();
+  }
+
+  double residual() {
+    // r of two columns around the tile, in whole vectors.
+    const int first = t_.x0 > 0 ? -Simd<T>::lanes : 0, last = std::min(t_.width + kReach, p_.W - t_.x0);
+    for (int row = t_.y0 - 2 * kReach; row < t_.y0; ++row) read(row);
+    for (int row = t_.y0 - kReach; row < t_.y1 + kReach; ++row) {
+      read(row + kReach);
+      read_marks(row);
+      const Marks<T>& here = marks(row);
+      if (row < 0 || row >= p_.H) {
+        for (int c = 0; c < active_; ++c) std::fill(r_.row(row, c) - kReach, r_.row(row, c) + kTile + kReach, T(0));
+      } else {
+        stencil_row_all(p_.coefficients(t_.n), p_.pitch, row, t_.x0, maps_, active_, first, last,
+                        [&](int i, int c, Vector<T> a, Vector<T> La) __attribute__((always_inline)) {
+                          Vector<T> e;
+                          const Vector<T> d = here.pull(i, classes_[c], a, e);
+                          store(r_.row(row, c) + i, La + load(here.row_sums() + i) * a + d);
+                        });
+      }
+      const int done = row - kReach;  // the row whose r are all there
+      if (done < t_.y0) continue;
+      const Marks<T>& there = marks(done);
+      stencil_row_all(p_.coefficients(t_.n), p_.pitch, done, t_.x0, r_, active_, 0, t_.width,
+                      [&](int i, int c, Vector<T> r, Vector<T> Lr) __attribute__((always_inline)) {
+                        add(i, c, r * r);
+                        store(out_.at(c) + i, Lr + (load(there.row_sums() + i) + load(there.mark_weights() + i)) * r);
+                      });
+      finish(done, maps_.row(done, 0));
+    }
+    return total();
+  }
+};
+
+template <class T>
+double loss_of(const Problem<T>& p, const Tile& t) {
+  std::vector<int> classes;
+  for (int c = 0; c < p.C; ++c)
+    if (p.weight[t.n * p.C + c] != T(0)) classes.push_back(c);
+  const int active = int(classes.size());
+  for (int c = 0; c < p.C; ++c)
+    if (p.weight[t.n * p.C + c] == T(0)) classes.push_back(c);
+  if (p.activation == kSoftmax && active > 0) return Sweep<T>(p, t, classes.data(), p.C, active).run();
+  if (p.gradient)
+    for (int c = active; c < p.C; ++c) p.clear(t, classes[c]);
+  double total = 0;
+  for (int group = 0; group < active; group += kClassGroup) {
+    const int count = std::min(kClassGroup, active - group);
+    total += Sweep<T>(p, t, &classes[group], count, count).run();
+  }
+  return total;
 }
 
-template <bool kRowSums, class T>
-void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, int64_t N, int threads) {
-  const Tiles tiles(p.H, p.W);
+template <class T>
+void losses_of(const Problem<T>& p, double* parts, double* loss, int64_t N, int threads) {
+  const Tiles tiles(p.H, p.W, p.columns());
   const int64_t stride = matting_loss_parts(p.H, p.W);
   parallel_for(N * tiles.per_image(), threads, [&](int64_t item) {
     const Tile t(tiles, item);
-    const std::vector<int> classes = p.active(t.n);
-    double& part = parts[t.n * stride + item % tiles.per_image()];
-    part = 0;
-    if (p.gradient)
-      for (int c = 0; c < p.C; ++c)
-        if (p.weight[t.n * p.C + c] == T(0)) p.clear(t, c);
-    for (size_t group = 0; group < classes.size(); group += kClassGroup) {
-      const int count = int(std::min<size_t>(kClassGroup, classes.size() - group));
-      part += residual ? residual_of<kRowSums>(p, t, &classes[group], count)
-                       : energy_of<kRowSums>(p, t, &classes[group], count);
-    }
+    parts[t.n * stride + item % tiles.per_image()] = loss_of(p, t);
   });
   for (int64_t n = 0; n < N; ++n) {
     loss[n] = 0;
@@ -197,16 +256,31 @@ void loss_of(const Problem<T>& p, bool residual, double* parts, double* loss, in
 
 }  // namespace
 
-template <class T>
-void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,
-                  double mark_weight, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,
-                  int64_t N, int C, int H, int W, int threads) {
-  const Problem<T> p{stencil,  row_sums, x, target, weight,           mark_weight,   ignore_index,
-                     gradient, C,        H, W,      stencil_pitch(W), int64_t(H) * W};
-  row_sums ? loss_of<true>(p, residual, parts, loss, N, threads) : loss_of<false>(p, residual, parts, loss, N, threads);
+template <class T, class X>
+void matting_loss(const T* stencil, const T* row_sums, const X* x, const int64_t* target, const T* weight,
+                  double mark_weight, int64_t ignore_index, bool residual, int activation, double* parts, double* loss,
+                  T* gradient, int64_t N, int C, int H, int W, int threads) {
+  const Problem<T> p{stencil,
+                     row_sums,
+                     x,
+                     read_row<T, X>,
+                     target,
+                     weight,
+                     mark_weight,
+                     ignore_index,
+                     residual,
+                     Activation(activation),
+                     gradient,
+                     C,
+                     H,
+                     W,
+                     stencil_pitch(W),
+                     int64_t(H) * W};
+  losses_of(p, parts, loss, N, threads);
 }
 
 CFW_INSTANTIATE(matting_loss)
+CFW_INSTANTIATE_HALF(matting_loss)
 
 }  // namespace CFW_LEVEL
 }  // namespace cfw

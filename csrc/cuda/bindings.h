@@ -50,6 +50,7 @@ inline void bind(pybind11::module_& m) {
   bind(m, #kernel "_cuda_f16", &kernel<float, Half>); \
   bind(m, #kernel "_cuda_bf16", &kernel<float, BFloat16>)
   CFW_BIND_CUDA_HALF(matting_product);
+  CFW_BIND_CUDA_HALF(matting_loss);
   CFW_BIND_CUDA_HALF(superpixel_pool);
   CFW_BIND_CUDA_HALF(superpixel_dot);
   bind(m, "tile_product_mixed_cuda_f64", &tile_product<double, float>);

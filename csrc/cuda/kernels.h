@@ -23,10 +23,10 @@ void matting_cg(const T* stencil, const T* diagonal /* (N, H, W) */, const T* b 
                 int C, int H, int W, double tol, int max_iter, int every, int divisor, double min_rate, double max_rate,
                 Queue queue);
 
-template <class T>
-void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const T* x /* (N, C, H, W) */,
+template <class T, class X = T>
+void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const X* x /* (N, C, H, W) */,
                   const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double mark_weight,
-                  int64_t ignore_index, bool residual, double* parts /* (N, matting_loss_parts) */,
+                  int64_t ignore_index, bool residual, int activation, double* parts /* (N, matting_loss_parts) */,
                   double* loss /* (N) */, T* gradient /* (N, C, H, W) or null */, int64_t N, int C, int H, int W,
                   Queue queue);
 

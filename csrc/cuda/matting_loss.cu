@@ -1,9 +1,14 @@
-// The closed-form loss of every image and its gradient, in one sweep over the maps; formulas in cpu/matting_loss.cpp.
+// The closed-form loss of every image and its gradient with respect to the logits, in one sweep over them; formulas in
+// cpu/matting_loss.cpp.
 //
 // The residual's gradient needs r = L x + mark_weight D (x - s) around each pixel, so a block computes r with a border of two
 // pixels and keeps it in shared memory: r never goes to memory, and either form moves x in and the gradient out, once. Beside
 // its own two pixels a thread does one pixel of that border (there are fewer of them than threads).
+//
+// A softmax needs all classes of a pixel, before the sweep and once more behind it: the gradient with respect to the maps is
+// left where that of the logits goes. A tile of 21 classes is some 100 KB, so what is read again is in the cache.
 #include "common/matting_loss.h"
+#include "cuda/activation_tile.h"
 #include "cuda/kernels.h"
 #include "cuda/stencil_tile.h"
 
@@ -20,7 +25,8 @@ static_assert(kRim <= kThreads, "one pixel of the border a thread");
 
 template <class T, int kBorder>
 struct EnergyShared {
-  Values<T, kBorder> x;
+  Values<T, kBorder> maps;
+  SoftmaxTile<T, kBorder> softmax;
   double sums[kWarps];
 };
 
@@ -30,21 +36,20 @@ struct ResidualShared : EnergyShared<T, kBorder> {
 };
 
 // The mark of one pixel, and what L's row sum adds to the diagonal there.
-template <bool kRowSums, class T>
+template <class T>
 struct Mark {
   int label;
   T mark_weight;  // 0 where there is none
-  T sum;
+  T row_sum;
 
   __device__ __forceinline__ void read(const int64_t* target, const T* row_sums, int y, int x, int H, int W, int C,
                                        double marked, int64_t ignore_index) {
     const bool inside = y >= 0 && y < H && x >= 0 && x < W;
     const int64_t found = inside ? target[int64_t(y) * W + x] : ignore_index;
-    sum = kRowSums && inside ? row_sums[int64_t(y) * W + x] : T(0);
+    row_sum = row_sums && inside ? row_sums[int64_t(y) * W + x] : T(0);
     label = found >= 0 && found < C ? int(found) : -1;
     mark_weight = found == ignore_index ? T(0) : T(marked);
   }
-  __device__ __forceinline__ T row_sum() const { return kRowSums ? sum : T(0); }
   // x - s_c
   __device__ __forceinline__ T error(T x, int c) const { return x - (label == c ? T(1) : T(0)); }
 };
@@ -71,10 +76,10 @@ __device__ __forceinline__ int next_active(const T* weight, int c, int C) {
 template <class T>
 constexpr int kBlocks = sizeof(T) == 4 ? 2 : 1;
 
-template <bool kResidual, bool kRowSums, class T>
+template <bool kResidual, class T, class X>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    sweep(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight, double mark_weight,
-          int64_t ignore_index, double* parts, T* gradient, int C, int H, int W) {
+    sweep(const T* stencil, const T* row_sums, const X* x, const int64_t* target, const T* weight, double mark_weight,
+          int64_t ignore_index, int activation, double* parts, T* gradient, int C, int H, int W) {
   constexpr int kBorder = kResidual ? 2 * kReach : kReach;
   using Shared = std::conditional_t<kResidual, ResidualShared<T, kBorder>, EnergyShared<T, kBorder>>;
   constexpr int kPitch = Values<T, kBorder>::kPitch;
@@ -88,12 +93,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   const T scale = T(2.0 * norm);
   stencil += t.n * (H + kTopRows) * kTaps * pitch;
   target += t.n * plane;
-  if (kRowSums) row_sums += t.n * plane;
+  if (row_sums) row_sums += t.n * plane;
   weight += t.n * C;
   x += t.n * C * plane;
 
   Coefficients<T> coefficients[kRows];
-  Mark<kRowSums, T> marks[kRows];
+  Mark<T> marks[kRows];
   bool inside[kRows];
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
@@ -102,10 +107,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     coefficients[i].read(stencil, pitch, py, px, H, W);
     marks[i].read(target, row_sums, py, px, H, W, C, mark_weight, ignore_index);
   }
-  T* const to = gradient ? gradient + t.n * C * plane + int64_t(t.y0 + row) * W + t.x0 + column : nullptr;
+  const int64_t first = int64_t(t.y0 + row) * W + t.x0 + column;  // of the thread's pixels
+  T* const to = gradient ? gradient + t.n * C * plane + first : nullptr;
 
   [[maybe_unused]] Coefficients<T> rim_coefficients;
-  [[maybe_unused]] Mark<kRowSums, T> rim_mark;
+  [[maybe_unused]] Mark<T> rim_mark;
   [[maybe_unused]] int2 rim;
   [[maybe_unused]] bool rim_inside = false;
   if constexpr (kResidual) {
@@ -119,7 +125,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   Loader<T, kBorder> loader(t, H, W);
   T total = 0;  // of this thread: few values, so T is exact enough, and many GPUs are slow in float64
   int c = next_active(weight, 0, C), buffer = 0;
-  if (gradient)
+  const bool softmax = activation == kSoftmax && c < C;
+  T sum_of_classes[kRows] = {};  // of a_c g_c
+  const Activate<T, kBorder> activate{activation, own.softmax};
+  if (softmax) read_softmax(own.softmax, loader, x, C, plane);
+  if (gradient && !softmax)
 #pragma unroll 1
     for (int absent = 0; absent < C; ++absent)
       if (weight[absent] == T(0))
@@ -128,7 +138,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
           if (inside[i]) to[absent * plane + int64_t(i) * W] = 0;
   if (c < C) {
     loader.fetch(x + c * plane);
-    loader.put(own.x, buffer);
+    loader.put(own.maps, buffer, activate);
   }
   __syncthreads();
 #pragma unroll 1
@@ -139,19 +149,24 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     const T own_weight = weight[c], scaled = scale * own_weight;
     T* const out = gradient ? to + c * plane : nullptr;
     T value[kRows], product[kRows];
-    apply_rows<kPitch>(coefficients, own.x.at(buffer, row, column), value, product);
+    apply_rows<kPitch>(coefficients, own.maps.at(buffer, row, column), value, product);
     T sum = 0;
+    // The pixel i of the thread has the gradient g with respect to its map's value a.
+    auto leave = [&](int i, T a, T g) {
+      sum_of_classes[i] += a * g;
+      if (out) out[i * W] = activation == kSigmoid ? g * a * (T(1) - a) : g;
+    };
     if constexpr (kResidual) {
       T* const at = &own.r[(row + kReach) * kRimWidth + column + kReach];
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
         at[i * kRimWidth] =
-            inside[i] ? product[i] + marks[i].row_sum() * value[i] + marks[i].mark_weight * marks[i].error(value[i], c)
+            inside[i] ? product[i] + marks[i].row_sum * value[i] + marks[i].mark_weight * marks[i].error(value[i], c)
                       : T(0);
       if (int(threadIdx.x) < kRim) {
-        const T* centre = own.x.at(buffer, rim.x, rim.y);
+        const T* centre = own.maps.at(buffer, rim.x, rim.y);
         own.r[(rim.x + kReach) * kRimWidth + rim.y + kReach] =
-            rim_inside ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum() * *centre +
+            rim_inside ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum * *centre +
                              rim_mark.mark_weight * rim_mark.error(*centre, c)
                        : T(0);
       }
@@ -161,24 +176,36 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
       for (int i = 0; i < kRows; ++i)
         if (inside[i]) {
           sum += value[i] * value[i];
-          if (out) out[i * W] = scaled * (product[i] + (marks[i].row_sum() + marks[i].mark_weight) * value[i]);
+          leave(i, *own.maps.at(buffer, row + i, column),
+                scaled * (product[i] + (marks[i].row_sum + marks[i].mark_weight) * value[i]));
         }
     } else {
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
         if (inside[i]) {
           const T error = marks[i].error(value[i], c), d = marks[i].mark_weight * error;
-          const T Lx = product[i] + marks[i].row_sum() * value[i];
+          const T Lx = product[i] + marks[i].row_sum * value[i];
           sum += value[i] * Lx + d * error;
-          if (out) out[i * W] = scaled * (Lx + d);
+          leave(i, value[i], scaled * (Lx + d));
         }
     }
     total += own_weight * sum;
     buffer = 1 - buffer;
-    if (next < C) loader.put(own.x, buffer);
+    if (next < C) loader.put(own.maps, buffer, activate);
     c = next;
     __syncthreads();
   }
+  if (gradient && softmax)
+#pragma unroll 1
+    for (int k = 0; k < C; ++k)
+#pragma unroll
+      for (int i = 0; i < kRows; ++i)
+        if (inside[i]) {
+          const int64_t at = k * plane + int64_t(i) * W;
+          const int index = (row + i + kBorder) * kPitch + column + kBorder;
+          const T a = own.softmax.value(index, T(to_arithmetic(x[first + at])));
+          to[at] = a * ((weight[k] == T(0) ? T(0) : to[at]) - sum_of_classes[i]);
+        }
 
   const double of_warp = warp_sum(double(total));
   if (threadIdx.x % kWarp == 0) own.sums[threadIdx.x / kWarp] = of_warp;
@@ -211,24 +238,25 @@ __global__ void __launch_bounds__(kThreads) add_parts(const double* parts, doubl
 
 }  // namespace
 
-template <class T>
-void matting_loss(const T* stencil, const T* row_sums, const T* x, const int64_t* target, const T* weight,
-                  double mark_weight, int64_t ignore_index, bool residual, double* parts, double* loss, T* gradient,
-                  int64_t N, int C, int H, int W, Queue queue) {
+template <class T, class X>
+void matting_loss(const T* stencil, const T* row_sums, const X* x, const int64_t* target, const T* weight,
+                  double mark_weight, int64_t ignore_index, bool residual, int activation, double* parts, double* loss,
+                  T* gradient, int64_t N, int C, int H, int W, Queue queue) {
   const int64_t tiles = Tiles(H, W).per_image();
-  const auto kernel = row_sums ? (residual ? sweep<true, true, T> : sweep<false, true, T>)
-                               : (residual ? sweep<true, false, T> : sweep<false, false, T>);
+  const auto kernel = residual ? sweep<true, T, X> : sweep<false, T, X>;
   const int64_t memory = residual ? sizeof(ResidualShared<T, 2 * kReach>) : sizeof(EnergyShared<T, kReach>);
   launch(kernel, N * tiles, kThreads, memory, queue, stencil, row_sums, x, target, weight, mark_weight, ignore_index,
-         parts, gradient, C, H, W);
+         activation, parts, gradient, C, H, W);
   launch(add_parts, N, kThreads, sizeof(Sums), queue, parts, loss, tiles);
 }
 
-#define CFW_INSTANTIATE(T)                                                                                           \
-  template void matting_loss(const T*, const T*, const T*, const int64_t*, const T*, double, int64_t, bool, double*, \
-                             double*, T*, int64_t, int, int, int, Queue);
-CFW_INSTANTIATE(float)
-CFW_INSTANTIATE(double)
+#define CFW_INSTANTIATE(T, X)                                                                                    \
+  template void matting_loss(const T*, const T*, const X*, const int64_t*, const T*, double, int64_t, bool, int, \
+                             double*, double*, T*, int64_t, int, int, int, Queue);
+CFW_INSTANTIATE(float, float)
+CFW_INSTANTIATE(double, double)
+CFW_INSTANTIATE(float, Half)
+CFW_INSTANTIATE(float, BFloat16)
 
 }  // namespace cuda
 }  // namespace cfw

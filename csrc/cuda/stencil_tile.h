@@ -126,10 +126,15 @@ struct Loader {
     for (int i = 0; i < kOwn; ++i) value[i] = from[i] >= 0 ? T(to_arithmetic(plane[from[i]])) : T(0);
   }
   __device__ __forceinline__ void put(Values<T, kBorder>& values, int buffer) const {
+    put(values, buffer, [](int, T own) { return own; });
+  }
+  // `transform(index in Values, value)` of those inside the image.
+  template <class Transform>
+  __device__ __forceinline__ void put(Values<T, kBorder>& values, int buffer, const Transform& transform) const {
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       const int index = int(threadIdx.x) + i * kThreads;
-      if (index < kCount) values.data[buffer][index] = value[i];
+      if (index < kCount) values.data[buffer][index] = from[i] >= 0 ? transform(index, value[i]) : T(0);
     }
   }
 };

@@ -23,10 +23,11 @@ def _matting_product() -> tuple[Tensor, ...]:
     return stencil, torch.randn(1, 4, 20, 40, dtype=torch.float64), torch.rand(1, 20, 40, dtype=torch.float64)
 
 
-def _matting_loss(residual: bool) -> tuple[Tensor | float | int | bool, ...]:
+def _matting_loss(residual: bool) -> tuple[Tensor | float | int | bool | str, ...]:
     stencil, x, row_sums = _matting_product()
     target = torch.where(torch.rand(1, 20, 40) < 0.3, torch.randint(4, (1, 20, 40)), 255)
-    return stencil, row_sums, x, target, torch.rand(1, 4, dtype=torch.float64) + 0.5, 10.0, 255, residual, True
+    weight = torch.rand(1, 4, dtype=torch.float64) + 0.5
+    return stencil, row_sums, x, target, weight, 10.0, 255, residual, "softmax", True
 
 
 def _matting_cg() -> tuple[Tensor | float | int, ...]:
@@ -90,7 +91,7 @@ def _near(channels: int = CHANNELS) -> tuple[Tensor, Tensor, int]:
 
 
 # Operator: its arguments, from before the runner takes over.
-PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
+PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool | str, ...]]] = {
     "matting_stencil": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3, False),
     "matting_stencil learning-based": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3, True),
     "matting_product": _matting_product,
@@ -106,7 +107,7 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
     "superpixel_update": _near,
     "asam_affinity": lambda: (association(1, H, W, S), S),
 }
-WITHOUT_BARRIERS: dict[str, Callable[[], tuple[Tensor | float | int | bool, ...]]] = {
+WITHOUT_BARRIERS: dict[str, Callable[[], tuple[Tensor | float | int | bool | str, ...]]] = {
     "lattice_filter": lambda: (*_lattice(), False),
     "lattice_mean_field": lambda: (_lattice()[0].transpose(1, 2), *_lattice()[1:], 2),
     "tile_restrict": _tile_restrict,
@@ -125,7 +126,7 @@ def runner() -> Iterator[ModuleType]:
     module.set_order(0)
 
 
-def _right(runner: ModuleType, name: str, arguments: tuple[Tensor | float | int | bool, ...], order: int) -> bool:
+def _right(runner: ModuleType, name: str, arguments: tuple[Tensor | float | int | bool | str, ...], order: int) -> bool:
     runner.set_order(order)
     name = name.split()[0]
     op = getattr(_ops, name)

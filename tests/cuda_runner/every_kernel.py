@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _C, _ops, _reference
+from closedform_wsss._common.activation import NUMBER
 from closedform_wsss._common.stencil_layout import stencil_planes
 from closedform_wsss._common.superpixel_grid import grid_size
 
@@ -67,10 +68,16 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
         target = torch.randint(0, classes, (n, *size), device=x.device)
         target[torch.rand(n, *size, device=x.device) < 0.9] = 255
         weight = torch.rand(n, classes, **options)
+        weight[:, 1::4] = 0
         for residual in (False, True):
-            for with_gradient in (False, True):
-                yield stencil, None, x, target, weight, 100.0, 255, residual, with_gradient
-                yield stencil, row_sums, x, target, weight, 100.0, 255, residual, with_gradient
+            for activation in NUMBER:
+                for with_gradient in (False, True):
+                    options_of_loss = (100.0, 255, residual, activation, with_gradient)
+                    yield stencil, None, x, target, weight, *options_of_loss
+                    yield stencil, row_sums, x, target, weight, *options_of_loss
+            if x.dtype == torch.float32:  # read as it is
+                yield stencil, None, x.half(), target, weight, 100.0, 255, residual, "softmax", True
+                yield stencil, None, x.bfloat16(), target, weight, 100.0, 255, residual, "softmax", True
     elif name in ("tile_product", "tile_relax"):
         with torch.device(x.device):
             stencil, *which, diagonal, x, b, weight = tiles.stencil_problem(size, classes, x.dtype, n)
@@ -124,7 +131,7 @@ def error(name: str, arguments: Arguments) -> float:
             own, reference = stencil_planes(own, width), stencil_planes(reference, width)
         if reference.numel():
             # The sums of a row of L are what is left of numbers of about 1.
-            scale = 1.0 if name == "matting_stencil" else reference.abs().max()
+            scale = 1.0 if name == "matting_stencil" else float(reference.abs().max()) or 1.0
             difference = float((own - reference).abs().max() / scale)
             worst = max(worst, difference if difference == difference else float("inf"))
     return worst

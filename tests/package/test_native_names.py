@@ -22,7 +22,8 @@ pytestmark = pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not h
 KERNELS = {file.stem for file in CSRC.glob("cpu/*.cpp")} - {"dispatch"}
 CUDA_KERNELS = {file.stem for file in CSRC.glob("cuda/*.cu")} - {"versions"}
 WITHOUT_CUDA = {"lattice_build", "tile_energy"}  # parts of the set-up: on a GPU plain PyTorch does them
-HALF = {"matting_product", "superpixel_dot", "superpixel_pool"}  # on a GPU they read half precision too
+HALF_ANYWHERE = {"matting_loss"}  # these read half precision too
+HALF = {"matting_loss", "matting_product", "superpixel_dot", "superpixel_pool"}  # on a GPU
 # Beside <kernel>_f32 and <kernel>_f64: a stencil in float32, all else in float64.
 MIXED = {"tile_product_mixed_f64"}
 
@@ -68,6 +69,7 @@ def test_every_source_is_compiled_once() -> None:
 def test_every_kernel_is_declared_and_bound() -> None:
     assert declared("cpu/kernels.h") == KERNELS | {"tile_product_mixed"}
     assert bound("cpu/bindings.h", "CFW_BIND") == KERNELS
+    assert bound("cpu/bindings.h", "CFW_BIND_HALF") == HALF_ANYWHERE
     assert declared("cuda/kernels.h") == bound("cuda/bindings.h", "CFW_BIND_CUDA") == CUDA_KERNELS
     assert bound("cuda/bindings.h", "CFW_BIND_CUDA_HALF") == HALF
     assert KERNELS - CUDA_KERNELS == WITHOUT_CUDA and CUDA_KERNELS < KERNELS
@@ -75,6 +77,7 @@ def test_every_kernel_is_declared_and_bound() -> None:
 
 def test_the_module_has_the_kernels_of_the_sources() -> None:
     expected = {f"{kernel}_{dtype}" for kernel in KERNELS for dtype in ("f32", "f64")} | MIXED
+    expected |= {f"{kernel}_{dtype}" for kernel in HALF_ANYWHERE for dtype in ("f16", "bf16")}
     if _C.cuda:
         expected |= cuda_names()
     assert {name for name in public(_C) if is_kernel(name)} == expected
