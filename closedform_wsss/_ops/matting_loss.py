@@ -13,6 +13,7 @@ from torch import Tensor
 from closedform_wsss import _C, _reference
 from closedform_wsss._common.activation import NUMBER, Activation, activate, pull_back, pull_back_gradient
 from closedform_wsss._ops._define import define, define_gradient, launch
+from closedform_wsss._ops._last_backward import may_overwrite, saved_without_hooks
 from closedform_wsss._ops.matting import matting_product
 
 
@@ -67,7 +68,7 @@ matting_loss = define(
 def _matting_loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     stencil, row_sums, x, target, weight, *options, with_gradient = inputs
     ctx.set_materialize_grads(False)
-    ctx.options, ctx.dtype = tuple(options), x.dtype
+    ctx.options, ctx.dtype, ctx.without_hooks = tuple(options), x.dtype, saved_without_hooks()
     # Without an activation second derivatives do not need x: the gradient is affine in it.
     *_, activation = options
     keep_x = activation is not None or not with_gradient
@@ -85,7 +86,10 @@ def _matting_loss_backward(
         factor, own = grad_loss[:, None, None, None], gradient
         if own is None:
             _, own = matting_loss(stencil, row_sums, x, target, weight, *ctx.options, True)
-        grad_x = factor * own
+        # New memory would cost more than the product, and the gradient is as large as all else together. Whoever calls
+        # the operator drops its second output: only this node has it.
+        in_place = ctx.without_hooks and grad_gradient is None and may_overwrite(own, grad_loss)
+        grad_x = own.mul_(factor).detach() if in_place else factor * own
     if grad_gradient is not None and gradient is not None:
         second = _second_derivative(grad_gradient, stencil, row_sums, x, target, weight, *ctx.options)
         grad_x = second if grad_x is None else grad_x + second
