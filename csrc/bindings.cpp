@@ -9,6 +9,7 @@
 #include "common/stencil_layout.h"
 #include "cpu/bindings.h"
 #include "cpu/dispatch.h"
+#include "cpu/huge_pages.h"
 #if CFW_CUDA
 #include "cuda/bindings.h"
 #include "cuda/versions.h"
@@ -28,6 +29,8 @@ PYBIND11_MODULE(_C, m) {
   m.attr("TAPS") = cfw::kTaps;
   m.attr("TOP_ROWS") = cfw::kTopRows;
   m.attr("LEFT_PAD") = cfw::kLeftPad;
+
+  m.def("advise_huge_pages", &cfw::advise_huge_pages, "Ask for large pages in new memory: address, bytes.");
 
   m.def("levels", &cfw::levels, "Instruction-set levels that this machine can run, best last.");
   m.def("level", &cfw::level, "The level in use.");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,6 +21,9 @@ SUFFIX = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torc
 READ_HALF = ("cuda",)
 # Devices whose kernels gather from lists of pixels, where others scatter.
 GATHER = ("cuda",)
+# From here on the C library takes memory from the system for every tensor, and gives it back: the largest that the
+# dynamic M_MMAP_THRESHOLD of glibc becomes.
+LARGE_BYTES = 32 * 2**20
 # Registrations live as long as this object.
 _library = torch.library.Library(NAMESPACE, "DEF")
 
@@ -46,6 +49,14 @@ def launch(name: str, like: Tensor, *arguments: Any) -> None:
             getattr(_C, f"{name}_cuda_{suffix}")(*values, queue)
     else:
         getattr(_C, f"{name}_{suffix}")(*values, num_threads())
+
+
+def new_large(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Uninitialised memory, ``like.new_empty(shape)``, that a kernel fills: on the CPU in large pages."""
+    new = like.new_empty(shape)
+    if new.is_cpu and new.nbytes >= LARGE_BYTES:
+        _C.advise_huge_pages(new.data_ptr(), new.nbytes)
+    return new
 
 
 def readable(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from closedform_wsss import _reference
 from closedform_wsss._common.stencil_layout import stencil_shape
-from closedform_wsss._ops._define import define, define_gradient, launch, readable
+from closedform_wsss._ops._define import define, define_gradient, launch, new_large, readable
 
 # --- matting_stencil: image (N, D, H, W) -> stencil (N, H + 2, 12, P), see csrc/common/stencil_layout.h ---------------
 # and, of the learning-based Laplacian, the sums of its rows (N, H, W)
@@ -23,7 +23,9 @@ def _matting_stencil(image: Tensor, eps: float, learning_based: bool) -> tuple[T
     if image.is_cuda and image.shape[1] > _most_channels_on_cuda(learning_based):
         return _reference.matting_stencil(image, eps, learning_based)
     image = image.contiguous()
-    stencil, row_sums = _matting_stencil_fake(image, eps, learning_based)
+    n, _, h, w = image.shape
+    stencil = new_large(image, stencil_shape(n, h, w))
+    row_sums = image.new_empty((n, h, w) if learning_based else 0)
     launch("matting_stencil", image, image, stencil, row_sums if learning_based else None, *image.shape, eps)
     return stencil, row_sums
 
@@ -48,7 +50,7 @@ matting_stencil = define(
 def _matting_product(stencil: Tensor, x: Tensor, data_weight: Tensor | None) -> Tensor:
     x = readable(x)
     data_weight = None if data_weight is None else data_weight.contiguous()
-    y = stencil.new_empty(x.shape)
+    y = new_large(stencil, x.shape)
     launch("matting_product", x, stencil, x, data_weight, y, *x.shape)
     return y
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from closedform_wsss import _C, _reference
 from closedform_wsss._common.activation import NUMBER, Activation, activate, pull_back, pull_back_gradient
-from closedform_wsss._ops._define import define, define_gradient, launch
+from closedform_wsss._ops._define import define, define_gradient, launch, new_large
 from closedform_wsss._ops._last_backward import may_overwrite, saved_without_hooks
 from closedform_wsss._ops.matting import matting_product
 
@@ -34,7 +34,7 @@ def _matting_loss(
     row_sums = None if row_sums is None else row_sums.contiguous()
     parts = stencil.new_empty(n, _C.matting_loss_parts(h, w), dtype=torch.float64)
     loss = stencil.new_empty(n, dtype=torch.float64)
-    gradient = stencil.new_empty(x.shape) if with_gradient else None
+    gradient = new_large(stencil, x.shape) if with_gradient else None
     options = (mark_weight, ignore_index, residual, NUMBER[activation])
     launch("matting_loss", x, stencil, row_sums, x, target, weight, *options, parts, loss, gradient, n, c, h, w)
     return loss.to(stencil.dtype), stencil.new_empty(0) if gradient is None else gradient
