@@ -121,10 +121,11 @@ def check_target(
             f"(0 to {num_classes - 1})"
         )
     target = as_int64(target)
-    if reads_values(target):
-        beyond = target < 0 if num_classes is None else (target < 0) | (target >= num_classes)
-        wrong = target[(target != ignore_index) & beyond]
-        if wrong.numel():
+    if reads_values(target) and target.numel():
+        low, high = torch.where(target == ignore_index, 0, target).aminmax()
+        if low < 0 or (num_classes is not None and high >= num_classes):
+            beyond = target < 0 if num_classes is None else (target < 0) | (target >= num_classes)
+            wrong = target[(target != ignore_index) & beyond]
             allowed = "classes >= 0" if num_classes is None else f"classes in [0, {num_classes})"
             found = sorted(set(wrong[:1000].tolist()))
             present = torch.unique(target)[:257].tolist()
