@@ -150,7 +150,7 @@ void solve(const System<T>& system, const T* inverse, const T* b, T* x, int clas
   const int W = system.W;
   T *const r = work.data(), *const p = r + classes * plane, *const q = p + classes * plane,
            *const last = q + classes * plane;
-  Ring<T> ring(classes);
+  Ring<T> ring(classes, W);
   CgState state[kBlock];
   double norm[kBlock], rz[kBlock], curvature[kBlock];
   T beta[kBlock] = {};

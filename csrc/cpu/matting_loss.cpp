@@ -28,8 +28,10 @@ namespace cfw {
 namespace CFW_LEVEL {
 namespace {
 
-constexpr int64_t kCacheBytes = 448 * 1024;  // of the rings of a tile: about what finds room in the second-level cache
-constexpr int kNarrowest = 64;               // columns of a tile
+// Of the rings of a tile, at most: a core's share of the third-level cache. Tiles so narrow that the second-level cache had room
+// for them were slower, 150 classes by a third to a half (AMD Zen 4): their halos are larger.
+constexpr int64_t kCacheBytes = 4 * 1024 * 1024;
+constexpr int kNarrowest = 128;  // columns of a tile
 
 // One row of marks of a tile, in the form that the vector loops want, and the sums of L's rows there.
 template <class T>
@@ -109,7 +111,14 @@ template <class T>
 class Sweep {
  public:
   Sweep(const Problem<T>& p, const Tile& t, const int* classes, int count, int active)
-      : p_(p), t_(t), classes_(classes), count_(count), active_(active), maps_(count), r_(p.residual ? active : 0) {
+      : p_(p),
+        t_(t),
+        classes_(classes),
+        count_(count),
+        active_(active),
+        maps_(count, t.width),
+        r_(p.residual ? active : 0, t.width),
+        out_(active, kRingWidth, t.width + kLine) {
     for (int c = 0; c < active; ++c) factors_.push_back(static_cast<T>(2 * p.norm()) * weight(c));
   }
 
@@ -124,7 +133,7 @@ class Sweep {
   std::vector<T> factors_;
   Marks<T> marks_[kRingRows];
   // Of one row: what is to become the gradient, and of each lane the sum over the columns.
-  AlignedRows<T> out_{active_, kRingWidth}, sums_{active_, Simd<T>::lanes};
+  AlignedRows<T> out_, sums_{active_, Simd<T>::lanes, Simd<T>::lanes};
   double total_[Simd<T>::lanes] = {};
 
   T weight(int c) const { return p_.weight[t_.n * p_.C + classes_[c]]; }

@@ -15,7 +15,7 @@ void matting_product(const T* stencil, const T* x, const T* data_weight, T* y, i
   parallel_for(N * tiles.per_image(), threads, [&](int64_t item) {
     const Tile t(tiles, item);
     const T* coefficients = stencil + t.n * (H + kTopRows) * kTaps * pitch;
-    Ring<T> ring(std::min(C, kClassGroup));
+    Ring<T> ring(std::min(C, kClassGroup), t.width);
     T diagonal[kRingWidth] = {};
     for (int group = 0; group < C; group += kClassGroup) {
       const int classes = std::min(kClassGroup, C - group);

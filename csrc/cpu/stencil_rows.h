@@ -9,8 +9,8 @@
 // With 64 bytes a vector they are 15 loads and 20 shifts.
 #pragma once
 #include <algorithm>
+#include <memory>
 #include <type_traits>
-#include <vector>
 
 #include "common/half.h"
 #include "common/stencil_layout.h"
@@ -30,27 +30,30 @@ constexpr int kRingRows = 2 * kReach + 1;
 constexpr int kClassBlock = 4;
 constexpr int kClassGroup = 16;  // classes in a ring at a time, so that it stays in the second-level cache
 
-// `count` rows of `width` values, at first 0, which start with a cache line where `width` is a whole number of them.
+// Rows of values, each from the start of a cache line on where `pitch` is a whole number of them. The first `used` values of
+// a row are 0 at first.
 template <class T>
 class AlignedRows {
  public:
-  AlignedRows(int count, int width) : width_(width), data_(size_t(count) * width + kLine) {
-    const size_t over = reinterpret_cast<uintptr_t>(data_.data()) % kLineBytes / sizeof(T);
-    start_ = &data_[over == 0 ? 0 : kLineBytes / sizeof(T) - over];
+  AlignedRows(int count, int pitch, int used) : pitch_(pitch), data_(new T[size_t(count) * pitch + kLine]) {
+    const size_t over = reinterpret_cast<uintptr_t>(data_.get()) % kLineBytes / sizeof(T);
+    start_ = data_.get() + (over == 0 ? 0 : kLineBytes / sizeof(T) - over);
+    for (int row = 0; row < count; ++row) std::fill(at(row), at(row) + used, T(0));
   }
-  AlignedRows(const AlignedRows&) = delete;
-  T* at(size_t row) { return start_ + row * width_; }
+  T* at(size_t row) { return start_ + row * pitch_; }
 
  private:
-  int width_;
-  std::vector<T> data_;
+  int pitch_;
+  std::unique_ptr<T[]> data_;
   T* start_;
 };
 
 template <class T>
 class Ring {
  public:
-  explicit Ring(int classes) : classes_(classes), data_(kRingRows * classes, kRingWidth) {}
+  // width: of the tile, or a larger one.
+  Ring(int classes, int width)
+      : classes_(classes), data_(kRingRows * classes, kRingWidth, kMargin + std::min(width, kTile) + 3 * kLine) {}
 
   // Tile column 0 of the given row and class. y >= -kHalo.
   T* row(int y, int c) { return data_.at(size_t((y + kRingRows) % kRingRows) * classes_ + c) + kMargin; }
@@ -71,9 +74,9 @@ class Ring {
     else
       for (int i = first; i < last; ++i) to[i] = to_arithmetic(from[i]);
     std::fill(to + last, to + width + kHalo, T(0));
-    // The next row: a map is read in pieces too short for the hardware to foresee them.
+    // The next row, into the second-level cache: a map is read in pieces too short for the hardware to foresee them.
     if (y + 1 < H)
-      for (int i = first; i < last; i += kLineBytes / int(sizeof(X))) __builtin_prefetch(from + W + i);
+      for (int i = first; i < last; i += kLineBytes / int(sizeof(X))) __builtin_prefetch(from + W + i, 0, 2);
   }
 
  private:
