@@ -29,7 +29,7 @@ __device__ __forceinline__ void read_softmax(SoftmaxTile<T, kBorder>& to, const 
   T most[kOwn], sum[kOwn];
 #pragma unroll
   for (int i = 0; i < kOwn; ++i) most[i] = kLowest<T>, sum[i] = 0;
-#pragma unroll 2
+#pragma unroll 1
   for (int c = 0; c < C; ++c, x += plane)
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {

@@ -33,6 +33,7 @@ struct EnergyShared {
 template <class T, int kBorder>
 struct ResidualShared : EnergyShared<T, kBorder> {
   T r[(kTileHeight + 2 * kReach) * kRimWidth];
+  T of_classes[kTileHeight * kTileWidth];  // registers are few in this kernel
 };
 
 // The mark of one pixel, and what L's row sum adds to the diagonal there.
@@ -107,17 +108,18 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     coefficients[i].read(stencil, pitch, py, px, H, W);
     marks[i].read(target, row_sums, py, px, H, W, C, mark_weight, ignore_index);
   }
-  const int64_t first = int64_t(t.y0 + row) * W + t.x0 + column;  // of the thread's pixels
-  T* const to = gradient ? gradient + t.n * C * plane + first : nullptr;
+  T* const to = gradient ? gradient + t.n * C * plane + int64_t(t.y0 + row) * W + t.x0 + column : nullptr;
 
   [[maybe_unused]] Coefficients<T> rim_coefficients;
   [[maybe_unused]] Mark<T> rim_mark;
-  [[maybe_unused]] int2 rim;
-  [[maybe_unused]] bool rim_inside = false;
+  [[maybe_unused]] int rim_in_maps = 0, rim_in_r = 0;
   if constexpr (kResidual) {
-    rim = rim_pixel(threadIdx.x);
+    const int2 rim = rim_pixel(threadIdx.x);
+    rim_in_maps = (rim.x + kBorder) * kPitch + rim.y + kBorder;
+    rim_in_r = (rim.x + kReach) * kRimWidth + rim.y + kReach;
+    // Outside of the image all of these are 0, and so is r.
     const int py = t.y0 + rim.x, px = t.x0 + rim.y;
-    rim_inside = int(threadIdx.x) < kRim && py >= 0 && py < H && px >= 0 && px < W;
+    const bool rim_inside = int(threadIdx.x) < kRim && py >= 0 && py < H && px >= 0 && px < W;
     rim_coefficients.read(stencil, pitch, rim_inside ? py : -1, px, H, W);
     rim_mark.read(target, row_sums, rim_inside ? py : -1, px, H, W, C, mark_weight, ignore_index);
   }
@@ -125,11 +127,20 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   Loader<T, kBorder> loader(t, H, W);
   T total = 0;  // of this thread: few values, so T is exact enough, and many GPUs are slow in float64
   int c = next_active(weight, 0, C), buffer = 0;
-  const bool softmax = activation == kSoftmax && c < C;
-  T sum_of_classes[kRows] = {};  // of a_c g_c
+  if (c == C) activation = kNoActivation;  // nothing but zeros to write
+  // Of the thread's pixels: the sum of a_c g_c over the classes.
+  [[maybe_unused]] T in_registers[kRows] = {};
+  auto of_classes = [&](int i) -> T& {
+    if constexpr (kResidual)
+      return own.of_classes[i * kThreads + threadIdx.x];
+    else
+      return in_registers[i];
+  };
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) of_classes(i) = 0;
   const Activate<T, kBorder> activate{activation, own.softmax};
-  if (softmax) read_softmax(own.softmax, loader, x, C, plane);
-  if (gradient && !softmax)
+  if (activation == kSoftmax) read_softmax(own.softmax, loader, x, C, plane);
+  if (gradient && activation != kSoftmax)
 #pragma unroll 1
     for (int absent = 0; absent < C; ++absent)
       if (weight[absent] == T(0))
@@ -153,7 +164,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     T sum = 0;
     // The pixel i of the thread has the gradient g with respect to its map's value a.
     auto leave = [&](int i, T a, T g) {
-      sum_of_classes[i] += a * g;
+      of_classes(i) += a * g;
       if (out) out[i * W] = activation == kSigmoid ? g * a * (T(1) - a) : g;
     };
     if constexpr (kResidual) {
@@ -164,11 +175,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
             inside[i] ? product[i] + marks[i].row_sum * value[i] + marks[i].mark_weight * marks[i].error(value[i], c)
                       : T(0);
       if (int(threadIdx.x) < kRim) {
-        const T* centre = own.maps.at(buffer, rim.x, rim.y);
-        own.r[(rim.x + kReach) * kRimWidth + rim.y + kReach] =
-            rim_inside ? rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum * *centre +
-                             rim_mark.mark_weight * rim_mark.error(*centre, c)
-                       : T(0);
+        const T* centre = &own.maps.data[buffer][rim_in_maps];
+        own.r[rim_in_r] = rim_coefficients.template apply<kPitch>(centre) + rim_mark.row_sum * *centre +
+                          rim_mark.mark_weight * rim_mark.error(*centre, c);
       }
       __syncthreads();
       apply_rows<kRimWidth>(coefficients, at, value, product);
@@ -195,7 +204,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     c = next;
     __syncthreads();
   }
-  if (gradient && softmax)
+  if (gradient && activation == kSoftmax) {
+    const X* const z = x + (to - (gradient + t.n * C * plane));
 #pragma unroll 1
     for (int k = 0; k < C; ++k)
 #pragma unroll
@@ -203,9 +213,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
         if (inside[i]) {
           const int64_t at = k * plane + int64_t(i) * W;
           const int index = (row + i + kBorder) * kPitch + column + kBorder;
-          const T a = own.softmax.value(index, T(to_arithmetic(x[first + at])));
-          to[at] = a * ((weight[k] == T(0) ? T(0) : to[at]) - sum_of_classes[i]);
+          const T a = own.softmax.value(index, T(to_arithmetic(z[at])));
+          to[at] = a * ((weight[k] == T(0) ? T(0) : to[at]) - of_classes(i));
         }
+  }
 
   const double of_warp = warp_sum(double(total));
   if (threadIdx.x % kWarp == 0) own.sums[threadIdx.x / kWarp] = of_warp;
