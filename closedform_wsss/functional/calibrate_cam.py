@@ -109,7 +109,8 @@ def check_level(fn: str, level: Any) -> None:
 def best_level(cam: Tensor, image: Tensor) -> Tensor:
     """t* ``(N, C)`` of maps ``(N, C, H, W)`` on an image of the same size."""
     levels = levels_like(cam)
-    score = threshold_scores(cam, scored_image(image)) @ cam.new_tensor(WEIGHTS)
+    # No matrix product: autocast would do it in half precision.
+    score = (threshold_scores(cam, scored_image(image)) * cam.new_tensor(WEIGHTS)).sum(3)
     log_prior = -0.5 * ((levels - PRIOR_MEAN) / PRIOR_DEVIATION) ** 2
     return (torch.softmax(log_prior + score, 2) * levels).sum(2)
 

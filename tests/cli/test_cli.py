@@ -350,9 +350,10 @@ def test_bands_hold_every_row_once(height: int, width: int) -> None:
 
 
 def test_runs_as_a_module(tmp_path):
+    """In another folder: Python puts the one it starts in first on its path."""
     command = [sys.executable, "-m", "closedform_wsss", "eval", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and done.stdout.startswith("usage: closedform-wsss eval")
-    command[3:] = ["matte", "a.png", "b.png", "-o", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("usage: closedform-wsss eval"), done.stderr
+    command[3:] = ["matte", "a.png", "b.png", "-o", "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2 and "a.png" in done.stderr

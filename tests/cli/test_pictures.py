@@ -15,15 +15,15 @@ from PIL import Image
 from closedform_wsss import io
 from closedform_wsss.cli import main
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT, WIDTH = 96, 128
 OBJECT = np.zeros((HEIGHT, WIDTH), bool)
-OBJECT[4:20, 4:24] = True
+OBJECT[8:40, 8:48] = True
 PICTURE = np.where(OBJECT[..., None], (220, 200, 40), (30, 60, 90)) + np.random.default_rng(0).integers(
     -5, 6, (HEIGHT, WIDTH, 3)
 )
 MARKS = np.full((HEIGHT, WIDTH), 255, np.uint8)
-MARKS[10:14, 10:16], MARKS[38:44, 4:60] = 1, 0
-CAM = np.zeros((HEIGHT // 4, WIDTH // 4), np.float32)
+MARKS[20:28, 20:32], MARKS[76:88, 8:120] = 1, 0
+CAM = np.zeros((HEIGHT // 8, WIDTH // 8), np.float32)
 CAM[1:5, 1:6] = 1
 TURN = {
     2: lambda a: a[:, ::-1],

@@ -14,7 +14,7 @@ ROOT = Path(closedform_wsss.__file__).parent
 # From the ground up. Packages of one floor do not import each other.
 FLOORS = (
     ("_C", "_autocast", "_warn", "_checks", "_common", "_scatter_sums", "_resize", "_mark_spacing"),
-    ("_cuda", "_reference"),
+    ("_cuda", "_reference", "_threshold_scores"),
     ("_build",),
     ("_ops",),
     ("laplacian", "lattice", "superpixels"),
@@ -23,6 +23,7 @@ FLOORS = (
     ("io", "metrics", "nn"),
     ("training",),
     ("cli",),
+    ("__main__",),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

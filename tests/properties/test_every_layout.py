@@ -25,7 +25,8 @@ DEFAULTS = (torch.float64, torch.float16, torch.bfloat16)
 CLASSES = ("ConvergenceWarning", "Solution", "SegmentationScores", "PseudoLabeler", "Recipe", "Report")
 FILES = (
     *("read_image", "read_label_png", "read_marks", "read_scribbles", "read_scribblesup_xml", "guess_kind", "read_cam"),
-    *("write_cam", "write_label_png", "from_points", "from_array", "voc_palette"),
+    *("write_cam", "write_label_png", "from_points", "from_lines", "from_polygons", "from_array", "voc_palette"),
+    *("read_annotations", "read_label_colors", "Annotations", "LabelColors"),
     *("CAM_FORMATS", "IGNORE_INDEX", "KINDS", "PALETTES", "VOC_CLASSES", "OrientationWarning", "ValueRangeWarning"),
 )
 
