@@ -32,7 +32,8 @@ source_suffix = {".rst": "restructuredtext"}
 exclude_patterns = ["_build", "sg_execution_times.rst", "gallery/sg_execution_times.rst"]
 default_role = "code"
 # Torch's documentation is on the network, which a build does without.
-nitpick_ignore = [("py:class", "torch.Tensor")]
+# Types of attributes that have no page here.
+nitpick_ignore = [("py:class", name) for name in ("torch.Tensor", "numpy.ndarray", "numpy.dtype", "numpy.uint8")]
 
 html_theme = "furo"
 html_title = f"closedform-wsss {release}"
