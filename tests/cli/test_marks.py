@@ -259,3 +259,14 @@ def test_scribblesup(tmp_path: Path) -> None:
 )
 def test_patterns(pattern: str | None, path: str, name: str | None) -> None:
     assert name_of_image(path, None if pattern is None else stem_pattern(pattern)) == name
+
+
+def test_what_a_killed_run_left_is_removed(data: Path, tmp_path: Path) -> None:
+    command = ["marks", str(data), "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    folder = tmp_path / "out" / "marks" / "sub"
+    mine, other = folder / ".b é.png.0a1b2c3d.tmp", folder / ".else.png.0a1b2c3d.tmp"
+    for path in (mine, other):
+        path.write_bytes(b"half a file")
+    assert main(command) == 0
+    assert not mine.exists() and other.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,14 @@ def coco(annotations: list[dict[str, Any]], names: tuple[str, ...] = ("car", "ro
         "categories": [{"id": 3 + 4 * number, "name": name} for number, name in enumerate(names)],
         "annotations": [{"id": n, "image_id": 1, "category_id": 3, **one} for n, one in enumerate(annotations)],
     }
+
+
+def counts_of(pixels: Iterable[bool]) -> list[int]:
+    """Run lengths, which start with the number of zeros."""
+    counts, value = [0], False
+    for pixel in pixels:
+        if pixel != value:
+            counts.append(0)
+            value = pixel
+        counts[-1] += 1
+    return counts

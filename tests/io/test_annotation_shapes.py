@@ -17,6 +17,7 @@ from helpers.exports import (
     POLYGON,
     SIZE,
     coco,
+    counts_of,
     cvat,
     cvat_image,
     labelme,
@@ -57,17 +58,7 @@ EXPECTED_MASK = EMPTY.clone()
 EXPECTED_MASK[3:7, 6:11][torch.from_numpy(MASK)] = 1
 
 
-def counts(mask: Any) -> list[int]:
-    found, value = [0], False
-    for pixel in mask:
-        if pixel != value:
-            found.append(0)
-            value = pixel
-        found[-1] += 1
-    return found
-
-
-RUNS = ", ".join(map(str, counts(MASK.ravel())))
+RUNS = ", ".join(map(str, counts_of(MASK.ravel())))
 
 
 def xml_points(points: list[tuple[float, float]]) -> str:
@@ -222,7 +213,7 @@ FULL[3:7, 6:11] = MASK
             {"segmentation": [[1, 1, 4, 1, 4, 5, 1, 5], [8, 2, 12, 2, 12, 7, 8, 7]]},
             torch.minimum(box(1, 1, 4, 5), box(8, 2, 12, 7)),
         ),
-        ({"segmentation": {"size": [12, 16], "counts": counts(FULL.T.ravel())}, "iscrowd": 1}, EXPECTED_MASK),
+        ({"segmentation": {"size": [12, 16], "counts": counts_of(FULL.T.ravel())}, "iscrowd": 1}, EXPECTED_MASK),
         (
             {"segmentation": [], "keypoints": [4.9, 5.0, 2, 11.0, 8.99, 2, 1, 1, 1, 0, 0, 0], "bbox": [0, 0, 9, 9]},
             EXPECTED_POINTS,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.record import remove_leftovers
 from closedform_wsss.cli.marks.images import Images, without_suffix
 from closedform_wsss.cli.marks.sheet import Panel
 from closedform_wsss.cli.marks.sources import Entry, Source
@@ -56,7 +57,17 @@ def convert(source: Source, images: Images, folder: Path, *, shown: bool) -> Don
             for text in warned:
                 note(f"{entry.name}: warning: {text}")
             bar.update()
+    _remove_leftovers(folder, done)
     return done
+
+
+def _remove_leftovers(folder: Path, done: Done) -> None:
+    """What a killed run left beside the label maps."""
+    names: dict[Path, set[str]] = {}
+    for name in done.written:
+        names.setdefault((folder / name).parent, set()).add(Path(name).name)
+    for parent, own in names.items():
+        remove_leftovers(parent, own)
 
 
 def _convert(entry: Entry, images: Images, folder: Path, done: Done) -> None:

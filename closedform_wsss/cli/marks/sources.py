@@ -189,22 +189,15 @@ def _read(path: Path, image: Path | None, how: Reading, *, several: bool) -> Ten
             "--colors must be given for a folder of strokes, since a class that is missing in one image would change "
             "the number of others"
         )
+    palette: str | Sequence[Sequence[int]] = how.palette
     if kind == "labels" and colors is not None:
-        return read_marks(
-            path,
-            pixels,
-            kind=kind,
-            palette=colors,
-            unmarked=how.unmarked,
-            remap=how.remap,
-            orientation=how.orientation,
-        )
+        palette, colors = colors, None
     return read_marks(
         path,
         pixels,
         kind=kind,
         colors=colors,
-        palette=how.palette,
+        palette=palette,
         unmarked=how.unmarked,
         remap=how.remap,
         orientation=how.orientation,
