@@ -25,8 +25,8 @@ CFW_INLINE Vector<T> sigmoid_of(Vector<T> z) {
   return z < zero ? e * share : share;
 }
 
-// Logits to maps, in place, of the columns [first, last). `row`: tile column 0 of the first class; classes are kRingWidth
-// apart. Columns from `last` on become 0.
+// Logits to maps, in place, of the columns [first, last). `row`: tile column 0 of the first class; classes are
+// kRingWidth apart. Columns from `last` on become 0.
 template <class T>
 void activate(Activation activation, T* row, int classes, int first, int last) {
   if (activation == kNoActivation) return;
@@ -54,8 +54,8 @@ void activate(Activation activation, T* row, int classes, int first, int last) {
 }
 
 // `put(c, i, gradient with respect to the logits)` for a row of maps and the gradient r with respect to them, both from
-// tile column 0 on and kRingWidth values a class. r holds the first `active` classes, without their factors; it is 0 for the
-// others.
+// tile column 0 on and kRingWidth values a class. r holds the first `active` classes, without their factors; it is 0
+// for the others.
 template <class T, class Put>
 CFW_INLINE void pull_back(Activation activation, const T* maps, const T* r, const T* factors, int active, int classes,
                           int width, const Put& put) {

@@ -1,5 +1,5 @@
-// Python names of the CPU kernels: <kernel>_f32 and <kernel>_f64; _f16 and _bf16 for those that read half precision. Each
-// runs the kernel of the current instruction-set level.
+// Python names of the CPU kernels: <kernel>_f32 and <kernel>_f64; _f16 and _bf16 for those that read half precision.
+// Each runs the kernel of the current instruction-set level.
 #pragma once
 #include <array>
 #include <string>

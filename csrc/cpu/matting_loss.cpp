@@ -1,16 +1,18 @@
 // The closed-form loss of every image and its gradient with respect to the logits, in one sweep over them.
 //
 // L is the stencil and, for a Laplacian whose rows do not sum to zero (the learning-based one), a diagonal of row sums.
-// With the maps a = activation(x), r_c = L a_c + mark_weight D (a_c - s_c), D = 1 on the marked pixels, s_c = 1 on those
-// marked as c, P = H W:
+// With the maps a = activation(x), r_c = L a_c + mark_weight D (a_c - s_c), D = 1 on the marked pixels, s_c = 1 on
+// those marked as c, P = H W:
 //     energy    loss = 1/P sum_c w_c ( a_c^T L a_c + mark_weight (a_c - s_c)^T D (a_c - s_c) )
 //               gradient with respect to the maps  g_c = 2/P w_c r_c
 //     residual  loss = 1/(P mark_weight) sum_c w_c |r_c|^2
 //               g_c = 2/(P mark_weight) w_c (L + mark_weight D) r_c
 // and cpu/activation_rows.h goes back to the logits.
 //
-// A ring keeps the last five rows of the maps. The residual's gradient needs r around each pixel: a second ring keeps the
-// last five rows of it. So neither the maps nor r ever go to memory: either form moves x in and the gradient out, once.
+// A ring keeps the last five rows of the maps. The residual's gradient needs r around each pixel: a second ring keeps
+// the last five rows of it. So neither the maps nor r ever go to memory: either form moves x in and the gradient out,
+// once.
+//
 // Floor, for C classes in float: 8 C + 48 bytes a pixel, 24 loads and 48 operations a value and product, one exp a value.
 //
 // The softmax of a pixel needs all of its classes, so they are in the ring together, and with many of them a tile is
@@ -28,8 +30,8 @@ namespace cfw {
 namespace CFW_LEVEL {
 namespace {
 
-// Of the rings of a tile, at most: a core's share of the third-level cache. Tiles so narrow that the second-level cache had room
-// for them were slower, 150 classes by a third to a half (AMD Zen 4): their halos are larger.
+// Of the rings of a tile, at most: a core's share of the third-level cache. Tiles so narrow that the second-level cache
+// had room for them were slower, 150 classes by a third to a half (AMD Zen 4): their halos are larger.
 constexpr int64_t kCacheBytes = 4 * 1024 * 1024;
 constexpr int kNarrowest = 128;  // columns of a tile
 

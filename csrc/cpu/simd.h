@@ -74,8 +74,9 @@ CFW_INLINE void store_first(T* p, Vector<T> v, int n) {
   std::memcpy(p, &v, sizeof(T) * n);
 }
 
-// The vectors at p + kShift, |kShift| <= 2, which share their loads. A load across the end of a cache line costs two, and of
-// those with 64 bytes every one that is not aligned does: so the neighbours of an aligned p are shifted into place.
+// The vectors at p + kShift, |kShift| <= 2, which share their loads. A load across the end of a cache line costs two,
+// and of those with 64 bytes every one that is not aligned does: so the neighbours of an aligned p are shifted into
+// place.
 template <class T>
 class Neighbours {
  public:

@@ -1,9 +1,9 @@
 // Apply the stencil to rows of a tile: what the product and the losses share.
 //
-// A tile is at most kTile columns of the image. A Ring holds the last rows of a map inside it, for all classes, with what lies
-// outside the image as zeros (their coefficients are zero too). It costs one copy of each value, and pays for it: no
-// border case, no dependence on the alignment or the strides of the caller's tensor, compile-time strides, no cache
-// conflicts between rows a power of two apart.
+// A tile is at most kTile columns of the image. A Ring holds the last rows of a map inside it, for all classes, with
+// what lies outside the image as zeros (their coefficients are zero too). It costs one copy of each value, and pays for
+// it: no border case, no dependence on the alignment or the strides of the caller's tensor, compile-time strides, no
+// cache conflicts between rows a power of two apart.
 //
 // Limit: per value and class the 24 neighbours are 24 loads and 48 operations; four classes share each coefficient's load.
 // With 64 bytes a vector they are 15 loads and 20 shifts.
@@ -30,8 +30,8 @@ constexpr int kRingRows = 2 * kReach + 1;
 constexpr int kClassBlock = 4;
 constexpr int kClassGroup = 16;  // classes in a ring at a time, so that it stays in the second-level cache
 
-// Rows of values, each from the start of a cache line on where `pitch` is a whole number of them. The first `used` values of
-// a row are 0 at first.
+// Rows of values, each from the start of a cache line on where `pitch` is a whole number of them. The first `used`
+// values of a row are 0 at first.
 template <class T>
 class AlignedRows {
  public:
@@ -84,8 +84,8 @@ class Ring {
   AlignedRows<T> data_;
 };
 
-// Add the taps of one row of x to sums: kDirection 1 the forward ones, in the row kDown below, -1 the backward ones, in that
-// above. Tap k goes to the same sum in the same order whatever the vectors' size.
+// Add the taps of one row of x to sums: kDirection 1 the forward ones, in the row kDown below, -1 the backward ones, in
+// that above. Tap k goes to the same sum in the same order whatever the vectors' size.
 template <int kDown, int kDirection, int kClasses, int kClassPitch, int kSums, class S, class T>
 CFW_INLINE void add_taps(const S* const (&coefficients)[kTaps], const T* row, int i,
                          const Vector<T> (&centre)[kClasses], Vector<T> (&sum)[kClasses][kSums]) {
@@ -115,8 +115,8 @@ CFW_INLINE void add_taps(const S* const (&coefficients)[kTaps], const T* row, in
 
 // y = L x for kClasses neighbouring classes of one row, tile columns [begin, end), a vector at a time. `x` points at column 0
 // of the first class in the five rows from y - 2 on; classes are kClassPitch values apart. The stencil may be narrower than x.
-// Neighbouring vectors on both sides are read. `emit(i, class, centre, sum)` gets the tile column of the vector, x there and L x there; lanes from `end` on hold zeros
-// or values that belong to other columns.
+// Neighbouring vectors on both sides are read. `emit(i, class, centre, sum)` gets the tile column of the vector, x
+// there and L x there; lanes from `end` on hold zeros or values that belong to other columns.
 template <int kClasses, int kClassPitch, class S, class T, class Emit>
 CFW_INLINE void stencil_row_of(const S* stencil, int64_t pitch, int y, int x0, const T* const (&x)[kRingRows],
                                int begin, int end, const Emit& emit) {
@@ -162,8 +162,8 @@ CFW_INLINE void stencil_row_all(const T* stencil, int64_t pitch, int y, int x0, 
   for (; c < classes; ++c) stencil_row_of<1, kRingWidth>(stencil, pitch, y, x0, at_class(), begin, end, block);
 }
 
-// The tiles of N images: enough to keep threads busy, the same whatever their number, and of about the same size. At most
-// `columns` wide, a whole number of cache lines.
+// The tiles of N images: enough to keep threads busy, the same whatever their number, and of about the same size. At
+// most `columns` wide, a whole number of cache lines.
 struct Tiles {
   int H, W, width, height, across, down;
   Tiles(int H, int W, int columns = kTile) : H(H), W(W) {

@@ -20,8 +20,8 @@ struct SoftmaxTile {
   __device__ __forceinline__ T value(int index, T z) const { return exp(z - most[index]) * share[index]; }
 };
 
-// A thread does the pixels of its `loader`. x: of the image. The sums are rescaled where a larger logit turns up. The start is
-// finite, so that logits of -inf have no weight.
+// A thread does the pixels of its `loader`. x: of the image. The sums are rescaled where a larger logit turns up. The
+// start is finite, so that logits of -inf have no weight.
 template <class T, int kBorder, class X>
 __device__ __forceinline__ void read_softmax(SoftmaxTile<T, kBorder>& to, const Loader<T, kBorder>& loader, const X* x,
                                              int C, int64_t plane) {

@@ -5,8 +5,9 @@
 // pixels and keeps it in shared memory: r never goes to memory, and either form moves x in and the gradient out, once. Beside
 // its own two pixels a thread does one pixel of that border (there are fewer of them than threads).
 //
-// A softmax needs all classes of a pixel, before the sweep and once more behind it: the gradient with respect to the maps is
-// left where that of the logits goes. A tile of 21 classes is some 100 KB, so what is read again is in the cache.
+// A softmax needs all classes of a pixel, before the sweep and once more behind it: the gradient with respect to the
+// maps is left where that of the logits goes. A tile of 21 classes is some 100 KB, so what is read again is in the
+// cache.
 #include "common/matting_loss.h"
 #include "cuda/activation_tile.h"
 #include "cuda/kernels.h"
