@@ -15,7 +15,7 @@ except ImportError as error:
         "`pip install .` and start Python in another folder, or `pip install -e .`"
     ) from error
 
-from closedform_wsss import functional, io, metrics, nn, training
+from closedform_wsss import cams, functional, io, metrics, nn, training
 from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks
 from closedform_wsss.functional import (
@@ -43,6 +43,7 @@ __all__ = [
     "Superpixels",
     "asam",
     "build_info",
+    "cams",
     "closed_form_loss",
     "functional",
     "io",

@@ -2,16 +2,16 @@
 
     python examples/make_cams.py IMAGES TAGS -o CAMS
 
-IMAGES is a folder of .jpg or .png files. TAGS is a CSV file with a line for each image: its name without the suffix,
-then its classes, numbers from 1, as in `2007_000032,1,15`. A classifier with ImageNet weights learns the tags. Its last
-convolution gives a map for each class; CAMS gets those of the tags of each image, at several sizes and mirrored,
-averaged, and divided by their maximum (`closedform_wsss.io.write_cam`). `closedform-wsss refine-cams` reads them.
+IMAGES is a folder of .jpg or .png files. TAGS is a table with the classes of each image, such as a line
+`2007_000032,1,15` (`closedform_wsss.io.read_tags`); classes are numbers from 1. A classifier with ImageNet weights
+learns the tags. Its last convolution gives a map for each class; CAMS gets those of the tags of each image, at several
+sizes and mirrored, averaged, and divided by their maximum (`closedform_wsss.io.write_cam`). `closedform-wsss
+refine-cams` reads them.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm, trange
 
 from closedform_wsss.functional import multi_label_loss
-from closedform_wsss.io import read_image, write_cam
+from closedform_wsss.io import read_image, read_tags, write_cam
 
 sys.path.insert(0, str(Path(__file__).parent))
 from segmentation.data import SUFFIXES
@@ -45,21 +45,17 @@ class Classifier(nn.Module):
         return self.classifier(F.dropout(self.encoder(image)[-1], 0.2, self.training))
 
 
-def read_tags(file: Path, images: Path) -> tuple[list[Path], Tensor]:
+def tagged(file: Path, images: Path) -> tuple[list[Path], Tensor]:
     """The image files and their tags, ``(M, C)`` bool."""
     files = {path.stem: path for path in sorted(images.iterdir()) if path.suffix.lower() in SUFFIXES}
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = {row[0].strip(): row[1:] for row in csv.reader(stream) if row}
-    try:
-        tags = {name: sorted({int(value) for value in row if value.strip()}) for name, row in rows.items()}
-    except ValueError as error:
-        raise SystemExit(f"{file}: classes must be numbers: {error}") from error
-    if missing := sorted(set(files) - {name for name, classes in tags.items() if classes}):
-        raise SystemExit(f"{file} has no tags for {len(missing)} images of {images}, the first is {missing[0]}")
     if not files:
         raise SystemExit(f"{images} holds no .jpg or .png files")
-    if min(tags[name][0] for name in files) < 1:
-        raise SystemExit(f"{file}: classes are numbers from 1; 0 is the background in label maps")
+    try:
+        tags = read_tags(file)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    if missing := sorted(set(files) - {name for name, classes in tags.items() if classes}):
+        raise SystemExit(f"{file} has no tags for {len(missing)} images of {images}, the first is {missing[0]}")
     present = torch.zeros(len(files), max(tags[name][-1] for name in files), dtype=torch.bool)
     for row, name in zip(present, files, strict=True):
         row[torch.tensor(tags[name]) - 1] = True
@@ -136,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
-    files, present = read_tags(args.tags, args.images)
+    files, present = tagged(args.tags, args.images)
     model = Classifier(present.shape[1], not args.no_pretrained).to(args.device)
     train(model, files, present, args)
     model.eval()

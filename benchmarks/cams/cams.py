@@ -33,9 +33,9 @@ from torch import Tensor
 
 from cams.baselines import BASELINES, DENSE_CRF, Refiner
 from cams.table import markdown
+from closedform_wsss.cams.methods import DEFAULT, REFINERS
 from closedform_wsss.cli.eval.counts import Counts, EvalOptions, empty_histogram
 from closedform_wsss.cli.eval.report import scores_of_halves
-from closedform_wsss.cli.refine_cams.methods import DEFAULT, REFINERS
 from closedform_wsss.io import IGNORE_INDEX, read_cam, read_image, read_label_png
 
 NUM_CLASSES = {"voc_scribbles": 21, "voc_mini": 21, "ecssd": 2}

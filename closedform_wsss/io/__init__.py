@@ -18,6 +18,7 @@ from closedform_wsss.io._remap_labels import remap_labels
 from closedform_wsss.io._scribbles import from_scribbles, read_scribbles
 from closedform_wsss.io._scribblesup import read_scribblesup_xml
 from closedform_wsss.io._stroke_layer import from_layer
+from closedform_wsss.io._tags import read_tags
 from closedform_wsss.io._tensors import from_array
 from closedform_wsss.io._trimap import from_trimap
 from closedform_wsss.io._unit_range import to_unit_range
@@ -50,6 +51,7 @@ __all__ = [
     "read_marks",
     "read_scribbles",
     "read_scribblesup_xml",
+    "read_tags",
     "remap_labels",
     "to_unit_range",
     "voc_palette",

@@ -40,14 +40,12 @@ def load_pickled_item(file: IO[bytes]) -> Any:
     dtypes and scalars, torch tensors and plain containers.
 
     Args:
-        file: Open, at its start.
+        file: Open, at its start; of dtype object.
 
     Raises:
-        ValueError: It is not a ``.npy`` file of one object, is damaged, or asks for anything else.
+        ValueError: It holds several objects, is damaged, or asks for anything else.
     """
-    shape, dtype = read_header(file)
-    if not dtype.hasobject:
-        raise ValueError(f"a plain array of shape {shape}, which names no classes,")
+    shape, _ = read_header(file)
     if shape != ():
         raise ValueError(f"an array {shape} of objects in place of one dictionary")
     try:

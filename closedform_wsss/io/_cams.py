@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-import zipfile
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +13,8 @@ from torch import Tensor
 
 from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_option
-from closedform_wsss.io._cam_pickle import load_pickled_item, read_header, save_pickled_item
+from closedform_wsss.io._array_file import Archive, load_item, loaded
+from closedform_wsss.io._cam_pickle import save_pickled_item
 from closedform_wsss.io._open import PathLike
 from closedform_wsss.io._save import atomic
 
@@ -28,11 +28,10 @@ _SIPE = "IS_CAM"
 _MAPS = ("high_res", "attn_highres", "hr_cam", "rw", _SIPE, "highres", "cam", "strided_cam")
 _FORMAT_OF_MAPS = {"attn_highres": "clip_es", "highres": "clip_es", "hr_cam": "puzzle_cam"}
 
-_MAX_BYTES = 1 << 31  # of one array: a file of a few bytes can state any size
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
-def read_cam(path: PathLike) -> tuple[Tensor, Tensor]:
+def read_cam(path: PathLike, classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
     """Reads the class activation maps of one image.
 
     The content tells the format:
@@ -49,6 +48,10 @@ def read_cam(path: PathLike) -> tuple[Tensor, Tensor]:
       ``{class: map (H, W)}``, the classes 0-based without background. (Files *after* a CRF look the same, but 0 is the
       background in them: do not pass those.)
     * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with ids of a label map, 1-based; 1 to K if missing.
+    * Maps alone, in ``.npy`` or from ``torch.save``: ``(K, h, w)``, or ``(h, w)`` of one class, as pytorch-grad-cam
+      gives them. ``classes`` must name them, in their order.
+
+    What ``torch.save`` writes (``.pt``, ``.pth``) may also hold one of the dictionaries.
 
     If there are as many maps as keys, the keys are read as in IRN, except for SIPE: 0 is then the first foreground
     class, even if a project meant the background.
@@ -59,6 +62,8 @@ def read_cam(path: PathLike) -> tuple[Tensor, Tensor]:
 
     Args:
         path: The file.
+        classes: Ids in a label map, >= 1, each once: the classes to read, in this order, such as the image-level labels
+            of :func:`read_tags`. Default: all classes that the file names.
 
     Returns:
         ``(classes, maps)``: int64 ``(K,)``, the ids in a label map (1 is the first foreground class, 0 would be the
@@ -68,7 +73,7 @@ def read_cam(path: PathLike) -> tuple[Tensor, Tensor]:
     Raises:
         OSError: The file is missing or may not be read.
         ValueError: The file has none of these formats, is damaged, holds NaN or infinite values, holds a class twice
-            or below the first, or its pickle asks for anything but data.
+            or below the first, lacks one of ``classes``, or its pickle asks for anything but data.
 
     Reference:
         Ahn, Cho, Kwak: Weakly supervised learning of instance segmentation with inter-pixel relations (IRN). CVPR 2019.
@@ -86,29 +91,40 @@ def read_cam(path: PathLike) -> tuple[Tensor, Tensor]:
         >>> classes, maps.shape
         (tensor([ 1, 15]), torch.Size([2, 2, 3]))
     """
-    _, classes, maps = load_cam(path)
-    return classes, maps
+    _, ids, maps = load_cam(path, classes)
+    return ids, maps
 
 
-def load_cam(path: PathLike) -> tuple[str, Tensor, Tensor]:
-    """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz"."""
+def checked_cam(maps: npt.ArrayLike | Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Classes and maps as ``read_cam`` gives them, from maps alone; the message of an error says what is wrong."""
+    ids, values = _from_array(maps, classes)
+    return torch.from_numpy(ids), torch.from_numpy(values)
+
+
+def load_cam(path: PathLike, classes: Sequence[int] | None = None) -> tuple[str, Tensor, Tensor]:
+    """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz".
+
+    The format of maps alone, which name no classes, is "npz" too: it is the one to write.
+    """
     with open(path, "rb") as file:
-        start = file.read(6)
-        file.seek(0)
         try:
-            if start == b"\x93NUMPY":
-                format, classes, maps = _from_dictionary(load_pickled_item(file))
-            elif start[:2] == b"PK":
-                format, classes, maps = "npz", *_from_npz(file)
+            item = load_item(file)
+            if isinstance(item, Archive):
+                format, ids, maps = "npz", *_from_archive(item)
+            elif isinstance(item, dict):
+                format, ids, maps = _from_dictionary(item)
+            elif isinstance(item, (np.ndarray, Tensor, list, tuple)):
+                format, ids, maps = "npz", *_from_array(item, classes)
             else:
-                raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
+                raise ValueError(f"a pickled {type(item).__name__}")
+            ids, maps = _chosen(ids, maps, classes)
         except Exception as error:  # a damaged zip file may raise any exception
             got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
             raise ValueError(
-                "read_cam: path must be a .npy dictionary of maps, as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
-                f"with cams and classes, got {got} in {os.fspath(path)!r}"
+                "read_cam: path must be a .npy or .pt of maps, alone or in a dictionary as IRN, EPS, CLIP-ES or "
+                f"Puzzle-CAM write, or a .npz with cams and classes, got {got} in {os.fspath(path)!r}"
             ) from error
-    return format, torch.from_numpy(classes), torch.from_numpy(maps)
+    return format, torch.from_numpy(ids), torch.from_numpy(maps)
 
 
 def write_cam(
@@ -166,21 +182,19 @@ def write_cam(
             save_pickled_item(file, {"keys": ids - 1, "cam": _quarter(values), "high_res": values})
 
 
-def _from_dictionary(item: Any) -> tuple[str, Classes, Maps]:
-    if not isinstance(item, dict):
-        raise ValueError(f"a pickled {type(item).__name__}")
+def _from_dictionary(item: dict[Any, Any]) -> tuple[str, Classes, Maps]:
     if "keys" in item:
-        ids = _loaded(item["keys"]).reshape(-1)
+        ids = loaded(item["keys"]).reshape(-1)
         name = next((name for name in _MAPS if item.get(name) is not None), None)
         if name is None and ids.size:
             raise ValueError(f"'keys' without {' or '.join(map(repr, _MAPS))}")
         # An image without classes has empty maps of any shape, or no maps.
-        maps = _loaded(item[name]) if name is not None else np.zeros((0, 0, 0), np.float32)
+        maps = loaded(item[name]) if name is not None else np.zeros((0, 0, 0), np.float32)
         return _FORMAT_OF_MAPS.get(name or "", "irn"), *_with_keys(ids, maps, name)
     if any(isinstance(key, str) for key in item):
         unnamed = ", without 'keys' that name classes" if any(name in item for name in _MAPS) else ""
         raise ValueError(f"a dictionary of {', '.join(sorted(map(repr, item)))}{unnamed}")
-    planes = [_loaded(plane) for plane in item.values()]
+    planes = [loaded(plane) for plane in item.values()]
     if len({plane.shape for plane in planes}) > 1 or any(plane.ndim != 2 for plane in planes):
         raise ValueError(f"maps of shapes {', '.join(str(plane.shape) for plane in planes)}, not all (H, W)")
     stack = np.stack(planes) if planes else np.zeros((0, 0, 0), np.float32)
@@ -200,27 +214,41 @@ def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) 
     return _zero_based(ids, maps)
 
 
-def _from_npz(file: Any) -> tuple[Classes, Maps]:
-    with zipfile.ZipFile(file) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
-        if "cams" not in names:
-            raise ValueError(f"no 'cams' among {', '.join(map(repr, names)) or 'no arrays'}")
-        maps = _member(archive, "cams")
-        classes = _member(archive, "classes") if "classes" in names else np.arange(1, 1 + len(np.atleast_1d(maps)))
-    return _checked(classes, maps)
+def _from_archive(archive: Archive) -> tuple[Classes, Maps]:
+    if "cams" not in archive:
+        raise ValueError(f"no 'cams' among {', '.join(map(repr, archive)) or 'no arrays'}")
+    maps = archive["cams"]
+    return _checked(archive["classes"] if "classes" in archive else np.arange(1, 1 + len(np.atleast_1d(maps))), maps)
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    """An array of an archive, if the archive can hold as much as the header states."""
-    info = archive.getinfo(f"{name}.npy")
-    with archive.open(info) as member:
-        shape, dtype = read_header(member)
-    size = math.prod(shape) * max(dtype.itemsize, 1)
-    if size > min(info.file_size, _MAX_BYTES):
-        raise ValueError(f"{name} of shape {shape} and type {dtype} in {info.file_size} bytes")
-    with archive.open(info) as member:
-        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-    return array
+def _from_array(item: Any, classes: Sequence[int] | None) -> tuple[Classes, Maps]:
+    """Maps alone: ``(K, h, w)``, one map ``(h, w)``, a list of maps, or a batch of one."""
+    maps = loaded(item)
+    if maps.ndim == 4 and 1 in maps.shape[:2]:
+        maps = maps.reshape(-1, *maps.shape[2:])
+    maps = maps[None] if maps.ndim == 2 else maps
+    if classes is None:
+        raise ValueError(
+            f"an array of shape {maps.shape}, which names no classes: pass classes (--classes-of of a command), or "
+            "write a dictionary or .npz"
+        )
+    if maps.ndim == 3 and len(maps) != len(classes):
+        raise ValueError(
+            f"an array of {len(maps)} maps for {len(classes)} classes, {list(classes)}: it must hold a map of each of "
+            "them, in this order, and none of the background"
+        )
+    return _checked(np.asarray(classes, np.int64).reshape(-1), maps)
+
+
+def _chosen(ids: Classes, maps: Maps, classes: Sequence[int] | None) -> tuple[Classes, Maps]:
+    """The maps of these classes."""
+    if classes is None:
+        return ids, maps
+    place = {label: n for n, label in enumerate(ids.tolist())}
+    if absent := [label for label in classes if label not in place]:
+        raise ValueError(f"no map of class {absent[0]} among {ids.tolist()}")
+    chosen = [place[label] for label in classes]
+    return _checked(ids[chosen], maps[chosen])
 
 
 def _zero_based(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Maps]:
@@ -250,26 +278,6 @@ def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Ma
     if not np.isfinite(values).all():
         raise ValueError(f"{'NaN' if np.isnan(values).any() else 'infinite'} values")
     return ids, values
-
-
-def _loaded(value: Any) -> npt.NDArray[Any]:
-    """A value from a pickle as an array, if it is not too large."""
-    size = _nbytes(value, {})
-    if size > _MAX_BYTES:
-        raise ValueError(f"an array of {size} bytes")
-    return as_array(value)
-
-
-def _nbytes(value: Any, known: dict[int, int]) -> int:
-    """The size of nested lists as an array.
-
-    A pickle can hold one list many times in another list, so each list is visited once. ``known`` holds the results.
-    """
-    if not isinstance(value, (list, tuple)):
-        return int(getattr(value, "nbytes", 8))
-    if id(value) not in known:
-        known[id(value)] = sum(_nbytes(part, known) for part in value)
-    return known[id(value)]
 
 
 def _quarter(maps: Maps) -> Tensor:

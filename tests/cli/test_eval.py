@@ -253,7 +253,7 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
     io.write_label_png(data / "void" / "a.png", np.full((20, 31), 255, np.uint8))
     cases: list[tuple[list[str], str]] = [
         (["gt", "cams"], "GT must be a folder of files .png, got 5 .npy"),
-        (["jpg", "gt"], "PRED must be a folder of files .png, .npy, .npz, got 1 .jpg"),
+        (["jpg", "gt"], "PRED must be a folder of files .png, .npy, .npz, .pt, .pth, got 1 .jpg"),
         (["mixed", "gt"], "PRED must hold label maps or CAMs, got both"),
         (["none", "gt"], "none: No such file"),
         (["pred", "gt", "--threshold", "0.5"], "--threshold is for CAMs"),

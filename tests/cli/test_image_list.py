@@ -10,7 +10,7 @@ import pytest
 
 from closedform_wsss import io
 from closedform_wsss.cli import main
-from closedform_wsss.cli.eval.image_list import ImageList, read_image_list
+from closedform_wsss.cli.common.image_list import ImageList, read_image_list
 
 ACCENT = unicodedata.normalize("NFC", "café")
 

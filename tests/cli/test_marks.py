@@ -15,7 +15,7 @@ from helpers.pictures import save
 from PIL import Image
 
 from closedform_wsss.cli import main
-from closedform_wsss.cli.marks.pattern import name_of_image, stem_pattern
+from closedform_wsss.cli.common.pattern import name_of_image, stem_pattern
 from closedform_wsss.io import read_annotations, read_marks
 
 __all__ = ["data"]  # a fixture

@@ -17,8 +17,8 @@ from helpers.pictures import photo, save
 from PIL import Image
 
 from closedform_wsss import io
+from closedform_wsss.cams import methods
 from closedform_wsss.cli import main
-from closedform_wsss.cli.refine_cams import methods
 from closedform_wsss.functional import pseudo_labels
 
 STEMS = ("a", "b.c", "d", "e")
@@ -181,7 +181,7 @@ def test_labels_may_follow_the_cams_with_options_of_their_own(data: Path) -> Non
 _BLOCKS = """
 import sys, time
 from closedform_wsss.cli import main
-from closedform_wsss.cli.refine_cams import methods
+from closedform_wsss.cams import methods
 def slow(image, cam, plain=methods.none, seen=[]):
     seen.append(image)
     if len(seen) > 2:
@@ -296,7 +296,7 @@ def test_files_that_fail_are_named_and_the_rest_continues(data: Path, capsys: py
     (data / "cams" / "x7.npy").unlink()
     assert run(data) == 1
     out, err = capsys.readouterr()
-    wanted = ("Pillow", "an empty file", "a plain array", "--normalize", "EXIF", "classes must be up to 254")
+    wanted = ("Pillow", "an empty file", "an array of shape", "--normalize", "EXIF", "classes must be up to 254")
     lines = err.splitlines()
     assert len(lines) == len(wanted)
     for n, (line, reason) in enumerate(zip(lines, wanted, strict=True)):
@@ -337,8 +337,8 @@ def test_mistakes_in_arguments(data: Path, monkeypatch: pytest.MonkeyPatch, caps
     (data / "others" / "z.npy").write_bytes(b"")
     cases: list[tuple[list[str], str]] = [
         (["cams", "images"], "IMAGES must be a folder of files .jpg"),
-        (["images", "images"], "CAMS must be a folder of files .npy, .npz, got 2 .png, 1 "),
-        (["images", "empty"], "CAMS must be a folder of files .npy, .npz, got no file at all"),
+        (["images", "images"], "CAMS must be a folder of files .npy, .npz, .pt, .pth, got 2 .png, 1 "),
+        (["images", "empty"], "CAMS must be a folder of files .npy, .npz, .pt, .pth, got no file at all"),
         (["images", "none"], "none: No such file or directory"),
         (["file", "cams"], "file: Not a directory"),
         (["twice", "cams"], "IMAGES must hold one file for each image, got a.jpg and a.png"),

@@ -78,9 +78,9 @@ def test_maps_are_those_of_the_tags_at_stride_16(scripts, folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0,1\n1,cat\n", "classes must be numbers"),
+        ("0,1\n1,cat\n", "must be a number"),
         ("0,1\n1,2\n", "no tags for 6 images"),
-        ("".join(f"{k},{k}\n" for k in range(8)), "classes are numbers from 1"),
+        ("".join(f"{k},{k}\n" for k in range(8)), "must be from 1 to 254, got 0 in line 1"),
     ],
 )
 def test_mistakes(scripts, folder, text, message):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from helpers.pictures import photo
 
 from closedform_wsss import functional
-from closedform_wsss.cli.refine_cams.methods import REFINERS
+from closedform_wsss.cams.methods import REFINERS
 from closedform_wsss.functional import asam, refine_cam, soft_slic
 from closedform_wsss.io import from_array
 

@@ -185,9 +185,9 @@ def test_errors_say_what_the_file_holds(tmp_path: Path) -> None:
     nan, infinite = MAPS.copy(), MAPS.copy()
     nan[1, 2, 3], infinite[0, 0, 0] = np.nan, np.inf
     cases: list[tuple[Any, str]] = [
-        (MAPS, r"a plain array of shape \(2, 9, 14\)"),
+        (MAPS, r"an array of shape \(2, 9, 14\)"),
         (np.array([{}, {}], object), "objects in place of one dictionary"),
-        ([1, 2], "a plain array"),
+        ([1, 2], "an array of shape"),
         (boxed("text"), "a pickled str"),
         ({"cams": MAPS, "other": 1}, "a dictionary of 'cams', 'other'"),
         ({"cam": MAPS, "hr_cam": MAPS}, "a dictionary of 'cam', 'hr_cam', without 'keys' that name classes"),

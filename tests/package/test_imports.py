@@ -21,7 +21,7 @@ FLOORS = (
     ("solver",),
     ("functional",),
     ("io", "metrics", "nn"),
-    ("training",),
+    ("cams", "training"),
     ("cli",),
     ("__main__",),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from pathlib import Path
 from typing import Literal
 
 from closedform_wsss.io import PALETTES
@@ -91,6 +92,34 @@ def window(text: str) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise argparse.ArgumentTypeError(f"must be LOW,HIGH with LOW below HIGH, got {text!r}")
     return low, high
+
+
+def add_list_argument(parser: argparse.ArgumentParser) -> None:
+    """``--list``."""
+    parser.add_argument("--list", metavar="FILE", type=Path, help="take only the images named in FILE, one a line")
+
+
+def add_cam_file_arguments(parser: argparse.ArgumentParser, *, of: str) -> None:
+    """``--pattern``, ``--classes-of`` and ``--names``: which files are CAMs, and of which classes."""
+    add = parser.add_argument
+    add(
+        "--pattern",
+        metavar="P",
+        help=f"read only the files of {of} with this name, as in {{stem}}_cam.npy, where {{stem}} is the name of the "
+        "image without suffix, and * stands for anything",
+    )
+    add(
+        "--classes-of",
+        metavar="FILE",
+        type=Path,
+        help=f"the tags of each image, such as a line a,1,15, or cls_labels.npy: the classes of {of} that hold maps "
+        "alone, in this order; of others, those to read",
+    )
+
+
+def add_names_argument(parser: argparse.ArgumentParser) -> None:
+    """``--names``."""
+    parser.add_argument("--names", metavar="FILE", help="class names, one a line, background first; or voc")
 
 
 def add_palette_argument(parser: argparse.ArgumentParser) -> None:

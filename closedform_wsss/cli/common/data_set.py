@@ -15,9 +15,10 @@ from typing import Any, Protocol, TypeVar
 import closedform_wsss
 from closedform_wsss.cli.common.arguments import positive_int
 from closedform_wsss.cli.common.folders import files_by_stem
+from closedform_wsss.cli.common.image_list import read_image_list
 from closedform_wsss.cli.common.progress import note, progress_bar
-from closedform_wsss.cli.common.record import claim, remove_leftovers
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
+from closedform_wsss.io._record import claim, remove_leftovers
 
 FAILED, NOT_CONVERGED = 1, 3
 
@@ -53,16 +54,18 @@ class Inputs:
         folder: Its value.
         suffixes: Files with other suffixes are not read.
         content: What the files hold, in the plural.
+        pattern: Of the names of the files, such as ``{stem}_cam.npy``. None: they are those of the images.
     """
 
     argument: str
     folder: Path
     suffixes: tuple[str, ...]
     content: str
+    pattern: str | None = None
 
     def files(self) -> dict[str, Path]:
-        """The files by their names without suffix."""
-        return files_by_stem(self.argument, self.folder, self.suffixes)
+        """The files by the names of their images, without suffix."""
+        return files_by_stem(self.argument, self.folder, self.suffixes, self.pattern)
 
 
 def add_data_set_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +87,7 @@ def run_data_set(
     record: str,
     options: Mapping[str, Mapping[str, Any]],
     done: str,
+    chosen: Path | None = None,
 ) -> int:
     """Does what an earlier run has not done yet, prints a report, and returns the exit status.
 
@@ -95,6 +99,7 @@ def run_data_set(
         record: The name of the file that says how the results were made.
         options: For each kind of result, whose folder has its name, all options that it depends on.
         done: What the images then are, such as "refined", for messages.
+        chosen: A list of images; the others are left out.
 
     Raises:
         OSError: A folder cannot be read or made.
@@ -107,7 +112,20 @@ def run_data_set(
         raise ValueError(
             f"{inputs[0].argument} and {inputs[1].argument} must hold files of the same names, apart from the suffix, "
             f"got {next(iter(images.values())).name} and {next(iter(others.values())).name}"
+            f"{_pattern_hint(inputs, others)}"
         )
+    if chosen is not None:
+        listed = read_image_list("--list", chosen, inputs[0].argument, images, others)
+        for warning in listed.warnings:
+            note(f"warning: {warning}")
+        if absent := [stem for stem in listed.stems if stem not in others]:
+            raise ValueError(
+                f"{inputs[1].argument} must hold a file for each image of --list, got none for {len(absent)} of "
+                f"{len(listed.stems)}, such as {absent[0]}"
+            )
+        images = {stem: images[stem] for stem in listed.stems}
+        others = {stem: others[stem] for stem in listed.stems}
+        stems = listed.stems
     origin = {source.content.lower(): str(source.folder.resolve()) for source in inputs}
     made = {"closedform_wsss": closedform_wsss.__version__, **origin}
     claim(args.output / record, {kind: {**made, **how} for kind, how in options.items()}, overwrite=args.overwrite)
@@ -132,6 +150,20 @@ def run_data_set(
     if world > 1:  # torchrun would stop the other processes
         return 0
     return FAILED if failed else NOT_CONVERGED if not_converged else 0
+
+
+def _pattern_hint(inputs: Sequence[Inputs], others: Mapping[str, Path]) -> str:
+    """How to name files whose names are longer than those of their images."""
+    source = inputs[1]
+    if source.pattern is not None:
+        return ""
+    for stem in inputs[0].files():
+        for longer, path in others.items():
+            if stem in longer:
+                return (
+                    f": --pattern '{longer.replace(stem, '{stem}', 1)}{path.suffix}' says which image a file belongs to"
+                )
+    return ""
 
 
 def rank_and_world(args: argparse.Namespace) -> tuple[int, int]:

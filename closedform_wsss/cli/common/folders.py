@@ -9,12 +9,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+from closedform_wsss.cli.common.pattern import name_of_image, stem_pattern
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-CAM_SUFFIXES = (".npy", ".npz")
+CAM_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 LABEL_SUFFIXES = (".png",)
 
 
-def files_by_stem(argument: str, folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+def files_by_stem(
+    argument: str, folder: Path, suffixes: tuple[str, ...], pattern: str | None = None
+) -> dict[str, Path]:
     """The files with one of the suffixes, by their names without it, sorted.
 
     The names are in the composed form of Unicode, because macOS writes accents as separate characters and other systems
@@ -24,22 +28,29 @@ def files_by_stem(argument: str, folder: Path, suffixes: tuple[str, ...]) -> dic
         argument: The command's name for the folder, for messages.
         folder: Its sub-folders are not searched.
         suffixes: In lower case; the suffixes of files may be in capitals.
+        pattern: Such as ``{stem}_cam.npy``: other files are left out, and the names are what stands for the stem.
 
     Raises:
         OSError: The folder is missing, is a file, or may not be read.
         ValueError: It holds no such file, or two with the same stem.
     """
     present = _files(folder)
+    names = None if pattern is None else stem_pattern(pattern)
     found: dict[str, Path] = {}
     for path in present:
         if path.suffix.lower() not in suffixes:
             continue
-        stem = composed(path.stem)
+        name = composed(path.stem) if names is None else name_of_image(composed(path.name), names)
+        if name is None:
+            continue
+        stem = name
         if stem in found:
             raise ValueError(
                 f"{argument} must hold one file for each image, got {found[stem].name} and {path.name} in {folder}"
             )
         found[stem] = path
+    if not found and pattern is not None and present:
+        raise ValueError(f"--pattern must fit files in {argument}, got {pattern} for {present[0].name} in {folder}")
     if not found:
         counts = Counter(path.suffix.lower() or "without suffix" for path in present)
         other = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3)) or "no file at all"

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from closedform_wsss.cli.common.arguments import (
+    add_cam_file_arguments,
+    add_list_argument,
+    add_names_argument,
     add_orientation_argument,
     add_palette_argument,
     positive_int,
@@ -17,13 +20,13 @@ from closedform_wsss.cli.common.arguments import (
     unit_interval,
 )
 from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
+from closedform_wsss.cli.common.names import class_names
 from closedform_wsss.cli.common.progress import note, progress_bar
-from closedform_wsss.cli.common.text_file import read_text
+from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
 from closedform_wsss.cli.eval.images import check_pairs, chosen_images, find_predictions
 from closedform_wsss.cli.eval.report import report, table
-from closedform_wsss.io import VOC_CLASSES
 from closedform_wsss.io._save import atomic
 
 _FAILED = 1
@@ -53,13 +56,14 @@ exit status: 0 done; 1 some images failed (each has a line on stderr) and are no
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     add = parser.add_argument
-    add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz)")
+    add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz, .pt)")
     add("truths", metavar="GT", type=Path, help="folder of label maps (PNG) with the same names")
-    add("--list", metavar="FILE", type=Path, help="measure only the images named in FILE, one a line")
+    add_list_argument(parser)
+    add_cam_file_arguments(parser, of="PRED")
     add("--threshold", metavar="T", type=unit_interval, help="threshold of CAMs, in place of the best one")
     add("--normalize", action="store_true", help="divide each CAM by its maximum first")
     add("--num-classes", metavar="N", type=positive_int, help="background included (default: highest label + 1)")
-    add("--names", metavar="FILE", help="class names, one a line, background first; or voc")
+    add_names_argument(parser)
     add("--ignore-index", metavar="I", type=int, default=255, help="label in GT that does not count (%(default)s)")
     add(
         "--remap",
@@ -79,10 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Counts, prints, and returns the exit status."""
     truths = files_by_stem("GT", args.truths, LABEL_SUFFIXES)
-    predictions, are_cams = find_predictions(args.predictions)
+    predictions, are_cams = find_predictions(args.predictions, args.pattern)
     names, classes = _classes(args.names, args.num_classes)
-    if args.threshold is not None and not are_cams:
-        raise ValueError(f"--threshold is for CAMs, got label maps in {args.predictions}")
+    for option, got in (("threshold", args.threshold), ("classes-of", args.classes_of)):
+        if got is not None and not are_cams:
+            raise ValueError(f"--{option} is for CAMs, got label maps in {args.predictions}")
     listed = chosen_images(args.truths, truths, predictions, args.list)
     missing = check_pairs(listed.stems, predictions, truths, folder=args.predictions, allow_missing=args.allow_missing)
     stems = [stem for stem in listed.stems if stem in predictions]
@@ -97,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
         args.palette,
         args.orientation,
     )
-    jobs = [EvalJob(predictions[stem], truths[stem], n % 2) for n, stem in enumerate(stems)]
+    tags = Tags(args.classes_of, args.names if args.classes_of is not None else None)
+    jobs = [EvalJob(predictions[stem], truths[stem], n % 2, tags.of(stem)) for n, stem in enumerate(stems)]
     total = _count(options, jobs, args)
     if total.failed == len(jobs):
         return _FAILED
@@ -117,8 +123,7 @@ def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | N
     """The names of the classes and their number, if known."""
     names = None
     if source is not None:
-        names = list(VOC_CLASSES) if source == "voc" else read_text("--names", Path(source)).splitlines()
-        names = [name.strip() for name in names if name.strip()]
+        names = class_names(source)
         if num_classes is not None and num_classes != len(names):
             raise ValueError(f"--names must name --num-classes {num_classes} classes, got {len(names)} in {source}")
     classes = num_classes if names is None else len(names)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from closedform_wsss._common import IGNORE_INDEX
-from closedform_wsss.cli.common.cam_values import check_upright, unit_range
+from closedform_wsss.cams.values import check_upright, unit_range
 from closedform_wsss.io import read_cam, read_label_png, read_marks
 from closedform_wsss.io._remap_labels import Remap
 
@@ -55,11 +55,12 @@ class EvalOptions:
 
 @dataclass(frozen=True)
 class EvalJob:
-    """One image; ``half`` is 0 or 1."""
+    """One image; ``half`` is 0 or 1, ``classes`` are those of CAMs, if the file does not name them."""
 
     prediction: Path
     truth: Path
     half: int
+    classes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, 
 
 def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
     """For each pixel of GT: the class with the largest CAM, and the number of thresholds that this CAM exceeds."""
-    classes, maps = read_cam(job.prediction)
+    classes, maps = read_cam(job.prediction, job.classes)
     if len(classes) == 0:
         return np.zeros(truth.shape, np.int64), np.zeros(truth.shape, np.int64)  # background at any threshold
     if classes.max() >= IGNORE_INDEX:

@@ -12,14 +12,14 @@ from closedform_wsss.cli.common.folders import (
     files_of_other_formats,
     nearest_names,
 )
-from closedform_wsss.cli.eval.image_list import ImageList, read_image_list
+from closedform_wsss.cli.common.image_list import ImageList, read_image_list
 
 _PREDICTIONS = (*LABEL_SUFFIXES, *CAM_SUFFIXES)
 
 
-def find_predictions(folder: Path) -> tuple[dict[str, Path], bool]:
+def find_predictions(folder: Path, pattern: str | None) -> tuple[dict[str, Path], bool]:
     """The files of predictions, and whether they are CAMs."""
-    found = files_by_stem("PRED", folder, _PREDICTIONS)
+    found = files_by_stem("PRED", folder, _PREDICTIONS, pattern)
     kinds = {path.suffix.lower() in CAM_SUFFIXES for path in found.values()}
     if len(kinds) > 1:
         raise ValueError(f"PRED must hold label maps or CAMs, got both in {folder}")

@@ -15,13 +15,13 @@ from closedform_wsss.cli.common.arguments import (
     stored_value,
 )
 from closedform_wsss.cli.common.progress import note
-from closedform_wsss.cli.common.record import claim
 from closedform_wsss.cli.marks.convert import convert
 from closedform_wsss.cli.marks.images import Images
 from closedform_wsss.cli.marks.options import class_names, colors_of_classes, new_codes
 from closedform_wsss.cli.marks.report import class_list, listed, names_by_number, report, warnings_of
 from closedform_wsss.cli.marks.sheet import spread, write_sheet
 from closedform_wsss.cli.marks.sources import Reading, Source, find_source
+from closedform_wsss.io._record import claim
 
 EPILOG = """\
 EXPORT is one of

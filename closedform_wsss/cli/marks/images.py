@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES, composed
-from closedform_wsss.cli.marks.pattern import files_below
+from closedform_wsss.cli.common.pattern import files_below
 from closedform_wsss.io import read_image
 from closedform_wsss.io._orientation import stored_orientation
 

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
+from closedform_wsss.cli.common.pattern import files_below, name_of_image, stem_pattern
 from closedform_wsss.cli.marks.options import Codes, Palette
-from closedform_wsss.cli.marks.pattern import files_below, name_of_image, stem_pattern
 from closedform_wsss.io import guess_kind, read_annotations, read_image, read_marks
 
 _TEXT = (".json", ".xml")

@@ -7,23 +7,31 @@ from functools import partial
 from pathlib import Path
 
 from closedform_wsss import io
+from closedform_wsss.cams.methods import DEFAULT, REFINERS
+from closedform_wsss.cams.refine_folder import KINDS
+from closedform_wsss.cams.refined import DEFAULT_THRESHOLD, RefineOptions
 from closedform_wsss.cli.common import data_set
-from closedform_wsss.cli.common.arguments import add_picture_arguments, positive_float, unit_interval
+from closedform_wsss.cli.common.arguments import (
+    add_cam_file_arguments,
+    add_list_argument,
+    add_names_argument,
+    add_picture_arguments,
+    positive_float,
+    unit_interval,
+)
 from closedform_wsss.cli.common.data_set import Inputs, add_data_set_arguments, run_data_set
 from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES
-from closedform_wsss.cli.refine_cams.image import RefineOptions, plan_job, refine_image
-from closedform_wsss.cli.refine_cams.methods import DEFAULT, REFINERS
-
-_DEFAULT_THRESHOLD = 0.4
-_KINDS = {"cams": ("cams",), "labels": ("labels",), "both": ("cams", "labels")}
+from closedform_wsss.cli.common.tags import Tags
+from closedform_wsss.cli.refine_cams.image import ReadOptions, plan_job, refine_image
 
 EPILOG = f"""\
 DIR gets cams/ with the CAMs at the size of the images, values in 0..1, in the format of the input, labels/ with
 pseudo-labels as PNG files (VOC palette, 0 background, 255 uncertain), and refine-cams.json, which records how they
 were made.
 
-CAM files are the .npy dictionaries that IRN, ReCAM, EPS, L2G, CLIP-ES, Puzzle-CAM and others write, or .npz files with
-cams and classes; see closedform_wsss.io.read_cam. An image and its CAM file have the same name: a.jpg and a.npy.
+CAM files are the .npy dictionaries that IRN, ReCAM, EPS, L2G, CLIP-ES, Puzzle-CAM and others write, .npz files with
+cams and classes, or files of maps alone (.npy, .pt) with --classes-of; see closedform_wsss.io.read_cam and read_tags.
+An image and its CAM file have the same name, a.jpg and a.npy, or --pattern says how they differ.
 
 {data_set.EPILOG}
 exit status: 0 done; 1 some images failed (each has a line on stderr); 2 a mistake in the arguments.
@@ -37,14 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("cams", metavar="CAMS", type=Path, help="folder of CAM files with the images' names")
     add("--method", choices=tuple(REFINERS), default=DEFAULT, help="how CAMs are refined (%(default)s)")
     add("--normalize", action="store_true", help="divide each CAM by its maximum first")
-    add("--write", choices=tuple(_KINDS), default="both", help="what to write (%(default)s)")
-    add("--format", choices=io.CAM_FORMATS, help="format of the written CAMs (default: that of the input)")
+    add("--write", choices=tuple(KINDS), default="both", help="what to write (%(default)s)")
+    add(
+        "--format",
+        choices=io.CAM_FORMATS,
+        help="format of the written CAMs (default: that of the input; npz with --classes-of or of .pt files)",
+    )
     background = parser.add_mutually_exclusive_group()
     background.add_argument(
         "--threshold",
         metavar="T",
         type=unit_interval,
-        help=f"pixels where no CAM exceeds T are background ({_DEFAULT_THRESHOLD})",
+        help=f"pixels where no CAM exceeds T are background ({DEFAULT_THRESHOLD})",
     )
     background.add_argument(
         "--power", metavar="A", type=positive_float, help="the background's score is (1 - largest CAM)^A instead"
@@ -56,46 +68,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="label pixels 255 whose best score leads the second best by less than M (%(default)s)",
     )
+    add_list_argument(parser)
+    add_cam_file_arguments(parser, of="CAMS")
+    add_names_argument(parser)
     add_picture_arguments(parser, of="images")
     add_data_set_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Refines what is not done yet, prints a report, and returns the exit status."""
-    kinds = _KINDS[args.write]
+    kinds = KINDS[args.write]
     for kind in kinds:
         if (args.output / kind).resolve() in (args.images.resolve(), args.cams.resolve()):
             raise ValueError(f"-o must not make IMAGES or CAMS the folder for results, got {args.output / kind}")
+    tags = Tags(args.classes_of, args.names)
+    cams = Inputs("CAMS", args.cams, CAM_SUFFIXES, "CAMs", args.pattern)
     options = _options(args)
     return run_data_set(
-        partial(refine_image, options),
-        lambda _, image, cam: plan_job(image, cam, args.output, kinds, options.format),
-        (
-            Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"),
-            Inputs("CAMS", args.cams, CAM_SUFFIXES, "CAMs"),
-        ),
+        partial(refine_image, options, ReadOptions(args.orientation, args.window)),
+        lambda stem, image, cam: plan_job(stem, image, cam, tags.of(stem), args.output, kinds, options.format),
+        (Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"), cams),
         args,
         record="refine-cams.json",
-        options={kind: _dependencies(kind, options) for kind in kinds},
+        options={kind: {**options.recorded(kind), **_reading(args)} for kind in kinds},
         done="refined",
+        chosen=args.list,
     )
 
 
 def _options(args: argparse.Namespace) -> RefineOptions:
-    threshold = _DEFAULT_THRESHOLD if args.threshold is None and args.power is None else args.threshold
-    return RefineOptions(
-        args.method, args.normalize, args.format, threshold, args.power, args.margin, args.orientation, args.window
-    )
+    threshold = DEFAULT_THRESHOLD if args.threshold is None and args.power is None else args.threshold
+    format = args.format or ("npz" if args.classes_of is not None else None)  # it names the classes
+    return RefineOptions(args.method, args.normalize, format, threshold, args.power, args.margin)
 
 
-def _dependencies(kind: str, options: RefineOptions) -> dict[str, object]:
-    """All options that the bytes of the results depend on."""
-    shared = {
-        "method": options.method,
-        "normalize": options.normalize,
-        "orientation": options.orientation,
-        "window": None if options.window is None else list(options.window),
+def _reading(args: argparse.Namespace) -> dict[str, object]:
+    """How the files were read, as far as the bytes of the results depend on it."""
+    tags = {"classes_of": str(args.classes_of.resolve()), "names": args.names} if args.classes_of is not None else {}
+    return {
+        "orientation": args.orientation,
+        "window": None if args.window is None else list(args.window),
+        **tags,
+        **({"pattern": args.pattern} if args.pattern is not None else {}),
     }
-    if kind == "cams":
-        return {**shared, "format": options.format}
-    return {**shared, "threshold": options.threshold, "power": options.power, "margin": options.margin}

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ _SUFFIXES = (".npy", ".npz", ".png")
 Options = Mapping[str, Any]
 
 
-def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool) -> None:
+@dataclass(frozen=True)
+class Caller:
+    """What errors call the folder, and the option that deletes what is in it."""
+
+    folder: str = "-o"
+    overwrite: str = "--overwrite"
+
+
+def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool, caller: Caller = Caller()) -> None:
     """Makes the folders for results and records their options, or checks that they were made with the same options.
 
     Several processes with the same options may call this at the same time.
@@ -26,6 +35,7 @@ def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool) -> No
         record: The file, named after the command, in the folder of all results.
         wanted: The options of each kind of result. Its folder is beside the record.
         overwrite: Delete all results in these folders first.
+        caller: A command, or a function.
 
     Raises:
         OSError: A folder or file cannot be made.
@@ -40,8 +50,8 @@ def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool) -> No
     for kind in filled:
         if kind not in recorded:
             raise ValueError(
-                f"-o must be an empty folder or one of {record.stem}, got files in {output / kind} without an entry in "
-                f"{record.name}: choose another folder"
+                f"{caller.folder} must be an empty folder or one of {record.stem}, got files in {output / kind} "
+                f"without an entry in {record.name}: choose another folder"
             )
     for kind, options in wanted.items():
         if overwrite:
@@ -50,7 +60,7 @@ def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool) -> No
         elif kind in recorded and recorded[kind] != options:
             raise ValueError(
                 f"the {kind} in {output} were made with other options ({_difference(recorded[kind], options)}): "
-                "choose another folder, or --overwrite them"
+                f"choose another folder, or {caller.overwrite} them"
             )
     if any(recorded.get(kind) != options for kind, options in wanted.items()):
         with atomic(record) as file:

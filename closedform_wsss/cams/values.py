@@ -27,7 +27,7 @@ def unit_range(maps: Tensor, *, normalize: bool) -> Tensor:
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
             f"the CAM must be in [0, 1], got values from {low:.4g} to {high:.4g}; "
-            "--normalize divides each map by its maximum"
+            "--normalize divides each map by its maximum (normalize=True in Python)"
         )
     return maps.clamp(0, 1)
 

@@ -1,0 +1,173 @@
+"""Tags: the classes of each image, in a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from closedform_wsss._arrays import as_array
+from closedform_wsss.io._array_file import load_item
+from closedform_wsss.io._open import PathLike
+from closedform_wsss.io._text_file import read_text
+
+FN = "read_tags"
+_VOC_NUMBER = re.compile(r"(20\d\d)(\d{6})")
+_IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?|ppm|pgm|npy|npz)$", re.IGNORECASE)
+
+
+def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, tuple[int, ...]]:
+    """Reads the tags (image-level labels) of a data set: the classes that each image holds.
+
+    The content tells the format:
+
+    * Text, a line for each image: its name, then its classes, with commas, semicolons or tabs between them, such as
+      ``2007_000032,1,15``, or with spaces if there is none of these. Classes in one column have ``|`` or spaces between
+      them. A first line that names the columns is skipped, and so are lines that start with ``#``. Classes are ids of
+      a label map, or names if ``names`` is given.
+    * Text with a table of 0 and 1, below a first line that names the columns: the column after the images' names is
+      class 1, the next class 2. A column "background" is left out.
+    * JSON ``{image: [classes]}``.
+    * ``.npy``, a dictionary ``{image: (C,) of 0 and 1}``, as ``cls_labels.npy`` of IRN and its successors; the first
+      value is class 1, and an image 2007000032 is 2007_000032.
+
+    Args:
+        path: The file, in UTF-8.
+        names: All classes in the order of the label map, background first, such as
+            :data:`~closedform_wsss.io.VOC_CLASSES`.
+
+    Returns:
+        The classes of each image, ascending, from 1. Images are named without folder and without suffix.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: The file has none of these formats; a class is no number from 1 to 254, or not among the names; an
+            image comes twice with different classes. The message names the line.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "tags.csv"
+        ...     _ = path.write_text("2007_000032.jpg,1,15\\n2007_000033.jpg,1\\n")
+        ...     read_tags(path)
+        {'2007_000032': (1, 15), '2007_000033': (1,)}
+    """
+    known = None if names is None else {_folded(name): label for label, name in enumerate(names)}
+    where = os.fspath(path)
+    if Path(path).suffix.lower() == ".npy":
+        with open(path, "rb") as file:
+            rows = _of_vectors(load_item(file), where)
+    else:
+        text = read_text(f"{FN}: path", Path(path))
+        rows = _of_json(text, where) if text.lstrip().startswith("{") else _of_lines(text, known)
+    tags: dict[str, tuple[int, ...]] = {}
+    for place, image, cells in rows:
+        classes = tuple(sorted({_label(cell, known, place, where) for cell in cells}))
+        stem = _stem(image)
+        if tags.setdefault(stem, classes) != classes:
+            raise ValueError(f"{FN}: {where!r} must hold each image once, got {stem!r} twice, again in {place}")
+    if not tags:
+        raise ValueError(f"{FN}: {where!r} must hold a line for each image, got none")
+    return tags
+
+
+_Rows = Iterable[tuple[str, str, Sequence[object]]]  # place in the file, image, classes
+
+
+def _of_lines(text: str, known: Mapping[str, int] | None) -> _Rows:
+    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1)]
+    lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
+    separators = [sign for sign in "\t;," if any(sign in line for _, line in lines)]
+    table = [(f"line {n}", _cells(line, separators)) for n, line in lines]
+    if _is_table_of_bits(table):
+        columns = [_folded(cell) for cell in table[0][1][1:]]
+        first = 1 if columns[0] in ("background", "bg", "_background_") else 0
+        return [
+            (place, row[0], [n for n, bit in enumerate(row[1 + first :], 1) if bit == "1"]) for place, row in table[1:]
+        ]
+    if len(table) > 1 and _names_columns(table[0][1], table[1][1], known):
+        table = table[1:]
+    return [(place, row[0], [part for cell in row[1:] for part in _parts(cell)]) for place, row in table]
+
+
+def _cells(line: str, separators: Sequence[str]) -> list[str]:
+    parts = re.split("[" + "".join(separators) + "]", line) if separators else line.split()
+    return [part.strip().strip("\"'") for part in parts]
+
+
+def _parts(cell: str) -> list[str]:
+    """The classes in a cell: several may have ``|`` between them, and numbers spaces."""
+    parts = cell.split("|")
+    return [part.strip() for part in (cell.split() if all(map(str.isdigit, cell.split())) else parts) if part.strip()]
+
+
+def _names_columns(first: list[str], second: list[str], known: Mapping[str, int] | None) -> bool:
+    """Whether the first line names columns: its cells are no classes, and those of the second line are."""
+
+    def are_classes(row: list[str]) -> bool:
+        return all(part.isdigit() or _folded(part) in (known or {}) for cell in row[1:] for part in _parts(cell))
+
+    return len(first) > 1 and not are_classes(first) and are_classes(second)
+
+
+def _is_table_of_bits(table: list[tuple[str, list[str]]]) -> bool:
+    """Whether there is a line of names, and then only 0 and 1, as many in each line."""
+    if len(table) < 2 or any(cell.isdigit() for cell in table[0][1][1:]):
+        return False
+    width = len(table[0][1])
+    rows = [row for _, row in table[1:]]
+    return width > 1 and all(len(row) == width and set(row[1:]) <= {"0", "1"} for row in rows)
+
+
+def _of_json(text: str, where: str) -> _Rows:
+    try:
+        item = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{FN}: {where!r} is damaged ({error})") from error
+    return [(repr(image), image, cells if isinstance(cells, list) else [cells]) for image, cells in item.items()]
+
+
+def _of_vectors(item: Any, where: str) -> _Rows:
+    if not isinstance(item, Mapping):
+        raise ValueError(
+            f"{FN}: {where!r} must be a dictionary of images and vectors of 0 and 1, got a {type(item).__name__}"
+        )
+    rows = []
+    for image, value in item.items():
+        vector = as_array(value)
+        if vector.ndim != 1 or vector.dtype.kind not in "biuf" or not np.isin(vector, (0, 1)).all():
+            raise ValueError(f"{FN}: {where!r} must hold vectors of 0 and 1, got another value for {image!r}")
+        name = str(image)
+        number = _VOC_NUMBER.fullmatch(name)
+        rows.append((repr(image), "_".join(number.groups()) if number else name, (np.flatnonzero(vector) + 1).tolist()))
+    return rows
+
+
+def _label(cell: object, known: Mapping[str, int] | None, place: str, where: str) -> int:
+    text = str(cell).strip()
+    if text.isdigit():
+        label = int(text)
+    elif known is not None and _folded(text) in known:
+        label = known[_folded(text)]
+    else:
+        cure = "one of the names" if known is not None else "a number, or names must be given"
+        raise ValueError(f"{FN}: a class must be {cure}, got {text!r} in {place} of {where!r}")
+    if not 1 <= label <= 254:
+        hint = "; 0 is the background, and a table of 0 and 1 needs a first line that names its columns"
+        raise ValueError(
+            f"{FN}: a class must be from 1 to 254, got {label} in {place} of {where!r}{hint if label == 0 else ''}"
+        )
+    return label
+
+
+def _folded(name: str) -> str:
+    return name.strip().lower().replace(" ", "").replace("_", "")
+
+
+def _stem(image: str) -> str:
+    return _IMAGE_SUFFIX.sub("", re.split(r"[/\\]", image)[-1])

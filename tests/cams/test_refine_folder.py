@@ -1,0 +1,117 @@
+"""``refine_folder``: the files of the command, from a loop in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.pictures import photo, save
+
+from closedform_wsss import io
+from closedform_wsss.cams import refine_folder
+from closedform_wsss.cli import main
+
+CLASSES = {"a": [7, 3], "b": [15], "c": []}
+
+
+def maps_of(name: str) -> np.ndarray:
+    rng = np.random.default_rng(ord(name))
+    return rng.random((len(CLASSES[name]), 6, 8)).astype(np.float32)
+
+
+def samples(folder: Path, names: str = "abc") -> Iterator[tuple]:
+    for n, name in enumerate(names):
+        pixels = photo(24, 32, seed=n)
+        save(folder / f"{name}.png", pixels)
+        image = (folder / f"{name}.png", pixels, io.from_array(pixels))[n % 3]
+        maps = maps_of(name)
+        yield name, image, maps[0] if name == "b" else torch.tensor(maps), CLASSES[name]
+
+
+@pytest.mark.parametrize("threads", [1])
+def test_writes_what_the_command_writes(tmp_path: Path, threads: int) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert refine_folder(samples(images), tmp_path / "python", margin=0.05) == 3
+        (tmp_path / "cams").mkdir()
+        for name, classes in CLASSES.items():
+            io.write_cam(tmp_path / "cams" / f"{name}.npz", np.array(classes, int), maps_of(name), format="npz")
+        command = [
+            "refine-cams",
+            images,
+            tmp_path / "cams",
+            "-o",
+            tmp_path / "command",
+            "--margin",
+            "0.05",
+            "--workers",
+            "1",
+        ]
+        assert main([str(part) for part in command]) == 0
+    finally:
+        torch.set_num_threads(before)
+    for name in CLASSES:
+        for kind, suffix in (("cams", "npz"), ("labels", "png")):
+            ours, theirs = (tmp_path / who / kind / f"{name}.{suffix}" for who in ("python", "command"))
+            assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    assert refine_folder(samples(tmp_path, "ab"), tmp_path / "out", method="none") == 2
+    first = (tmp_path / "out/labels/a.png").stat().st_mtime_ns
+    assert refine_folder(samples(tmp_path, "abc"), tmp_path / "out", method="none") == 1
+    assert (tmp_path / "out/labels/a.png").stat().st_mtime_ns == first
+    with pytest.raises(ValueError, match=r"other options \(threshold 0.4, now 0.3\).*or overwrite=True"):
+        refine_folder(samples(tmp_path), tmp_path / "out", method="none", threshold=0.3)
+    assert refine_folder(samples(tmp_path, "a"), tmp_path / "out", method="none", threshold=0.3, overwrite=True) == 1
+    assert not (tmp_path / "out/labels/b.png").exists()
+
+
+def test_names_with_folders_and_one_kind(tmp_path: Path) -> None:
+    image, maps = torch.rand(3, 8, 9), torch.rand(2, 4, 4)
+    assert refine_folder([("x/y.1", image, maps, [1, 2])], tmp_path, method="none", write="labels", power=2.0) == 1
+    assert io.read_label_png(tmp_path / "labels/x/y.1.png").shape == (8, 9)
+    assert not (tmp_path / "cams").exists()
+
+
+IMAGE, MAPS = torch.rand(3, 8, 9), torch.rand(2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (("a", IMAGE, MAPS, [1]), "sample 'a': an array of 2 maps for 1 classes"),
+        (("a", IMAGE, MAPS * 5, [1, 2]), r"sample 'a': the CAM must be in \[0, 1\].*normalize=True"),
+        (("a", IMAGE * torch.nan, MAPS, [1, 2]), "sample 'a': .*image must be in"),
+        (("a", IMAGE[None], MAPS, [1, 2]), "sample 'a': an image must be .*without a batch dimension"),
+        (("a", IMAGE, MAPS, [1, 255]), "sample 'a': classes must be up to 254, got 255|got 255"),
+        (("../a", IMAGE, MAPS, [1, 2]), "must be relative paths without"),
+        (("/a", IMAGE, MAPS, [1, 2]), "must be relative paths without"),
+    ],
+)
+def test_mistakes_name_the_sample(tmp_path: Path, sample: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=f"refine_folder.*{message}"):
+        refine_folder([sample], tmp_path)
+    assert not list((tmp_path / "labels").glob("*"))
+
+
+def test_mistakes_in_options(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="names of samples must differ, got 'a' twice"):
+        refine_folder([("a", IMAGE, MAPS, [1, 2])] * 2, tmp_path, method="none")
+    for options, message in (
+        ({"method": "best"}, "method must be one of"),
+        ({"write": "all"}, "write must be one of"),
+        ({"threshold": 0.4, "power": 2.0}, "threshold and power exclude each other"),
+        ({"threshold": 1.5}, "threshold must be"),
+        ({"power": 0.0}, "power must be"),
+        ({"margin": -1.0}, "margin must be"),
+    ):
+        with pytest.raises(ValueError, match=f"refine_folder: {message}"):
+            refine_folder([], tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()

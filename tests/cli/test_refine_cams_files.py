@@ -1,0 +1,102 @@
+"""``refine-cams`` and ``eval`` on CAM files of maps alone, with tags, patterns and lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.pictures import photo, save
+
+from closedform_wsss import io
+from closedform_wsss.cli import main
+
+TAGS = {"a": (3, 7), "b": (7,), "c": ()}
+
+
+@pytest.fixture
+def data(tmp_path: Path, threads: None) -> Path:
+    """images/, gt/ and cams/ with NAME_cam files: an array, a tensor, an empty array; tags.csv."""
+    torch.set_num_threads(1)
+    for folder in ("images", "gt", "cams"):
+        (tmp_path / folder).mkdir()
+    rng = np.random.default_rng(1)
+    for n, (name, classes) in enumerate(TAGS.items()):
+        save(tmp_path / "images" / f"{name}.jpg", photo(24, 33, seed=n))
+        io.write_label_png(tmp_path / "gt" / f"{name}.png", torch.randint(0, 2, (24, 33)) * (classes or (0,))[0])
+        maps = rng.random((len(classes), 6, 8)).astype(np.float32)
+        path = tmp_path / "cams" / f"{name}_cam{'.pt' if name == 'b' else '.npy'}"
+        torch.save(torch.tensor(maps[0]), path) if name == "b" else np.save(path, maps)
+    (tmp_path / "tags.csv").write_text("".join(f"{','.join(map(str, (name, *c)))}\n" for name, c in TAGS.items()))
+    return tmp_path
+
+
+def run(data: Path, *options: str) -> int:
+    return main(["refine-cams", f"{data}/images", f"{data}/cams", "-o", f"{data}/out", "--workers", "1", *options])
+
+
+def with_tags(data: Path) -> tuple[str, ...]:
+    return ("--classes-of", f"{data}/tags.csv", "--pattern", "{stem}_cam.*")
+
+
+def test_maps_alone_with_tags(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(data, *with_tags(data), "--method", "none", "--threshold", "0.5") == 0
+    assert "3 images refined" in capsys.readouterr().out
+    for name, classes in TAGS.items():
+        got, maps = io.read_cam(data / "out/cams" / f"{name}.npz")
+        assert got.tolist() == list(classes) and maps.shape == (len(classes), 24, 33)
+        assert set(io.read_label_png(data / "out/labels" / f"{name}.png").unique().tolist()) <= {0, *classes}
+
+
+def test_names_of_the_classes(data: Path) -> None:
+    (data / "tags.csv").write_text("a,bicycle,person\nb,person\nc\n")
+    assert run(data, *with_tags(data), "--names", "voc", "--method", "none") == 0
+    assert io.read_cam(data / "out/cams/a.npz")[0].tolist() == [2, 15]
+
+
+def test_list_chooses_images(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "list.txt").write_text("a\nc.jpg\n")
+    assert run(data, *with_tags(data), "--list", f"{data}/list.txt", "--method", "none") == 0
+    assert sorted(path.stem for path in (data / "out/labels").iterdir()) == ["a", "c"]
+    assert "0 images without CAMs" in capsys.readouterr().out
+
+
+def test_eval_measures_them(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", f"{data}/cams", f"{data}/gt", *with_tags(data)]) == 0
+    assert "images          3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "--pattern '{stem}_cam.npy' says which image"),
+        (("--pattern", "{stem}.cam.npy"), "--pattern must fit files in CAMS, got {stem}.cam.npy for a_cam.npy"),
+        (("--pattern", "cam"), "--pattern must have one {stem}"),
+        (
+            ("--names", "voc", "--pattern", "{stem}_cam.*"),
+            "--names names the classes of --classes-of, which is missing",
+        ),
+        (("--classes-of", "tags2.csv", "--pattern", "{stem}_cam.*"), "must name every image, got no line for b"),
+        (("--classes-of", "none.csv", "--pattern", "{stem}_cam.*"), "none.csv: No such file"),
+        (("--list", "list.txt", "--pattern", "{stem}_cam.*"), "--list must name images in IMAGES, got d"),
+    ],
+)
+def test_mistakes(
+    data: Path,
+    options: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(data)
+    (data / "tags2.csv").write_text("a,3,7\nb2,7\nc\n")
+    (data / "list.txt").write_text("d\n")
+    assert run(data, *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_maps_without_tags_fail_each_with_a_cure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(data, "--pattern", "{stem}_cam.*") == 1
+    err = capsys.readouterr().err
+    assert err.count("which names no classes: pass classes (--classes-of of a command)") == 3

@@ -1,0 +1,95 @@
+"""Tables of image tags, as people and projects write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from closedform_wsss.io import VOC_CLASSES, read_tags
+
+WANTED = {"2007_000032": (1, 15), "b.c": (3,), "none": ()}
+
+
+def table(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "tags.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2007_000032,1,15\nb.c,3\nnone\n",
+        "# my tags\n\nJPEGImages/2007_000032.jpg;15;1;1\r\nb.c.png;3\r\nnone.PNG;\r\n",
+        "2007_000032\t1\t15\nb.c\t3\nnone\t\n",
+        "2007_000032 1 15\nb.c 3\nnone",
+        "image,classes\n2007_000032,1|15\nb.c,3\nnone,\n",
+        'image,classes\n"2007_000032","1 15"\n"b.c","3"\n"none",""\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_of_classes(tmp_path: Path, text: str, encoding: str) -> None:
+    assert read_tags(table(tmp_path, text, encoding)) == WANTED
+
+
+def test_names_of_classes(tmp_path: Path) -> None:
+    text = "file,tags\n2007_000032.jpg,aeroplane,Person\nb,dining table|tv_monitor\nc,7\n"
+    assert read_tags(table(tmp_path, text), VOC_CLASSES) == {"2007_000032": (1, 15), "b": (11, 20), "c": (7,)}
+
+
+@pytest.mark.parametrize("background", ["", ",background"])
+def test_table_of_bits(tmp_path: Path, background: str) -> None:
+    always = ",1" if background else ""
+    text = f"image{background},cat,dog,sky\na{always},0,1,1\nb{always},0,0,0\n"
+    assert read_tags(table(tmp_path, text)) == {"a": (2, 3), "b": ()}
+
+
+def test_json_and_vectors_of_irn(tmp_path: Path) -> None:
+    path = tmp_path / "tags.json"
+    path.write_text(json.dumps({"2007_000032.jpg": [15, 1], "b.c": 3, "none": []}))
+    assert read_tags(path) == WANTED
+    vectors = {2007000032: np.eye(20, dtype=np.float32)[0] + np.eye(20)[14], "b.c": np.eye(20)[2], "none": np.zeros(20)}
+    np.save(tmp_path / "cls_labels.npy", vectors)
+    assert read_tags(tmp_path / "cls_labels.npy") == WANTED
+
+
+def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None:
+    assert read_tags(table(tmp_path, "a,1\na.jpg,1\n")) == {"a": (1,)}
+    with pytest.raises(ValueError, match="each image once, got 'a' twice, again in line 2"):
+        read_tags(table(tmp_path, "a,1\na.jpg,2\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must hold a line for each image, got none"),
+        ("a,0,1\nb,1,0\n", "from 1 to 254, got 0 in line 1 .*a table of 0 and 1 needs a first line"),
+        ("a,1\nb,255\n", "from 1 to 254, got 255 in line 2"),
+        ("a,1\nb,cat\n", "must be a number, or names must be given, got 'cat' in line 2"),
+        ("a,1\nb,-1\n", "got '-1' in line 2"),
+        ("a,1\nb,1.5\n", "got '1.5' in line 2"),
+        ("{broken", "is damaged"),
+        ('{"a": [[1]]}', r"got '\[1\]' in 'a'"),
+    ],
+)
+def test_mistakes_name_the_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"read_tags: .*{message}"):
+        read_tags(table(tmp_path, text))
+
+
+def test_other_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be one of the names, got 'horse2' in line 1"):
+        read_tags(table(tmp_path, "a,horse2\n"), VOC_CLASSES)
+    with pytest.raises(FileNotFoundError):
+        read_tags(tmp_path / "missing.csv")
+    with pytest.raises(ValueError, match="text file in UTF-8"):
+        read_tags(table(tmp_path, "ä,1\n", "latin-1"))
+    np.save(tmp_path / "plain.npy", np.eye(3))
+    with pytest.raises(ValueError, match="must be a dictionary of images and vectors"):
+        read_tags(tmp_path / "plain.npy")
+    np.save(tmp_path / "scores.npy", {"a": np.array([0.2, 1.0])})
+    with pytest.raises(ValueError, match="vectors of 0 and 1, got another value for 'a'"):
+        read_tags(tmp_path / "scores.npy")
