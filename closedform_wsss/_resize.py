@@ -1,4 +1,4 @@
-"""Bring an image and its marks to the size of the logits."""
+"""Bring images, marks and probabilities to one size."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(image.shape[-2:]) == size:
         return image
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Part of a size, at least one pixel."""
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+
+def resize_probabilities(p: Tensor, size: tuple[int, int]) -> Tensor:
+    """Means over squares where the map shrinks, so that they still add up to 1."""
+    if tuple(p.shape[-2:]) == size:
+        return p
+    return F.interpolate(p, size, mode="area" if p.shape[2] > size[0] else "bilinear")
 
 
 def _cells(pixels: int, cells: int, device: torch.device) -> Tensor:

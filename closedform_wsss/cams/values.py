@@ -32,7 +32,7 @@ def unit_range(maps: Tensor, *, normalize: bool) -> Tensor:
     return maps.clamp(0, 1)
 
 
-def check_upright(maps: Tensor, height: int, width: int) -> None:
+def check_upright(maps: Tensor, height: int, width: int, what: str = "CAM") -> None:
     """Refuses maps that fit the image only after a quarter turn.
 
     A camera may store a photograph turned and note that in its EXIF data. Not every program applies the note.
@@ -40,9 +40,9 @@ def check_upright(maps: Tensor, height: int, width: int) -> None:
     h, w = maps.shape[1:]
     if maps.numel() and _alike(h, w, width, height) and not _alike(h, w, height, width):
         raise ValueError(
-            f"the CAM of {h} x {w} is turned by 90 degrees against the image of {height} x {width}: its program did "
-            "not apply the orientation in the image's EXIF data; --orientation ignore (of refine-cams) does not apply "
-            "it either"
+            f"the {what} of {h} x {w} is turned by 90 degrees against the image of {height} x {width}: its program did "
+            "not apply the orientation in the image's EXIF data; --orientation ignore (of the commands that read "
+            "images) does not apply it either"
         )
 
 

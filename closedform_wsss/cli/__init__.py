@@ -31,6 +31,14 @@ _COMMANDS = {
         "closedform_wsss.cli.refine_cams.command",
         "turn a folder of class activation maps into refined ones and pseudo-labels",
     ),
+    "refine-predictions": (
+        "closedform_wsss.cli.refine_predictions.command",
+        "align a network's predictions with the images",
+    ),
+    "self-label": (
+        "closedform_wsss.cli.self_label.command",
+        "make labels for another program's training from its predictions, the marks and the images",
+    ),
 }
 _USER_ERROR = 2  # the status that argparse uses too
 _INTERRUPTED = 130

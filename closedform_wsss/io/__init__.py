@@ -13,6 +13,7 @@ from closedform_wsss.io._label_colors import LabelColors, read_label_colors
 from closedform_wsss.io._lines import from_lines, from_polygons
 from closedform_wsss.io._palette import PALETTES, voc_palette
 from closedform_wsss.io._points import from_points
+from closedform_wsss.io._probabilities import read_probabilities, write_probabilities
 from closedform_wsss.io._read_marks import KINDS, guess_kind, read_marks
 from closedform_wsss.io._remap_labels import remap_labels
 from closedform_wsss.io._scribbles import from_scribbles, read_scribbles
@@ -49,6 +50,7 @@ __all__ = [
     "read_label_colors",
     "read_label_png",
     "read_marks",
+    "read_probabilities",
     "read_scribbles",
     "read_scribblesup_xml",
     "read_tags",
@@ -57,4 +59,5 @@ __all__ = [
     "voc_palette",
     "write_cam",
     "write_label_png",
+    "write_probabilities",
 ]

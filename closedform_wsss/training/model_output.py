@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_finite, check_maps
+from closedform_wsss._checks import check_finite, check_maps, check_tensor, check_unit_range
+from closedform_wsss.io._probabilities import SUM_TOLERANCE
 
 
 def logits_of(fn: str, output: Any) -> Tensor:
@@ -34,3 +35,19 @@ def probabilities(fn: str, predict: Callable[[Tensor], Any], image: Tensor, clas
             raise ValueError(f"{fn}: predict must give (1, {classes}, h, w), got shape {tuple(logits.shape)}")
         check_finite(fn, "logits", logits)
     return torch.stack([logits.float().softmax(1) for logits in views]).mean(0).cpu()
+
+
+def check_probabilities(fn: str, probs: Tensor, classes: int) -> Tensor:
+    """``(1, C, h, w)`` on the CPU, of probabilities ``(C, h, w)``."""
+    check_tensor(fn, "probs", probs)
+    if probs.ndim != 3 or probs.shape[0] != classes:
+        raise ValueError(f"{fn}: probs must be ({classes}, h, w), got shape {tuple(probs.shape)}")
+    p = check_maps(fn, "probs", probs[None], 1, None).float().cpu()
+    check_unit_range(fn, "probs", p)
+    sums = p.sum(1)
+    if not bool(((sums - 1).abs() < SUM_TOLERANCE).all()):
+        raise ValueError(
+            f"{fn}: probs must add up to 1 over the classes, got sums from {float(sums.min()):.3g} to "
+            f"{float(sums.max()):.3g}"
+        )
+    return p.clamp(0, 1) / sums[:, None]

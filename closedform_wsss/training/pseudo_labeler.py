@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from closedform_wsss._checks import (
     check_count,
     check_integer,
 )
-from closedform_wsss._resize import resize_image, resize_marks
+from closedform_wsss._resize import resize_image, resize_marks, resize_probabilities, scaled_size
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.mark_loss import mark_loss
@@ -29,14 +29,17 @@ from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.model_output import probabilities
+from closedform_wsss.training.model_output import check_probabilities, probabilities
 from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
-from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
+from closedform_wsss.training.resolution import filter_sides
 from closedform_wsss.training.sample import Sample, check_sample, file_of, load, store
 
 # A class has collapsed if its labels are less than this fraction of its predictions, and hardly more than its marks.
 COLLAPSED, ONLY_MARKS = 0.05, 1.2
+FN = "PseudoLabeler.update"
+
+_Predicted = tuple[str, Tensor, Tensor, Tensor]  # key, image, marks and probabilities, the last three of a batch of one
 
 
 class PseudoLabeler:
@@ -245,10 +248,32 @@ class PseudoLabeler:
         if isinstance(predict, torch.nn.Module):
             predict.eval()
         try:
-            keys, marked, predicted, pixels = self._predict_all(predict, samples)
+            return self._make_round(self._predicted(predict, samples))
         finally:
             if isinstance(predict, torch.nn.Module):
                 predict.train(training)
+
+    @torch.no_grad()
+    def update_from(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Report:
+        """:meth:`update` with predictions that were made elsewhere, such as by a program that writes them to files.
+
+        Args:
+            samples: (key, image, marks, probs) of every training image: as in :meth:`update`, and ``(C, h, w)`` in
+                [0, 1] of any size, adding up to 1 over the classes.
+
+        Returns:
+            A :class:`Report`: fractions of the classes in marks, predictions and labels.
+
+        Raises:
+            TypeError, ValueError: As :meth:`update`.
+
+        Warns:
+            UserWarning: As :meth:`update`.
+        """
+        return self._make_round(self._given(samples))
+
+    def _make_round(self, predicted_samples: Iterable[_Predicted]) -> Report:
+        keys, marked, predicted, pixels = self._store_all(predicted_samples)
         before = self.round if self._rounds_before is None else self._rounds_before
         self._warn_of_masks(total(marked), total(pixels))
         factors = self._class_factors(keys)
@@ -265,7 +290,7 @@ class PseudoLabeler:
         collapsed = few.nonzero().flatten().tolist()
         if collapsed:
             warn_user(
-                f"PseudoLabeler.update: the classes {collapsed} have marks but hardly any labels after round "
+                f"{FN}: the classes {collapsed} have marks but hardly any labels after round "
                 f"{self.round}: use fewer repeats in the recipe, or more marks",
                 UserWarning,
             )
@@ -277,27 +302,34 @@ class PseudoLabeler:
             return
         most = int(marked.argmax())
         warn_user(
-            f"PseudoLabeler.update: every pixel is marked, {float(marked[most] / pixels):.0%} with class {most}: if it "
+            f"{FN}: every pixel is marked, {float(marked[most] / pixels):.0%} with class {most}: if it "
             f"stands for pixels without a mark, give these ignore_index {self.ignore_index}, and classes from 0",
             UserWarning,
         )
 
-    def _predict_all(
-        self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]
-    ) -> tuple[list[str], Tensor, Tensor, Tensor]:
+    def _predicted(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Iterator[_Predicted]:
+        for key, image, marks in samples:
+            fn = f"{FN}, sample {key!r}"
+            pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
+            yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, self.recipe.flip)
+
+    def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[_Predicted]:
+        for key, image, marks, probs in samples:
+            fn = f"{FN}, sample {key!r}"
+            pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
+            yield key, pixels, target, check_probabilities(fn, probs, self.num_classes)
+
+    def _store_all(self, samples: Iterable[_Predicted]) -> tuple[list[str], Tensor, Tensor, Tensor]:
         """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions,
         number of pixels."""
         marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
         pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
         keys: dict[str, None] = {}  # a set that keeps the order
-        for key, image, marks in samples:
+        for key, pixels, target, p in samples:
             file = self._store_file(key)
             if key in keys:
-                raise ValueError(f"PseudoLabeler.update: keys must differ, got {key!r} twice")
+                raise ValueError(f"{FN}: keys must differ, got {key!r} twice")
             keys[key] = None
-            fn = f"PseudoLabeler.update, sample {key!r}"
-            pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
-            p = probabilities(fn, predict, pixels, self.num_classes, self.recipe.flip)
             scale = self.recipe.scale
             if scale is None:
                 scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))
@@ -310,7 +342,7 @@ class PseudoLabeler:
             pixels_seen += target.numel()
             store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
         if not keys and not dist.is_initialized():
-            raise ValueError("PseudoLabeler.update: samples must hold at least one sample, got none")
+            raise ValueError(f"{FN}: samples must hold at least one sample, got none")
         return list(keys), marked, predicted, pixels_seen
 
     def _class_factors(self, keys: list[str]) -> Tensor:

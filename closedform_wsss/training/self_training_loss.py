@@ -20,7 +20,7 @@ from closedform_wsss._checks import (
     check_target,
     compute_dtype,
 )
-from closedform_wsss._resize import resize_image, resize_marks
+from closedform_wsss._resize import resize_image, resize_marks, resize_probabilities, scaled_size
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import restricted
@@ -30,7 +30,7 @@ from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.ranks import gathered, mean_of_ranks, total
 from closedform_wsss.training.recipe import Recipe
-from closedform_wsss.training.resolution import filter_sides, resize_probabilities, scaled_size
+from closedform_wsss.training.resolution import filter_sides
 
 FN = "SelfTrainingLoss"
 # The mean predictions follow the network: each step has this part in them.

@@ -254,7 +254,7 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
     cases: list[tuple[list[str], str]] = [
         (["gt", "cams"], "GT must be a folder of files .png, got 5 .npy"),
         (["jpg", "gt"], "PRED must be a folder of files .png, .npy, .npz, .pt, .pth, got 1 .jpg"),
-        (["mixed", "gt"], "PRED must hold label maps or CAMs, got both"),
+        (["mixed", "gt"], "PRED must hold label maps or arrays, got both"),
         (["none", "gt"], "none: No such file"),
         (["pred", "gt", "--threshold", "0.5"], "--threshold is for CAMs"),
         (["pred", "gt", "--list", str(data / "list.txt")], "--list must name images in GT, got z"),

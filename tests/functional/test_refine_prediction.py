@@ -58,6 +58,29 @@ def test_an_operator_in_place_of_the_image() -> None:
     assert torch.equal(refine_prediction(probs, MattingLaplacian(small, eps=1e-5), marks), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scale_filters_at_part_of_the_image_and_returns_its_size(dtype: torch.dtype) -> None:
+    probs, _, _ = problem()
+    image = torch.rand(2, 3, 33, 41, dtype=torch.float64)
+    marks = torch.full((2, 33, 41), 255)
+    marks[:, 6, 4:35] = 2
+    small = torch.nn.functional.interpolate(probs, (16, 20), mode="bilinear")  # round half to even
+    want = refine_prediction(small / small.sum(1, keepdim=True), image, marks, fidelity=0.3, tol=1e-6)
+    want = torch.nn.functional.interpolate(want, (33, 41), mode="bilinear")
+    found = refine_prediction(probs.to(dtype), image.to(dtype), marks, scale=0.5, fidelity=0.3, tol=1e-6)
+    assert found.dtype == dtype and found.shape == (2, 3, 33, 41)
+    torch.testing.assert_close(found.double(), want, rtol=0, atol=1e-5)
+    assert refine_prediction(probs[:0], image[:0], scale=0.25).shape == (0, 3, 33, 41)
+    tiny = refine_prediction(probs, torch.rand(2, 3, 1, 7, dtype=torch.float64), scale=0.1)
+    assert tiny.shape == (2, 3, 1, 7) and bool(torch.isfinite(tiny).all())
+
+
+def test_scale_is_for_images() -> None:
+    probs, image, _ = problem()
+    with pytest.raises(ValueError, match="scale must be given with an image, got a MattingLaplacian"):
+        refine_prediction(probs, MattingLaplacian(image[..., ::2, ::2]), scale=0.5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -67,6 +90,8 @@ def test_an_operator_in_place_of_the_image() -> None:
         ({"class_factors": torch.ones(3)}, r"class_factors must be \(C,\) = \(2,\), got shape \(3,\)"),
         ({"class_factors": torch.tensor([1.0, 0.0])}, "class_factors must be > 0 and finite"),
         ({"class_factors": [1.0, 1.0]}, "class_factors must be a tensor"),
+        ({"scale": 1.5}, r"scale must be in \(0, 1\], got 1.5"),
+        ({"scale": 0.0}, "scale must be"),
     ],
 )
 def test_errors(options: dict, message: str) -> None:

@@ -42,6 +42,32 @@ def test_labels_are_better_than_the_predictions(tmp_path: Path) -> None:
     assert not (tmp_path / "labels" / "store").exists()
 
 
+def test_predictions_that_were_made_elsewhere(tmp_path: Path) -> None:
+    """The same labels as from the network itself."""
+    one, two = PseudoLabeler(tmp_path / "1", 3, Recipe(flip=False)), PseudoLabeler(tmp_path / "2", 3)
+    first = one.update(network, samples())
+    given = ((key, image, marks, network(image[None])[0].softmax(0)) for key, image, marks in samples())
+    second = two.update_from(given)
+    assert str(first) == str(second) and two.round == 1
+    for key, _, _ in samples():
+        assert torch.equal(one[key], two[key])
+
+
+@pytest.mark.parametrize(
+    ("probs", "message"),
+    [
+        (torch.full((2, 48, 64), 0.5), r"probs must be \(3, h, w\), got shape \(2, 48, 64\)"),
+        (torch.full((3, 48, 64), 0.5), "probs must add up to 1 over the classes, got sums from 1.5 to 1.5"),
+        (torch.full((3, 48, 64), -1.0), r"probs must be in \[0, 1\]"),
+        (torch.full((3, 48, 64), torch.nan), r"probs must be in .*got NaN"),
+    ],
+)
+def test_predictions_that_are_none(tmp_path: Path, probs: Tensor, message: str) -> None:
+    key, image, marks = samples(1)[0]
+    with pytest.raises(ValueError, match=f"PseudoLabeler.update, sample 'folder/0': {message}"):
+        PseudoLabeler(tmp_path, 3).update_from([(key, image, marks, probs)])
+
+
 def test_marks_stay(tmp_path: Path) -> None:
     labeler = PseudoLabeler(tmp_path, 3, Recipe(repeats=0))
     wrong = samples(1)

@@ -8,14 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import closedform_wsss
 from closedform_wsss.cli.common.arguments import positive_int
-from closedform_wsss.cli.common.folders import files_by_stem
-from closedform_wsss.cli.common.image_list import read_image_list
+from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
 from closedform_wsss.io._record import claim, remove_leftovers
@@ -43,29 +41,6 @@ class ImageJob(Protocol):
 
 
 Job = TypeVar("Job", bound=ImageJob)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A folder on the command line.
-
-    Attributes:
-        argument: The name of the argument.
-        folder: Its value.
-        suffixes: Files with other suffixes are not read.
-        content: What the files hold, in the plural.
-        pattern: Of the names of the files, such as ``{stem}_cam.npy``. None: they are those of the images.
-    """
-
-    argument: str
-    folder: Path
-    suffixes: tuple[str, ...]
-    content: str
-    pattern: str | None = None
-
-    def files(self) -> dict[str, Path]:
-        """The files by the names of their images, without suffix."""
-        return files_by_stem(self.argument, self.folder, self.suffixes, self.pattern)
 
 
 def add_data_set_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,30 +81,11 @@ def run_data_set(
         ValueError: The folders have no names in common, or see ``files_by_stem``, ``rank_and_world`` and ``claim``.
     """
     rank, world = rank_and_world(args)
-    images, others = (source.files() for source in inputs)
-    stems = sorted(images.keys() & others.keys())
-    if not stems:
-        raise ValueError(
-            f"{inputs[0].argument} and {inputs[1].argument} must hold files of the same names, apart from the suffix, "
-            f"got {next(iter(images.values())).name} and {next(iter(others.values())).name}"
-            f"{_pattern_hint(inputs, others)}"
-        )
-    if chosen is not None:
-        listed = read_image_list("--list", chosen, inputs[0].argument, images, others)
-        for warning in listed.warnings:
-            note(f"warning: {warning}")
-        if absent := [stem for stem in listed.stems if stem not in others]:
-            raise ValueError(
-                f"{inputs[1].argument} must hold a file for each image of --list, got none for {len(absent)} of "
-                f"{len(listed.stems)}, such as {absent[0]}"
-            )
-        images = {stem: images[stem] for stem in listed.stems}
-        others = {stem: others[stem] for stem in listed.stems}
-        stems = listed.stems
+    pairs = pairs_of(inputs, chosen)
     origin = {source.content.lower(): str(source.folder.resolve()) for source in inputs}
     made = {"closedform_wsss": closedform_wsss.__version__, **origin}
     claim(args.output / record, {kind: {**made, **how} for kind, how in options.items()}, overwrite=args.overwrite)
-    planned = [plan(stem, images[stem], others[stem]) for stem in stems[rank::world]]
+    planned = [plan(stem, *both) for stem, both in list(pairs.both.items())[rank::world]]
     folders = [args.output / kind for kind in options]
     jobs = _undone(planned, folders)
     started = time.perf_counter()
@@ -142,28 +98,11 @@ def run_data_set(
         )
         if rank == 0:
             content = inputs[1].content
-            print(
-                f"{len(images) - len(stems)} images without {content}, {len(others) - len(stems)} {content} without "
-                "image"
-            )
+            print(f"{pairs.images_alone} images without {content}, {pairs.others_alone} {content} without image")
             print(f"results in {', '.join(map(str, folders))}")
     if world > 1:  # torchrun would stop the other processes
         return 0
     return FAILED if failed else NOT_CONVERGED if not_converged else 0
-
-
-def _pattern_hint(inputs: Sequence[Inputs], others: Mapping[str, Path]) -> str:
-    """How to name files whose names are longer than those of their images."""
-    source = inputs[1]
-    if source.pattern is not None:
-        return ""
-    for stem in inputs[0].files():
-        for longer, path in others.items():
-            if stem in longer:
-                return (
-                    f": --pattern '{longer.replace(stem, '{stem}', 1)}{path.suffix}' says which image a file belongs to"
-                )
-    return ""
 
 
 def rank_and_world(args: argparse.Namespace) -> tuple[int, int]:

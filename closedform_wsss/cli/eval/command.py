@@ -56,10 +56,16 @@ exit status: 0 done; 1 some images failed (each has a line on stderr) and are no
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     add = parser.add_argument
-    add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG) or of CAMs (.npy, .npz, .pt)")
+    add("predictions", metavar="PRED", type=Path, help="folder of label maps (PNG), or of CAMs or probabilities")
     add("truths", metavar="GT", type=Path, help="folder of label maps (PNG) with the same names")
     add_list_argument(parser)
     add_cam_file_arguments(parser, of="PRED")
+    add(
+        "--probabilities",
+        action="store_true",
+        help="PRED holds arrays (C, h, w): probabilities of all classes, no CAMs",
+    )
+    add("--logits", action="store_true", help="the same, with logits")
     add("--threshold", metavar="T", type=unit_interval, help="threshold of CAMs, in place of the best one")
     add("--normalize", action="store_true", help="divide each CAM by its maximum first")
     add("--num-classes", metavar="N", type=positive_int, help="background included (default: highest label + 1)")
@@ -83,17 +89,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Counts, prints, and returns the exit status."""
     truths = files_by_stem("GT", args.truths, LABEL_SUFFIXES)
-    predictions, are_cams = find_predictions(args.predictions, args.pattern)
+    predictions, are_arrays = find_predictions(args.predictions, args.pattern)
     names, classes = _classes(args.names, args.num_classes)
+    are_probabilities = args.probabilities or args.logits
+    if are_probabilities and not are_arrays:
+        raise ValueError(f"--probabilities and --logits are for arrays, got label maps in {args.predictions}")
+    are_cams = are_arrays and not are_probabilities
     for option, got in (("threshold", args.threshold), ("classes-of", args.classes_of)):
         if got is not None and not are_cams:
-            raise ValueError(f"--{option} is for CAMs, got label maps in {args.predictions}")
+            what = "probabilities" if are_probabilities else "label maps"
+            raise ValueError(f"--{option} is for CAMs, got {what} in {args.predictions}")
     listed = chosen_images(args.truths, truths, predictions, args.list)
     missing = check_pairs(listed.stems, predictions, truths, folder=args.predictions, allow_missing=args.allow_missing)
     stems = [stem for stem in listed.stems if stem in predictions]
     thresholds = (args.threshold,) if args.threshold is not None else tuple(n / _STEPS for n in range(_STEPS + 1))
     options = EvalOptions(
         thresholds if are_cams else None,
+        "logits" if args.logits else "probabilities" if args.probabilities else "labels",
         classes,
         args.ignore_index,
         args.unlabelled,

@@ -15,7 +15,7 @@ import torch
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cams.values import check_upright, unit_range
-from closedform_wsss.io import read_cam, read_label_png, read_marks
+from closedform_wsss.io import read_cam, read_label_png, read_marks, read_probabilities
 from closedform_wsss.io._remap_labels import Remap
 
 _LABELS = 256
@@ -29,7 +29,8 @@ class EvalOptions:
     """The options that the counts depend on.
 
     Attributes:
-        thresholds: Ascending. A pixel is background if no CAM exceeds the threshold. None: predictions are label maps.
+        thresholds: Ascending. A pixel is background if no CAM exceeds the threshold. None: predictions are no CAMs.
+        of_classes: "labels" for label maps, or "probabilities" or "logits" of all classes. Of no use for CAMs.
         num_classes: All labels must be below this. None: any label.
         ignore_index: The true label of pixels that do not count.
         unlabelled: How pixels count whose prediction is 255: "wrong", "skip", or None, an error.
@@ -39,6 +40,7 @@ class EvalOptions:
     """
 
     thresholds: tuple[float, ...] | None
+    of_classes: str
     num_classes: int | None
     ignore_index: int
     unlabelled: str | None
@@ -123,7 +125,9 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
     """
     truth = _read_labels(options, job.truth)
     counted = truth != options.ignore_index
-    read = _labels if options.thresholds is None else _strongest
+    read = (
+        _strongest if options.thresholds is not None else _labels if options.of_classes == "labels" else _most_probable
+    )
     winner, exceeded = read(options, job, truth)
     unlabelled = (winner == IGNORE_INDEX) & counted
     if options.unlabelled is None and unlabelled.any():
@@ -160,6 +164,15 @@ def _labels(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, 
             f"the prediction must have the size of the truth {truth.shape}, got {prediction.shape} in {job.prediction}"
         )
     return prediction, np.zeros(truth.shape, np.int64)
+
+
+def _most_probable(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
+    """The most probable class, without thresholds."""
+    probs = read_probabilities(job.prediction, logits=options.of_classes == "logits")
+    check_upright(probs, truth.shape[0], truth.shape[1], what="probabilities")
+    if probs.shape[1:] != truth.shape:
+        probs = torch.nn.functional.interpolate(probs[None], truth.shape, mode="bilinear", align_corners=False)[0]
+    return probs.argmax(0).numpy(), np.zeros(truth.shape, np.int64)
 
 
 def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:

@@ -18,11 +18,11 @@ _PREDICTIONS = (*LABEL_SUFFIXES, *CAM_SUFFIXES)
 
 
 def find_predictions(folder: Path, pattern: str | None) -> tuple[dict[str, Path], bool]:
-    """The files of predictions, and whether they are CAMs."""
+    """The files of predictions, and whether they are arrays."""
     found = files_by_stem("PRED", folder, _PREDICTIONS, pattern)
     kinds = {path.suffix.lower() in CAM_SUFFIXES for path in found.values()}
     if len(kinds) > 1:
-        raise ValueError(f"PRED must hold label maps or CAMs, got both in {folder}")
+        raise ValueError(f"PRED must hold label maps or arrays, got both in {folder}")
     return found, kinds.pop()
 
 

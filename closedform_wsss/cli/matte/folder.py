@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
-from closedform_wsss.cli.common.data_set import Inputs, run_data_set
+from closedform_wsss.cli.common.data_set import run_data_set
 from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
+from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.matte.image import MatteOptions, not_converged, read_problem, solve, write
 
 _KIND = "mattes"

@@ -19,8 +19,9 @@ from closedform_wsss.cli.common.arguments import (
     positive_float,
     unit_interval,
 )
-from closedform_wsss.cli.common.data_set import Inputs, add_data_set_arguments, run_data_set
+from closedform_wsss.cli.common.data_set import add_data_set_arguments, run_data_set
 from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES
+from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.cli.refine_cams.image import ReadOptions, plan_job, refine_image
 

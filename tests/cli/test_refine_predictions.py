@@ -1,0 +1,160 @@
+"""``refine-predictions``, ``self-label`` and ``eval --probabilities`` on small folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.pictures import photo, save
+
+from closedform_wsss import io
+from closedform_wsss.cli import main
+from closedform_wsss.cli.refine_predictions import methods
+from closedform_wsss.training import PseudoLabeler
+
+STEMS = ("a", "b.c", "d")
+
+
+@pytest.fixture
+def data(tmp_path: Path, threads: None) -> Path:
+    """images/, probs/ in three formats, marks/ and gt/ of three classes."""
+    torch.set_num_threads(1)
+    for folder in ("images", "probs", "marks", "gt"):
+        (tmp_path / folder).mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for n, stem in enumerate(STEMS):
+        height = 32 + 4 * n
+        save(tmp_path / "images" / f"{stem}.jpg", photo(height, 41, seed=n))
+        probs = torch.randn(3, 9 + n, 11, generator=generator).softmax(0)
+        if n == 0:
+            np.save(tmp_path / "probs" / f"{stem}.npy", probs)
+        elif n == 1:
+            np.savez(tmp_path / "probs" / f"{stem}.npz", probabilities=probs[:, None].half())
+        else:
+            torch.save(probs, tmp_path / "probs" / f"{stem}.pt")
+        marks = torch.full((height, 41), 255)
+        marks[5, 3:30], marks[20, 3:30] = n, (n + 1) % 3
+        io.write_label_png(tmp_path / "marks" / f"{stem}.png", marks)
+        io.write_label_png(tmp_path / "gt" / f"{stem}.png", torch.randint(0, 3, (height, 41), generator=generator))
+    return tmp_path
+
+
+def run(command: str, data: Path, *options: str, out: str = "out") -> int:
+    folders = [str(data / "images"), str(data / "probs"), "-o", str(data / out)]
+    return main([command, *folders, *options])
+
+
+def parts(data: Path, stem: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    probs = io.read_probabilities(next((data / "probs").glob(f"{stem}.*")))
+    return io.read_image(data / "images" / f"{stem}.jpg"), io.read_marks(data / "marks" / f"{stem}.png"), probs
+
+
+@pytest.mark.parametrize("method", list(methods.METHODS))
+@pytest.mark.parametrize("marked", [False, True])
+def test_writes_what_the_functions_give(data: Path, method: str, marked: bool) -> None:
+    options = ["--method", method, "--write", "both", "--workers", "1", "--quiet", "--scale", "0.5"]
+    assert run("refine-predictions", data, *options, *(["--marks", f"{data}/marks"] if marked else [])) == 0
+    for stem in STEMS:
+        image, marks, probs = parts(data, stem)
+        want = methods.METHODS[method](probs[None], image[None], marks[None] if marked else None, 0.5, 0.01)[0]
+        assert want.shape == (3, *image.shape[1:])
+        got = io.read_probabilities(data / "out/probabilities" / f"{stem}.npz")
+        torch.testing.assert_close(got, want, rtol=0, atol=2e-3)
+        label = io.read_label_png(data / "out/labels" / f"{stem}.png")
+        assert torch.equal(label, want.argmax(0))
+        if marked:
+            known = marks != 255
+            assert (label[known] == marks[known]).float().mean() > 0.95
+            assert method == "matting" or bool((label[known] == marks[known]).all())
+
+
+def test_margin_and_continuing(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--method", "none", "--margin", "0.3", "--workers", "1"]
+    assert run("refine-predictions", data, *options) == 0
+    label = io.read_label_png(data / "out/labels/a.png")
+    best = torch.nn.functional.interpolate(parts(data, "a")[2][None], (32, 41), mode="bilinear")[0].topk(2, 0)[0]
+    assert torch.equal(label == 255, best[0] - best[1] < 0.3)
+    (data / "out/labels/d.png").unlink()
+    assert run("refine-predictions", data, *options) == 0
+    assert "1 images refined" in capsys.readouterr().out.splitlines()[3]
+    assert run("refine-predictions", data, "--method", "none", "--workers", "1") == 2
+    assert "other options (margin 0.3, now 0.0)" in capsys.readouterr().err
+
+
+def test_eval_before_and_after(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("refine-predictions", data, "--method", "none", "--quiet", "--workers", "1") == 0
+    scores = []
+    for command in (
+        ["eval", f"{data}/probs", f"{data}/gt", "--probabilities"],
+        ["eval", f"{data}/out/labels", f"{data}/gt"],
+    ):
+        assert main([*command, "--json", f"{data}/s.json"]) == 0
+        scores.append(json.loads((data / "s.json").read_text())["mean_iou"])
+    assert scores[0] == scores[1] and 0.1 < scores[0] < 0.5
+    assert "threshold" not in capsys.readouterr().out
+    for option in ("--probabilities", "--logits"):
+        assert main(["eval", f"{data}/gt", f"{data}/gt", option]) == 2
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--logits", "--threshold", "0.5"]) == 2
+    assert "--threshold is for CAMs, got probabilities" in capsys.readouterr().err
+
+
+def test_self_label_is_a_round_of_the_labeler(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("self-label", data, "--marks", f"{data}/marks") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("class   marks  predictions  labels") and "3 labels in" in out
+    labeler = PseudoLabeler(tmp_path / "labeler", 3)
+    labeler.update_from((stem, *parts(data, stem)) for stem in STEMS)
+    for stem in STEMS:
+        assert torch.equal(io.read_label_png(data / "out/labels" / f"{stem}.png"), labeler[stem].long())
+    weights = json.loads((data / "out/class_weights.json").read_text())["class_weight"]
+    np.testing.assert_allclose(weights, labeler.class_weight, atol=1e-6)
+    assert sorted(path.name for path in (data / "out").iterdir()) == ["class_weights.json", "labels", "self-label.json"]
+
+
+def test_self_label_is_made_once_for_each_folder(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--marks", f"{data}/marks", "--quiet"]
+    assert run("self-label", data, *options) == 0
+    before = (data / "out/labels/a.png").read_bytes()
+    assert run("self-label", data, *options) == 2
+    assert "-o must be a new folder for each round" in capsys.readouterr().err
+    assert run("self-label", data, *options, "--overwrite") == 0
+    assert (data / "out/labels/a.png").read_bytes() == before
+    assert run("self-label", data, *options, "--incomplete-marks", out="other") == 0
+    labels = io.read_label_png(data / "out/labels/a.png"), io.read_label_png(data / "other/labels/a.png")
+    assert set(labels[0].unique().tolist()) == {0, 1} and set(labels[1].unique().tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("command", ["refine-predictions", "self-label"])
+def test_mistakes(data: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*options: str, status: int = 2) -> str:
+        assert run(command, data, *options) == (status if command == "refine-predictions" else 2)
+        return capsys.readouterr().err
+
+    marks = ("--marks", f"{data}/marks")
+    (data / "list.txt").write_text("a\nz\n")
+    assert "--list must name images in IMAGES, got z" in said(*marks, "--list", f"{data}/list.txt")
+    assert "--pattern must fit files in PROBABILITIES" in said(*marks, "--pattern", "{stem}_p.npy")
+    io.write_label_png(data / "marks/d.png", torch.full((40, 41), 7))
+    assert "the marks must be below 3, the number of classes in the probabilities, or 255, got [7]" in said(
+        *marks, status=1
+    )
+    io.write_label_png(data / "marks/d.png", torch.zeros(40, 42, dtype=torch.int64))
+    assert "the marks must have the image's size (40, 41), got (40, 42)" in said(*marks, "--overwrite", status=1)
+    (data / "marks/d.png").unlink()
+    assert "--marks must hold a file for every image, got none for d" in said(*marks, "--overwrite")
+    np.save(data / "probs/a.npy", np.random.default_rng(0).normal(size=(3, 9, 11)))
+    (data / "list.txt").write_text("a\n")
+    assert "for logits pass logits=True (--logits of a command)" in said(
+        *marks, "--overwrite", "--list", f"{data}/list.txt", status=1
+    )
+    assert run(command, data, *marks, "--overwrite", "--list", f"{data}/list.txt", "--logits") == 0
+
+
+def test_mistakes_of_self_label(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(data / "probs/a.npy", np.full((5, 9, 11), 0.2))
+    assert run("self-label", data, "--marks", f"{data}/marks") == 2
+    assert "must have one number of classes, got 5 in" in capsys.readouterr().err
+    assert not list((data / "out/labels").iterdir()) and not (data / "out/.self-label").exists()
