@@ -312,7 +312,7 @@ def test_info_prints_the_build_and_versions(capsys: pytest.CaptureFixture[str]) 
     assert facts["torch"] == torch.__version__ and facts["numpy"] == np.__version__
     assert facts["torch_threads"] == torch.get_num_threads()
     assert main(["info"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == list(facts)
     # Aligned: every value starts in the same column.
     column = max(map(len, facts)) + 2

@@ -1,5 +1,5 @@
 """Imports run one way: a package imports from those below it only. Only the operators import the reference
-implementations, which they fall back on."""
+implementations, which they fall back on, and the self-test, which compares both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLOORS = (
     ("io", "metrics", "nn"),
     ("cams", "training"),
     ("cli",),
-    ("__main__",),
+    ("__main__", "selftest"),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
@@ -66,8 +66,8 @@ def test_no_import_goes_up_or_aside(floor: int) -> None:
     assert not {(a, b) for a, b in own if FLOOR[room(b)] >= floor}
 
 
-def test_only_operators_import_reference_implementations() -> None:
-    assert {room(a) for a, b in IMPORTS if room(b) == "_reference"} == {"_ops", "_reference"}
+def test_only_operators_and_the_self_test_import_reference_implementations() -> None:
+    assert {room(a) for a, b in IMPORTS if room(b) == "_reference"} == {"_ops", "_reference", "selftest"}
 
 
 def test_no_module_imports_itself_round_a_circle() -> None:
