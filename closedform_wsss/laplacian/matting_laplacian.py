@@ -9,6 +9,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_maps, check_option, check_positive, check_radius
 from closedform_wsss.laplacian.window_operator import KINDS, Kind, window_operator
+from closedform_wsss.laplacian.windows import windows_per_pixel
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -166,12 +167,7 @@ class MattingLaplacian:
         times x^2.
         """
 
-        def along(size: int) -> Tensor:
-            window = min(2 * self.radius + 1, size)
-            i = torch.arange(size, device=self.device)
-            return i.clamp_max(size - window) - (i - window + 1).clamp_min(0) + 1
-
-        return (along(self.shape[1])[:, None] * along(self.shape[2])).to(self.dtype)[None, None]
+        return windows_per_pixel(self.image, self.radius)
 
     def _entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, columns and values of image n."""

@@ -21,6 +21,26 @@ from torch import Tensor
 from closedform_wsss._common.matting_window import backward_substitute, factor_ldl, forward_substitute
 
 
+def _sum_of_shifts(maps: Tensor, size: int) -> Tensor:
+    """Sums of ``size`` neighbouring rows."""
+    rows = maps.shape[-2] - size + 1
+    total = maps[..., :rows, :]
+    for start in range(1, size):
+        total = total + maps[..., start : start + rows, :]
+    return total
+
+
+def windows_per_pixel(like: Tensor, radius: int) -> Tensor:
+    """The number of windows that contain a pixel, ``(1, 1, H, W)``, for maps ``(N, C, H, W)``."""
+
+    def along(size: int) -> Tensor:
+        window = min(2 * radius + 1, size)
+        i = torch.arange(size, device=like.device)
+        return i.clamp_max(size - window) - (i - window + 1).clamp_min(0) + 1
+
+    return (along(like.shape[-2])[:, None] * along(like.shape[-1])).to(like.dtype)[None, None]
+
+
 class WindowOperator:
     """L of an image ``(N, D, H, W)``. Where the image is smaller than a window, the window is cut to its size."""
 
@@ -57,6 +77,8 @@ class WindowOperator:
     def _box_mean(self, maps: Tensor) -> Tensor:
         """Pixels ``(N, K, H, W)`` -> windows ``(N, K, H - h + 1, W - w + 1)``."""
         h, w = self.window
+        if torch.compiler.is_compiling():  # exported: ONNX Runtime has no average pooling in float64
+            return _sum_of_shifts(_sum_of_shifts(maps, h).mT, w).mT / self.size
         return F.avg_pool2d(F.avg_pool2d(maps, (h, 1), 1), (1, w), 1)
 
     def _box_sum_transposed(self, maps: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from closedform_wsss._checks import check_integer
+from closedform_wsss._checks import check_count, check_integer
 from closedform_wsss.functional.matting_filter import EPS, check_options, matting_filter
 from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
 from closedform_wsss.nn._functional_module import FunctionalModule
@@ -22,6 +22,8 @@ class MattingFilter(FunctionalModule):
         radius: Windows of 2 radius + 1 pixels. Default 1.
         tol: Stop at this largest error, as a fraction of each map's range. Default 1e-3.
         max_iter: Stop after so many iterations. Default 2000.
+        num_iters: Take exactly so many steps, without a test for convergence, so that the module can be exported.
+            Default: until tol.
         ignore_index: Label of unmarked pixels. Default 255.
 
     Shape:
@@ -49,10 +51,13 @@ class MattingFilter(FunctionalModule):
         radius: int | None = None,
         tol: float = 1e-3,
         max_iter: int = 2000,
+        num_iters: int | None = None,
         ignore_index: int = 255,
     ) -> None:
         check_options("MattingFilter", mark_weight, fidelity, tol, max_iter)
         check_laplacian_options("MattingFilter", None, kind, eps, radius, default_eps=EPS)
+        if num_iters is not None:
+            check_count("MattingFilter", "num_iters", num_iters, 1)
         check_integer("MattingFilter", "ignore_index", ignore_index)
         super().__init__(
             mark_weight=mark_weight,
@@ -62,6 +67,7 @@ class MattingFilter(FunctionalModule):
             radius=radius,
             tol=tol,
             max_iter=max_iter,
+            num_iters=num_iters,
             ignore_index=ignore_index,
         )
 

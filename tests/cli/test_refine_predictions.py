@@ -59,7 +59,7 @@ def test_writes_what_the_functions_give(data: Path, method: str, marked: bool) -
     assert run("refine-predictions", data, *options, *(["--marks", f"{data}/marks"] if marked else [])) == 0
     for stem in STEMS:
         image, marks, probs = parts(data, stem)
-        want = methods.METHODS[method](probs[None], image[None], marks[None] if marked else None, 0.5, 0.01)[0]
+        want = methods.METHODS[method](probs[None], image[None], marks[None] if marked else None, 0.5, 0.1)[0]
         assert want.shape == (3, *image.shape[1:])
         got = io.read_probabilities(data / "out/probabilities" / f"{stem}.npz")
         torch.testing.assert_close(got, want, rtol=0, atol=2e-3)

