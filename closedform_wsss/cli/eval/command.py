@@ -105,7 +105,6 @@ def run(args: argparse.Namespace) -> int:
     thresholds = (args.threshold,) if args.threshold is not None else tuple(n / _STEPS for n in range(_STEPS + 1))
     options = EvalOptions(
         thresholds if are_cams else None,
-        "logits" if args.logits else "probabilities" if args.probabilities else "labels",
         classes,
         args.ignore_index,
         args.unlabelled,
@@ -113,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         dict(args.remap) if isinstance(args.remap, tuple) else args.remap,
         args.palette,
         args.orientation,
+        "logits" if args.logits else "probabilities" if args.probabilities else "labels",
     )
     tags = Tags(args.classes_of, args.names if args.classes_of is not None else None)
     jobs = [EvalJob(predictions[stem], truths[stem], n % 2, tags.of(stem)) for n, stem in enumerate(stems)]

@@ -30,17 +30,16 @@ class EvalOptions:
 
     Attributes:
         thresholds: Ascending. A pixel is background if no CAM exceeds the threshold. None: predictions are no CAMs.
-        of_classes: "labels" for label maps, or "probabilities" or "logits" of all classes. Of no use for CAMs.
         num_classes: All labels must be below this. None: any label.
         ignore_index: The true label of pixels that do not count.
         unlabelled: How pixels count whose prediction is 255: "wrong", "skip", or None, an error.
         normalize: Divide each CAM by its maximum.
         remap: New values for the stored ones of label maps, applied first. None: values are as stored.
         palette, orientation: How label maps are read, see ``read_label_png``.
+        of_classes: "labels" for label maps, or "probabilities" or "logits" of all classes. Of no use for CAMs.
     """
 
     thresholds: tuple[float, ...] | None
-    of_classes: str
     num_classes: int | None
     ignore_index: int
     unlabelled: str | None
@@ -48,6 +47,7 @@ class EvalOptions:
     remap: Remap | None = None
     palette: str = "auto"
     orientation: str | None = None
+    of_classes: str = "labels"
 
     @property
     def bins(self) -> int:
