@@ -213,9 +213,9 @@ def markdown(payload: dict[str, Any]) -> str:
     text += table(head, cells)
     text += (
         "\n\npymatting ml: `estimate_foreground_ml` with its defaults; our weights: with the weights of the energy "
-        f"that are our defaults ({SMOOTHNESS:g} and {GRADIENT_WEIGHT:g}; its own are 1e-5 and 1); 10 iterations: at each "
-        "size, in place of its 2. cf: `estimate_foreground_cf` with its defaults. The weights were not chosen by these "
-        "figures, but the number of our iterations was, on eight mixtures of the same mattes.\n"
+        f"that are our defaults, {SMOOTHNESS:g} and {GRADIENT_WEIGHT:g} (its own are 1e-5 and 1); 10 iterations: at "
+        "each size, in place of its 2. cf: `estimate_foreground_cf` with its defaults. The number of our iterations "
+        "and the lowest eigenvalue were chosen on eight mixtures of the same mattes.\n"
     )
     distance = {key: [row["exact"][key] for row in rows] for key in rows[0]["exact"]}
     text += (

@@ -21,7 +21,7 @@ FLOORS = (
     ("solver",),
     ("functional",),
     ("io", "metrics", "nn"),
-    ("training",),
+    ("training", "_matte"),
     ("cli",),
     ("__main__",),
 )

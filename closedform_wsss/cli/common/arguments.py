@@ -93,6 +93,17 @@ def window(text: str) -> tuple[float, float]:
     return low, high
 
 
+def levels(text: str) -> tuple[float, float]:
+    """Two numbers from 0 to 1: what becomes 0 and what becomes 1."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not 0 <= low < high <= 1:
+        raise argparse.ArgumentTypeError(f"must be LOW,HIGH with LOW below HIGH, from 0 to 1, got {text!r}")
+    return low, high
+
+
 def add_palette_argument(parser: argparse.ArgumentParser) -> None:
     """``--palette``: whether the labels of a palette file are indices or colours."""
     parser.add_argument(
