@@ -22,6 +22,7 @@ from PIL import Image
 import closedform_wsss
 from closedform_wsss import io
 from closedform_wsss.cli import main
+from closedform_wsss.cli.paint import solve
 from closedform_wsss.cli.paint.server import PaintServer
 from closedform_wsss.cli.paint.solve import COLORS, Painting, read_strokes
 
@@ -116,7 +117,7 @@ def test_eraser_and_classes_with_gaps() -> None:
     marks = painting.marks(erased, full=True)
     assert (marks[26:34] == 255).all() and set(np.unique(marks)) == {0, 1, 255}
     gap = read_strokes(json.dumps([stroke(3, (10, 30)), stroke(6, (70, 30))]).encode())
-    labels = np.array(Image.open(streams.BytesIO(painting.picture("labels", gap, 3, full=True))))
+    labels = np.array(Image.open(streams.BytesIO(painting.picture("labels", gap, 3, full=True)[0])))
     assert (labels[:, :44] == 3).all() and (labels[:, 52:] == 6).all()
 
 
@@ -165,6 +166,15 @@ def test_other_sites_are_refused(server: PaintServer) -> None:
     connection.putheader("Content-Length", str(1 << 40))
     connection.endheaders()
     assert connection.getresponse().status == 413
+
+
+def test_a_solve_that_does_not_converge_is_told(server: PaintServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = solve.solve_matting
+    monkeypatch.setattr(solve, "solve_matting", lambda *args, **options: plain(*args, **options, max_iter=1))
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=60)
+    connection.request("POST", "/download?what=alpha", json.dumps([LEFT, RIGHT]))
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.getheader("X-Warning", "").startswith("Not converged: the error of alpha")
 
 
 def test_what_goes_wrong_inside_is_told(

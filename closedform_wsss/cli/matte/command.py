@@ -122,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="alpha up to LOW becomes 0, from HIGH on 1, as in --levels 0.05,0.95 against a faint haze",
     )
     add("--threads", metavar="N", type=positive_int, help="CPU threads for one image (default: the choice of torch)")
-    add_data_set_arguments(parser)
+    add_data_set_arguments(parser, more=", or a name that ends in .png for one picture")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             label = int(query.get("class", "1"))
             with self.server.solving:
-                picture = self.server.painting.picture(
+                picture, warning = self.server.painting.picture(
                     query.get("what", ""), read_strokes(body), label, full=address.path == "/download"
                 )
         except ValueError as error:
@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
             traceback.print_exc()
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"It failed: {type(error).__name__}: {error}")
         else:
-            self._send(HTTPStatus.OK, "image/png", picture)
+            self._send(HTTPStatus.OK, "image/png", picture, warning)
 
     def _is_allowed(self) -> bool:
         """Pages of other sites, which a browser also shows, must not reach this server by any name."""
@@ -98,12 +98,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True  # what is left of the request is not read
         self._send(status, "text/plain; charset=utf-8", text.encode())
 
-    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, warning: str = "") -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "no-store")
+            self.send_header("X-Warning", warning)
             self.end_headers()
             self.wfile.write(body)
         except (BrokenPipeError, ConnectionResetError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io as streams
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._matte import cutout
-from closedform_wsss.functional import solve_matting
+from closedform_wsss.functional import ConvergenceWarning, Solution, solve_matting
 from closedform_wsss.io import from_array, voc_palette
 from closedform_wsss.io._rasterize import draw_line
 
@@ -76,11 +77,11 @@ class Painting:
         reduced = picture if small == self.size else picture.resize(small[::-1], Image.Resampling.BOX)
         # By whether it is at full size.
         self._images = {True: image, False: from_array(reduced)}
-        self._solved: dict[bool, tuple[tuple[Stroke, ...], list[int], Tensor]] = {}
+        self._solved: dict[bool, tuple[tuple[Stroke, ...], list[int], Solution]] = {}
 
-    def picture(self, what: str, strokes: tuple[Stroke, ...], label: int, *, full: bool) -> bytes:
-        """A PNG: the marks or the labels (VOC palette, or see-through colours if not ``full``), the matte or the
-        cut-out of a class.
+    def picture(self, what: str, strokes: tuple[Stroke, ...], label: int, *, full: bool) -> tuple[bytes, str]:
+        """A PNG, and a warning or "". The marks or the labels (VOC palette, or see-through colours if not ``full``),
+        the matte or the cut-out of a class.
 
         Raises:
             ValueError: Fewer than two classes are marked, or nothing is left to solve for, or not this class.
@@ -88,17 +89,19 @@ class Painting:
         if what not in PICTURES:
             raise ValueError(f"paint: picture must be one of {', '.join(PICTURES)}, got {what!r}")
         if what == "marks":
-            return _png(_with_palette(self.marks(strokes, full=full)))
-        classes, alpha = self._solve(strokes, full=full)
+            return _png(_with_palette(self.marks(strokes, full=full))), ""
+        classes, solution = self._solve(strokes, full=full)
+        alpha = solution.alpha[0]
+        warning = "" if solution.converged else f"Not converged: the error of alpha may be {solution.error:.1g}."
         if what == "labels":
             labels = np.asarray(classes, np.uint8)[alpha.argmax(0).numpy()]
-            return _png(_with_palette(labels) if full else _see_through(labels))
+            return _png(_with_palette(labels) if full else _see_through(labels)), warning
         if label not in classes:
             raise ValueError(f"There is no stroke of {_name(label)} yet.")
         matte = alpha[classes.index(label)].clamp(0, 1)
         if what == "alpha":
-            return _png(Image.fromarray(matte.mul(255).round().byte().numpy()))
-        return _png(Image.fromarray(cutout(self._images[full][None], matte)))
+            return _png(Image.fromarray(matte.mul(255).round().byte().numpy())), warning
+        return _png(Image.fromarray(cutout(self._images[full][None], matte))), warning
 
     def marks(self, strokes: tuple[Stroke, ...], *, full: bool) -> _UInt8Array:
         """uint8 ``(H, W)``, 255 unmarked."""
@@ -112,8 +115,8 @@ class Painting:
             draw_line(marks, points, stroke.label, max(round(stroke.width * float(scale.mean())), 1))
         return marks
 
-    def _solve(self, strokes: tuple[Stroke, ...], *, full: bool) -> tuple[list[int], Tensor]:
-        """The marked classes, and their mattes ``(C, H, W)``."""
+    def _solve(self, strokes: tuple[Stroke, ...], *, full: bool) -> tuple[list[int], Solution]:
+        """The marked classes, and their mattes."""
         if full in self._solved and self._solved[full][0] == strokes:
             return self._solved[full][1:]
         marks = torch.from_numpy(self.marks(strokes, full=full)).long()
@@ -125,14 +128,16 @@ class Painting:
             raise ValueError("Every pixel is painted, so there is nothing left to compute: erase some strokes.")
         number = torch.full((256,), IGNORE_INDEX)
         number[classes] = torch.arange(len(classes))
-        solution = solve_matting(
-            number[marks][None],
-            self._images[full][None],
-            num_classes=len(classes),
-            tol=_TOL if full else _PREVIEW_TOL,
-        )
-        self._solved[full] = strokes, classes, solution.alpha[0]
-        return classes, solution.alpha[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the page shows it
+            solution = solve_matting(
+                number[marks][None],
+                self._images[full][None],
+                num_classes=len(classes),
+                tol=_TOL if full else _PREVIEW_TOL,
+            )
+        self._solved[full] = strokes, classes, solution
+        return classes, solution
 
 
 def _name(label: int) -> str:
