@@ -23,12 +23,23 @@ _MAX_SHOWN = 5
 
 
 class Matte:
-    """The matte of a foreground; with its own colours, a cut-out.
+    """The matte of a foreground; with its own colours, a cut-out. :func:`matte` makes it.
 
     Attributes:
         alpha: float32 ``(H, W)`` in [0, 1], a NumPy array.
         solution: How the solve went, and the mattes before ``levels`` and clipping: see
             :class:`~closedform_wsss.functional.Solution`.
+
+    Example:
+        >>> import numpy as np
+        >>> import closedform_wsss
+        >>> photo = np.full((8, 12, 3), 90, np.uint8)
+        >>> photo[:, 6:] = 200
+        >>> marks = np.full((8, 12), 255)
+        >>> marks[4, 1], marks[4, 10] = 0, 1
+        >>> result = closedform_wsss.matte(photo, marks)
+        >>> result.alpha.shape, result.cutout.shape, result.solution.converged
+        ((8, 12), (8, 12, 4), True)
     """
 
     alpha: npt.NDArray[np.float32]
@@ -104,7 +115,8 @@ def matte(
     pixels = _image(image)
     labels = _marks(marks, pixels)
     _check_labels(labels)
-    batch = check_image(_FN, pixels[None])
+    batch = pixels[None]
+    check_image(_FN, batch)
     solution = solve_matting(labels[None].to(batch.device), batch, num_classes=2, eps=eps, tol=tol)
     return Matte(batch, solution, levels)
 
