@@ -198,6 +198,13 @@ def test_mistakes_in_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert "must be a whole number from 0 to 65535" in capsys.readouterr().err
 
 
+def test_an_address_that_is_taken(server: PaintServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(photo()).save(tmp_path / "photo.png")
+    for address in (["--port", str(server.server_address[1])], ["--host", "192.0.2.1"]):
+        assert main(["paint", str(tmp_path / "photo.png"), "--no-browser", *address]) == 2
+        assert "--host and --port must be an address of this machine that is free, got" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "photo.png")

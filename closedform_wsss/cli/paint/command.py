@@ -51,7 +51,14 @@ def run(args: argparse.Namespace) -> int:
         image = io.read_image(args.image, orientation=args.orientation, window=args.window)
     for text in warned:
         print(f"closedform-wsss paint: warning: {text}", file=sys.stderr)
-    with PaintServer((args.host, args.port), image, args.image.stem, args.preview) as server:
+    try:
+        made = PaintServer((args.host, args.port), image, args.image.stem, args.preview)
+    except OSError as error:
+        raise ValueError(
+            f"--host and --port must be an address of this machine that is free, got {args.host} and {args.port} "
+            f"({error.strerror or error})"
+        ) from error
+    with made as server:
         print(f"painting on {args.image}: open {server.url} in a browser; Ctrl+C ends", flush=True)
         if not args.no_browser:
             webbrowser.open(server.url)
