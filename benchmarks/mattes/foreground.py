@@ -7,7 +7,8 @@ DATA holds images/ and alpha/ (same file names): the training images of the alph
 CVPR 2009). Nobody knows the colours of their foregrounds, so known colours are mixed by their mattes, which are real:
 each photograph, and one of scikit-image, over another one of scikit-image, rounded to 8 bits.
 
-Writes results/foreground.json and results/foreground.md.
+Writes results/foreground.json and .md with the errors, and results/foreground_time.json and .md with time and memory;
+--only runs one of them.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ def memory(who: str, height: int, width: int) -> int:
 
 
 def markdown(payload: dict[str, Any]) -> str:
-    """Errors, distance from the exact solution, time and memory."""
+    """Errors, and the distance from the exact solution."""
     rows = payload["rows"]
     mattes = len({row["image"] for row in rows})
     text = (
@@ -225,7 +226,12 @@ def markdown(payload: dict[str, Any]) -> str:
         f"most (0 < alpha < 1). MSE x 1000 of ours {statistics.fmean(distance['ours_mse']):.3f}, of the exact solution "
         f"{statistics.fmean(distance['exact_mse']):.3f}.\n"
     )
-    text += "\n## Time and memory\n\nfloat32 inputs; medians over the rounds. Above 1: ours is faster.\n\n"
+    return text
+
+
+def time_markdown(payload: dict[str, Any]) -> str:
+    """Time and memory."""
+    text = "float32 inputs; medians over the rounds. time / ours above 1: ours is faster.\n\n"
     cells = []
     for case in payload["timing"]:
         reference = case[0]
@@ -240,8 +246,7 @@ def markdown(payload: dict[str, Any]) -> str:
                     "" if used is None else f"{used / 2**20:.0f}",
                 ]
             )
-    text += table(["case", "method", "seconds", "time / ours", "memory MiB"], cells)
-    return text + "\n"
+    return text + table(["case", "method", "seconds", "time / ours", "memory MiB"], cells) + "\n"
 
 
 def arguments() -> argparse.Namespace:
@@ -250,6 +255,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("data", metavar="DATA", nargs="?", type=Path, help="folder with images/ and alpha/")
     add("--limit", type=int, metavar="N", help="the first N mattes, small sizes (result files get the suffix _quick)")
+    add("--only", choices=("errors", "time"), help="one of the two parts")
     add("--threads", type=int, nargs="+", default=[1], help="CPU threads of ours in the timing (default 1)")
     add("--child", nargs=3, metavar=("WHO", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -259,27 +265,34 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Errors of every matte, then time and memory."""
+    """Errors of every matte; time and memory."""
     args = arguments()
     if args.child:
         child(args.child[0], *map(int, args.child[1:]))
         return
-    payload: dict[str, Any] = {"machine": describe_machine(), "rows": [], "timing": []}
-    names = sorted(path.name for path in (args.data / "alpha").glob("*.png"))[: args.limit]
-    for number, name in enumerate(names):
-        payload["rows"] += one(args.data, name, number)
-        print(name, payload["rows"][-1]["errors"]["ours"], file=sys.stderr, flush=True)
-    sizes = [(120, 160)] if args.limit else [(600, 800), LARGE]
-    for size in sizes:
-        for threads in args.threads:
-            results = timing(*size, threads)
-            payload["timing"].append([vars(result) | {"text": ratio_text(result)} for result in results])
-    height, width = sizes[-1]
-    payload["memory"] = {"case": f"{height} x {width}"}
-    for who in ("ours", "pymatting ml"):
-        payload["memory"][who] = memory(who, height, width)
-    name = "foreground" + ("_quick" if args.limit else "")
-    write_json(name, payload)
     options = [option for option in sys.argv[1:] if Path(option) != args.data]
     command = shlex.join(["python", "benchmarks", "mattes.foreground", "DATA", *options])
-    write_markdown(name, "Foreground colours", command, payload["machine"], markdown(payload))
+    suffix = "_quick" if args.limit else ""
+    payload: dict[str, Any] = {"machine": describe_machine()}
+    if args.only != "time":
+        payload["rows"] = []
+        names = sorted(path.name for path in (args.data / "alpha").glob("*.png"))[: args.limit]
+        for number, name in enumerate(names):
+            payload["rows"] += one(args.data, name, number)
+            print(name, payload["rows"][-1]["errors"]["ours"], file=sys.stderr, flush=True)
+        write_json(f"foreground{suffix}", payload)
+        write_markdown(f"foreground{suffix}", "Foreground colours", command, payload["machine"], markdown(payload))
+    if args.only != "errors":
+        sizes = [(120, 160)] if args.limit else [(600, 800), LARGE]
+        payload = {"machine": describe_machine(), "timing": []}
+        for size in sizes:
+            for threads in args.threads:
+                results = timing(*size, threads)
+                payload["timing"].append([vars(result) | {"text": ratio_text(result)} for result in results])
+        height, width = sizes[-1]
+        payload["memory"] = {"case": f"{height} x {width}"}
+        for who in ("ours", "pymatting ml"):
+            payload["memory"][who] = memory(who, height, width)
+        name, title = f"foreground_time{suffix}", "Foreground colours, time and memory"
+        write_json(name, payload)
+        write_markdown(name, title, command, payload["machine"], time_markdown(payload))

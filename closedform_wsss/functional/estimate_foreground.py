@@ -19,7 +19,9 @@ from closedform_wsss._checks import (
 FN = "estimate_foreground"
 # Mattes of the solver leave [0, 1] a little; further away it is another unit, such as 0 to 255.
 _LOWEST, _HIGHEST = -1.0, 2.0
-_TILE = 256
+# The pixels on a side of the parts that a CPU works on. Two layers of them, F and B, have fewer than 32768 numbers: torch
+# starts no threads for so few. Starting them for each of some hundred thousand short steps costs more than they gain.
+_SIDE, _SMALLEST_TILE = 127, 64
 _LOWEST_EIGENVALUE = 0.02
 
 
@@ -84,6 +86,19 @@ def estimate_foreground(
     num_iters = check_count(FN, "num_iters", num_iters, 1)
     if image.numel() == 0:
         return image
+    options = (smoothness, gradient_weight, num_iters)
+    if image.device.type != "cpu":
+        return _foreground(image, alpha, *options)
+    result = torch.empty_like(image)
+    for n in range(image.shape[0]):
+        for c in range(image.shape[1]):
+            part = slice(n, n + 1), slice(c, c + 1)
+            result[part] = _foreground(image[part], alpha[n : n + 1], *options)
+    return result
+
+
+def _foreground(image: Tensor, alpha: Tensor, smoothness: float, gradient_weight: float, num_iters: int) -> Tensor:
+    """F of checked arguments."""
     foreground, background = _layers(image, alpha, smoothness, gradient_weight, num_iters)
     # The shortest way to colours whose mixture is the image.
     missing = image - alpha * foreground - (1 - alpha) * background
@@ -144,18 +159,19 @@ def _layers(image: Tensor, alpha: Tensor, smoothness: float, gradient_weight: fl
 def _by_tiles(
     image: Tensor, alpha: Tensor, x: Tensor, smoothness: float, gradient_weight: float, num_iters: int
 ) -> Tensor:
-    """``_relax`` of parts that fit into a cache. A pixel depends on those up to ``num_iters`` pixels away."""
+    """``_relax`` of parts that fit into the cache. A pixel depends on those up to ``num_iters`` pixels away."""
     h, w = image.shape[2:]
-    if image.device.type != "cpu" or max(h, w) <= _TILE + num_iters:
+    if image.device.type != "cpu" or max(h, w) <= _SIDE:
         return _relax(image, alpha, x, smoothness, gradient_weight, num_iters)
+    tile = max(_SIDE - 2 * num_iters, _SMALLEST_TILE)
     result = torch.empty_like(x)
-    for top in range(0, h, _TILE):
-        for left in range(0, w, _TILE):
+    for top in range(0, h, tile):
+        for left in range(0, w, tile):
             y, z = max(top - num_iters, 0), max(left - num_iters, 0)
-            part = (..., slice(y, top + _TILE + num_iters), slice(z, left + _TILE + num_iters))
+            part = (..., slice(y, top + tile + num_iters), slice(z, left + tile + num_iters))
             relaxed = _relax(image[part], alpha[part], x[part], smoothness, gradient_weight, num_iters)
-            result[..., top : top + _TILE, left : left + _TILE] = relaxed[
-                ..., top - y : top - y + _TILE, left - z : left - z + _TILE
+            result[..., top : top + tile, left : left + tile] = relaxed[
+                ..., top - y : top - y + tile, left - z : left - z + tile
             ]
     return result
 

@@ -98,7 +98,9 @@ def test_where_alpha_is_0_or_1() -> None:
 def test_tiles_give_what_the_whole_gives(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     image, alpha = torch.rand(2, 3, *size), torch.rand(2, *size)
     whole = estimate_foreground(image, alpha, num_iters=5)
-    monkeypatch.setattr(sys.modules["closedform_wsss.functional.estimate_foreground"], "_TILE", 16)
+    module = sys.modules["closedform_wsss.functional.estimate_foreground"]
+    monkeypatch.setattr(module, "_SIDE", 26)
+    monkeypatch.setattr(module, "_SMALLEST_TILE", 8)
     torch.testing.assert_close(estimate_foreground(image, alpha, num_iters=5), whole, rtol=0, atol=1e-6)
 
 
