@@ -19,8 +19,8 @@ from closedform_wsss._checks import (
 FN = "estimate_foreground"
 # Mattes of the solver leave [0, 1] a little; further away it is another unit, such as 0 to 255.
 _LOWEST, _HIGHEST = -1.0, 2.0
-# The pixels on a side of the parts that a CPU works on. Two layers of them, F and B, have fewer than 32768 numbers: torch
-# starts no threads for so few. Starting them for each of some hundred thousand short steps costs more than they gain.
+# The pixels on a side of the parts that a CPU works on. Two layers of them, F and B, have fewer than 32768 numbers:
+# torch starts no threads for so few. To start them for some hundred thousand short steps costs more than they gain.
 _SIDE, _SMALLEST_TILE = 127, 64
 _LOWEST_EIGENVALUE = 0.02
 
