@@ -18,6 +18,7 @@ except ImportError as error:
 from closedform_wsss import cams, functional, io, metrics, nn, training
 from closedform_wsss._build import build_info
 from closedform_wsss._checks import set_value_checks
+from closedform_wsss._matte import Matte, matte
 from closedform_wsss.functional import (
     ConvergenceWarning,
     Solution,
@@ -38,6 +39,7 @@ __version__: str = _C.version
 
 __all__ = [
     "ConvergenceWarning",
+    "Matte",
     "MattingLaplacian",
     "Solution",
     "Superpixels",
@@ -48,6 +50,7 @@ __all__ = [
     "functional",
     "io",
     "mark_loss",
+    "matte",
     "matting_filter",
     "metrics",
     "nn",

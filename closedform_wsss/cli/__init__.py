@@ -27,6 +27,10 @@ _COMMANDS = {
         "closedform_wsss.cli.matte.command",
         "turn an image and marks on it into an alpha matte for each class",
     ),
+    "paint": (
+        "closedform_wsss.cli.paint.command",
+        "paint marks on a photograph in the browser and see mattes and labels follow",
+    ),
     "refine-cams": (
         "closedform_wsss.cli.refine_cams.command",
         "turn a folder of class activation maps into refined ones and pseudo-labels",

@@ -7,6 +7,7 @@ from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.closed_form_loss import closed_form_loss
 from closedform_wsss.functional.dense_crf import dense_crf
 from closedform_wsss.functional.dense_crf_loss import dense_crf_loss
+from closedform_wsss.functional.estimate_foreground import estimate_foreground
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.matting_filter import matting_filter
 from closedform_wsss.functional.multi_label_loss import multi_label_loss
@@ -36,6 +37,7 @@ __all__ = [
     "closed_form_loss",
     "dense_crf",
     "dense_crf_loss",
+    "estimate_foreground",
     "mark_loss",
     "matting_filter",
     "multi_label_loss",

@@ -126,6 +126,12 @@ def calls(n: int, h: int, w: int) -> Calls:
                 **{"activation": "softmax", "reduction": "mean"},
             },
         ),
+        "estimate_foreground": (
+            functional.estimate_foreground,
+            {
+                **{"image": image, "alpha": maps[:, 0], "smoothness": 5e-3, "gradient_weight": 0.1, "num_iters": 10},
+            },
+        ),
         "slic": (slic, {"image": image, "cell_size": CELL, "compactness": 10.0, "num_iters": 2}),
         "soft_slic": (
             soft_slic,

@@ -21,7 +21,7 @@ FLOORS = (
     ("solver",),
     ("functional",),
     ("io", "metrics", "nn"),
-    ("cams", "training"),
+    ("_matte", "cams", "training"),
     ("cli",),
     ("__main__", "selftest"),
 )

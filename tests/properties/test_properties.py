@@ -25,7 +25,10 @@ METRICS = (
     *("boundary_recall", "undersegmentation_error", "achievable_segmentation_accuracy"),
 )
 # What a mirrored image gives mirrored; the grid of superpixels starts at the upper left.
-MIRRORED = ("background_score", "calibrate_cam", "matting_filter", "MattingLaplacian", "pseudo_labels", "solve_matting")
+MIRRORED = (
+    *("background_score", "calibrate_cam", "estimate_foreground", "matting_filter", "MattingLaplacian"),
+    *("pseudo_labels", "solve_matting"),
+)
 ONE_BY_ONE = (
     *(
         "asam_affinity",
@@ -35,6 +38,7 @@ ONE_BY_ONE = (
         "classes_present",
         "calibrate_cam",
         "dense_crf",
+        "estimate_foreground",
         "matting_filter",
     ),
     *("MattingLaplacian", "pseudo_labels", "refine_cam", "resize_marks", "slic", "soft_slic", "solve_matting"),

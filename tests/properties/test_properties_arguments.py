@@ -110,6 +110,7 @@ IGNORED_WRONG = {name: to(value) for name, value in {"a class": 1, "text": "255"
 
 WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
+    "alpha": MAPS_WRONG | {"255": lambda x: x * 255, "several maps": lambda x: x[:, None].repeat(1, 2, 1, 1)},
     **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "assignment": Q_WRONG},
     **{"target": MARKS_WRONG, "marks": MARKS_WRONG, "preds": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
     "class_factors": {name: NOT_TENSORS[name] for name in ("a list", "text", "a number")}
@@ -130,7 +131,11 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
         "fidelity": NUMBER_WRONG,
         "gamma": NUMBER_WRONG,
     },
-    **{name: without(NUMBER_WRONG, "0") for name in ("energy_weight", "smoothness_weight", "appearance_weight")},
+    **{
+        name: without(NUMBER_WRONG, "0")
+        for name in ("energy_weight", "smoothness_weight", "appearance_weight", "gradient_weight")
+    },
+    "smoothness": NUMBER_WRONG,
     **{name: NUMBER_WRONG for name in ("smoothness_sigma", "position_sigma", "color_sigma")},
     **{"tol": NUMBER_WRONG, "compactness": NUMBER_WRONG, "temperature": NUMBER_WRONG, "power": NUMBER_WRONG},
     **{"position_weight": without(NUMBER_WRONG, "None"), "level": NUMBER_WRONG},

@@ -122,6 +122,17 @@ def add_names_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, background first; or voc")
 
 
+def levels(text: str) -> tuple[float, float]:
+    """Two numbers from 0 to 1: what becomes 0 and what becomes 1."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not 0 <= low < high <= 1:
+        raise argparse.ArgumentTypeError(f"must be LOW,HIGH with LOW below HIGH, from 0 to 1, got {text!r}")
+    return low, high
+
+
 def add_palette_argument(parser: argparse.ArgumentParser) -> None:
     """``--palette``: whether the labels of a palette file are indices or colours."""
     parser.add_argument(

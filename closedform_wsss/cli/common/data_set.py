@@ -43,10 +43,11 @@ class ImageJob(Protocol):
 Job = TypeVar("Job", bound=ImageJob)
 
 
-def add_data_set_arguments(parser: argparse.ArgumentParser) -> None:
-    """``-o``, ``--workers``, ``--overwrite``, ``--progress`` and ``--quiet``."""
+def add_data_set_arguments(parser: argparse.ArgumentParser, *, more: str = "") -> None:
+    """``-o``, whose help ends with ``more``, ``--workers``, ``--overwrite``, ``--progress`` and ``--quiet``."""
     add = parser.add_argument
-    add("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the results, made if missing")
+    text = f"folder for the results, made if missing{more}"
+    add("-o", "--output", metavar="DIR", type=Path, required=True, help=text)
     add("--workers", metavar="N", type=positive_int, help="processes (default: the number of cores, at most 8)")
     add("--overwrite", action="store_true", help="delete earlier results in DIR first")
     add("--progress", action="store_true", help="show progress even if stderr is not a terminal")

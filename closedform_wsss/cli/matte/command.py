@@ -16,6 +16,7 @@ from closedform_wsss.cli.common import data_set
 from closedform_wsss.cli.common.arguments import (
     add_palette_argument,
     add_picture_arguments,
+    levels,
     positive_float,
     positive_int,
     remap,
@@ -24,16 +25,21 @@ from closedform_wsss.cli.common.arguments import (
 )
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.data_set import NOT_CONVERGED, add_data_set_arguments
+from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
 from closedform_wsss.cli.common.progress import error_callback, progress_bar
 from closedform_wsss.cli.matte.folder import run_folder
-from closedform_wsss.cli.matte.image import MatteOptions, Problem, not_converged, read_problem, solve, write
+from closedform_wsss.cli.matte.image import MatteOptions, Problem, not_converged, read_problem, solve, write, write_one
 from closedform_wsss.laplacian import KINDS
 
 EPILOG = f"""\
 DIR gets alpha_<class>.png for each class, labels.png (the class with the largest alpha, VOC palette) and
 overlay.png (the image under the colours of the classes, with the marks on top). If the classes are 0 and 1,
-background and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. Files of the same
-names are replaced.
+background and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. With --cutout there is
+also cutout.png, the foreground in its own colours on a transparent background; with other classes,
+cutout_<class>.png for each. Files of the same names are replaced.
+
+If DIR is a name that ends in .png, and the marks have two classes, only the alpha of the foreground is written to
+this file: the second of the two, class 1 of background and foreground. With --cutout it is the cut-out.
 
 If IMAGE and MARKS are folders, an image and its marks have the same name, a.jpg and a.png. DIR then gets
 mattes/a/ with these files, all of them or none, and matte.json, which records how they were made.
@@ -108,8 +114,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shrink larger images to this many pixels first; the results have that size",
     )
     add("--bits", type=int, choices=(8, 16), default=8, help="bits of the alpha files (%(default)s)")
+    add("--cutout", action="store_true", help="also write the object in its own colours on a transparent background")
+    add(
+        "--levels",
+        metavar="LOW,HIGH",
+        type=levels,
+        help="alpha up to LOW becomes 0, from HIGH on 1, as in --levels 0.05,0.95 against a faint haze",
+    )
     add("--threads", metavar="N", type=positive_int, help="CPU threads for one image (default: the choice of torch)")
-    add_data_set_arguments(parser)
+    add_data_set_arguments(parser, more=", or a name that ends in .png for one picture")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -117,7 +130,10 @@ def run(args: argparse.Namespace) -> int:
     options = MatteOptions(
         **{name: getattr(args, name) for name in MatteOptions.__dataclass_fields__},
     )
+    one_file = _is_file_name(args.output)
     if args.image.is_dir() and args.marks.is_dir():
+        if one_file:
+            raise ValueError(f"-o must be a folder for the results of folders, got the name of a file, {args.output}")
         if args.threads is not None:
             raise ValueError(f"--threads must be left out with folders, got {args.threads}: see --workers")
         return run_folder(args, options)
@@ -128,9 +144,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
+    one_file = _is_file_name(args.output)
     problem = _read(args, options)
+    if one_file and len(problem.classes) != 2:
+        raise ValueError(
+            f"-o must be a folder unless the marks have two classes, got {args.output} and classes "
+            f"{', '.join(map(str, problem.classes))}"
+        )
     # Before the solve, so that a folder that cannot be written to fails early.
-    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output.parent if one_file else args.output).mkdir(parents=True, exist_ok=True)
 
     started = time.perf_counter()
     shown = not args.quiet and (args.progress or sys.stderr.isatty())
@@ -138,10 +160,15 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
         with progress_bar(shown=shown, total=100, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
             solution = solve(problem, options, error_callback(bar, args.tol))
         seconds = time.perf_counter() - started
-        files = write(args.output, problem, solution.alpha[0].numpy(), options)
+        if one_file:
+            write_one(args.output, problem, solution, options)
+            files = [args.output]
+        else:
+            files = write(args.output, problem, solution, options)
     if not args.quiet:
         height, width = problem.marks.shape
-        print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}")
+        foreground = f"; the foreground is class {problem.classes[1]}" if one_file else ""
+        print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}{foreground}")
         print(
             f"solved {width} x {height} pixels in {solution.iterations} iterations, "
             f"{seconds:.2f} seconds; estimated error of alpha {solution.error:.1e}"
@@ -152,6 +179,19 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
         _warn(not_converged(solution, options))
         return NOT_CONVERGED
     return 0
+
+
+def _is_file_name(output: Path) -> bool:
+    """Whether ``-o`` names a file for one picture and not a folder.
+
+    Raises:
+        ValueError: It names a picture in another format than PNG.
+    """
+    if output.is_dir() or output.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    if output.suffix.lower() != ".png":
+        raise ValueError(f"-o must be a folder or the name of a PNG file, got {output}")
+    return True
 
 
 def _read(args: argparse.Namespace, options: MatteOptions) -> Problem:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 
 from closedform_wsss._build import num_threads
 from closedform_wsss._common import IGNORE_INDEX
-from closedform_wsss.io import voc_palette, write_label_png
+from closedform_wsss._matte import cutout
+from closedform_wsss.io import from_array, voc_palette, write_label_png
 from closedform_wsss.io._save import save_png
 
 _FloatArray = npt.NDArray[np.floating]
@@ -29,8 +31,10 @@ def write_matte(
     alpha: _FloatArray,
     classes: Sequence[int],
     bits: int,
+    *,
+    cutouts: bool = False,
 ) -> list[Path]:
-    """Writes the alpha of every class, the label map and an overlay.
+    """Writes the alpha of every class, the label map, an overlay, and cut-outs.
 
     Args:
         folder: An existing folder.
@@ -39,17 +43,23 @@ def write_matte(
         alpha: ``(C, H, W)``, one map for each entry of ``classes``. It is clipped to 0..1 here.
         classes: Class numbers, ascending.
         bits: 8 or 16, of the alpha files.
+        cutouts: Also the cut-out of every class; of the classes 0 and 1 only that of the foreground.
 
     Returns:
-        The files: the alphas in the order of the classes, the label map, the overlay.
+        The files: the alphas in the order of the classes, the label map, the overlay, the cut-outs.
     """
     writers: dict[Path, Callable[[Path], None]] = {}
     for index, label in enumerate(classes):
-        writers[folder / f"alpha_{label}.png"] = partial(_write_alpha, alpha[index], bits)
+        writers[folder / f"alpha_{label}.png"] = partial(write_alpha, alpha[index], bits)
     if list(classes) == [0, 1]:
-        writers[folder / "alpha.png"] = partial(_write_alpha, alpha[1], bits)
+        writers[folder / "alpha.png"] = partial(write_alpha, alpha[1], bits)
     writers[folder / "labels.png"] = partial(_write_labels, alpha, classes)
     writers[folder / "overlay.png"] = partial(_write_overlay, image, marks, alpha, classes)
+    if cutouts and list(classes) == [0, 1]:
+        writers[folder / "cutout.png"] = partial(write_cutout, image, alpha[1])
+    elif cutouts:
+        for index, label in enumerate(classes):
+            writers[folder / f"cutout_{label}.png"] = partial(write_cutout, image, alpha[index])
     _run([partial(write, path) for path, write in writers.items()])
     return list(writers)
 
@@ -68,12 +78,19 @@ def overlay(image: _UInt8Array, marks: _UInt8Array, alpha: _FloatArray, classes:
     return blended
 
 
-def _write_alpha(alpha: _FloatArray, bits: int, path: Path) -> None:
+def write_alpha(alpha: _FloatArray, bits: int, path: Path) -> None:
+    """Writes alpha ``(H, W)``, clipped."""
     kind = np.uint8 if bits == 8 else np.uint16
     values = np.empty(alpha.shape, kind)
     for rows in _bands(*alpha.shape):
         values[rows] = np.rint(alpha[rows].clip(0, 1).astype(np.float64) * np.iinfo(kind).max)
     save_png(Image.fromarray(values), path)
+
+
+def write_cutout(image: _UInt8Array, alpha: _FloatArray, path: Path) -> None:
+    """Writes the foreground's own colours with alpha ``(H, W)``, clipped."""
+    pixels = cutout(from_array(image)[None], torch.from_numpy(alpha).clamp(0, 1))
+    save_png(Image.fromarray(pixels), path, compress_level=4)
 
 
 def _write_labels(alpha: _FloatArray, classes: Sequence[int], path: Path) -> None:
@@ -106,7 +123,7 @@ def _run(jobs: Sequence[Callable[[], None]]) -> None:
         return
     pool = ThreadPoolExecutor(threads)
     try:
-        # The last job first: the overlay takes the longest.
+        # The last jobs first: cut-outs and the overlay take the longest.
         futures = [pool.submit(job) for job in reversed(jobs)]
         for future in reversed(futures):
             future.result()

@@ -62,6 +62,6 @@ def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:
     ) as hidden:
         whole = Path(hidden, job.output.name)
         whole.mkdir()
-        write(whole, problem, solution.alpha[0].numpy(), options)
+        write(whole, problem, solution, options)
         os.replace(whole, job.output)
     return warned if solution.converged else [*warned, not_converged(solution, options)]

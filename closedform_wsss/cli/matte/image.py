@@ -15,9 +15,10 @@ from torch import Tensor
 
 from closedform_wsss import functional, io
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss._matte import stretch
 from closedform_wsss._resize import resize_marks
 from closedform_wsss.cli.common.data_set import NotConverged
-from closedform_wsss.cli.matte.files import write_matte
+from closedform_wsss.cli.matte.files import write_alpha, write_cutout, write_matte
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
 
 
@@ -41,6 +42,8 @@ class MatteOptions:
     classes: int | None
     resize: int | None
     bits: int
+    levels: tuple[float, float] | None
+    cutout: bool
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,25 @@ def solve(
         )
 
 
-def write(folder: Path, problem: Problem, alpha: np.typing.NDArray[np.floating], options: MatteOptions) -> list[Path]:
+def write(folder: Path, problem: Problem, solution: functional.Solution, options: MatteOptions) -> list[Path]:
     """Writes the mattes of all classes; with ``--classes`` also those of classes without marks."""
+    alpha = stretch(solution.alpha[0], options.levels).numpy()
     every_class = problem.classes if options.classes is None else list(range(options.classes))
     if every_class != problem.classes:
         full = np.zeros((len(every_class), *alpha.shape[1:]), alpha.dtype)
         full[problem.classes] = alpha
         alpha = full
     image, marks = problem.image.permute(1, 2, 0).numpy(), problem.marks.numpy()
-    return write_matte(folder, image, marks, alpha, every_class, options.bits)
+    return write_matte(folder, image, marks, alpha, every_class, options.bits, cutouts=options.cutout)
+
+
+def write_one(path: Path, problem: Problem, solution: functional.Solution, options: MatteOptions) -> None:
+    """Writes the alpha or the cut-out of the foreground, the second of two classes."""
+    alpha = stretch(solution.alpha[0, 1], options.levels).numpy()
+    if options.cutout:
+        write_cutout(problem.image.permute(1, 2, 0).numpy(), alpha, path)
+    else:
+        write_alpha(alpha, options.bits, path)
 
 
 def not_converged(solution: functional.Solution, options: MatteOptions) -> NotConverged:

@@ -1,0 +1,1 @@
+"""``closedform-wsss paint``."""

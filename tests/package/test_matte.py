@@ -1,0 +1,164 @@
+"""``closedform_wsss.matte``: what somebody with a photograph and marks calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import closedform_wsss
+from closedform_wsss import io
+from closedform_wsss.functional import estimate_foreground, solve_matting
+
+HEIGHT, WIDTH = 24, 32
+RED, BLUE = np.array([200, 60, 40]), np.array([60, 90, 190])
+
+
+def photo() -> np.ndarray:
+    """Blue left, red right, mixed between."""
+    weight = ((np.arange(WIDTH) - 12) / 6).clip(0, 1)[None, :, None]
+    noise = np.random.default_rng(0).integers(-4, 5, (HEIGHT, WIDTH, 3))
+    return (weight * RED + (1 - weight) * BLUE + noise).astype(np.uint8)
+
+
+def labels() -> np.ndarray:
+    marks = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    marks[4:20, 3:7], marks[4:20, 24:28] = 0, 1
+    return marks
+
+
+def scribbled(image: np.ndarray) -> np.ndarray:
+    copy, marks = image.copy(), labels()
+    copy[marks == 0], copy[marks == 1] = 0, 255
+    return copy
+
+
+def layer() -> np.ndarray:
+    marks = labels()
+    return np.dstack([np.where(marks == 1, 255, 0)] * 3 + [np.where(marks == 255, 0, 255)]).astype(np.uint8)
+
+
+def trimap() -> np.ndarray:
+    return np.array([0, 255, 128], np.uint8)[np.minimum(labels(), 2)]
+
+
+def expected() -> np.ndarray:
+    image = torch.from_numpy(photo()).permute(2, 0, 1)[None]
+    alpha = solve_matting(torch.from_numpy(labels())[None], image).alpha[0, 1]
+    return alpha.clamp(0, 1).numpy()
+
+
+def test_alpha_and_cutout_are_those_of_the_functions() -> None:
+    found = closedform_wsss.matte(photo(), labels())
+    assert found.alpha.dtype == np.float32 and found.solution.converged
+    np.testing.assert_array_equal(found.alpha, expected())
+    image = torch.from_numpy(photo()).permute(2, 0, 1)[None]
+    colors = estimate_foreground(image, torch.from_numpy(found.alpha)[None])[0].permute(1, 2, 0).numpy()
+    assert found.cutout.dtype == np.uint8 and found.cutout.shape == (HEIGHT, WIDTH, 4)
+    np.testing.assert_array_equal(found.cutout[..., :3], np.rint(colors * 255))
+    np.testing.assert_array_equal(found.cutout[..., 3], np.rint(found.alpha * 255))
+    # At half alpha the photograph is purple; the cut-out is red.
+    soft = (found.alpha > 0.4) & (found.alpha < 0.6)
+    assert soft.any()
+    assert np.abs(found.cutout[soft][:, :3].mean(0) - RED).max() < 15
+    assert np.abs(photo()[soft].mean(0) - RED).max() > 60
+
+
+@pytest.mark.parametrize("form", ["array", "Pillow", "tensor", "float", "float tensor", "file"])
+def test_every_form_of_an_image(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo()).save(path)
+    tensor = torch.from_numpy(photo()).permute(2, 0, 1)
+    image: Any = {
+        "array": photo(),
+        "Pillow": Image.fromarray(photo()),
+        "tensor": tensor,
+        "float": photo() / 255,
+        "float tensor": tensor.float() / 255,
+        "file": str(path),
+    }[form]
+    found = closedform_wsss.matte(image, labels())
+    np.testing.assert_allclose(found.alpha, expected(), atol=2e-3)
+    np.testing.assert_allclose(found.cutout.astype(int), closedform_wsss.matte(photo(), labels()).cutout, atol=2)
+
+
+MARKS: dict[str, Any] = {
+    "array": labels,
+    "int64": lambda: labels().astype(np.int64),
+    "tensor": lambda: torch.from_numpy(labels()),
+    "Pillow": lambda: Image.fromarray(labels()),
+    "trimap": trimap,
+    "scribbles": lambda: scribbled(photo()),
+    "scribbles, a tensor": lambda: torch.from_numpy(scribbled(photo())).permute(2, 0, 1),
+    "scribbles by Pillow": lambda: Image.fromarray(scribbled(photo())),
+    "layer": layer,
+}
+
+
+@pytest.mark.parametrize("form", MARKS)
+def test_every_form_of_marks(form: str) -> None:
+    np.testing.assert_array_equal(closedform_wsss.matte(photo(), MARKS[form]()).alpha, expected())
+
+
+@pytest.mark.parametrize("kind", ["labels", "trimap", "scribbles", "layer"])
+def test_every_file_of_marks(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "marks.png"
+    if kind == "labels":
+        io.write_label_png(path, labels())
+    else:
+        pixels = {"trimap": trimap(), "scribbles": scribbled(photo()), "layer": layer()}[kind]
+        Image.fromarray(pixels).save(path)
+    for image in (photo(), photo() / 255):
+        np.testing.assert_allclose(closedform_wsss.matte(image, path).alpha, expected(), atol=2e-3)
+
+
+def test_levels_and_grey_images() -> None:
+    found = closedform_wsss.matte(photo(), labels(), levels=(0.2, 0.7))
+    np.testing.assert_allclose(found.alpha, ((expected() - 0.2) / 0.5).clip(0, 1), atol=1e-6)
+    assert found.cutout[..., 3].min() == 0 and found.cutout[..., 3].max() == 255
+    grey = closedform_wsss.matte(photo()[..., 0], labels()).cutout
+    assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 0] == grey[..., 2]).all()
+
+
+def only(label: int) -> np.ndarray:
+    return np.where(labels() == label, labels(), 255)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"marks": only(0)}, "marks must be on the background, 0, and on the foreground, 1, got only background, 0"),
+        ({"marks": only(1)}, ".* got only foreground, 1"),
+        ({"marks": only(7)}, ".* and on the foreground, 1, got none"),
+        ({"marks": labels() * 2}, r"marks must be 0 background, 1 .* got 2, 254: for several classes"),
+        ({"marks": np.where(labels() == 0, 0, 1)}, "marks must leave pixels unmarked, 255, got 0 or 1 at every pixel"),
+        ({"marks": labels()[1:]}, r"marks must have the size of image \(H, W\) = \(24, 32\), got shape \(23, 32\)"),
+        ({"marks": scribbled(photo())[1:]}, r"marks must have the size of image .* got \(23, 32\)"),
+        ({"marks": labels() / 255}, "marks must be integers, .* got torch.float64"),
+        ({"marks": labels() == 0}, "marks must be integers, .* got torch.bool"),
+        ({"marks": object()}, "marks must be a path, an array, a Pillow image or a tensor, got object"),
+        ({"image": photo().astype(float)}, "image must be in .* divide by 255, or pass uint8"),
+        ({"image": np.dstack([photo(), labels()])}, r"image must be a photograph .* pass image\[..., :3\]"),
+        ({"image": torch.from_numpy(photo())}, r"image must be a photograph \(3, H, W\), got shape \(24, 32, 3\)"),
+        ({"image": photo() * np.nan}, "image must be in .* got NaN"),
+        ({"levels": (0.9, 0.1)}, r"levels must be \(low, high\) with 0 <= low < high <= 1, got \(0.9, 0.1\)"),
+        ({"levels": 0.5}, "levels must be .* got 0.5"),
+    ],
+)
+def test_errors(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"^matte: {message}"):
+        closedform_wsss.matte(**({"image": photo(), "marks": labels()} | arguments))
+
+
+def test_missing_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        closedform_wsss.matte(tmp_path / "none.png", labels())
+    path = tmp_path / "half.png"
+    Image.fromarray(photo()).save(path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"half\.png"):
+        closedform_wsss.matte(path, labels())
