@@ -112,7 +112,7 @@ def one(data: Path, name: str, trimaps: str, laplacian: str, tight: bool) -> dic
     image, trimap = read(data / "images" / name, "RGB"), read(data / trimaps / name, "L")
     truth = read(data / "alpha" / name, "L")
     unknown = (trimap >= 0.1) & (trimap <= 0.9)
-    mine, my_report = ours(image, trimap, kind=laplacian)
+    mine, my_report = ours(image, trimap, laplacian=laplacian)
     firm, firm_report = ours(image, trimap, FIRM_CONFIDENCE, laplacian)
     other, other_report = theirs(image, trimap, laplacian)
     row: dict[str, Any] = {
