@@ -109,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--bits", type=int, choices=(8, 16), default=8, help="bits of the alpha files (%(default)s)")
     add("--threads", metavar="N", type=positive_int, help="CPU threads for one image (default: the choice of torch)")
+    add("--skip-unmarked", action="store_true", help="leave out images whose label map or annotations hold no mark")
     add_data_set_arguments(parser)
 
 
@@ -121,9 +122,11 @@ def run(args: argparse.Namespace) -> int:
         if args.threads is not None:
             raise ValueError(f"--threads must be left out with folders, got {args.threads}: see --workers")
         return run_folder(args, options)
-    for name in ("workers", "overwrite"):
+    for name in ("workers", "overwrite", "skip_unmarked"):
         if getattr(args, name):
-            raise ValueError(f"--{name} goes with folders of images and marks, got {args.image} and {args.marks}")
+            raise ValueError(
+                f"--{name.replace('_', '-')} goes with folders of images and marks, got {args.image} and {args.marks}"
+            )
     return _run_image(args, options)
 
 
