@@ -29,6 +29,7 @@ from closedform_wsss.functional import (
     refine_cam,
     soft_slic,
     solve_matting,
+    suggest_settings,
     superpixel_consistency_loss,
 )
 from closedform_wsss.laplacian import MattingLaplacian
@@ -55,6 +56,7 @@ __all__ = [
     "set_value_checks",
     "soft_slic",
     "solve_matting",
+    "suggest_settings",
     "superpixel_consistency_loss",
     "training",
 ]
