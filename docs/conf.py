@@ -33,7 +33,9 @@ exclude_patterns = ["_build", "sg_execution_times.rst", "gallery/sg_execution_ti
 default_role = "code"
 # Torch's documentation is on the network, which a build does without.
 # Types of attributes that have no page here.
-nitpick_ignore = [("py:class", name) for name in ("torch.Tensor", "numpy.ndarray", "numpy.dtype", "numpy.uint8", "numpy.float64")]
+nitpick_ignore = [
+    ("py:class", name) for name in ("torch.Tensor", "numpy.ndarray", "numpy.dtype", "numpy.uint8", "numpy.float64")
+]
 
 html_theme = "furo"
 html_title = f"closedform-wsss {release}"
