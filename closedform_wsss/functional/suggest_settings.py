@@ -23,7 +23,10 @@ EDGES = 0.9
 LARGEST_EPS = 1e-2
 # The median of |x| for x of the standard normal distribution.
 MAD = 0.6745
-SIDES, REACH = (1, 2, 4), 10
+SIDES = (1, 2, 4)
+# So many squares between marks of different classes. The filter at its default fidelity reaches 14 pixels far where the
+# image is flat. A solve at a smaller scale loses details, so it needs marks that are much farther apart.
+FILTER_REACH, SOLVER_REACH = 10, 40
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class SuggestedSettings:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        settings = f"eps={self.eps:.1g}, fidelity={self.fidelity:g}, scale={self.scale:g}"
+        settings = f"eps={self.eps:.1g}, fidelity={self.fidelity:.2g}, scale={self.scale:g}"
         return "\n".join([settings, *(f"  {reason}" for reason in self.reasons)])
 
 
@@ -60,8 +63,11 @@ def suggest_settings(
       0.1 %, with the 90th percentile of the variances of an image's windows as v. Colour photographs keep the default:
       no rule was better on those that were measured.
     * **scale.** The smallest of 1, 1/2 and 1/4 at which at least half of the marked squares have no mark of another
-      class within 10 squares, as in self-training. Without marks 1.
-    * **fidelity.** The default. How far a prediction is wrong cannot be seen from the image and the marks.
+      class within 40 squares. Without marks 1.
+    * **fidelity.** The filter should reach from mark to mark, and not beyond. It reaches :math:`\sqrt{6 / \lambda}`
+      pixels far, so :math:`\lambda = 0.03 / (s\, \mathrm{scale})^2`, with s the largest of 1, 2 and 4 pixels for which
+      at least half of the marked squares of this side have no mark of another class within 10 squares. Without marks
+      0.03.
     * **noise.** The median absolute diagonal detail of the Haar wavelet over 0.6745 (Donoho & Johnstone). A reason says
       so if it is as strong as the edges.
 
@@ -102,15 +108,15 @@ def suggest_settings(
             reasons.append(f"noise: {noise:.2g}, as strong as these edges: smooth or average first, or mark more")
     else:
         reasons.append(f"eps: the default, for colour photographs (noise {noise:.2g})")
-    sides = [_side(target, ignore_index) for _, target in pairs if target is not None]
-    side = statistics.median_low(sides) if sides else 1
-    if not sides:
-        reasons.append("scale: no marks")
+    targets = [target for _, target in pairs if target is not None]
+    side, reach = (_side(targets, squares, ignore_index) for squares in (SOLVER_REACH, FILTER_REACH))
+    scale = 1 / side
+    if targets:
+        reasons.append(f"scale: {_apart(side, SOLVER_REACH)}")
+        reasons.append(f"fidelity: {_apart(reach, FILTER_REACH)}")
     else:
-        apart = f"at least {REACH * side} pixels apart" if side > 1 else f"less than {REACH * SIDES[1]} pixels apart"
-        reasons.append(f"scale: half of the marks of different classes are {apart}")
-    reasons.append("fidelity: the default, whatever the images")
-    return SuggestedSettings(eps, FIDELITY, 1 / side, noise, tuple(reasons))
+        reasons.append("scale and fidelity: the defaults, without marks")
+    return SuggestedSettings(eps, FIDELITY / (reach * scale) ** 2, scale, noise, tuple(reasons))
 
 
 def _pairs(
@@ -158,7 +164,16 @@ def _edge_variance(image: Tensor) -> float:
     return float(variance.kthvalue(max(1, round(EDGES * len(variance)))).values)
 
 
-def _side(target: Tensor, ignore_index: int) -> int:
-    marked = target[target != ignore_index]
-    classes = int(marked.max()) + 1 if marked.numel() else 1
-    return int(sides_from_marks(target, classes, ignore_index, sides=SIDES, reach=REACH))
+def _side(targets: list[Tensor], reach: int, ignore_index: int) -> int:
+    """The median over the images of the largest squares; 1 without marks."""
+    sides = []
+    for target in targets:
+        marked = target[target != ignore_index]
+        classes = int(marked.max()) + 1 if marked.numel() else 1
+        sides.append(int(sides_from_marks(target, classes, ignore_index, sides=SIDES, reach=reach)))
+    return statistics.median_low(sides) if sides else 1
+
+
+def _apart(side: int, reach: int) -> str:
+    distance = f"at least {reach * side}" if side > 1 else f"less than {reach * SIDES[1]}"
+    return f"half of the marks are {distance} pixels away from those of other classes"

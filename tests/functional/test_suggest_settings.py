@@ -73,9 +73,13 @@ def test_colour_keeps_the_defaults():
     assert (found.eps, found.fidelity, found.scale) == (1e-7, 0.03, 1)
 
 
-@pytest.mark.parametrize(("apart", "scale"), [(8, 1), (18, 1), (26, 0.5), (50, 0.25), (150, 0.25)])
-def test_scale_follows_the_marks(apart, scale):
-    assert suggest_settings(torch.rand(1, 3, 160, 160), dots(apart)).scale == scale
+@pytest.mark.parametrize(
+    ("apart", "scale", "fidelity"),
+    [(8, 1, 0.03), (18, 1, 0.03), (26, 1, 0.03 / 4), (50, 1, 0.03 / 16), (90, 0.5, 0.03 / 4), (180, 0.25, 0.03)],
+)
+def test_scale_and_fidelity_follow_the_marks(apart, scale, fidelity):
+    found = suggest_settings(torch.rand(1, 3, 400, 400), dots(apart, 400))
+    assert found.scale == scale and found.fidelity == pytest.approx(fidelity)
 
 
 def test_every_layout_and_type_gives_the_same():
@@ -85,17 +89,17 @@ def test_every_layout_and_type_gives_the_same():
     grey = image.byte()[None, None]
     for other in (grey, [grey[0]], grey.float() / 255, grey.transpose(2, 3).contiguous().transpose(2, 3)):
         found = suggest_settings(other, [marks[0].byte()])
-        assert found.eps == pytest.approx(expected.eps, rel=1e-4) and found.scale == expected.scale
+        assert found.eps == pytest.approx(expected.eps, rel=1e-4) and found.fidelity == expected.fidelity == 0.03 / 4
         assert found.noise == pytest.approx(expected.noise, rel=1e-4)
     three = suggest_settings(grey.expand(-1, 3, -1, -1), marks)  # as read_image gives it: three times the variance
-    assert three.eps == pytest.approx(3 * expected.eps, rel=1e-4) and three.scale == expected.scale
+    assert three.eps == pytest.approx(3 * expected.eps, rel=1e-4) and three.fidelity == expected.fidelity
 
 
 def test_medians_over_images_of_several_sizes():
     images = [slice_with_organ(contrast=c, size=size)[0] for c, size in ((0.1, 40), (0.2, 64), (0.4, 96))]
     marks = [dots(26, 40)[0], dots(26, 64)[0], dots(8, 96)[0]]
     found = suggest_settings(images, marks)
-    assert found.eps == pytest.approx(suggest_settings(images[1][None]).eps, rel=0.1) and found.scale == 0.5
+    assert found.eps == pytest.approx(suggest_settings(images[1][None]).eps, rel=0.1) and found.fidelity == 0.03 / 4
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 3, 1, 9), (2, 1, 2, 2), (1, 2, 7, 1)])
@@ -107,7 +111,7 @@ def test_tiny_flat_and_saturated(shape, value):
 
 def test_text_has_the_settings_and_the_reasons():
     text = str(suggest_settings(slice_with_organ(0.1, contrast=0.1), dots(26, 96)))
-    assert text.startswith("eps=") and "scale=0.5" in text and "at least 20 pixels apart" in text
+    assert text.startswith("eps=") and "fidelity=0.0075, scale=1" in text and "at least 20 pixels away" in text
     assert "noise: 0.1, as strong as these edges" in text
     assert str(SuggestedSettings(1e-7, 0.03, 1.0, 0.0, ())) == "eps=1e-07, fidelity=0.03, scale=1"
 
