@@ -61,9 +61,9 @@ def markdown(payload: dict[str, Any]) -> str:
         "`advice` is `suggest_settings` of each image and its marks. `best of the others` is the setting of the grid "
         "with the best mean over the other sets, so it has not seen this one; `best` has. The filter gets the "
         "probabilities of networks (acdc, camvid) or class activation maps with the background's score (1 - max)^2 "
-        "(voc_scribbles, ecssd), and no marks. The factor of the advice's eps was chosen on synthetic slices; that "
-        "colour keeps the default, and the rule of scale, with the solver's sweep on other images of acdc, "
-        "voc_scribbles and ecssd in view.\n"
+        "(voc_scribbles, ecssd), and no marks. Of the advice, the factor of eps was chosen on synthetic slices. That "
+        "colour keeps the default eps, and the distances of marks from which scale and fidelity follow, were chosen "
+        "with this sweep in view: for them `advice` has seen the images, as `best` has.\n"
     )
     for task, rows in payload["tasks"].items():
         text += f"\n## {TITLES[task]}\n\n{_compared(rows)}\n\nMedian advice. {_advice(rows)}.\n"

@@ -45,6 +45,7 @@ def read_label_volume(
 
     Example:
         >>> import nibabel, pathlib, tempfile
+        >>> from closedform_wsss.io import read_volume
         >>> folder, affine = pathlib.Path(tempfile.mkdtemp()), np.diag([0.8, 0.8, 5, 1])
         >>> nibabel.save(nibabel.Nifti1Image(np.zeros((64, 48, 9), np.int16), affine), folder / "mr.nii.gz")
         >>> scribbles = np.zeros((64, 48, 9), np.uint8)

@@ -34,7 +34,8 @@ def write_volume(path: PathLike, values: Tensor | npt.NDArray[Any], volume: Volu
         ValueError: The values have another shape than the volume, or an integer does not fit; the name ends otherwise.
 
     Example:
-        >>> import nibabel, pathlib, tempfile
+        >>> import nibabel, pathlib, tempfile, torch
+        >>> from closedform_wsss.io import read_volume
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> nibabel.save(nibabel.Nifti1Image(np.zeros((64, 48, 9)), np.diag([0.8, 0.8, 5, 1])), folder / "mr.nii")
         >>> volume = read_volume(folder / "mr.nii")
