@@ -30,7 +30,9 @@ from settings.table import markdown
 def advised(task: str, item: Item) -> Options:
     """What :func:`suggest_settings` says of an image and its marks."""
     found = suggest_settings(item.image, item.marks)
-    return {name: getattr(found, name) for name in DEFAULTS[task]}
+    if task == "filter":  # the eps is for the solver
+        return {"eps": DEFAULTS[task]["eps"], "fidelity": found.fidelity, "scale": found.scale}
+    return {"eps": found.eps, "scale": found.scale}
 
 
 class Scores:

@@ -62,8 +62,8 @@ def markdown(payload: dict[str, Any]) -> str:
         "with the best mean over the other sets, so it has not seen this one; `best` has. The filter gets the "
         "probabilities of networks (acdc, camvid) or class activation maps with the background's score (1 - max)^2 "
         "(voc_scribbles, ecssd), and no marks. Of the advice, the factor of eps was chosen on synthetic slices. That "
-        "colour keeps the default eps, and the distances of marks from which scale and fidelity follow, were chosen "
-        "with this sweep in view: for them `advice` has seen the images, as `best` has.\n"
+        "colour and the filter keep the default eps, and the distances of marks from which scale and fidelity follow, "
+        "were chosen with this sweep in view: for them `advice` has seen the images, as `best` has.\n"
     )
     for task, rows in payload["tasks"].items():
         text += f"\n## {TITLES[task]}\n\n{_compared(rows)}\n\nMedian advice. {_advice(rows)}.\n"

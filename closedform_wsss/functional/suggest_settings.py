@@ -34,9 +34,9 @@ class SuggestedSettings:
     """Settings of :func:`solve_matting` and :func:`refine_prediction`, and why.
 
     Attributes:
-        eps: Regularisation of the Laplacian.
+        eps: Of :func:`solve_matting`. :func:`refine_prediction` keeps its default, which a larger one did not improve.
         fidelity: Of :func:`refine_prediction`.
-        scale: The size to work at: 1, 1/2 or 1/4 of the image's side.
+        scale: The size for both: 1, 1/2 or 1/4 of the image's side.
         noise: Standard deviation of the noise, in [0, 1].
         reasons: A sentence for each setting.
     """
