@@ -71,6 +71,12 @@ def test_refined_predictions_and_rounds(channels, tmp_path):
     assert labeler.get("1", MARKS[1]).shape == SIZE
 
 
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_dense_crf(channels):
+    sharp = functional.dense_crf(torch.rand(2, 3, *SIZE).softmax(1), torch.rand(2, channels, *SIZE))
+    torch.testing.assert_close(sharp.sum(1), torch.ones(2, *SIZE))
+
+
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_operator(channels):
     image = torch.rand(1, channels, *SIZE, dtype=torch.float64)
