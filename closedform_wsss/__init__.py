@@ -30,6 +30,7 @@ from closedform_wsss.functional import (
     refine_cam,
     soft_slic,
     solve_matting,
+    suggest_settings,
     superpixel_consistency_loss,
 )
 from closedform_wsss.laplacian import MattingLaplacian
@@ -59,6 +60,7 @@ __all__ = [
     "set_value_checks",
     "soft_slic",
     "solve_matting",
+    "suggest_settings",
     "superpixel_consistency_loss",
     "training",
 ]

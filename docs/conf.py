@@ -35,7 +35,8 @@ default_role = "code"
 # Torch's documentation is on the network, which a build does without.
 # Types of attributes that have no page here.
 nitpick_ignore = [
-    ("py:class", name) for name in ("torch.Tensor", "numpy.ndarray", "numpy.dtype", "numpy.uint8", "numpy.float32")
+    ("py:class", name)
+    for name in ("torch.Tensor", "numpy.ndarray", "numpy.dtype", "numpy.uint8", "numpy.float32", "numpy.float64")
 ]
 
 html_theme = "furo"

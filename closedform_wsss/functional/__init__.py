@@ -18,6 +18,7 @@ from closedform_wsss.functional.resize_marks import resize_marks
 from closedform_wsss.functional.slic import slic
 from closedform_wsss.functional.soft_slic import soft_slic
 from closedform_wsss.functional.solve_matting import solve_matting
+from closedform_wsss.functional.suggest_settings import SuggestedSettings, suggest_settings
 from closedform_wsss.functional.superpixel_consistency_loss import superpixel_consistency_loss
 from closedform_wsss.functional.superpixel_pool import superpixel_pool
 from closedform_wsss.functional.superpixel_reconstruction_loss import superpixel_reconstruction_loss
@@ -28,6 +29,7 @@ from closedform_wsss.solver import ConvergenceWarning, Solution
 __all__ = [
     "ConvergenceWarning",
     "Solution",
+    "SuggestedSettings",
     "absent_class_loss",
     "asam",
     "asam_affinity",
@@ -48,6 +50,7 @@ __all__ = [
     "slic",
     "soft_slic",
     "solve_matting",
+    "suggest_settings",
     "superpixel_consistency_loss",
     "superpixel_pool",
     "superpixel_reconstruction_loss",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
 from closedform_wsss.laplacian import Kind, MattingLaplacian, as_laplacian
@@ -21,6 +23,7 @@ def solve_matting(
     max_iter: int = 2000,
     initial: Tensor | None = None,
     ignore_index: int = 255,
+    unmarked: Literal["error", "skip"] = "error",
     callback: Callback | None = None,
 ) -> Solution:
     r"""Spread marks over an image: the closed-form matte of every class.
@@ -35,8 +38,8 @@ def solve_matting(
     nothing. No gradients flow.
 
     Args:
-        marks: ``(N, H, W)``, integers, ``ignore_index`` where unmarked; every image needs a mark. Or soft values
-            ``(N, C, H, W)``, floating point, whose weight at each pixel is ``mark_weight``.
+        marks: ``(N, H, W)``, integers, ``ignore_index`` where unmarked. Or soft values ``(N, C, H, W)``, floating
+            point, whose weight at each pixel is ``mark_weight``.
         image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
             errors of about 1e-4 (the learning-based Laplacian is always solved in float64). Or a
             :class:`~closedform_wsss.MattingLaplacian` of it.
@@ -52,16 +55,19 @@ def solve_matting(
         max_iter: Iterations to stop at, with a :class:`ConvergenceWarning`. Default 2000.
         initial: ``(N, C, H, W)`` to start from: a coarser solution, or that of the previous frame.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
+        unmarked: What to do about an image without a mark, such as a slice of a volume that shows nothing of interest:
+            "error" (default), or "skip": its alpha is 0 for every class, ``skipped`` of the solution names it, and the
+            other images have exactly the result that they have without it.
         callback: Called with (iterations, estimated error) at each check; on the CPU separately for every four classes.
 
     Returns:
         A :class:`Solution`: ``alpha`` ``(N, C, H, W)``, which is not clipped and may leave [0, 1] a little, and
-        ``iterations``, ``error``, ``converged`` and ``residual``.
+        ``iterations``, ``error``, ``converged``, ``residual`` and ``skipped``.
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; an image has no mark; a label is outside [0, C); the image is not in
-            [0, 1] or holds NaN; an option is out of range.
+        ValueError: A shape or device does not fit; an image has no mark and ``unmarked`` is "error"; a label is
+            outside [0, C); the image is not in [0, 1] or holds NaN; an option is out of range.
 
     Warns:
         ConvergenceWarning: ``max_iter`` was reached first.
@@ -93,5 +99,6 @@ def solve_matting(
         mark_weight=mark_weight,
         initial=initial,
         ignore_index=ignore_index,
+        unmarked=unmarked,
         stopping=Stopping.checked("solve_matting", tol, max_iter, callback),
     )

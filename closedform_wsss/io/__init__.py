@@ -1,8 +1,9 @@
 """Files to tensors in the layout that the functions take, and back: images, marks, labels, class activation maps.
 
-Images are uint8 ``(3, H, W)``. Marks (scribbles, points or trimaps: sparse labels) and labels are int64 ``(H, W)``; 255
-means unmarked or void. Class activation maps are float32 ``(K, h, w)``. ``[None]`` adds the batch dimension. Functions
-that make marks give tensors too, from arrays or tensors. Writers take both, on any device.
+Images are uint8 ``(3, H, W)``, the slices of a volume float32 ``(S, 1, H, W)``. Marks (scribbles, points or trimaps:
+sparse labels) and labels are int64 ``(H, W)``; 255 means unmarked or void. Class activation maps are float32
+``(K, h, w)``. ``[None]`` adds the batch dimension. Functions that make marks give tensors too, from arrays or tensors.
+Writers take both, on any device.
 """
 
 from closedform_wsss._common import IGNORE_INDEX
@@ -10,6 +11,7 @@ from closedform_wsss.io._annotations.annotations import Annotations, read_annota
 from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
 from closedform_wsss.io._image import read_image
 from closedform_wsss.io._label_colors import LabelColors, read_label_colors
+from closedform_wsss.io._label_volume import read_label_volume
 from closedform_wsss.io._lines import from_lines, from_polygons
 from closedform_wsss.io._palette import PALETTES, voc_palette
 from closedform_wsss.io._points import from_points
@@ -24,7 +26,9 @@ from closedform_wsss.io._tensors import from_array
 from closedform_wsss.io._trimap import from_trimap
 from closedform_wsss.io._unit_range import to_unit_range
 from closedform_wsss.io._voc import VOC_CLASSES, read_label_png, write_label_png
+from closedform_wsss.io._volume import Volume, read_volume
 from closedform_wsss.io._warnings import OrientationWarning, ValueRangeWarning
+from closedform_wsss.io._write_volume import write_volume
 
 __all__ = [
     "CAM_FORMATS",
@@ -36,6 +40,7 @@ __all__ = [
     "LabelColors",
     "OrientationWarning",
     "ValueRangeWarning",
+    "Volume",
     "from_array",
     "from_layer",
     "from_lines",
@@ -49,15 +54,18 @@ __all__ = [
     "read_image",
     "read_label_colors",
     "read_label_png",
+    "read_label_volume",
     "read_marks",
     "read_probabilities",
     "read_scribbles",
     "read_scribblesup_xml",
     "read_tags",
+    "read_volume",
     "remap_labels",
     "to_unit_range",
     "voc_palette",
     "write_cam",
     "write_label_png",
     "write_probabilities",
+    "write_volume",
 ]

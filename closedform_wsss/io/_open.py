@@ -95,8 +95,10 @@ def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -
             try:
                 opened, turned = _decode(file, name, caller, ignore=orientation == "ignore")
             except Exception as error:  # Pillow's decoders may raise any exception
+                volume = name.lower().endswith((".nii", ".nii.gz"))
+                cure = ": closedform_wsss.io.read_volume reads NIfTI" if volume else ""
                 raise ValueError(
-                    f"{caller}: path must be an image file that Pillow can read, got {name!r} ({error})"
+                    f"{caller}: path must be an image file that Pillow can read, got {name!r} ({error}){cure}"
                 ) from error
     except IsADirectoryError as error:
         raise ValueError(f"{caller}: path must be an image file, got the directory {name!r}") from error

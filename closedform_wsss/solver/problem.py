@@ -55,14 +55,17 @@ def _check_no_trimap(marks: Tensor, num_classes: int) -> None:
         )
 
 
-def check_marked(marks: Tensor, data_weight: Tensor) -> None:
+def check_marked(marks: Tensor, data_weight: Tensor, unmarked: str) -> None:
     """Without a marked pixel any constant solves the system; without an unmarked one the marks are the solution."""
     if not data_weight.numel():
         return
     marked = (data_weight > 0).flatten(1)
     bare = marked.any(1).logical_not().nonzero().flatten().tolist()
-    if bare:
-        raise ValueError(f"{FN}: every image needs at least one marked pixel, got none in image {bare[0]} of the batch")
+    if bare and unmarked == "error":
+        raise ValueError(
+            f"{FN}: every image needs at least one marked pixel, got none in image {bare[0]} of the batch: "
+            'unmarked="skip" leaves such images out'
+        )
     full = marked.all(1).nonzero().flatten().tolist()
     if full and not marks.is_floating_point() and marks[0].numel() > 1:
         found, counts = torch.unique(marks[full[0]], return_counts=True)

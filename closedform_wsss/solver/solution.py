@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from closedform_wsss._warn import warn_user
 from closedform_wsss.solver.cg import PCGResult
+
+# Iterations, error, converged, residual.
+NOTHING_TO_SOLVE = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64)
 
 
 class ConvergenceWarning(UserWarning):
@@ -26,12 +30,14 @@ class Solution:
 
     Attributes:
         alpha: ``(N, C, H, W)``, not clipped: it may leave [0, 1] a little.
+        skipped: ``(N,)`` bool, the images without a mark, which ``unmarked="skip"`` leaves out: their alpha is 0 for
+            every class, and the figures are those of the others.
     """
 
-    def __init__(self, alpha: Tensor, figures: Tensor) -> None:
+    def __init__(self, alpha: Tensor, figures: Tensor, skipped: Tensor) -> None:
         """figures: ``(4,)`` float64 on the CPU, in the order of the properties, which read them; so ``torch.compile``
         does not have to."""
-        self.alpha = alpha
+        self.alpha, self.skipped = alpha, skipped
         self._figures = figures
 
     @property

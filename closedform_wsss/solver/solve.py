@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from closedform_wsss._autocast import without_autocast
+from closedform_wsss._checks import check_option
 from closedform_wsss._ops._define import define
 from closedform_wsss.laplacian import Kind, MattingLaplacian
 from closedform_wsss.solver.cg import PCGResult, by_classes
 from closedform_wsss.solver.problem import FN, check_initial, check_marked, check_marks, data_term
-from closedform_wsss.solver.solution import Solution, warn_unless_converged
+from closedform_wsss.solver.solution import NOTHING_TO_SOLVE, Solution, warn_unless_converged
 from closedform_wsss.solver.stopping import Stopping
 from closedform_wsss.solver.system import SystemSolver, system_solver
 
@@ -28,24 +29,34 @@ def solve(
     mark_weight: float | Tensor,
     initial: Tensor | None,
     ignore_index: int,
+    unmarked: Literal["error", "skip"],
     stopping: Stopping,
 ) -> Solution:
     """:func:`solve_matting` on an operator, with its options."""
+    check_option(FN, "unmarked", unmarked, ("error", "skip"))
     marks, num_classes = check_marks(laplacian, marks, num_classes, ignore_index)
     data_weight = data_term(laplacian, mark_weight)
     soft = marks.is_floating_point()
     if not soft:
         data_weight = data_weight * (marks != ignore_index)
     if not torch.compiler.is_compiling():
-        check_marked(marks, data_weight)
+        check_marked(marks, data_weight, unmarked)
     if initial is not None:
         initial = check_initial(laplacian, initial, num_classes)
     marks = marks.to(laplacian.dtype) if soft else torch.where(marks == ignore_index, -1, marks).int()
     problem = (marks, data_weight, initial, num_classes)
+    skipped = ~_marked_images(data_weight)
     if torch.compiler.is_compiling() and stopping.callback is None:
         options = (laplacian.kind, laplacian.eps, laplacian.radius, stopping.tol, stopping.max_iter)
-        return Solution(*_solve(laplacian.image, *problem, *options))
-    return Solution(*_solve_on(laplacian, *problem, stopping))
+        alpha, figures = _solve(laplacian.image, *problem, *options)
+    else:
+        alpha, figures = _solve_on(laplacian, *problem, stopping)
+    return Solution(alpha, figures, skipped)
+
+
+def _marked_images(data_weight: Tensor) -> Tensor:
+    """Which images have a marked pixel, ``(N,)``."""
+    return (data_weight > 0).flatten(1).any(1)
 
 
 def _solve_on(
@@ -56,7 +67,31 @@ def _solve_on(
     num_classes: int,
     stopping: Stopping,
 ) -> tuple[Tensor, Tensor]:
-    """alpha and figures of a :class:`Solution`; marks ``(N, H, W)`` int32, -1 for none, or soft ``(N, C, H, W)``."""
+    """alpha and figures of a :class:`Solution`; alpha is 0 where nothing is marked, for any constant solves such a
+    system."""
+    n, h, w = laplacian.shape
+    marked = _marked_images(data_weight)
+    if bool(marked.all()):
+        return _solve_marked(laplacian, marks, data_weight, initial, num_classes, stopping)
+    alpha = torch.zeros(n, num_classes, h, w, dtype=laplacian.dtype, device=laplacian.device)
+    if not bool(marked.any()):
+        return alpha, NOTHING_TO_SOLVE.clone()
+    some = MattingLaplacian.of_checked(laplacian.image[marked], laplacian.kind, laplacian.eps, laplacian.radius)
+    start = None if initial is None else initial[marked]
+    solved = _solve_marked(some, marks[marked], data_weight[marked], start, num_classes, stopping)
+    alpha[marked] = solved[0]
+    return alpha, solved[1]
+
+
+def _solve_marked(
+    laplacian: MattingLaplacian,
+    marks: Tensor,
+    data_weight: Tensor,
+    initial: Tensor | None,
+    num_classes: int,
+    stopping: Stopping,
+) -> tuple[Tensor, Tensor]:
+    """The same where every image is marked; marks ``(N, H, W)`` int32, -1 for none, or soft ``(N, C, H, W)``."""
     if marks.is_floating_point():
         solver = system_solver(laplacian, data_weight, stopping.tol)
         start = marks.mean((2, 3), keepdim=True).expand_as(marks) if initial is None else initial

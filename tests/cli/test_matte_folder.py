@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.pictures import BLUE, RED, bars, photo, save
 
@@ -192,3 +193,25 @@ def test_mistakes_in_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> 
         (data / "marks" / f"{stem}.png").unlink()
     assert run(data) == 2
     assert "must hold files of the same names" in capsys.readouterr().err
+
+
+def test_images_without_marks_fail_or_are_skipped(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for stem in STEMS:
+        labels = np.full((40, 52), 255, np.uint8)
+        if stem not in STEMS[:2]:
+            labels[3, 4:40], labels[30, 4:40] = 0, 1
+        save(data / "marks" / f"{stem}.png", labels)
+    options = ("--kind", "labels", "--workers", "1")
+    assert run(data, *options) == 1
+    printed = capsys.readouterr()
+    assert "2 failed" in printed.out and "skipped" not in printed.out and printed.err.count("--skip-unmarked") == 2
+    assert run(data, *options, "--skip-unmarked") == 0
+    printed = capsys.readouterr()
+    assert "0 images solved" in printed.out and "2 done before, 0 failed, 2 skipped\n" in printed.out
+    assert not printed.err and {path.name for path in (data / "out" / "mattes").iterdir()} == set(STEMS[2:])
+
+
+def test_skip_unmarked_is_for_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = [str(data / folder / "a.png") for folder in ("images", "marks")]
+    assert main(["matte", *pair, "-o", str(data / "one"), "--skip-unmarked"]) == 2
+    assert "--skip-unmarked goes with folders of images and marks" in capsys.readouterr().err

@@ -22,11 +22,20 @@ from closedform_wsss.laplacian import KINDS
 # More than a tile of the solver and a cell of every grid, less than the smallest window, and none at all in some sense.
 SIZES = ((2, 37, 50), (1, 5, 6), (3, 1, 7), (1, 1, 1))
 DEFAULTS = (torch.float64, torch.float16, torch.bfloat16)
-CLASSES = ("ConvergenceWarning", "Solution", "SegmentationScores", "PseudoLabeler", "Recipe", "Report")
+CLASSES = (
+    "ConvergenceWarning",
+    "Solution",
+    "SuggestedSettings",
+    "SegmentationScores",
+    "PseudoLabeler",
+    "Recipe",
+    "Report",
+)
 FILES = (
     *("read_image", "read_label_png", "read_marks", "read_scribbles", "read_scribblesup_xml", "guess_kind", "read_cam"),
     *("write_cam", "write_label_png", "from_points", "from_lines", "from_polygons", "from_array", "voc_palette"),
     *("read_annotations", "read_label_colors", "Annotations", "LabelColors"),
+    *("read_volume", "read_label_volume", "write_volume", "Volume"),
     *("CAM_FORMATS", "IGNORE_INDEX", "KINDS", "PALETTES", "VOC_CLASSES", "OrientationWarning", "ValueRangeWarning"),
 )
 
@@ -95,6 +104,8 @@ def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[st
     entries = calls(n, h, w) | modules(n, h, w) | arrays(h, w)
     regions = (torch.arange(h * w).view(1, h, w) // 10).repeat(n, 1, 1)
     tight = {"tol": 1e-3, "max_iter": 2000}  # as a user solves, so that iterations count
+    target = torch.tensor([255, 255, 0, 2])[torch.randint(4, (n, h, w))]
+    entries["suggest_settings"] = (settings, {"images": torch.rand(n, 1, h, w), "marks": target})
     for name, more in (
         ("solve_matting", tight),
         ("matting_filter", tight),
@@ -112,6 +123,11 @@ def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[st
         for name in ("closed_form_loss", "matting_filter", "solve_matting", "MattingLaplacian"):
             entries[f"{name}-radius"] = (entries[name][0], entries[name][1] | {"radius": 2})
     return entries
+
+
+def settings(images: Tensor, marks: Tensor) -> Tensor:
+    found = functional.suggest_settings(images, marks)
+    return torch.tensor([found.eps, found.fidelity, found.scale, found.noise], dtype=torch.float64, device="cpu")
 
 
 def smooth(x: Tensor, image: Tensor) -> Tensor:

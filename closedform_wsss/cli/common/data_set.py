@@ -31,6 +31,10 @@ class NotConverged(str):
     """A warning that a solve stopped early."""
 
 
+class Skipped(str):
+    """In place of warnings: the image was left out, as the user asked."""
+
+
 class ImageJob(Protocol):
     """One image, and the files or folders that its results will be."""
 
@@ -68,7 +72,7 @@ def run_data_set(
     """Does what an earlier run has not done yet, prints a report, and returns the exit status.
 
     Args:
-        function: Does one job and returns warnings; see ``run_jobs``.
+        function: Does one job and returns warnings, or a :class:`Skipped`; see ``run_jobs``.
         plan: The job of a name, an image and the other file.
         inputs: The images, and the files with the same names.
         args: With the arguments of ``add_data_set_arguments`` and ``output``.
@@ -90,12 +94,13 @@ def run_data_set(
     folders = [args.output / kind for kind in options]
     jobs = _undone(planned, folders)
     started = time.perf_counter()
-    finished, failed, not_converged = _work(function, jobs, args, shown=rank == 0, done=done)
+    finished, failed, not_converged, skipped = _work(function, jobs, args, shown=rank == 0, done=done)
     if not args.quiet:
         print(
             f"{f'rank {rank} of {world}: ' if world > 1 else ''}{finished} images {done} in "
             f"{time.perf_counter() - started:.1f} seconds, {len(planned) - len(jobs)} done before, {failed} failed"
             f"{f', {not_converged} not converged' if not_converged else ''}"
+            f"{f', {skipped} skipped' if skipped else ''}"
         )
         if rank == 0:
             content = inputs[1].content
@@ -139,9 +144,9 @@ def _undone(jobs: list[Job], folders: list[Path]) -> list[Job]:
 
 def _work(
     function: Callable[[Job], Sequence[str]], jobs: Sequence[Job], args: argparse.Namespace, *, shown: bool, done: str
-) -> tuple[int, int, int]:
-    """How many jobs were done, failed, and were done without convergence."""
-    finished = failed = not_converged = 0
+) -> tuple[int, int, int, int]:
+    """How many jobs were done, failed, were done without convergence, and were skipped."""
+    finished = failed = not_converged = skipped = 0
     shown = shown and not args.quiet and (args.progress or sys.stderr.isatty())
     results = run_jobs(function, jobs, workers=args.workers or default_workers())
     try:
@@ -150,6 +155,8 @@ def _work(
                 if isinstance(result, Failure):
                     failed += 1
                     note(f"{job.image}: {result.reason}")
+                elif any(isinstance(warning, Skipped) for warning in result):
+                    skipped += 1
                 else:
                     finished += 1
                     not_converged += any(isinstance(warning, NotConverged) for warning in result)
@@ -159,4 +166,4 @@ def _work(
     except KeyboardInterrupt:
         note(f"stopped with {finished} of {len(jobs)} images {done}; the same command continues from here")
         raise
-    return finished, failed, not_converged
+    return finished, failed, not_converged, skipped

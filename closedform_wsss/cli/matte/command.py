@@ -122,6 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="alpha up to LOW becomes 0, from HIGH on 1, as in --levels 0.05,0.95 against a faint haze",
     )
     add("--threads", metavar="N", type=positive_int, help="CPU threads for one image (default: the choice of torch)")
+    add("--skip-unmarked", action="store_true", help="leave out images whose label map or annotations hold no mark")
     add_data_set_arguments(parser, more=", or a name that ends in .png for one picture")
 
 
@@ -137,9 +138,11 @@ def run(args: argparse.Namespace) -> int:
         if args.threads is not None:
             raise ValueError(f"--threads must be left out with folders, got {args.threads}: see --workers")
         return run_folder(args, options)
-    for name in ("workers", "overwrite"):
+    for name in ("workers", "overwrite", "skip_unmarked"):
         if getattr(args, name):
-            raise ValueError(f"--{name} goes with folders of images and marks, got {args.image} and {args.marks}")
+            raise ValueError(
+                f"--{name.replace('_', '-')} goes with folders of images and marks, got {args.image} and {args.marks}"
+            )
     return _run_image(args, options)
 
 

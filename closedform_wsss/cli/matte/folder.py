@@ -11,10 +11,17 @@ from functools import partial
 from pathlib import Path
 
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
-from closedform_wsss.cli.common.data_set import run_data_set
+from closedform_wsss.cli.common.data_set import Skipped, run_data_set
 from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
 from closedform_wsss.cli.common.pairs import Inputs
-from closedform_wsss.cli.matte.image import MatteOptions, not_converged, read_problem, solve, write
+from closedform_wsss.cli.matte.image import (
+    MatteOptions,
+    NothingMarkedError,
+    not_converged,
+    read_problem,
+    solve,
+    write,
+)
 
 _KIND = "mattes"
 
@@ -33,7 +40,7 @@ class _MatteJob:
 def run_folder(args: argparse.Namespace, options: MatteOptions) -> int:
     """Solves what is not done yet, prints a report, and returns the exit status."""
     return run_data_set(
-        partial(_matte, options),
+        partial(_matte, options, args.skip_unmarked),
         lambda stem, image, marks: _MatteJob(image, marks, args.output / _KIND / stem),
         (
             Inputs("IMAGE", args.image, IMAGE_SUFFIXES, "images"),
@@ -47,9 +54,14 @@ def run_folder(args: argparse.Namespace, options: MatteOptions) -> int:
     )
 
 
-def _matte(options: MatteOptions, job: _MatteJob) -> list[str]:
-    with caught_warnings() as warned:
-        problem = read_problem(job.image, job.marks, options)
+def _matte(options: MatteOptions, skip_unmarked: bool, job: _MatteJob) -> list[str]:
+    try:
+        with caught_warnings() as warned:
+            problem = read_problem(job.image, job.marks, options)
+    except NothingMarkedError as error:
+        if skip_unmarked:
+            return [Skipped(error)]
+        raise
     if options.colors is None and problem.about.startswith("scribbles"):
         raise ValueError(
             "--colors must be given for a folder of scribbles, since a class that is missing in one image would "

@@ -22,6 +22,10 @@ from closedform_wsss.cli.matte.files import write_alpha, write_cutout, write_mat
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
 
 
+class NothingMarkedError(ValueError):
+    """MARKS hold no mark at all."""
+
+
 @dataclass(frozen=True)
 class MatteOptions:
     """The options that decide what is in the files."""
@@ -61,7 +65,8 @@ def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> P
 
     Raises:
         OSError: A file cannot be read.
-        ValueError: A file is damaged, or holds marks of fewer than two classes or of every pixel.
+        NothingMarkedError: The marks hold no mark.
+        ValueError: A file is damaged, or holds marks of one class only or of every pixel.
     """
     image = io.read_image(image_path, orientation=options.orientation, window=options.window)
     marks, about = _read_marks(marks_path, image, options)
@@ -165,9 +170,16 @@ def _shrink(image: Tensor, marks: Tensor, longest: int) -> tuple[Tensor, Tensor]
 
 def _marked_classes(marks: Tensor, num_classes: int | None) -> list[int]:
     present: list[int] = [label for label in marks.unique().tolist() if label != IGNORE_INDEX]
+    if not present:
+        raise NothingMarkedError(
+            "MARKS must hold marks of at least two classes, got none: "
+            "for folders, --skip-unmarked leaves such images out"
+        )
     if len(present) < 2:
-        got = f"only class {present[0]} and unmarked pixels, {IGNORE_INDEX}" if present else "none"
-        raise ValueError(f"MARKS must hold marks of at least two classes, got {got}")
+        raise ValueError(
+            "MARKS must hold marks of at least two classes, "
+            f"got only class {present[0]} and unmarked pixels, {IGNORE_INDEX}"
+        )
     if num_classes is not None and (num_classes > IGNORE_INDEX or present[-1] >= num_classes):
         raise ValueError(
             f"--classes must be above every class in MARKS and at most {IGNORE_INDEX}, "

@@ -1,0 +1,1 @@
+"""Grey medical images: marks to masks, and the filter after a network."""
