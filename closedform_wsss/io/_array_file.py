@@ -34,11 +34,11 @@ def load_item(file: IO[bytes]) -> Any:
     file.seek(0)
     if start == b"\x93NUMPY":
         shape, dtype = read_header(file)
-        size = _checked_size(shape, dtype, os.fstat(file.fileno()).st_size)
         file.seek(0)
         if dtype.hasobject:
             return load_pickled_item(file)
-        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False) if size else np.zeros(shape, dtype)
+        _check_size("an array", shape, dtype, os.fstat(file.fileno()).st_size)
+        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         return array
     if start[:2] == b"PK":
         archive = zipfile.ZipFile(file)
@@ -59,10 +59,7 @@ class Archive(Mapping[str, npt.NDArray[Any]]):
         info = self._archive.getinfo(f"{name}.npy")
         with self._archive.open(info) as member:
             shape, dtype = read_header(member)
-        try:
-            _checked_size(shape, dtype, info.file_size)
-        except ValueError as error:
-            raise ValueError(f"{name} of {error}") from None
+        _check_size(name, shape, dtype, info.file_size)
         with self._archive.open(info) as member:
             array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
         return array
@@ -85,11 +82,10 @@ def loaded(value: Any) -> npt.NDArray[Any]:
     return as_array(value)
 
 
-def _checked_size(shape: tuple[int, ...], dtype: np.dtype[Any], available: int) -> int:
-    size = math.prod(shape) * max(dtype.itemsize, 1)
-    if not dtype.hasobject and size > min(available, MAX_BYTES):
-        raise ValueError(f"shape {shape} and type {dtype} in {available} bytes")
-    return size
+def _check_size(what: str, shape: tuple[int, ...], dtype: np.dtype[Any], available: int) -> None:
+    """Refuses an array that is larger than the file that should hold it."""
+    if math.prod(shape) * max(dtype.itemsize, 1) > min(available, MAX_BYTES):
+        raise ValueError(f"{what} of shape {shape} and type {dtype} in {available} bytes")
 
 
 def _load_torch(archive: zipfile.ZipFile, file: IO[bytes]) -> Any:

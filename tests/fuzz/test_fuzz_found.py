@@ -169,7 +169,7 @@ def test_damaged_streams(tmp_path: Path, method: int) -> None:
 def test_headers(tmp_path: Path) -> None:
     for text, message in (
         (header((HUGE,), "|O"), "objects in place of one dictionary"),
-        (header((HUGE, HUGE)), "a plain array of shape"),
+        (header((HUGE, HUGE)), r"an array of shape \(.*\) and type float32 in \d+ bytes"),
         ("{'descr': '|O', 'fortran_order': (", "a damaged .npy header"),
         ("-" * 3000 + "1", "a damaged .npy header"),
         ("(" * 9000, "a damaged .npy header"),

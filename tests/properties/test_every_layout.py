@@ -36,6 +36,7 @@ FILES = (
     *("write_cam", "write_label_png", "from_points", "from_lines", "from_polygons", "from_array", "voc_palette"),
     *("read_annotations", "read_label_colors", "Annotations", "LabelColors"),
     *("read_volume", "read_label_volume", "write_volume", "Volume"),
+    *("read_probabilities", "write_probabilities", "read_tags"),
     *("CAM_FORMATS", "IGNORE_INDEX", "KINDS", "PALETTES", "VOC_CLASSES", "OrientationWarning", "ValueRangeWarning"),
 )
 
@@ -109,6 +110,8 @@ def table(n: int, h: int, w: int) -> dict[str, tuple[Callable[..., Any], dict[st
     for name, more in (
         ("solve_matting", tight),
         ("matting_filter", tight),
+        ("matting_filter", {"num_iters": 5}),
+        ("refine_prediction", {"scale": 0.5}),
         ("superpixel_pool", {"assignment": regions, "num_superpixels": h * w}),
         ("superpixel_unpool", {"s": torch.rand(n, C, h * w), "assignment": regions}),
         ("superpixel_consistency_loss", {"assignment": regions}),
