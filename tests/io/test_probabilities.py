@@ -55,7 +55,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         (PROBS[0], r"shape \(9, 14\)"),
         (np.stack([PROBS] * 2), r"shape \(2, 4, 9, 14\), a volume: save its slices"),
         (PROBS * np.nan, "NaN values"),
-        (PROBS / 0.0, "infinite values"),
+        (np.full_like(PROBS, np.inf), "infinite values"),
         ((PROBS * 255).astype(np.uint8), "type uint8, not floating point"),
         (PROBS[:, :0], r"shape \(4, 0, 14\)"),
         ({"a": PROBS, "b": PROBS}, "'a', 'b', none of probabilities"),
