@@ -44,7 +44,7 @@ def settings() -> dict[str, dict[str, Refiner]]:
     """For each method its settings: probabilities ``(1, C, h, w)`` and image ``(1, 3, H, W)`` uint8 -> refined ones."""
     filters = {
         f"scale {scale:g}, fidelity {fidelity:g}": _filter(scale, fidelity)
-        for scale, fidelity in itertools.product((1.0, 0.5, 0.25), (0.3, 0.1, 0.03, 0.01))
+        for scale, fidelity in itertools.product((0.5, 0.25), (0.3, 0.1, 0.03, 0.01))
     }
     propagation = {f"{steps} steps": _asam(steps) for steps in (2, 5, 20)}
     fields = {
