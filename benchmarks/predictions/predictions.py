@@ -164,7 +164,9 @@ def main() -> None:
             best = {m: max(v[0] for v in s.values()) for m, s in found[run.name].items()}
             print(run.name, {name: round(value, 4) for name, value in best.items()}, file=sys.stderr, flush=True)
     write_json("predictions", {"machine": machine, "every": args.every, "runs": found})
-    command = "python benchmarks predictions DATA --work WORK" + (f" --every {args.every}" if args.every > 1 else "")
+    given = [f"--every {args.every}"] if args.every > 1 else []
+    given += [f"--runs {' '.join(args.runs)}"] if args.runs else []
+    command = " ".join(["python benchmarks predictions DATA --work WORK", *given])
     write_markdown("predictions", "Refined predictions", command, machine, markdown(found))
 
 

@@ -210,7 +210,9 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "photo.png")
     code = "import sys; from closedform_wsss.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "paint", str(tmp_path / "photo.png"), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:  # not the source's folder
         assert process.stdout is not None
         line = process.stdout.readline()
         try:
