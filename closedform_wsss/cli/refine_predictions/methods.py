@@ -7,6 +7,7 @@ or None, and returns probabilities ``(1, C, H, W)``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +19,14 @@ from closedform_wsss.functional import asam, dense_crf, refine_prediction, soft_
 SCALE, FIDELITY = 0.5, 0.1
 ASAM_CELL_SIZE, ASAM_ITERS = 8, 5
 # Half of the weights that are usual after DeepLab. Those of pydensecrf remove what is small: benchmarks/predictions.
-CRF = {
-    "smoothness_weight": 1.5,
-    "smoothness_sigma": 1.0,
-    "appearance_weight": 2.0,
-    "position_sigma": 67.0,
-    "color_sigma": 3 / 255,
-}
+CRF = partial(
+    dense_crf,
+    smoothness_weight=1.5,
+    smoothness_sigma=1.0,
+    appearance_weight=2.0,
+    position_sigma=67.0,
+    color_sigma=3 / 255,
+)
 
 
 def none(probs: Tensor, image: Tensor, marks: Tensor | None, scale: float, fidelity: float) -> Tensor:
@@ -47,7 +49,7 @@ def propagated(probs: Tensor, image: Tensor, marks: Tensor | None, scale: float,
 
 def crf(probs: Tensor, image: Tensor, marks: Tensor | None, scale: float, fidelity: float) -> Tensor:
     """The dense CRF with weak kernels."""
-    return with_marks(dense_crf(with_marks(resized(probs, image), marks), image, **CRF), marks)
+    return with_marks(CRF(with_marks(resized(probs, image), marks), image), marks)
 
 
 def resized(probs: Tensor, image: Tensor) -> Tensor:
