@@ -80,6 +80,7 @@ def test_eval_measures_them(data: Path, capsys: pytest.CaptureFixture[str]) -> N
         (("--classes-of", "tags2.csv", "--pattern", "{stem}_cam.*"), "must name every image, got no line for b"),
         (("--classes-of", "none.csv", "--pattern", "{stem}_cam.*"), "none.csv: No such file"),
         (("--list", "list.txt", "--pattern", "{stem}_cam.*"), "--list must name images in IMAGES, got d"),
+        (("--list", "list2.txt", "--pattern", "{stem}_cam.*"), "of --list, got none for 1 of 2, such as e"),
     ],
 )
 def test_mistakes(
@@ -92,6 +93,8 @@ def test_mistakes(
     monkeypatch.chdir(data)
     (data / "tags2.csv").write_text("a,3,7\nb2,7\nc\n")
     (data / "list.txt").write_text("d\n")
+    (data / "list2.txt").write_text("a\ne\n")
+    save(data / "images" / "e.jpg", photo(24, 33))
     assert run(data, *options) == 2
     assert message in capsys.readouterr().err
 
