@@ -67,6 +67,19 @@ def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool, calle
             file.write((json.dumps({**recorded, **wanted}, indent=2) + "\n").encode())
 
 
+def release(record: Path, kinds: Collection[str]) -> None:
+    """Forgets the options of kinds without any result, so that another run may choose others."""
+    recorded = _read(record)
+    kept = {kind: how for kind, how in recorded.items() if kind not in kinds or _results(record.parent / kind)}
+    if kept == recorded:
+        return
+    if not kept:
+        record.unlink(missing_ok=True)
+        return
+    with atomic(record) as file:
+        file.write((json.dumps(kept, indent=2) + "\n").encode())
+
+
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
     """Deletes temporary files and folders of the results with these names, left by a killed run."""
     for path in folder.iterdir():

@@ -117,3 +117,14 @@ def test_an_export_in_a_folder_with_its_images(tmp_path: Path, capsys: pytest.Ca
     found = {name: int(marks.min()) for name, marks in results(tmp_path / "o3").items()}
     assert found == {"task0/images/frame.png": 0, "task1/images/frame.png": 1}
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_without_any_result_does_not_hold_its_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("x/a.jpg", "y/a.jpg"):
+        image(tmp_path / "images" / name)
+    export = write(tmp_path / "a.xml", cvat(cvat_image("a.jpg", '<points label="car" points="3,3"/>')))
+    command = ["marks", str(export), "-o", str(tmp_path / "out"), "--quiet", "--images"]
+    assert main([*command, str(tmp_path / "images")]) == 1
+    assert not (tmp_path / "out/marks.json").exists()
+    assert main([*command, str(tmp_path / "images/x"), "--radius", "1"]) == 0
+    assert "one image" in capsys.readouterr().err

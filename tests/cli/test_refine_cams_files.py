@@ -99,6 +99,16 @@ def test_mistakes(
     assert message in capsys.readouterr().err
 
 
+def test_a_run_without_any_result_does_not_hold_its_options(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The user follows the cure at once, in the same folder."""
+    assert run(data, "--pattern", "{stem}_cam.*", "--method", "none") == 1
+    assert not (data / "out/refine-cams.json").exists()
+    assert run(data, *with_tags(data), "--method", "none") == 0
+    assert (data / "out/refine-cams.json").exists()
+    assert run(data, *with_tags(data), "--method", "matting") == 2
+    assert "were made with other options" in capsys.readouterr().err
+
+
 def test_maps_without_tags_fail_each_with_a_cure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "--pattern", "{stem}_cam.*") == 1
     err = capsys.readouterr().err

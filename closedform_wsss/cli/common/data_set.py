@@ -16,7 +16,7 @@ from closedform_wsss.cli.common.arguments import positive_int
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
-from closedform_wsss.io._record import claim, remove_leftovers
+from closedform_wsss.io._record import claim, release, remove_leftovers
 
 FAILED, NOT_CONVERGED = 1, 3
 
@@ -95,6 +95,8 @@ def run_data_set(
     jobs = _undone(planned, folders)
     started = time.perf_counter()
     finished, failed, not_converged, skipped = _work(function, jobs, args, shown=rank == 0, done=done)
+    if world == 1 and not finished:
+        release(args.output / record, options)
     if not args.quiet:
         print(
             f"{f'rank {rank} of {world}: ' if world > 1 else ''}{finished} images {done} in "

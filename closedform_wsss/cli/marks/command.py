@@ -21,7 +21,7 @@ from closedform_wsss.cli.marks.options import class_names, colors_of_classes, ne
 from closedform_wsss.cli.marks.report import class_list, listed, names_by_number, report, warnings_of
 from closedform_wsss.cli.marks.sheet import spread, write_sheet
 from closedform_wsss.cli.marks.sources import Reading, Source, find_source
-from closedform_wsss.io._record import claim
+from closedform_wsss.io._record import claim, release
 
 EPILOG = """\
 EXPORT is one of
@@ -113,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     made = {"closedform_wsss": closedform_wsss.__version__, "export": str(args.export.resolve()), **_recorded(how)}
     claim(args.output / "marks.json", {_KIND: made}, overwrite=args.overwrite)
     done = convert(source, images, args.output / _KIND, shown=not args.quiet and (args.progress or sys.stderr.isatty()))
+    if not done.written:
+        release(args.output / "marks.json", (_KIND,))
     wrote = [f"wrote {len(done.written)} label maps to {args.output / _KIND}"]
     if source.classes:
         (args.output / _CLASSES).write_text("".join(f"{name}\n" for name in class_list(source.classes)), "utf-8")

@@ -19,11 +19,11 @@ from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, LAB
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.probability_files import add_probability_arguments, marks_of, read_class_marks
 from closedform_wsss.cli.common.progress import note, progress_bar
-from closedform_wsss.io._record import claim
+from closedform_wsss.io._record import claim, release
 from closedform_wsss.io._save import atomic
 from closedform_wsss.training import PseudoLabeler, Recipe
 
-_WEIGHTS = "class_weights.json"
+_WEIGHTS, _RECORD = "class_weights.json", "self-label.json"
 
 EPILOG = f"""\
 One round of self-training for a program that has its own training loop (mmsegmentation, nnU-Net, detectron2): train on
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         "window": None if args.window is None else list(args.window),
         "list": None if args.list is None else str(args.list.resolve()),
     }
-    claim(args.output / "self-label.json", {"labels": made}, overwrite=args.overwrite)
+    claim(args.output / _RECORD, {"labels": made}, overwrite=args.overwrite)
     if any((args.output / "labels").iterdir()):
         raise ValueError(f"-o must be a new folder for each round, got the labels of one in {args.output}: --overwrite")
     shown = not args.quiet and (args.progress or sys.stderr.isatty())
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
             path.replace(args.output / "labels" / path.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        release(args.output / _RECORD, ("labels",))  # after a failure
     weights = [round(float(weight), 6) for weight in labeler.class_weight]
     with atomic(args.output / _WEIGHTS) as file:
         file.write((json.dumps({"class_weight": weights}) + "\n").encode())
