@@ -21,10 +21,11 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
+from closedform_wsss._warn import warn_user
 from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.window_operator import LaplacianOperator, window_operator
 from closedform_wsss.laplacian.windows import WindowOperator, windows_per_pixel
-from closedform_wsss.solver import Stopping
+from closedform_wsss.solver import ConvergenceWarning, Stopping
 from closedform_wsss.solver.cg import by_classes
 from closedform_wsss.solver.chebyshev import chebyshev
 from closedform_wsss.solver.solution import warn_unless_converged
@@ -32,6 +33,8 @@ from closedform_wsss.solver.system import system_solver
 
 FN = "matting_filter"
 EPS = 1e-6
+# Times 1 / sqrt(fidelity): steps that leave an error of a few hundredths, and steps below which it may be a third.
+ENOUGH_STEPS, FEWEST_STEPS = 6, 1
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # torch 2.6
 
 
@@ -100,7 +103,7 @@ def matting_filter(
             option is out of range.
 
     Warns:
-        ConvergenceWarning: ``max_iter`` was reached first.
+        ConvergenceWarning: ``max_iter`` was reached first, or ``num_iters`` is below :math:`1 / \sqrt\lambda`.
 
     Example:
         >>> import torch
@@ -137,6 +140,12 @@ def matting_filter(
     if num_iters is None:
         return filtered(right, image, data_weight, fitting, float(tol), int(max_iter), laplacian)
     check_count(FN, "num_iters", num_iters, 1)
+    if num_iters * fidelity**0.5 < FEWEST_STEPS and not torch.compiler.is_compiling():
+        warn_user(
+            f"{FN}: {num_iters} steps are far too few for fidelity {fidelity:g}: take about "
+            f"{round(ENOUGH_STEPS / fidelity**0.5)}",
+            ConvergenceWarning,
+        )
     if is_exporting():  # other runtimes have no kernels of this package
         operator: LaplacianOperator = WindowOperator(
             image, fitting.eps, fitting.radius, fitting.kind == "learning_based"

@@ -63,11 +63,11 @@ def suggest_settings(
       0.1 %, with the 90th percentile of the variances of an image's windows as v. Colour photographs keep the default:
       no rule was better on those that were measured.
     * **scale.** The smallest of 1, 1/2 and 1/4 at which at least half of the marked squares have no mark of another
-      class within 40 squares. Without marks 1.
+      class within 40 squares. 1 without an image that has marks of two classes.
     * **fidelity.** The filter should reach from mark to mark, and not beyond. It reaches :math:`\sqrt{6 / \lambda}`
       pixels far, so :math:`\lambda = 0.03 / (s\, \mathrm{scale})^2`, with s the largest of 1, 2 and 4 pixels for which
-      at least half of the marked squares of this side have no mark of another class within 10 squares. Without marks
-      0.03.
+      at least half of the marked squares of this side have no mark of another class within 10 squares. 0.03
+      without such an image.
     * **noise.** The median absolute diagonal detail of the Haar wavelet over 0.6745 (Donoho & Johnstone). A reason says
       so if it is as strong as the edges.
 
@@ -108,14 +108,15 @@ def suggest_settings(
             reasons.append(f"noise: {noise:.2g}, as strong as these edges: smooth or average first, or mark more")
     else:
         reasons.append(f"eps: the default, for colour photographs (noise {noise:.2g})")
-    targets = [target for _, target in pairs if target is not None]
+    # Marks of one class are apart from no others, which says nothing.
+    targets = [t for _, t in pairs if t is not None and len(t[t != ignore_index].unique()) > 1]
     side, reach = (_side(targets, squares, ignore_index) for squares in (SOLVER_REACH, FILTER_REACH))
     scale = 1 / side
     if targets:
         reasons.append(f"scale: {_apart(side, SOLVER_REACH)}")
         reasons.append(f"fidelity: {_apart(reach, FILTER_REACH)}")
     else:
-        reasons.append("scale and fidelity: the defaults, without marks")
+        reasons.append("scale and fidelity: the defaults, without marks of two classes in an image")
     return SuggestedSettings(eps, FIDELITY / (reach * scale) ** 2, scale, noise, tuple(reasons))
 
 

@@ -8,7 +8,7 @@ from helpers import oracle
 from torch.autograd import gradcheck, gradgradcheck
 
 from closedform_wsss import MattingLaplacian
-from closedform_wsss.functional import matting_filter
+from closedform_wsss.functional import ConvergenceWarning, matting_filter
 from closedform_wsss.laplacian import KINDS
 from closedform_wsss.nn import MattingFilter
 from closedform_wsss.solver.chebyshev import chebyshev
@@ -66,7 +66,7 @@ def test_linear_and_differentiable_to_any_order() -> None:
     image = image[:, :, :6, :7]
 
     def filter_of(maps: torch.Tensor) -> torch.Tensor:
-        return matting_filter(maps, image, fidelity=0.1, num_iters=3)  # far from converged
+        return matting_filter(maps, image, fidelity=0.2, num_iters=3)  # far from converged
 
     torch.testing.assert_close(filter_of(2 * x - 3), 2 * filter_of(x) - 3)
     x.requires_grad_()
@@ -75,17 +75,26 @@ def test_linear_and_differentiable_to_any_order() -> None:
 
 def test_an_operator_and_the_module() -> None:
     x, image, target = problem()
-    expected = matting_filter(x, image, target=target, eps=1e-4, num_iters=7)
+    expected = matting_filter(x, image, target=target, eps=1e-4, fidelity=0.1, num_iters=7)
     laplacian = MattingLaplacian(image, eps=1e-4)
-    assert torch.equal(matting_filter(x, laplacian, target=target, num_iters=7), expected)
-    assert torch.equal(MattingFilter(eps=1e-4, num_iters=7)(x, image, target), expected)
+    assert torch.equal(matting_filter(x, laplacian, target=target, fidelity=0.1, num_iters=7), expected)
+    assert torch.equal(MattingFilter(eps=1e-4, fidelity=0.1, num_iters=7)(x, image, target), expected)
     permuted = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    torch.testing.assert_close(matting_filter(permuted, laplacian, target=target, num_iters=7), expected)
+    torch.testing.assert_close(matting_filter(permuted, laplacian, target=target, fidelity=0.1, num_iters=7), expected)
     for wrong in (0, -1, 1.5):
         with pytest.raises((ValueError, TypeError), match="num_iters must be"):
             matting_filter(x, image, num_iters=wrong)
         with pytest.raises((ValueError, TypeError), match="MattingFilter: num_iters must be"):
             MattingFilter(num_iters=wrong)
+
+
+def test_far_too_few_steps_are_a_warning() -> None:
+    x, image, _ = problem()
+    with pytest.warns(ConvergenceWarning, match="5 steps are far too few for fidelity 0.001: take about 190"):
+        few = matting_filter(x, image, fidelity=1e-3, num_iters=5)
+    enough = matting_filter(x, image, fidelity=1e-3, num_iters=190)  # without a warning
+    exact = matting_filter(x, image, fidelity=1e-3, tol=1e-8)
+    assert float((few - exact).abs().max()) > 0.1 > 0.05 > float((enough - exact).abs().max())
 
 
 @pytest.mark.parametrize("marked", [False, True])
@@ -101,5 +110,5 @@ def test_exported_it_is_plain_pytorch_with_the_same_numbers(marked: bool) -> Non
 
 def test_compiled_as_one_graph() -> None:
     x, image, _ = problem(torch.float32)
-    module = MattingFilter(fidelity=0.1, num_iters=3)
+    module = MattingFilter(fidelity=0.1, num_iters=4)
     torch.testing.assert_close(torch.compile(module, fullgraph=True, backend="aot_eager")(x, image), module(x, image))

@@ -133,3 +133,11 @@ def test_text_has_the_settings_and_the_reasons():
 def test_bad_input(images, marks, error, message):
     with pytest.raises(error, match="suggest_settings: .*" + message):
         suggest_settings(images, marks)
+
+
+def test_marks_of_one_class_say_nothing_about_the_scale() -> None:
+    marks = torch.full((1, 40, 50), 255)
+    marks[0, 5, 5:40] = 1
+    found = suggest_settings(torch.rand(1, 3, 40, 50), marks)
+    assert (found.scale, found.fidelity) == (1.0, 0.03)
+    assert found.reasons[-1] == "scale and fidelity: the defaults, without marks of two classes in an image"
