@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -197,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     info = build_info()
     print(
         f"{len(outcomes) - len(wrong)} of {len(outcomes)} operators are right on {args.device}, SIMD level "
-        f"{info['simd']}, in {time.perf_counter() - started:.0f} seconds"
+        f"{info['simd']}, in {time.perf_counter() - started:.0f} seconds, of {Path(_ops.__file__).parents[1]}"
     )
     if wrong:
         print("report this with the output of `closedform-wsss info`", file=sys.stderr)

@@ -30,7 +30,14 @@ def test_the_error_of_chebyshev_is_within_its_bound() -> None:
     exact = torch.linalg.solve(matrix, b)
     root = 70**0.5
     for steps in (1, 2, 5, 20, 70):
-        x = chebyshev(lambda v: matrix @ v, b, torch.zeros_like(b), 0.1, 7, steps)
+        products = []
+
+        def product(v: torch.Tensor, products: list[torch.Tensor] = products) -> torch.Tensor:
+            products.append(v)
+            return matrix @ v
+
+        x = chebyshev(product, b, torch.zeros_like(b), 0.1, 7, steps)
+        assert len(products) == steps  # one for each, and none more
         bound = 2 * ((root - 1) / (root + 1)) ** steps
         assert float((x - exact).norm() / exact.norm()) <= bound + 1e-12
     assert bound < 1e-6

@@ -1,4 +1,4 @@
-"""What ``matte`` and ``refine-cams`` share: two folders of files that belong together, and results for each pair."""
+"""Commands on two folders of files that belong together: results for each pair of files."""
 
 from __future__ import annotations
 
