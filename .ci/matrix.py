@@ -41,7 +41,6 @@ BESIDE = [
         "pytest-xdist",
         "hypothesis",
         "pymatting",
-        "pybind11",
         "tqdm",
     ),
 ]

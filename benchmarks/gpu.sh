@@ -4,7 +4,7 @@
 #     benchmarks/gpu.sh [--device cpu] OUTPUT [SECONDS]
 #
 # It ends within SECONDS (480). It needs a CUDA toolkit, nvidia-smi, g++, CMake, and a Python (PYTHON=..., default python3) with
-# pybind11, the package's requirements and a torch for CUDA. Nothing is downloaded. What is optional and missing is left out:
+# the package's requirements and a torch for CUDA. Nothing is downloaded. What is optional and missing is left out:
 # pytest, hypothesis, compute-sanitizer. Three files go to OUTPUT: gpu.md, gpu.json and all.log.gz. The exit status is 1 if a
 # stage failed or had no time. --device cpu runs the same stages without a GPU, at tiny sizes: a test of this script.
 set -uo pipefail
@@ -97,7 +97,6 @@ machine() {
     echo "$name: $(command -v $name || echo none)"
   done
   for name in g++ cmake; do command -v $name >/dev/null || missing+=($name); done
-  "$PYTHON" -c "import pybind11" || missing+=(pybind11)
   "$PYTHON" -c "import os, sysconfig; assert os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h'))" ||
     missing+=(Python.h)
   if [ $DEVICE = cuda ]; then
@@ -116,8 +115,7 @@ build() {
   local cuda=(-DCFW_CUDA=OFF) generator=()
   [ $DEVICE = cpu ] || cuda=(-DCFW_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native)
   ! command -v ninja >/dev/null || generator=(-G Ninja)
-  cmake -S "$root" -B "$work/build" "${generator[@]}" "${cuda[@]}" -DCFW_SIMD=OFF -DPython_EXECUTABLE="$PYTHON" \
-    -Dpybind11_DIR="$("$PYTHON" -m pybind11 --cmakedir)" || return
+  cmake -S "$root" -B "$work/build" "${generator[@]}" "${cuda[@]}" -DCFW_SIMD=OFF -DPython_EXECUTABLE="$PYTHON" || return
   cmake --build "$work/build" --parallel "$(nproc)" --target _C || return
   cp -r "$root/closedform_wsss" "$site" && rm -f "$site"/closedform_wsss/_C*.so && cp "$work"/build/_C*.so "$site/closedform_wsss" &&
     "$PYTHON" -c "

@@ -1,5 +1,8 @@
 #include "cpu/dispatch.h"
 
+#include <atomic>
+#include <stdexcept>
+
 namespace cfw {
 namespace {
 
@@ -16,21 +19,22 @@ Level best() {
   return Level::baseline;
 }
 
-Level current = best();
+// Atomic for Python without the GIL.
+std::atomic<Level> current{best()};
 
 }  // namespace
 
 std::vector<std::string> levels() { return {kNames, kNames + static_cast<int>(best()) + 1}; }
 
-std::string level() { return kNames[static_cast<int>(current)]; }
+std::string level() { return kNames[static_cast<int>(current.load())]; }
 
-bool set_level(const std::string& name) {
+void set_level(const std::string& name) {
   for (int i = 0; i <= static_cast<int>(best()); ++i)
     if (name == kNames[i]) {
       current = static_cast<Level>(i);
-      return true;
+      return;
     }
-  return false;
+  throw std::invalid_argument("set_level: this machine cannot run level '" + name + "'");
 }
 
 Level current_level() { return current; }

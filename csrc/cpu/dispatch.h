@@ -9,7 +9,7 @@ enum class Level { baseline, avx2, avx512 };
 
 std::vector<std::string> levels();  // those that this machine can run, best last
 std::string level();
-bool set_level(const std::string& name);  // false: this machine cannot, or no such level
+void set_level(const std::string& name);  // throws std::invalid_argument: this machine cannot, or no such level
 Level current_level();
 
 }  // namespace cfw

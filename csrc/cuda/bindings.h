@@ -1,8 +1,7 @@
-// Python names of the CUDA kernels: <kernel>_cuda_f32 and <kernel>_cuda_f64; _f16 and _bf16 for those that read half precision;
+// Names of the CUDA kernels: <kernel>_cuda_f32 and <kernel>_cuda_f64; _f16 and _bf16 for those that read half precision;
 // tile_product_mixed_cuda_f64 for a stencil in float, all else in double.
 #pragma once
 #include <string>
-#include <utility>
 
 #include "binding.h"
 #include "cuda/kernels.h"
@@ -12,21 +11,21 @@ namespace cfw {
 // A queue comes as (device, stream).
 template <>
 struct Argument<cuda::Queue> {
-  using Passed = std::pair<int, uintptr_t>;
-  static cuda::Queue unpack(Passed value) { return {value.first, value.second}; }
+  static std::string type() { return "tuple[int, int]"; }
+  static cuda::Queue unpack(PyObject* pair) {
+    PyObject* const device = PyTuple_GetItem(pair, 0);  // borrowed; null with Python's error where `pair` is no pair
+    PyObject* const stream = device ? PyTuple_GetItem(pair, 1) : nullptr;
+    if (!stream) return {};
+    return {Argument<int>::unpack(device), Argument<uintptr_t>::unpack(stream)};
+  }
 };
 
 namespace cuda {
 
-template <class... P>
-void bind(pybind11::module_& m, const std::string& name, void (*kernel)(P...)) {
-  define<P...>(m, name, kernel);
-}
-
-inline void bind(pybind11::module_& m) {
-#define CFW_BIND_CUDA(kernel)                   \
-  bind(m, #kernel "_cuda_f32", &kernel<float>); \
-  bind(m, #kernel "_cuda_f64", &kernel<double>)
+inline void bind(Table& table) {
+#define CFW_BIND_CUDA(kernel)                     \
+  table.add<&kernel<float>>(#kernel "_cuda_f32"); \
+  table.add<&kernel<double>>(#kernel "_cuda_f64")
   CFW_BIND_CUDA(matting_stencil);
   CFW_BIND_CUDA(matting_product);
   CFW_BIND_CUDA(matting_cg);
@@ -46,14 +45,14 @@ inline void bind(pybind11::module_& m) {
   CFW_BIND_CUDA(asam_steps);
   CFW_BIND_CUDA(lattice_filter);
   CFW_BIND_CUDA(lattice_mean_field);
-#define CFW_BIND_CUDA_HALF(kernel)                    \
-  bind(m, #kernel "_cuda_f16", &kernel<float, Half>); \
-  bind(m, #kernel "_cuda_bf16", &kernel<float, BFloat16>)
+#define CFW_BIND_CUDA_HALF(kernel)                      \
+  table.add<&kernel<float, Half>>(#kernel "_cuda_f16"); \
+  table.add<&kernel<float, BFloat16>>(#kernel "_cuda_bf16")
   CFW_BIND_CUDA_HALF(matting_product);
   CFW_BIND_CUDA_HALF(matting_loss);
   CFW_BIND_CUDA_HALF(superpixel_pool);
   CFW_BIND_CUDA_HALF(superpixel_dot);
-  bind(m, "tile_product_mixed_cuda_f64", &tile_product<double, float>);
+  table.add<&tile_product<double, float>>("tile_product_mixed_cuda_f64");
 #undef CFW_BIND_CUDA
 #undef CFW_BIND_CUDA_HALF
 }

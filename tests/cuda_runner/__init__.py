@@ -32,17 +32,13 @@ def why_not() -> str | None:
         return "the sources of the CUDA kernels are not here"
     if shutil.which("g++") is None:
         return "the runner of CUDA kernels needs g++"
-    try:
-        import pybind11  # noqa: F401
-    except ImportError:
-        return "the runner of CUDA kernels needs pybind11"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return "the runner of CUDA kernels needs Python.h"
     return None
 
 
 def build(*flags: str) -> Path:
     """Compile the module, once for each state of its sources; return its file."""
-    import pybind11
-
     # versions.cu asks the driver; all others hold kernels.
     kernels = [file for file in sorted((ROOT / "csrc" / "cuda").glob("*.cu")) if file.stem != "versions"]
     sources = [*kernels, *sorted((ROOT / "csrc").rglob("*.h")), *HERE.glob("*.h"), *HERE.glob("*.cpp")]
@@ -55,7 +51,7 @@ def build(*flags: str) -> Path:
     if module.exists():
         return module
     folder.mkdir(parents=True, exist_ok=True)
-    include = [HERE, ROOT / "csrc", pybind11.get_include(), sysconfig.get_path("include")]
+    include = [HERE, ROOT / "csrc", sysconfig.get_path("include")]
     # -O1: the fibers' switches are what takes the time. Unknown pragmas: `unroll`.
     common = [
         "g++",

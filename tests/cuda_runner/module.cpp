@@ -1,9 +1,6 @@
 // The CUDA kernels of csrc/cuda, compiled for the CPU, as a Python module for the tests.
 #include "cuda_runner.h"
 
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <algorithm>
 #include <random>
 
@@ -96,16 +93,37 @@ void run_grid(int64_t blocks, int threads, int64_t wanted) {
   }
 }
 
+namespace {
+
+void set_order(int order) { state().order = order; }
+void drop_barrier(const std::string& site) { state().dropped = site; }
+std::vector<std::string> barriers() { return state().barriers; }
+void forget_barriers() { state().barriers.clear(); }
+void shorten_shared(int64_t bytes) { missing_shared = bytes; }
+
+Table table;
+
+int fill(PyObject* module) {
+  if (table.empty()) {
+    cuda::bind(table);
+    table.add<&set_order>("set_order");
+    table.add<&drop_barrier>("drop_barrier");
+    table.add<&barriers>("barriers");
+    table.add<&forget_barriers>("forget_barriers");
+    table.add<&shorten_shared>("shorten_shared");
+  }
+  return table.install(module);
+}
+
+PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(&fill)}, {0, nullptr}};
+
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "cfw_cuda_runner", nullptr, 0, nullptr, slots, nullptr, nullptr, nullptr,
+};
+
+}  // namespace
 }  // namespace runner
 }  // namespace cuda
 }  // namespace cfw
 
-PYBIND11_MODULE(cfw_cuda_runner, m) {
-  using cfw::cuda::runner::state;
-  cfw::cuda::bind(m);
-  m.def("set_order", [](int order) { state().order = order; });
-  m.def("drop_barrier", [](const std::string& site) { state().dropped = site; });
-  m.def("barriers", [] { return state().barriers; });
-  m.def("shorten_shared", [](int64_t bytes) { cfw::cuda::runner::missing_shared = bytes; });
-  m.def("forget_barriers", [] { state().barriers.clear(); });
-}
+PyMODINIT_FUNC PyInit_cfw_cuda_runner() { return PyModuleDef_Init(&cfw::cuda::runner::definition); }

@@ -34,13 +34,11 @@ def cuda_names() -> set[str]:
 
 
 def signature(module: ModuleType, name: str) -> tuple[list[str], str]:
-    """Types of the parameters and of the result of a function, which pybind11 writes into its docstring."""
+    """Types of the parameters and of the result of a function, which its docstring begins with."""
     text = getattr(module, name).__doc__.splitlines()[0]
-    for type_name in ("Int", "Float"):  # the names that pybind11 3 has for what it takes as int and float
-        text = re.sub(rf"typing\.Supports{type_name}( \| typing\.SupportsIndex)?", type_name.lower(), text)
     match = re.fullmatch(rf"{name}\((.*)\) -> (.*)", text)
     assert match is not None, text
-    return re.findall(r"arg\d+: (.*?)(?:, (?=arg\d+: )|$)", match[1]), match[2]
+    return re.findall(r"\w+(?:\[.*?\])?", match[1]), match[2]
 
 
 def public(module: ModuleType) -> set[str]:
