@@ -139,7 +139,7 @@ def _programs(device: torch.device) -> Iterator[Callable[[], object]]:
             yield partial(MattingLaplacian(image, kind=kind, eps=1e-4).__matmul__, maps)
             yield partial(solve_matting, marks, image, kind=kind, tol=1e-2)
             for form in ("energy", "residual"):
-                yield partial(_backward, closed_form_loss, maps, marks, image, kind=kind, form=form)
+                yield partial(_backward, closed_form_loss, maps, marks, image, kind=kind, form=form, scale=1)
         yield partial(_on_coarse_levels, partial(solve_matting, marks[:1], image[:1], tol=0.1))
         for fidelity in (0.1, 1e-4):
             yield partial(matting_filter, maps, image, fidelity=fidelity)
@@ -148,7 +148,7 @@ def _programs(device: torch.device) -> Iterator[Callable[[], object]]:
         yield partial(_backward, dense_crf_loss, maps, image)
     for half in (torch.float16, torch.bfloat16):
         image, maps = random(2, 3, *SIZE, dtype=torch.float32), random(2, 3, *SIZE, dtype=half)
-        yield partial(_backward, closed_form_loss, maps, marks, image)
+        yield partial(_backward, closed_form_loss, maps, marks, image, scale=1)  # at another scale it is no longer half
 
 
 def _backward(loss: Callable[..., Tensor], maps: Tensor, *arguments: Any, **options: Any) -> None:
