@@ -20,6 +20,7 @@ from closedform_wsss._checks.options import (
     check_probability,
     check_radius,
 )
+from closedform_wsss._checks.sizes import check_same_view
 from closedform_wsss._checks.tensors import (
     as_compute_dtype,
     as_int64,
@@ -57,6 +58,7 @@ __all__ = [
     "check_positive",
     "check_probability",
     "check_radius",
+    "check_same_view",
     "check_target",
     "check_tensor",
     "check_unit_range",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import as_compute_dtype, check_image, check_maps, check_unit_range
+from closedform_wsss._checks import as_compute_dtype, check_image, check_maps, check_same_view, check_unit_range
 from closedform_wsss._resize import resize_image
 from closedform_wsss._threshold_scores import levels_like, threshold_scores
 from closedform_wsss.superpixels.lab import rgb_to_lab
@@ -86,6 +86,7 @@ def calibrate_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
     cam = check_maps(FN, "cam", cam, image.shape[0], image.device)
     check_level(FN, level)
     check_unit_range(FN, "cam", cam)
+    check_same_view(FN, cam=cam, image=image)
     cam = as_compute_dtype(cam).clamp(0, 1)
     if cam.numel() == 0:
         return cam

@@ -21,6 +21,7 @@ from closedform_wsss._checks import (
     check_not_negative,
     check_option,
     check_positive,
+    check_same_view,
     check_target,
     compute_dtype,
     reads_values,
@@ -136,9 +137,11 @@ def closed_form_loss(
     marked = target is not None
     if target is None:
         check_integer(FN, "ignore_index", ignore_index)
+        check_same_view(FN, logits=logits, image=image if laplacian is None else None)
         target = torch.full((n, h, w), ignore_index, device=logits.device)
     else:
         target = check_target(FN, target, n, image.device, classes, ignore_index)
+        check_same_view(FN, target=target, logits=logits, image=image if laplacian is None else None)
         target = resize_marks(target, (h, w), classes, ignore_index)
     dtype = compute_dtype(logits)
     if laplacian is not None:

@@ -15,6 +15,7 @@ from closedform_wsss._checks import (
     check_image,
     check_maps,
     check_not_negative,
+    check_same_view,
     check_unit_range,
 )
 from closedform_wsss._ops._define import define
@@ -110,6 +111,7 @@ def dense_crf(
             "probability p of the foreground alone, pass torch.cat([1 - p, p], 1)"
         )
     check_unit_range(FN, "probs", probs)
+    check_same_view(FN, probs=probs, image=image)
     probs = as_compute_dtype(probs.detach())
     if probs.numel() == 0:
         return probs

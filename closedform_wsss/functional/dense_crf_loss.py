@@ -14,6 +14,7 @@ from closedform_wsss._checks import (
     check_image,
     check_maps,
     check_option,
+    check_same_view,
     compute_dtype,
     reads_values,
 )
@@ -84,6 +85,7 @@ def dense_crf_loss(
     logits = check_maps(FN, "logits", logits, image.shape[0], image.device)
     if activation == "softmax":
         check_classes(FN, logits)
+    check_same_view(FN, logits=logits, image=image)
     dtype = compute_dtype(logits)
     if activation == "softmax":
         x = torch.softmax(logits, 1, dtype=dtype)

@@ -13,6 +13,7 @@ from closedform_wsss._checks import (
     check_image,
     check_maps,
     check_not_negative,
+    check_same_view,
     check_target,
     compute_dtype,
 )
@@ -80,6 +81,7 @@ def mark_loss(
     classes = logits.shape[1]
     target = check_target(FN, target, n, device, classes, ignore_index)
     check_finite(FN, "logits", logits)
+    check_same_view(FN, target=target, image=image, logits=logits)
     if class_present is not None:
         check_class_present(FN, class_present, n, classes, device)
     x = logits.to(compute_dtype(logits))

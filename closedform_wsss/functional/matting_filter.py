@@ -16,6 +16,7 @@ from closedform_wsss._checks import (
     check_image,
     check_maps,
     check_positive,
+    check_same_view,
     check_target,
     compute_dtype,
 )
@@ -123,6 +124,7 @@ def matting_filter(
     n, classes, h, w = x.shape
     if target is not None:
         target = check_target(FN, target, n, image.device, classes, ignore_index)
+    check_same_view(FN, target=target, x=x, image=image if laplacian is None else None)
     dtype = compute_dtype(x)
     x = x.to(dtype if laplacian is None else laplacian.check_fits(FN, "x", x))
     if x.numel() == 0:

@@ -14,6 +14,7 @@ from closedform_wsss._checks import (
     check_image,
     check_maps,
     check_positive,
+    check_same_view,
     check_unit_range,
 )
 from closedform_wsss._resize import resize_image
@@ -74,6 +75,7 @@ def refine_cam(
     if image.shape[1] not in (1, 3):
         raise ValueError(f"{FN}: image must have 1 or 3 channels, got shape {tuple(image.shape)}")
     check_unit_range(FN, "cam", cam)
+    check_same_view(FN, cam=cam, image=image)
     check_options(FN, num_iters, fidelity, level)
     cam = as_compute_dtype(cam)
     size = (image.shape[2], image.shape[3])

@@ -13,6 +13,7 @@ from closedform_wsss._checks import (
     check_integer,
     check_maps,
     check_positive,
+    check_same_view,
     check_target,
     check_tensor,
     check_unit_range,
@@ -109,6 +110,7 @@ def refine_prediction(
         marks = check_target(FN, marks, n, device, probs.shape[1], ignore_index, name="marks")
     else:
         check_integer(FN, "ignore_index", ignore_index)
+    check_same_view(FN, marks=marks, probs=probs, image=image if isinstance(image, Tensor) else None)
     if probs.numel() == 0:
         return as_compute_dtype(probs).new_zeros(*probs.shape[:2], *size)
     p = as_compute_dtype(probs)

@@ -17,6 +17,7 @@ from closedform_wsss._checks import (
     check_option,
     check_pixels,
     check_positive,
+    check_same_view,
     check_target,
     reads_values,
 )
@@ -104,6 +105,7 @@ def superpixel_consistency_loss(
     if superpixels.is_soft:
         check_weights(FN, superpixels)
 
+    check_same_view(FN, target=target, superpixels=superpixels.assignment, logits=logits)
     size = (superpixels.assignment.shape[-2], superpixels.assignment.shape[-1])
     logits = as_compute_dtype(logits)
     if n and logits.shape[-2:] != size:

@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_classes, check_finite, check_maps, check_target, compute_dtype
+from closedform_wsss._checks import (
+    check_classes,
+    check_finite,
+    check_maps,
+    check_same_view,
+    check_target,
+    compute_dtype,
+)
 from closedform_wsss._resize import resize_marks
 
 
@@ -20,6 +27,7 @@ def label_loss(fn: str, logits: Tensor, target: Tensor, class_weight: Tensor | N
     n, classes, h, w = logits.shape
     target = check_target(fn, target, n, logits.device, classes, ignore_index)
     check_finite(fn, "logits", logits)
+    check_same_view(fn, target=target, logits=logits)
     x = logits.to(compute_dtype(logits))
     if x.numel() == 0:
         return x.sum()

@@ -17,6 +17,7 @@ from torch import Tensor
 from closedform_wsss._checks import (
     check_count,
     check_integer,
+    check_same_view,
 )
 from closedform_wsss._resize import resize_image, resize_marks, resize_probabilities, scaled_size
 from closedform_wsss._warn import warn_user
@@ -330,6 +331,7 @@ class PseudoLabeler:
             if key in keys:
                 raise ValueError(f"{FN}: keys must differ, got {key!r} twice")
             keys[key] = None
+            check_same_view(f"{FN}, sample {key!r}", prediction=p, image=pixels)
             scale = self.recipe.scale
             if scale is None:
                 scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_target, check_tensor
+from closedform_wsss._checks import check_image, check_same_view, check_target, check_tensor
 from closedform_wsss.io._save import atomic
 
 Sample = tuple[str, Tensor, Tensor]
@@ -24,6 +24,7 @@ def check_sample(fn: str, image: Tensor, marks: Tensor, classes: int, ignore_ind
                 "without a batch dimension"
             )
     target = check_target(fn, marks[None], 1, None, classes, ignore_index, name="marks")
+    check_same_view(fn, marks=marks, image=image)
     return check_image(fn, image[None]).float(), target.cpu()
 
 

@@ -17,6 +17,7 @@ from closedform_wsss._checks import (
     check_image,
     check_integer,
     check_maps,
+    check_same_view,
     check_target,
     compute_dtype,
 )
@@ -133,6 +134,7 @@ class SelfTrainingLoss(nn.Module):
             raise ValueError(f"{FN}: logits must have {self.num_classes} channels, got shape {tuple(logits.shape)}")
         marks = check_target(FN, marks, n, device, self.num_classes, self.ignore_index, name="marks")
         check_finite(FN, "logits", logits)
+        check_same_view(FN, marks=marks, image=image, logits=logits)
         h, w = logits.shape[2:]
         marks = resize_marks(marks, (h, w), self.num_classes, self.ignore_index)
         x = logits.to(compute_dtype(logits))
