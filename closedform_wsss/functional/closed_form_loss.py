@@ -137,16 +137,15 @@ def closed_form_loss(
     marked = target is not None
     if target is None:
         check_integer(FN, "ignore_index", ignore_index)
-        check_same_view(FN, logits=logits, image=image if laplacian is None else None)
         target = torch.full((n, h, w), ignore_index, device=logits.device)
     else:
         target = check_target(FN, target, n, image.device, classes, ignore_index)
-        check_same_view(FN, target=target, logits=logits, image=image if laplacian is None else None)
-        target = resize_marks(target, (h, w), classes, ignore_index)
     dtype = compute_dtype(logits)
     if laplacian is not None:
         side = 1 if scale is None else round(1 / scale)
         dtype = laplacian.check_fits(FN, "logits", logits, (-(-h // side), -(-w // side)))
+    check_same_view(FN, target=target, logits=logits, image=image if laplacian is None else None)
+    target = resize_marks(target, (h, w), classes, ignore_index)
     weight = _weights(logits, class_weight, class_present, dtype)
     if n == 0 or logits.numel() == 0:
         empty = logits.to(dtype)

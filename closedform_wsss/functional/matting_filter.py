@@ -124,9 +124,9 @@ def matting_filter(
     n, classes, h, w = x.shape
     if target is not None:
         target = check_target(FN, target, n, image.device, classes, ignore_index)
-    check_same_view(FN, target=target, x=x, image=image if laplacian is None else None)
     dtype = compute_dtype(x)
     x = x.to(dtype if laplacian is None else laplacian.check_fits(FN, "x", x))
+    check_same_view(FN, target=target, x=x, image=image if laplacian is None else None)
     if x.numel() == 0:
         return x
     if laplacian is None:
