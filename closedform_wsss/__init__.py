@@ -1,11 +1,11 @@
 """Losses and post-processors for weakly-supervised semantic segmentation."""
 
-import torch as _torch  # noqa: F401  (before the extension, which uses the libgomp that torch brings)
+from closedform_wsss import _openmp as _openmp  # before the extension, which uses the libgomp that torch brings
 
 try:
     from closedform_wsss import _C as _C
 except ImportError as error:
-    if "libgomp" in str(error):
+    if "GOMP" in str(error):  # an undefined symbol
         raise ImportError(
             "closedform_wsss: libgomp.so.1, GCC's OpenMP, is missing, and this torch does not bring it: install the "
             "system's (on Debian and Ubuntu the package libgomp1)"

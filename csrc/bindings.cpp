@@ -78,7 +78,7 @@ int fill(PyObject* module) {
 PyModuleDef_Slot slots[] = {
     {Py_mod_exec, reinterpret_cast<void*>(&fill)},
 #ifdef Py_GIL_DISABLED
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},  // tests/properties/test_threads.py
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},  // tests/properties/test_stress.py
 #endif
     {0, nullptr},
 };

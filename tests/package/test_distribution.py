@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,13 +66,43 @@ def test_torch_is_imported_before_the_extension(tmp_path):
     assert run(code, tmp_path) == "True"
 
 
+def torch_brings_libgomp() -> bool:
+    """Under its own name beside torch's libraries, or under one with a hash."""
+    folder = Path(torch.__file__).parent
+    return any([*folder.glob("lib/libgomp*"), *folder.parent.glob("torch.libs/libgomp*")])
+
+
 @LINUX
-@pytest.mark.skipif(
-    not list((Path(torch.__file__).parent / "lib").glob("libgomp*")), reason="this torch brings no libgomp"
-)
+@pytest.mark.skipif(not torch_brings_libgomp(), reason="this torch brings no libgomp")
 def test_one_libgomp_in_the_process(tmp_path):
     code = "import closedform_wsss, re; print(*set(re.findall(r'/\\S*libgomp\\S*', open('/proc/self/maps').read())))"
     assert len(run(code, tmp_path).split()) == 1
+
+
+@LINUX
+def test_the_extension_names_no_openmp_library():
+    """Under another name than torch's it would be a second one, or missing."""
+    if "GNU" not in closedform_wsss.build_info()["compiler"] or not shutil.which("readelf"):
+        pytest.skip("not built by GCC, or readelf is not here")
+    needed = subprocess.run(["readelf", "-d", closedform_wsss._C.__file__], capture_output=True, text=True, check=True)
+    assert "NEEDED" in needed.stdout and "gomp" not in needed.stdout
+
+
+@LINUX
+def test_without_any_openmp_library_the_import_says_so(tmp_path):
+    """A torch without OpenMP on a machine without libgomp: nothing is found, neither in the process nor by its name."""
+    code = (
+        "import ctypes, sys, torch\n"
+        "def refuse(*_, **__): raise OSError('libgomp.so.1: cannot open shared object file')\n"
+        "class Undefined:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'closedform_wsss._C': raise ImportError('undefined symbol: GOMP_parallel')\n"
+        "ctypes.CDLL = refuse\n"
+        "sys.meta_path.insert(0, Undefined())\n"
+        "try: import closedform_wsss\n"
+        "except ImportError as error: print(error)\n"
+    )
+    assert "libgomp.so.1, GCC's OpenMP, is missing" in run(code, tmp_path)
 
 
 def test_wheels_are_built_by_the_cuda_release_that_most_drivers_run():
