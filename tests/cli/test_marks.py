@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,26 @@ def test_a_second_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (results(out)["a.png"] == 1).sum() > before
     record = json.loads((out / "marks.json").read_text())["marks"]
     assert (record["export"], record["width"]) == (str(data.resolve()), "5")
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (None, "class 0 is 'car'; no class is called background: .* put it first: --names background,car,road"),
+        ("road:1,car:2", "no class is called background: .* --names background,road,car"),
+        ("Background,road,car", "no pixel is marked as background: .*: draw background too"),
+        ("car:1,road:2,background:255", "no class is called background"),
+        ("_Background_:3,road:1,car:3", ""),
+    ],
+)
+def test_marks_on_objects_alone(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str | None, note: str
+) -> None:
+    options = [] if names is None else ["--names", names]
+    assert main(["marks", str(data), "-o", str(tmp_path / "out"), *options]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == bool(note)
+    assert all(re.search(note, line) for line in notes)
 
 
 # --- pictures

@@ -9,6 +9,7 @@ from closedform_wsss.cli.marks.convert import Done
 from closedform_wsss.cli.marks.images import Images
 from closedform_wsss.cli.marks.sources import Source
 from closedform_wsss.cli.marks.totals import Totals
+from closedform_wsss.io._annotations.classes import is_background
 
 _SHOWN = 5
 
@@ -26,7 +27,23 @@ def report(source: Source, done: Done) -> list[str]:
         lines.append(f"without image: {listed(done.missing)}")
     if done.failed:
         lines.append(f"failed: {done.failed} images")
-    return lines
+    return [*lines, *_background_note(source.classes, done.totals)]
+
+
+def _background_note(classes: Mapping[str, int], totals: Totals) -> list[str]:
+    """What marks on objects alone do not teach; nothing if the background is marked, or every pixel is."""
+    background = [number for name, number in classes.items() if is_background(name) and number != IGNORE_INDEX]
+    if not classes or not totals.pixels[IGNORE_INDEX] or totals.pixels[background].any():
+        return []
+    first = next((name for name, number in classes.items() if number == 0), None)
+    if background:
+        what, cure = "no pixel is marked as background", "draw background too"
+    else:
+        what = f"class 0 is {first!r}; no class is called background" if first else "no class is called background"
+        others = [name for name, number in classes.items() if number != IGNORE_INDEX]
+        more = ",..." * (len(others) > _SHOWN)
+        cure = f"draw background too, and put it first: --names background,{','.join(others[:_SHOWN])}{more}"
+    return [f"note: {what}: if only objects are drawn, nothing teaches what is not an object: {cure}"]
 
 
 def warnings_of(done: Done, images: Images) -> list[str]:

@@ -10,6 +10,7 @@ from closedform_wsss._common import IGNORE_INDEX
 
 Classes: TypeAlias = Sequence[str] | Mapping[str, int]
 
+BACKGROUND = ("background", "bg")
 IGNORED = "__ignore__"  # labelme's name of pixels without a class
 
 
@@ -64,6 +65,11 @@ def _checked(fn: str, classes: Mapping[str, int]) -> dict[str, int]:
         if not 0 <= number <= IGNORE_INDEX:
             raise ValueError(f"{fn}: classes must be in 0..{IGNORE_INDEX}, got {name!r}: {number}")
     return dict(sorted(classes.items(), key=lambda item: item[1]))
+
+
+def is_background(name: str) -> bool:
+    """Whether a name is one of the usual ones of the background, such as ``_background_``."""
+    return name.strip(" _").lower() in BACKGROUND
 
 
 def listing(names: Collection[str]) -> str:
