@@ -149,7 +149,7 @@ def add_orientation_argument(parser: argparse.ArgumentParser, *, of: str) -> Non
     parser.add_argument(
         "--orientation",
         choices=("apply", "ignore"),
-        help=f"turn {of} as their EXIF data says, or not; default: apply, with a warning",
+        help=f"turn {of} as the EXIF data says, or not; default: apply, with a warning",
     )
 
 
