@@ -155,7 +155,11 @@ def _label(cell: object, known: Mapping[str, int] | None, place: str, where: str
     elif known is not None and _folded(text) in known:
         label = known[_folded(text)]
     else:
-        cure = "one of the names" if known is not None else "a number, or names must be given"
+        cure = (
+            "one of the names"
+            if known is not None
+            else "a number, or names must be given (--names voc or --names FILE of a command)"
+        )
         raise ValueError(f"{FN}: a class must be {cure}, got {text!r} in {place} of {where!r}")
     if not 1 <= label <= 254:
         hint = "; 0 is the background, and a table of 0 and 1 needs a first line that names its columns"

@@ -115,7 +115,9 @@ def run(args: argparse.Namespace) -> int:
         "logits" if args.logits else "probabilities" if args.probabilities else "labels",
     )
     tags = Tags(args.classes_of, args.names if args.classes_of is not None else None)
-    jobs = [EvalJob(predictions[stem], truths[stem], n % 2, tags.of(stem)) for n, stem in enumerate(stems)]
+    jobs = [
+        EvalJob(predictions[stem], truths[stem], n % 2, tags.of(stem), tags.all_classes) for n, stem in enumerate(stems)
+    ]
     total = _count(options, jobs, args)
     if total.failed == len(jobs):
         return _FAILED

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args)
     return run_data_set(
         partial(refine_image, options, ReadOptions(args.orientation, args.window)),
-        lambda stem, image, cam: plan_job(stem, image, cam, tags.of(stem), args.output, kinds, options.format),
+        lambda stem, image, cam: plan_job(stem, image, cam, tags, args.output, kinds, options.format),
         (Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"), cams),
         args,
         record="refine-cams.json",
