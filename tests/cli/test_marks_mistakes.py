@@ -128,3 +128,32 @@ def test_a_run_without_any_result_does_not_hold_its_options(tmp_path: Path, caps
     assert not (tmp_path / "out/marks.json").exists()
     assert main([*command, str(tmp_path / "images/x"), "--radius", "1"]) == 0
     assert "one image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stored", "said", "fits"),
+    [
+        ("0a1b2c3d-a.jpg", "a.jpg", True),  # a file that Label Studio named, and an export without its prefix
+        ("a.jpg", "0a1b2c3d-a.jpg", True),
+        ("a.jpg", "images/0a1b2c3d-a.png", True),
+        ("a_0000.png", "a.png", True),  # nnU-Net
+        ("0a1b2c3d-b.jpg", "a.jpg", False),
+        ("a_0001.png", "a.png", False),
+    ],
+)
+def test_images_under_longer_names(tmp_path: Path, stored: str, said: str, fits: bool) -> None:
+    image(tmp_path / "images" / stored)
+    export = write(tmp_path / "a.xml", cvat(cvat_image(said, '<points label="car" points="3,3"/>')))
+    command = ["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "out"), "--quiet"]
+    assert main(command) == (0 if fits else 2)
+    if fits:
+        assert list(results(tmp_path / "out")) == [f"{Path(stored).stem}.png"]
+
+
+def test_the_exact_name_comes_first(tmp_path: Path) -> None:
+    for name in ("a.jpg", "0a1b2c3d-a.jpg", "a_0000.jpg"):
+        image(tmp_path / "images" / name)
+    shapes = '<points label="car" points="3,3"/>'
+    export = write(tmp_path / "a.xml", cvat(*(cvat_image(name, shapes) for name in ("a.jpg", "0a1b2c3d-a.jpg"))))
+    assert main(["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "out")]) == 0
+    assert list(results(tmp_path / "out")) == ["0a1b2c3d-a.png", "a.png"]

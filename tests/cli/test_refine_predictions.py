@@ -161,3 +161,38 @@ def test_mistakes_of_self_label(data: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("self-label", data, "--marks", f"{data}/marks") == 2
     assert "must have one number of classes, got 5 in" in capsys.readouterr().err
     assert not list((data / "out/labels").iterdir()) and not (data / "out/.self-label").exists()
+
+
+# --- nnU-Net
+
+
+def test_images_of_nnunet_have_a_channel_in_their_names(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in [*(data / "images").iterdir()]:
+        shutil.copy(path, path.with_name(f"{path.stem}_0001.jpg"))
+        path.rename(path.with_name(f"{path.stem}_0000.jpg"))
+    options = ["--workers", "1", "--method", "none"]
+    assert run("refine-predictions", data, *options, "--marks", f"{data}/marks") == 0
+    assert "3 images refined" in capsys.readouterr().out
+    assert sorted(path.stem for path in (data / "out/labels").iterdir()) == sorted(STEMS)
+    assert run("self-label", data, "--marks", f"{data}/marks", "--quiet", out="round") == 0
+    for path in [*(data / "probs").iterdir()]:  # named as the images are, and the marks as the cases
+        path.rename(path.with_name(f"{path.stem}_0000{path.suffix}"))
+    assert run("refine-predictions", data, *options, "--marks", f"{data}/marks", out="own") == 0
+    assert sorted(path.stem for path in (data / "own/labels").iterdir()) == sorted(f"{stem}_0000" for stem in STEMS)
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--probabilities"]) == 0
+
+
+def test_eval_of_arrays_beside_label_maps(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """nnU-Net writes both, and a file of its own."""
+    (data / "probs" / "a.pkl").write_bytes(b"")
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--probabilities"]) == 0
+    alone = capsys.readouterr().out
+    for stem in STEMS:
+        shutil.copy(data / "gt" / f"{stem}.png", data / "probs")
+    assert main(["eval", f"{data}/probs", f"{data}/gt"]) == 2
+    said = capsys.readouterr().err
+    assert "--probabilities measures the arrays, --pattern '{stem}.png' the label maps" in said
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--probabilities"]) == 0
+    assert capsys.readouterr().out == alone
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--pattern", "{stem}.png"]) == 0
+    assert "mean IoU        1.0000" in capsys.readouterr().out

@@ -89,9 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Counts, prints, and returns the exit status."""
     truths = files_by_stem("GT", args.truths, LABEL_SUFFIXES)
-    predictions, are_arrays = find_predictions(args.predictions, args.pattern)
-    names, classes = _classes(args.names, args.num_classes)
     are_probabilities = args.probabilities or args.logits
+    predictions, are_arrays = find_predictions(args.predictions, args.pattern, truths, arrays=are_probabilities)
+    names, classes = _classes(args.names, args.num_classes)
     if are_probabilities and not are_arrays:
         raise ValueError(f"--probabilities and --logits are for arrays, got label maps in {args.predictions}")
     are_cams = are_arrays and not are_probabilities
