@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import closedform_wsss
 from closedform_wsss.cli.common.arguments import positive_int
+from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
@@ -94,9 +95,13 @@ def run_data_set(
     folders = [args.output / kind for kind in options]
     jobs = _undone(planned, folders)
     started = time.perf_counter()
-    finished, failed, not_converged, skipped = _work(function, jobs, args, shown=rank == 0, done=done)
-    if world == 1 and not finished:
-        release(args.output / record, options)
+    failures = Failures(len(jobs), stops=world == 1 and len(jobs) == len(planned))
+    try:
+        finished, not_converged, skipped = _work(function, jobs, failures, args, shown=rank == 0, done=done)
+    finally:
+        if world == 1:  # other processes may write
+            release(args.output / record, options)  # if nothing was written
+    failed = failures.count
     if not args.quiet:
         print(
             f"{f'rank {rank} of {world}: ' if world > 1 else ''}{finished} images {done} in "
@@ -107,7 +112,8 @@ def run_data_set(
         if rank == 0:
             content = inputs[1].content
             print(f"{pairs.images_alone} images without {content}, {pairs.others_alone} {content} without image")
-            print(f"results in {', '.join(map(str, folders))}")
+            if finished or len(jobs) < len(planned) or world > 1:
+                print(f"results in {', '.join(map(str, folders))}")
     if world > 1:  # torchrun would stop the other processes
         return 0
     return FAILED if failed else NOT_CONVERGED if not_converged else 0
@@ -145,19 +151,31 @@ def _undone(jobs: list[Job], folders: list[Path]) -> list[Job]:
 
 
 def _work(
-    function: Callable[[Job], Sequence[str]], jobs: Sequence[Job], args: argparse.Namespace, *, shown: bool, done: str
-) -> tuple[int, int, int, int]:
-    """How many jobs were done, failed, were done without convergence, and were skipped."""
-    finished = failed = not_converged = skipped = 0
+    function: Callable[[Job], Sequence[str]],
+    jobs: Sequence[Job],
+    failures: Failures,
+    args: argparse.Namespace,
+    *,
+    shown: bool,
+    done: str,
+) -> tuple[int, int, int]:
+    """How many jobs were done, were done without convergence, and were skipped.
+
+    Raises:
+        ValueError: See ``Failures``.
+    """
+    finished = not_converged = skipped = 0
     shown = shown and not args.quiet and (args.progress or sys.stderr.isatty())
     results = run_jobs(function, jobs, workers=args.workers or default_workers())
     try:
         with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
             for job, result in results:
                 if isinstance(result, Failure):
-                    failed += 1
-                    note(f"{job.image}: {result.reason}")
-                elif any(isinstance(warning, Skipped) for warning in result):
+                    failures.add(job.image, result.reason)
+                    bar.update()
+                    continue
+                failures.flush()
+                if any(isinstance(warning, Skipped) for warning in result):
                     skipped += 1
                 else:
                     finished += 1
@@ -165,7 +183,8 @@ def _work(
                     for warning in result:
                         note(f"{job.image}: warning: {warning}")
                 bar.update()
+            failures.flush()
     except KeyboardInterrupt:
         note(f"stopped with {finished} of {len(jobs)} images {done}; the same command continues from here")
         raise
-    return finished, failed, not_converged, skipped
+    return finished, not_converged, skipped

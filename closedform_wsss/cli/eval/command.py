@@ -19,9 +19,10 @@ from closedform_wsss.cli.common.arguments import (
     remap,
     unit_interval,
 )
+from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
 from closedform_wsss.cli.common.names import class_names
-from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.progress import progress_bar
 from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
@@ -150,13 +151,15 @@ def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | N
 def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) -> Total:
     total = Total((empty_histogram(options), empty_histogram(options)))
     shown = args.progress or sys.stderr.isatty()
-    results = run_jobs(partial(count_image, options), jobs, workers=args.workers)
+    results, failures = run_jobs(partial(count_image, options), jobs, workers=args.workers), Failures(len(jobs))
     with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
         for job, result in results:
             if isinstance(result, Failure):
-                total.failed += 1
-                note(f"{job.prediction}: {result.reason}")
+                failures.add(job.prediction, result.reason)
             else:
+                failures.flush()
                 total.add(job, result)
             bar.update()
+        failures.flush()
+    total.failed = failures.count
     return total

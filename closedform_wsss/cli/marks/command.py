@@ -112,9 +112,13 @@ def run(args: argparse.Namespace) -> int:
     images = _images(args, source, results)
     made = {"closedform_wsss": closedform_wsss.__version__, "export": str(args.export.resolve()), **_recorded(how)}
     claim(args.output / "marks.json", {_KIND: made}, overwrite=args.overwrite)
-    done = convert(source, images, args.output / _KIND, shown=not args.quiet and (args.progress or sys.stderr.isatty()))
-    if not done.written:
-        release(args.output / "marks.json", (_KIND,))
+    shown = not args.quiet and (args.progress or sys.stderr.isatty())
+    try:
+        done = convert(source, images, args.output / _KIND, shown=shown)
+    finally:
+        release(args.output / "marks.json", (_KIND,))  # if nothing was written
+    if done.failed and not done.written:
+        return _FAILED  # their lines say all
     wrote = [f"wrote {len(done.written)} label maps to {args.output / _KIND}"]
     if source.classes:
         (args.output / _CLASSES).write_text("".join(f"{name}\n" for name in class_list(source.classes)), "utf-8")
