@@ -249,6 +249,19 @@ def test_label_maps_with_other_codes(tmp_path: Path) -> None:
         assert results(out)["b.png"].tolist() == [[255, 0, 1, 7]] * 3
 
 
+@pytest.mark.parametrize(("options", "warns"), [(["--remap", "reduce_zero"], 1), (["--unmarked", "4"], 0)])
+def test_a_value_of_unmarked_pixels_that_became_a_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], warns: int
+) -> None:
+    labels = np.full((20, 20), 4, np.uint8)
+    labels[3, 4:9], labels[9, 3:7] = 0, 1
+    (tmp_path / "maps").mkdir()
+    save(tmp_path / "maps" / "a.png", labels)
+    command = ["marks", str(tmp_path / "maps"), "-o", str(tmp_path / "out"), "--kind", "labels", *options]
+    assert main(command) == 0
+    assert capsys.readouterr().err.count("97.8% of the pixels are marks of class 3: if it means unmarked") == warns
+
+
 def test_scribblesup(tmp_path: Path) -> None:
     text = (
         "<annotation><size><width>16</width><height>12</height></size><polygon><tag>cat</tag>"

@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         wrote.append(f"wrote {args.output / _SHEET}: {cure}")
     if not args.quiet:
         print("\n".join([*report(source, done), *wrote]))
-    for text in warnings_of(done, images):
+    for text in warnings_of(done, images, by_value=how.remap is not None or how.unmarked is not None):
         note(f"closedform-wsss marks: warning: {text}")
     return _FAILED if done.failed else 0
 

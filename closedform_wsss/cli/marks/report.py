@@ -12,6 +12,7 @@ from closedform_wsss.cli.marks.totals import Totals
 from closedform_wsss.io._annotations.classes import is_background
 
 _SHOWN = 5
+_NEARLY_ALL = 0.9  # of the pixels: no strokes of one class
 
 
 def report(source: Source, done: Done) -> list[str]:
@@ -46,8 +47,8 @@ def _background_note(classes: Mapping[str, int], totals: Totals) -> list[str]:
     return [f"note: {what}: if only objects are drawn, nothing teaches what is not an object: {cure}"]
 
 
-def warnings_of(done: Done, images: Images) -> list[str]:
-    """Reasons why the marks may be wrong."""
+def warnings_of(done: Done, images: Images, *, by_value: bool) -> list[str]:
+    """Reasons why the marks may be wrong. ``by_value``: an option says which stored value means unmarked."""
     warnings = []
     if images.turned:
         warnings.append(
@@ -55,10 +56,15 @@ def warnings_of(done: Done, images: Images) -> list[str]:
             "(--orientation ignore: as it is stored)"
         )
     pixels = done.totals.pixels
+    most = int(pixels[:IGNORE_INDEX].argmax())
     if done.panels and not pixels[IGNORE_INDEX]:
-        most = int(pixels.argmax())
         warnings.append(
             f"no pixel is unmarked: if {most}, the most frequent class, means unmarked, pass --unmarked {most}"
+        )
+    elif by_value and pixels[most] > _NEARLY_ALL * pixels.sum():
+        warnings.append(
+            f"{pixels[most] / pixels.sum():.1%} of the pixels are marks of class {most}: if it means unmarked, pass "
+            "--unmarked and the number that is stored for it"
         )
     if done.sizeless:
         warnings.append(
