@@ -20,6 +20,15 @@ def test_links_of_markdown(page):
     assert not missing
 
 
+def test_the_readme_leads_to_every_arrival():
+    """The pages under "What do you have?" of the documentation, and the two that everybody needs."""
+    index = (ROOT / "docs" / "index.rst").read_text()
+    arrivals = re.search(r":caption: What do you have\?\n(?: +:.*\n)*\n((?: +\w+\n)+)", index)[1].split()
+    links = re.findall(r"\]\(docs/(\w+)\.rst\)", (ROOT / "README.md").read_text())
+    assert len(arrivals) > 5
+    assert not {*arrivals, "files", "cli", "choosing"} - set(links)
+
+
 def test_files_that_pages_name():
     """Scripts and tests in double backticks or in commands."""
     pattern = re.compile(r"\b(?:benchmarks|examples|tests|csrc|closedform_wsss)/[\w/]+\.(?:py|cpp|cu|h|sh|md)\b")
