@@ -22,6 +22,9 @@ def report(source: Source, done: Done) -> list[str]:
     unmarked = [name for name, number in source.classes.items() if number == IGNORE_INDEX]
     if unmarked:
         lines.append(f"left unmarked: {', '.join(unmarked)}")
+    if source.left_out:
+        each = [f"{count} of {name or 'no class'}" for name, count in sorted(source.left_out.items())]
+        lines.append(f"left out: {sum(source.left_out.values())} rectangles ({listed(each)})")
     if done.totals.empty or done.sizeless:
         lines.append(f"without marks: {listed([*done.totals.empty, *done.sizeless])}")
     if done.missing and len(done.missing) < len(source.entries):
