@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.pictures import photo, save
+from PIL import Image
 
 from closedform_wsss import io
 from closedform_wsss.cli import main
@@ -65,6 +66,33 @@ def test_commands_stop(data: Path, command: str, capsys: pytest.CaptureFixture[s
     assert said.err.count("\n") == 1 and expected in said.err
     assert said.out == ""
     assert not list((data / "out").glob("*.json"))  # other options may follow
+
+
+@pytest.mark.parametrize("command", ["refine-cams", "refine-predictions", "self-label", "eval"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_arrays_that_are_turned(data: Path, command: str, orientation: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The EXIF data is to blame only if it says so; ``eval`` does not read the images."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for n in range(5):
+        pixels = photo(20, 30, seed=n) if orientation == 1 else photo(30, 20, seed=n)
+        Image.fromarray(pixels).save(data / "images" / f"{n}.jpg", exif=exif)
+        np.save(data / "maps" / f"{n}.npy", np.full((2, 15, 10), 0.5, np.float32))
+        io.write_label_png(data / "gt" / f"{n}.png", np.ones((20, 30), np.uint8))
+    (data / "tags.csv").write_text("".join(f"{n},1,2\n" for n in range(5)))
+    inputs = [str(data / ("gt" if command == "eval" else "images")), str(data / "maps")]
+    options = {
+        "refine-cams": ["--classes-of", str(data / "tags.csv"), "--workers", "1"],
+        "refine-predictions": ["--workers", "1"],
+        "self-label": ["--marks", str(data / "gt")],
+        "eval": ["--probabilities"],
+    }[command]
+    output = [] if command == "eval" else ["-o", str(data / "out")]
+    assert main([command, *(inputs[::-1] if command == "eval" else inputs), *output, *options]) == 2
+    said = capsys.readouterr().err
+    assert "turned by 90 degrees against the image of 20 x 30" in said
+    assert ("rows and columns are swapped" in said) == (orientation == 1 or command == "eval")
+    assert ("did not apply the orientation" in said) == (orientation == 6 or command == "eval")
 
 
 @pytest.mark.parametrize("command", ["refine-cams", "marks"])

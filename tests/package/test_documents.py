@@ -29,6 +29,14 @@ def test_the_readme_leads_to_every_arrival():
     assert not {*arrivals, "files", "cli", "choosing"} - set(links)
 
 
+def test_pages_that_commands_name():
+    titles = {page.read_text().partition("\n")[0] for page in (ROOT / "docs").glob("*.rst")}
+    code = "".join(path.read_text() for path in (ROOT / "closedform_wsss" / "cli").rglob("*.py"))
+    named = re.findall(r'\bpage\s+"([^"]+)"\s+of the documentation', code)
+    assert named
+    assert set(named) <= titles
+
+
 def test_files_that_pages_name():
     """Scripts and tests in double backticks or in commands."""
     pattern = re.compile(r"\b(?:benchmarks|examples|tests|csrc|closedform_wsss)/[\w/]+\.(?:py|cpp|cu|h|sh|md)\b")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from closedform_wsss import io
 from closedform_wsss.cams.refined import RefineOptions, check_classes, refined_maps, write_results
+from closedform_wsss.cams.values import check_upright
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.io._cams import load_cam
@@ -71,6 +72,7 @@ def refine_image(options: RefineOptions, reading: ReadOptions, job: RefineJob) -
     with caught_warnings() as warned:
         image = io.read_image(job.image, orientation=reading.orientation, window=reading.window)
     format, classes, maps = load_cam(job.cam, job.classes, job.all_classes)
+    check_upright(maps, image.shape[1], image.shape[2], image=job.image)
     if job.label_output is not None:
         check_classes(classes)
     with caught_warnings() as warned_of_method:

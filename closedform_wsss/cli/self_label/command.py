@@ -29,7 +29,7 @@ EPILOG = f"""\
 One round of self-training for a program that has its own training loop (mmsegmentation, nnU-Net, detectron2): train on
 the marks for a third of the training, predict the training images, make labels with this command, and train on with
 these. Make them once more at half of the training. It is closedform_wsss.training.PseudoLabeler: see the page
-"Self-training" of the documentation.
+"Training from marks" of the documentation.
 
 DIR gets labels/ with label maps (PNG, VOC palette) at the size of the images, {_WEIGHTS} with the weights of the
 classes for the cross-entropy, and self-label.json, which records how they were made.
@@ -109,6 +109,6 @@ def _samples(
                 f"{probability_file}"
             )
         size = (image.shape[1], image.shape[2])
-        check_upright(probs, *size, what="probabilities")
+        check_upright(probs, *size, what="probabilities", image=image_file)
         yield stem, image, read_class_marks(mark_file, args.unmarked, classes, size), probs
         done()
