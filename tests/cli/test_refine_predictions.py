@@ -80,7 +80,7 @@ def test_margin_and_continuing(data: Path, capsys: pytest.CaptureFixture[str]) -
     assert torch.equal(label == 255, best[0] - best[1] < 0.3)
     (data / "out/labels/d.png").unlink()
     assert run("refine-predictions", data, *options) == 0
-    assert "1 images refined" in capsys.readouterr().out.splitlines()[3]
+    assert "1 images refined" in capsys.readouterr().out.splitlines()[4]
     assert run("refine-predictions", data, "--method", "none", "--workers", "1") == 2
     assert "other options (margin 0.3, now 0.0)" in capsys.readouterr().err
 
@@ -112,7 +112,8 @@ def test_self_label_is_a_round_of_the_labeler(data: Path, tmp_path: Path, capsys
         assert torch.equal(io.read_label_png(data / "out/labels" / f"{stem}.png"), labeler[stem].long())
     weights = json.loads((data / "out/class_weights.json").read_text())["class_weight"]
     np.testing.assert_allclose(weights, labeler.class_weight, atol=1e-6)
-    assert sorted(path.name for path in (data / "out").iterdir()) == ["class_weights.json", "labels", "self-label.json"]
+    written = sorted(path.name for path in (data / "out").iterdir())
+    assert written == ["class_weights.json", "labels", "self-label.json", "sheet.png"]
 
 
 def test_self_label_is_made_once_for_each_folder(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

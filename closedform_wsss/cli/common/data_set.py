@@ -16,6 +16,7 @@ from closedform_wsss.cli.common.arguments import positive_int
 from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.sheet import write_label_sheet
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
 from closedform_wsss.io._record import claim, release, remove_leftovers
 
@@ -69,6 +70,7 @@ def run_data_set(
     options: Mapping[str, Mapping[str, Any]],
     done: str,
     chosen: Path | None = None,
+    names: Sequence[str] = (),
 ) -> int:
     """Does what an earlier run has not done yet, prints a report, and returns the exit status.
 
@@ -81,6 +83,7 @@ def run_data_set(
         options: For each kind of result, whose folder has its name, all options that it depends on.
         done: What the images then are, such as "refined", for messages.
         chosen: A list of images; the others are left out.
+        names: The names of the classes, for a sheet of some images under their labels.
 
     Raises:
         OSError: A folder cannot be read or made.
@@ -102,6 +105,8 @@ def run_data_set(
         if world == 1:  # other processes may write
             release(args.output / record, options)  # if nothing was written
     failed = failures.count
+    labels = [(job.image, path) for job in planned for path in job.outputs if path.parent.name == "labels"]
+    sheet = write_label_sheet(args.output, labels, names, args.orientation, args.window) if rank == 0 else []
     if not args.quiet:
         print(
             f"{f'rank {rank} of {world}: ' if world > 1 else ''}{finished} images {done} in "
@@ -113,7 +118,7 @@ def run_data_set(
             content = inputs[1].content
             print(f"{pairs.images_alone} images without {content}, {pairs.others_alone} {content} without image")
             if finished or len(jobs) < len(planned) or world > 1:
-                print(f"results in {', '.join(map(str, folders))}")
+                print("\n".join([f"results in {', '.join(map(str, folders))}", *sheet]))
     if world > 1:  # torchrun would stop the other processes
         return 0
     return FAILED if failed else NOT_CONVERGED if not_converged else 0

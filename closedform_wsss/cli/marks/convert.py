@@ -8,8 +8,8 @@ from pathlib import Path
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.sheet import Panel
 from closedform_wsss.cli.marks.images import Images, without_suffix
-from closedform_wsss.cli.marks.sheet import Panel
 from closedform_wsss.cli.marks.sources import Entry, Source
 from closedform_wsss.cli.marks.totals import Totals
 from closedform_wsss.io import write_label_png
