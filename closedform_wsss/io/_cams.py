@@ -32,6 +32,7 @@ _FORMATS = (
     ": it must be a .npy or .pt of maps, alone or in a dictionary as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
     "with cams and classes"
 )
+_PROBABILITIES = "; if these are probabilities of all classes, eval needs --probabilities"
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
@@ -225,7 +226,7 @@ def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) 
 
 def _from_archive(archive: Archive, all_classes: Sequence[int]) -> tuple[Classes, Maps]:
     if "cams" not in archive:
-        raise ValueError(f"no 'cams' among {', '.join(map(repr, archive)) or 'no arrays'}")
+        raise ValueError(f"no 'cams' among {', '.join(map(repr, archive)) or 'no arrays'}{_PROBABILITIES}")
     maps = archive["cams"]
     if "classes" in archive:
         return _checked(archive["classes"], maps)
@@ -248,7 +249,7 @@ def _from_array(item: Any, classes: Sequence[int] | None, all_classes: Sequence[
     if classes is None:
         raise ValueError(
             f"an array of shape {maps.shape}, which names no classes: pass classes (--classes-of of a command), or "
-            "write a dictionary or .npz; if these are probabilities of all classes, eval needs --probabilities"
+            f"write a dictionary or .npz{_PROBABILITIES}"
         )
     if maps.ndim == 3 and len(maps) != len(classes):
         if len(maps) in all_classes:

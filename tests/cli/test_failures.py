@@ -28,14 +28,20 @@ def test_one_reason_for_the_first_images() -> None:
 
 @pytest.mark.parametrize("case", ["another reason", "a success", "done before", "few images"])
 def test_lines_of_images_that_fail_for_themselves(case: str, capsys: pytest.CaptureFixture[str]) -> None:
-    failures = Failures(3 if case == "few images" else 9, stops=case != "done before")
-    for number, name in enumerate("abcde"):
-        if number == 2 and case == "a success":
-            failures.flush()
-        failures.add(name, "truncated" if number == 2 and case == "another reason" else reason(name, number))
-    failures.flush()
+    with Failures(3 if case == "few images" else 9, stops=case != "done before") as failures:
+        for number, name in enumerate("abcde"):
+            if number == 2 and case == "a success":
+                failures.flush()
+            failures.add(name, "truncated" if number == 2 and case == "another reason" else reason(name, number))
     assert failures.count == 5
     assert [line[:3] for line in capsys.readouterr().err.splitlines()] == ["a: ", "b: ", "c: ", "d: ", "e: "]
+
+
+def test_an_interruption_shows_the_lines_that_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), Failures(9) as failures:
+        failures.add("a", "truncated")
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "a: truncated\n"
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def run_data_set(
         function: Does one job and returns warnings, or a :class:`Skipped`; see ``run_jobs``.
         plan: The job of a name, an image and the other file.
         inputs: The images, and the files with the same names.
-        args: With the arguments of ``add_data_set_arguments`` and ``output``.
+        args: With the arguments of ``add_data_set_arguments`` and ``add_picture_arguments``.
         record: The name of the file that says how the results were made.
         options: For each kind of result, whose folder has its name, all options that it depends on.
         done: What the images then are, such as "refined", for messages.
@@ -173,7 +173,7 @@ def _work(
     shown = shown and not args.quiet and (args.progress or sys.stderr.isatty())
     results = run_jobs(function, jobs, workers=args.workers or default_workers())
     try:
-        with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
+        with closing(results), failures, progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
             for job, result in results:
                 if isinstance(result, Failure):
                     failures.add(job.image, result.reason)
@@ -188,7 +188,6 @@ def _work(
                     for warning in result:
                         note(f"{job.image}: warning: {warning}")
                 bar.update()
-            failures.flush()
     except KeyboardInterrupt:
         note(f"stopped with {finished} of {len(jobs)} images {done}; the same command continues from here")
         raise

@@ -15,7 +15,8 @@ class Failures:
     """The images that failed.
 
     If the first images of a run fail for one reason, it is a mistake in the command, and thousands of lines with it
-    would help nobody. So the first lines wait until an image succeeds or fails for another reason.
+    would help nobody. So the first lines wait until an image succeeds or fails for another reason, or the run ends: the
+    object is a context that the run is in.
 
     Args:
         total: The number of images.
@@ -47,8 +48,14 @@ class Failures:
             self._waiting = None
             raise ValueError(f"each of the first {_FIRST} images fails for this reason, {name}: {reason}")
 
+    def __enter__(self) -> Failures:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.flush()
+
     def flush(self) -> None:
-        """Prints the lines that wait: an image succeeded, or the run ends."""
+        """Prints the lines that wait, because an image succeeded."""
         for name, reason in self._waiting or ():
             note(f"{name}: {reason}")
         self._waiting = None

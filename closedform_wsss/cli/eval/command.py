@@ -152,7 +152,7 @@ def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) 
     total = Total((empty_histogram(options), empty_histogram(options)))
     shown = args.progress or sys.stderr.isatty()
     results, failures = run_jobs(partial(count_image, options), jobs, workers=args.workers), Failures(len(jobs))
-    with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
+    with closing(results), failures, progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
         for job, result in results:
             if isinstance(result, Failure):
                 failures.add(job.prediction, result.reason)
@@ -160,6 +160,5 @@ def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) 
                 failures.flush()
                 total.add(job, result)
             bar.update()
-        failures.flush()
     total.failed = failures.count
     return total

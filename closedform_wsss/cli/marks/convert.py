@@ -50,7 +50,7 @@ def convert(source: Source, images: Images, folder: Path, *, shown: bool) -> Don
         ValueError: See ``Failures``.
     """
     done, failures = Done(), Failures(len(source.entries))
-    with progress_bar(shown=shown, total=len(source.entries), unit=" images") as bar:
+    with failures, progress_bar(shown=shown, total=len(source.entries), unit=" images") as bar:
         for entry in source.entries:
             with caught_warnings() as warned:
                 try:
@@ -62,7 +62,6 @@ def convert(source: Source, images: Images, folder: Path, *, shown: bool) -> Don
             for text in warned:
                 note(f"{entry.name}: warning: {text}")
             bar.update()
-        failures.flush()
     done.failed = failures.count
     _remove_leftovers(folder, done)
     return done
