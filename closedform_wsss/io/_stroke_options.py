@@ -47,11 +47,15 @@ def none_fits(color: Color, palette: UInt8Array, tolerance: int) -> bool:
     return not is_close(palette.astype(np.int16), color, tolerance).any()
 
 
-def impure(palette: UInt8Array) -> list[str]:
+def impure(palette: UInt8Array) -> UInt8Array:
     """The colours of a palette ``(C, 3)`` that are far from those of three levels a channel, as mixtures often are."""
     levels = np.array([0, 128, 255])
-    far = np.abs(palette[..., None].astype(int) - levels).min(-1).max(-1) > _FAR
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in palette[far].tolist()]
+    return palette[np.abs(palette[..., None].astype(int) - levels).min(-1).max(-1) > _FAR]
+
+
+def color_names(palette: UInt8Array) -> list[str]:
+    """The colours of a palette ``(C, 3)`` in hexadecimal digits."""
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in palette.tolist()]
 
 
 def describe_colors(values: UInt8Array, tolerance: int) -> str:

@@ -251,6 +251,11 @@ def test_no_kind_fits_marks_of_another_photograph(tmp_path: Path) -> None:
     for call in (io.read_marks, io.guess_kind):
         with pytest.raises(ValueError, match=r"the size of image \(H, W\) = \(60, 80\), got \(90, 120\)"):
             call(other, image)
+    many = image.copy()  # soft from end to end, so that some of it has no pure colour
+    many[20:40] = np.linspace(0, 255, 80).astype(np.uint8)[:, None]
+    many[50:55, 5:60] = RED
+    with pytest.raises(ValueError, match=r"got \d+ such colours \(.*#ff0000.*\), which leave"):
+        io.from_scribbles(image, many)
     save(tmp_path / "colors.png", bars(np.zeros_like(image), [(250, 50, 83)])[0])
     with pytest.raises(ValueError, match=r"nothing known: strokes must be on .*--colors of closedform-wsss marks"):
         io.read_marks(tmp_path / "colors.png")

@@ -20,6 +20,7 @@ from closedform_wsss._resize import resize_marks
 from closedform_wsss.cli.common.data_set import NotConverged
 from closedform_wsss.cli.matte.files import write_alpha, write_cutout, write_matte
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
+from closedform_wsss.io._stroke_options import color_names
 
 
 class NothingMarkedError(ValueError):
@@ -149,7 +150,7 @@ def _read_marks(path: Path, image: Tensor, options: MatteOptions) -> tuple[Tenso
         )
         return marks.byte(), "remapped labels" if kind == "auto" else kind, ()
     marks, colors = io.read_scribbles(path, image, colors=options.colors, orientation=options.orientation)
-    names = tuple(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors.tolist())
+    names = tuple(color_names(colors.numpy()))
     about = ", ".join(f"{name} is {index}" for index, name in enumerate(names))
     return marks.byte(), f"scribbles ({about})", names
 
