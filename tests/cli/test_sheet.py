@@ -79,4 +79,4 @@ def test_commands_that_make_labels_write_one(
     )
     pixels = np.array(Image.open(out / "sheet.png").convert("RGB"))
     assert pixels.shape[1] == 4 * 412 + 12 and 3 * 334 < pixels.shape[0] < 4 * 334
-    assert {ZERO, ONE} & {tuple(color) for color in np.unique(pixels.reshape(-1, 3), axis=0).tolist()}
+    assert any((pixels == color).all(-1).any() for color in (ZERO, ONE))
