@@ -45,15 +45,14 @@ def check_upright(maps: Tensor, height: int, width: int, what: str = "CAM", *, i
     """
     h, w = maps.shape[1:]
     if maps.numel() and _alike(h, w, width, height) and not _alike(h, w, height, width):
-        swapped = "its rows and columns are swapped"
-        cure = "its program did not apply the orientation in the image's EXIF data; --orientation ignore (of the "
-        cure += "commands that read images) does not apply it either"
-        if image is None:
-            cure = f"{swapped}, or {cure}"
-        elif not _has_orientation(image):
-            cure = f"{swapped}: write the transposed array"
+        causes = [
+            "its rows and columns are swapped",
+            "its program did not apply the orientation in the image's EXIF data; --orientation ignore (of the commands "
+            "that read images) does not apply it either",
+        ]
+        cause = " or ".join(causes) if image is None else causes[_has_orientation(image)]
         raise ValueError(
-            f"the {what} of {h} x {w} is turned by 90 degrees against the image of {height} x {width}: {cure}"
+            f"the {what} of {h} x {w} is turned by 90 degrees against the image of {height} x {width}: {cause}"
         )
 
 

@@ -87,7 +87,8 @@ def run_data_set(
 
     Raises:
         OSError: A folder cannot be read or made.
-        ValueError: The folders have no names in common, or see ``files_by_stem``, ``rank_and_world`` and ``claim``.
+        ValueError: The folders have no names in common, or see ``files_by_stem``, ``rank_and_world``, ``claim`` and
+            ``Failures``.
     """
     rank, world = rank_and_world(args)
     pairs = pairs_of(inputs, chosen)
@@ -164,11 +165,7 @@ def _work(
     shown: bool,
     done: str,
 ) -> tuple[int, int, int]:
-    """How many jobs were done, were done without convergence, and were skipped.
-
-    Raises:
-        ValueError: See ``Failures``.
-    """
+    """How many jobs were done, were done without convergence, and were skipped."""
     finished = not_converged = skipped = 0
     shown = shown and not args.quiet and (args.progress or sys.stderr.isatty())
     results = run_jobs(function, jobs, workers=args.workers or default_workers())
@@ -177,12 +174,11 @@ def _work(
             for job, result in results:
                 if isinstance(result, Failure):
                     failures.add(job.image, result.reason)
-                    bar.update()
-                    continue
-                failures.flush()
-                if any(isinstance(warning, Skipped) for warning in result):
+                elif any(isinstance(warning, Skipped) for warning in result):
+                    failures.flush()
                     skipped += 1
                 else:
+                    failures.flush()
                     finished += 1
                     not_converged += any(isinstance(warning, NotConverged) for warning in result)
                     for warning in result:

@@ -39,14 +39,12 @@ def _background_note(classes: Mapping[str, int], totals: Totals) -> list[str]:
     background = [number for name, number in classes.items() if is_background(name) and number != IGNORE_INDEX]
     if not classes or not totals.pixels[IGNORE_INDEX] or totals.pixels[background].any():
         return []
-    first = next((name for name, number in classes.items() if number == 0), None)
-    if background:
-        what, cure = "no pixel is marked as background", "draw background too"
-    else:
-        what = f"class 0 is {first!r}; no class is called background" if first else "no class is called background"
-        others = [name for name, number in classes.items() if number != IGNORE_INDEX]
-        more = ",..." * (len(others) > _SHOWN)
-        cure = f"draw background too, and put it first: --names background,{','.join(others[:_SHOWN])}{more}"
+    what, cure = "no pixel is marked as background", "draw background too"
+    if not background:
+        first = "".join(f"class 0 is {name!r}; " for name, number in classes.items() if number == 0)
+        what = f"{first}no class is called background"
+        others = ",".join([name for name, number in classes.items() if number != IGNORE_INDEX][:_SHOWN])
+        cure = f"{cure}, and put it first: --names background,{others}{',...' * (len(classes) > _SHOWN)}"
     return [f"note: {what}: if only objects are drawn, nothing teaches what is not an object: {cure}"]
 
 

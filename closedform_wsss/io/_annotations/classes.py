@@ -10,7 +10,6 @@ from closedform_wsss._common import IGNORE_INDEX
 
 Classes: TypeAlias = Sequence[str] | Mapping[str, int]
 
-BACKGROUND = ("background", "bg")
 IGNORED = "__ignore__"  # labelme's name of pixels without a class
 
 
@@ -69,7 +68,7 @@ def _checked(fn: str, classes: Mapping[str, int]) -> dict[str, int]:
 
 def is_background(name: str) -> bool:
     """Whether a name is one of the usual ones of the background, such as ``_background_``."""
-    return name.strip(" _").lower() in BACKGROUND
+    return name.strip(" _").lower() in ("background", "bg")
 
 
 def listing(names: Collection[str]) -> str:
