@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from PIL import Image
 from torch import Tensor
+
+from closedform_wsss.io._orientation import stored_orientation
 
 _ROUNDING = 0.02  # interpolation may exceed [0, 1] by this much
 
@@ -32,18 +37,28 @@ def unit_range(maps: Tensor, *, normalize: bool) -> Tensor:
     return maps.clamp(0, 1)
 
 
-def check_upright(maps: Tensor, height: int, width: int, what: str = "CAM") -> None:
+def check_upright(maps: Tensor, height: int, width: int, what: str = "CAM", *, image: Path | None = None) -> None:
     """Refuses maps that fit the image only after a quarter turn.
 
-    A camera may store a photograph turned and note that in its EXIF data. Not every program applies the note.
+    A camera may store a photograph turned and note that in its EXIF data. Not every program applies the note. Without
+    the file of the image, the message cannot say whether this is the cause.
     """
     h, w = maps.shape[1:]
     if maps.numel() and _alike(h, w, width, height) and not _alike(h, w, height, width):
+        causes = [
+            "its rows and columns are swapped",
+            "its program did not apply the orientation in the image's EXIF data; --orientation ignore (of the commands "
+            "that read images) does not apply it either",
+        ]
+        cause = " or ".join(causes) if image is None else causes[_has_orientation(image)]
         raise ValueError(
-            f"the {what} of {h} x {w} is turned by 90 degrees against the image of {height} x {width}: its program did "
-            "not apply the orientation in the image's EXIF data; --orientation ignore (of the commands that read "
-            "images) does not apply it either"
+            f"the {what} of {h} x {w} is turned by 90 degrees against the image of {height} x {width}: {cause}"
         )
+
+
+def _has_orientation(path: Path) -> bool:
+    with Image.open(path) as image:
+        return stored_orientation(image) != 1
 
 
 def _alike(h: int, w: int, height: int, width: int) -> bool:

@@ -28,6 +28,11 @@ _SIPE = "IS_CAM"
 _MAPS = ("high_res", "attn_highres", "hr_cam", "rw", _SIPE, "highres", "cam", "strided_cam")
 _FORMAT_OF_MAPS = {"attn_highres": "clip_es", "highres": "clip_es", "hr_cam": "puzzle_cam"}
 
+_FORMATS = (
+    ": it must be a .npy or .pt of maps, alone or in a dictionary as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
+    "with cams and classes"
+)
+_PROBABILITIES = "; if these are probabilities of all classes, eval needs --probabilities"
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
@@ -101,28 +106,33 @@ def checked_cam(maps: npt.ArrayLike | Tensor, classes: Sequence[int]) -> tuple[T
     return torch.from_numpy(ids), torch.from_numpy(values)
 
 
-def load_cam(path: PathLike, classes: Sequence[int] | None = None) -> tuple[str, Tensor, Tensor]:
+def load_cam(
+    path: PathLike, classes: Sequence[int] | None = None, all_classes: Sequence[int] = ()
+) -> tuple[str, Tensor, Tensor]:
     """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz".
 
     The format of maps alone, which name no classes, is "npz" too: it is the one to write.
+    ``all_classes`` has the numbers of maps alone that are those of every class: without a background, then with it as
+    the first.
     """
+    item = None
     with open(path, "rb") as file:
         try:
             item = load_item(file)
             if isinstance(item, Archive):
-                format, ids, maps = "npz", *_from_archive(item)
+                format, ids, maps = "npz", *_from_archive(item, all_classes if classes is not None else ())
             elif isinstance(item, dict):
                 format, ids, maps = _from_dictionary(item)
             elif isinstance(item, (np.ndarray, Tensor, list, tuple)):
-                format, ids, maps = "npz", *_from_array(item, classes)
+                format, ids, maps = "npz", *_from_array(item, classes, all_classes)
             else:
                 raise ValueError(f"a pickled {type(item).__name__}")
             ids, maps = _chosen(ids, maps, classes)
         except Exception as error:  # a damaged zip file may raise any exception
             got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
+            cure = "" if isinstance(item, (np.ndarray, Tensor, list, tuple)) else _FORMATS
             raise ValueError(
-                "read_cam: path must be a .npy or .pt of maps, alone or in a dictionary as IRN, EPS, CLIP-ES or "
-                f"Puzzle-CAM write, or a .npz with cams and classes, got {got} in {os.fspath(path)!r}"
+                f"read_cam: path must hold class activation maps, got {got} in {os.fspath(path)!r}{cure}"
             ) from error
     return format, torch.from_numpy(ids), torch.from_numpy(maps)
 
@@ -214,14 +224,23 @@ def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) 
     return _zero_based(ids, maps)
 
 
-def _from_archive(archive: Archive) -> tuple[Classes, Maps]:
+def _from_archive(archive: Archive, all_classes: Sequence[int]) -> tuple[Classes, Maps]:
     if "cams" not in archive:
-        raise ValueError(f"no 'cams' among {', '.join(map(repr, archive)) or 'no arrays'}")
+        raise ValueError(f"no 'cams' among {', '.join(map(repr, archive)) or 'no arrays'}{_PROBABILITIES}")
     maps = archive["cams"]
-    return _checked(archive["classes"] if "classes" in archive else np.arange(1, 1 + len(np.atleast_1d(maps))), maps)
+    if "classes" in archive:
+        return _checked(archive["classes"], maps)
+    count = len(np.atleast_1d(maps))
+    return _of_all(maps, all_classes) if count in all_classes else _checked(np.arange(1, 1 + count), maps)
 
 
-def _from_array(item: Any, classes: Sequence[int] | None) -> tuple[Classes, Maps]:
+def _of_all(maps: npt.NDArray[Any], all_classes: Sequence[int]) -> tuple[Classes, Maps]:
+    """Maps alone of every class, without that of the background, which is the first of one more."""
+    background = all_classes.index(len(maps))
+    return _checked(np.arange(1, 1 + len(maps) - background), maps[background:])
+
+
+def _from_array(item: Any, classes: Sequence[int] | None, all_classes: Sequence[int] = ()) -> tuple[Classes, Maps]:
     """Maps alone: ``(K, h, w)``, one map ``(h, w)``, a list of maps, or a batch of one."""
     maps = loaded(item)
     if maps.ndim == 4 and 1 in maps.shape[:2]:
@@ -230,12 +249,15 @@ def _from_array(item: Any, classes: Sequence[int] | None) -> tuple[Classes, Maps
     if classes is None:
         raise ValueError(
             f"an array of shape {maps.shape}, which names no classes: pass classes (--classes-of of a command), or "
-            "write a dictionary or .npz"
+            f"write a dictionary or .npz{_PROBABILITIES}"
         )
     if maps.ndim == 3 and len(maps) != len(classes):
+        if len(maps) in all_classes:
+            return _of_all(maps, all_classes)
         raise ValueError(
             f"an array of {len(maps)} maps for {len(classes)} classes, {list(classes)}: it must hold a map of each of "
-            "them, in this order, and none of the background"
+            "them, in this order, and none of the background, or maps of all classes, whose number --names of the "
+            "commands says"
         )
     return _checked(np.asarray(classes, np.int64).reshape(-1), maps)
 

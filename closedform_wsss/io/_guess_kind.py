@@ -12,6 +12,7 @@ from closedform_wsss.io._image import color_distance, has_transparency, to_rgb
 from closedform_wsss.io._open import Opened, UInt8Array
 from closedform_wsss.io._palette import in_voc_palette
 from closedform_wsss.io._remap_labels import Remap, remap_marks
+from closedform_wsss.io._scribbles import check_size
 from closedform_wsss.io._stroke_options import DEFAULT_TOLERANCE
 
 
@@ -19,7 +20,7 @@ def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) 
     """``guess_kind`` of a decoded file whose stored samples ``remap`` replaces.
 
     Raises:
-        ValueError: No description fits, or more than one.
+        ValueError: No description fits, or more than one, or ``image`` has another size.
     """
     fitting = [
         kind
@@ -32,11 +33,19 @@ def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) 
     ]
     if len(fitting) == 1:
         return fitting[0]
+    if image is not None:  # a copy of another size fits nothing, and the kind would be no cure
+        check_size(opened.caller, opened.path, opened.image.size[::-1], image)
     what = " or ".join(fitting) if fitting else "nothing known"
+    cure = ""
+    if not fitting and _shown(opened) is None:
+        cure = (
+            ": strokes must be on a copy of the image or on a transparent layer, and a label map in colours needs "
+            "them in class order (palette; --colors of closedform-wsss marks)"
+        )
     hint = " or the image that was drawn on" if image is None else ""
     raise ValueError(
         f"{opened.caller}: kind must be given (scribbles, labels or trimap; --kind on the command line){hint}, "
-        f"because {opened.path!r} looks like {what}"
+        f"because {opened.path!r} looks like {what}{cure}"
     )
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss._warn import warn_user
 from closedform_wsss.io._nifti import open_nifti
 from closedform_wsss.io._open import PathLike
 from closedform_wsss.io._remap_labels import Remap, check_mapping, check_unmarked, remap_marks
@@ -17,6 +19,7 @@ from closedform_wsss.io._volume import Volume, as_slices, check_volume, from_sli
 
 # Of a voxel: rounding of affines in files stays below, other grids do not.
 _SAME_GRID = 0.1
+_NEARLY_ALL = 0.9  # of the voxels: no strokes of one class
 
 
 def read_label_volume(
@@ -43,6 +46,9 @@ def read_label_volume(
         ValueError: The file is no NIfTI file, is damaged or truncated, does not lie on the grid of the volume, holds
             fractions, labels outside 0 to 255 that ``remap`` does not name, or both 255 and ``unmarked``.
 
+    Warns:
+        UserWarning: With ``unmarked`` or ``"reduce_zero"``, more than 90 % of the voxels are marks of one class.
+
     Example:
         >>> import nibabel, pathlib, tempfile
         >>> from closedform_wsss.io import read_volume
@@ -68,7 +74,24 @@ def read_label_volume(
             raise ValueError(f"{fn}: path must hold integers, got fractions or NaN in {name!r}")
         array = array.astype(np.int64)
     array = _on_grid(fn, name, array, np.asarray(image.affine, np.float64), volume)
-    return label_tensor(remap_marks(fn, as_slices(array, volume.axis), remap, unmarked, name))
+    codes = as_slices(array, volume.axis)
+    marks = remap_marks(fn, codes, remap, unmarked, name)
+    if remap == "reduce_zero" or unmarked is not None:  # these are marks, and not the labels of all voxels
+        _warn_of_one_class(fn, codes, marks, name)
+    return label_tensor(marks)
+
+
+def _warn_of_one_class(fn: str, codes: npt.NDArray[Any], marks: npt.NDArray[np.uint8], name: str) -> None:
+    """Warns of marks of one class nearly everywhere: that is the code of unmarked voxels."""
+    counts = np.bincount(marks.ravel(), minlength=IGNORE_INDEX + 1)[:IGNORE_INDEX]
+    label = int(counts.argmax())
+    if counts[label] > _NEARLY_ALL * marks.size:
+        code = codes[marks == label].flat[0]
+        warn_user(
+            f"{fn}: {counts[label] / marks.size:.1%} of the voxels in {name!r} are marks of class {label}, stored as "
+            f"{code}: if {code} means unmarked, pass unmarked={code}, without remap",
+            UserWarning,
+        )
 
 
 def _on_grid(

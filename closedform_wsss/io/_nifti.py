@@ -22,10 +22,7 @@ def nibabel_for(fn: str) -> Any:
     try:
         import nibabel
     except ImportError as error:
-        raise ImportError(
-            f"{fn}: nibabel must be installed for NIfTI files: pip install 'closedform-wsss[nifti]', or pip install "
-            "nibabel"
-        ) from error
+        raise ImportError(f"{fn}: nibabel must be installed for NIfTI files: pip install nibabel") from error
     return nibabel
 
 

@@ -41,7 +41,7 @@ def read_probabilities(path: PathLike, *, logits: bool = False) -> Tensor:
     Raises:
         OSError: The file is missing or may not be read.
         ValueError: The file has none of these formats, is damaged, holds NaN or infinite values, or values that are no
-            probabilities; or its pickle asks for anything but data.
+            probabilities, or with ``logits`` values that are; or its pickle asks for anything but data.
 
     Example:
         >>> import pathlib, tempfile
@@ -58,8 +58,7 @@ def read_probabilities(path: PathLike, *, logits: bool = False) -> Tensor:
         except Exception as error:  # a damaged file may raise any exception
             got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
             raise ValueError(
-                f"{FN}: path must hold the probabilities (C, h, w) of all classes, in .npy, .npz or .pt, got {got} in "
-                f"{os.fspath(path)!r}"
+                f"{FN}: path must hold probabilities (C, h, w), got {got} in {os.fspath(path)!r}"
             ) from error
 
 
@@ -136,4 +135,6 @@ def _adds_up(maps: npt.NDArray[Any], axis: int) -> bool:
 def _softmax(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if len(maps) < 2:
         raise ValueError("one map: stack that of the background and that of the class")
+    if maps.min() >= 0 and maps.max() <= 1 and (_adds_up(maps, 0) or _adds_up(maps, 2)):
+        raise ValueError("probabilities, in [0, 1] and adding up to 1, and no logits: leave out logits (--logits)")
     return torch.from_numpy(maps).softmax(0).numpy()

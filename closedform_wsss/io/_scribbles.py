@@ -11,9 +11,18 @@ from scipy import ndimage
 from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss._warn import warn_user
 from closedform_wsss.io._image import color_distance, has_transparency, to_rgb
 from closedform_wsss.io._open import Opened, PathLike, UInt8Array, check_lossless, open_image
-from closedform_wsss.io._stroke_colors import HALO, BoolArray, find_stroke_colors, is_blend, is_close
+from closedform_wsss.io._stroke_colors import (
+    HALO,
+    BoolArray,
+    find_stroke_colors,
+    is_blend,
+    is_close,
+    is_lossy,
+    unique_colors,
+)
 from closedform_wsss.io._stroke_layer import is_layer, layer_marks
 from closedform_wsss.io._stroke_options import (
     DEFAULT_TOLERANCE,
@@ -21,10 +30,14 @@ from closedform_wsss.io._stroke_options import (
     check_tolerance,
     checked_colors,
     class_order,
+    color_names,
     describe_colors,
+    impure,
     none_fits,
 )
 from closedform_wsss.io._tensors import as_pixels, label_tensor
+
+_NAMED = 8  # colours that a message names
 
 
 def from_scribbles(
@@ -65,6 +78,10 @@ def from_scribbles(
         ValueError: Their shapes are wrong or differ, an option is out of range, nothing was drawn, or more than 2 %
             of the drawn pixels have no pure colour, or none of ``colors``.
 
+    Warns:
+        UserWarning: Pixels beside the strokes differ from the image too, and a colour that was found is no usual one
+            of a brush: a soft brush may have mixed it with the image.
+
     Example:
         >>> import numpy as np
         >>> image = np.full((20, 20, 3), 120, np.uint8)
@@ -99,6 +116,7 @@ def copy_marks(
             "from_scribbles: scribbled must be a copy of image with strokes drawn on it, "
             f"got no pixel that differs by more than tolerance={tolerance}"
         )
+    _refuse_canvas(scribbled, changed)
     if colors is None:
         found = find_stroke_colors(image, scribbled, changed, tolerance)
         palette = np.array(sorted(found, key=class_order), np.uint8).reshape(-1, 3)
@@ -112,13 +130,38 @@ def copy_marks(
     lost = int(np.count_nonzero(drawn & ~ndimage.maximum_filter(marked, 2 * HALO + 1)))
     if not marked.any() or lost > MAX_UNEXPLAINED * np.count_nonzero(drawn):
         unexplained = lost if marked.any() else int(np.count_nonzero(changed))
+        which = f" ({', '.join(color_names(palette[:_NAMED]))}{', ...' * (len(palette) > _NAMED)})" * (len(palette) > 0)
         raise ValueError(
             "from_scribbles: scribbled must be a copy of image with opaque strokes of pure colours, 3 or more "
-            f"pixels wide, got {len(palette)} such colours, which leave {unexplained} changed pixels "
+            f"pixels wide, got {len(palette)} such colours{which}, which leave {unexplained} changed pixels "
             f"unexplained: raise tolerance={tolerance} for a compressed copy"
-            f"{', name the colors' if colors is None else ''}, or save the strokes as a transparent layer"
+            f"{', name the colors' if colors is None else ''}, or save the strokes as a transparent layer; "
+            "or are image and scribbled in the wrong order?"
+        )
+    mixed = impure(palette) if colors is None and is_lossy(image, scribbled, changed) else palette[:0]
+    if len(mixed):
+        warn_user(
+            f"from_scribbles: the colours {', '.join(color_names(mixed))} became classes, but a soft brush or "
+            "compression may have mixed them with the image, or image and scribbled are swapped: draw with a hard "
+            "brush, save the strokes as a transparent layer, or, if they are right, name the colors (--colors on the "
+            "command line)",
+            UserWarning,
         )
     return marks, palette
+
+
+def _refuse_canvas(scribbled: UInt8Array, changed: BoolArray) -> None:
+    """Refuses strokes on paper of one colour in place of the image: the paper would be a class."""
+    sample, counts = unique_colors(scribbled[::8, ::8].reshape(-1, 3).astype(np.int16))
+    paper_color = sample[[counts.argmax()]].astype(np.uint8)
+    paper = (scribbled == paper_color).all(-1)
+    kept = int(np.count_nonzero(~paper & ~changed))
+    if 2 * int(np.count_nonzero(paper)) > paper.size and changed[paper].any() and kept <= 0.01 * paper.size:
+        raise ValueError(
+            "from_scribbles: scribbled must be a copy of image with strokes drawn on it, got strokes on a canvas of "
+            f"one colour, {color_names(paper_color)[0]}: draw on the image, or save the strokes as a transparent "
+            "layer"
+        )
 
 
 def read_scribbles(

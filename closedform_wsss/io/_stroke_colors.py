@@ -32,7 +32,7 @@ def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolAr
         tolerance: How much noise may change a channel.
     """
     total = int(np.count_nonzero(changed))
-    lossy = _is_lossy(image, scribbled, changed)
+    lossy = is_lossy(image, scribbled, changed)
     # Coarse chroma samples give thin parts of a stroke a second, duller colour at about this distance.
     variant = 2 * tolerance if lossy else tolerance
     floor = max(_MIN_PIXELS, int(_MIN_FRACTION * total))
@@ -77,7 +77,7 @@ def is_blend(values: npt.NDArray[np.int16], color: Color, behind: npt.NDArray[np
     return np.asarray(np.abs(rest).max(axis=-1) <= tolerance)
 
 
-def _is_lossy(image: UInt8Array, scribbled: UInt8Array, changed: BoolArray) -> bool:
+def is_lossy(image: UInt8Array, scribbled: UInt8Array, changed: BoolArray) -> bool:
     """Whether the pixels around the strokes differ from the image, as after lossy compression."""
     if 2 * int(np.count_nonzero(changed)) > changed.size:
         return False  # these are no strokes on the image, so the stricter rules apply

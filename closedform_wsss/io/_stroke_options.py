@@ -15,6 +15,7 @@ DEFAULT_TOLERANCE = 24
 MAX_UNEXPLAINED = 0.02
 
 _LEVELS = 3  # compression changes no channel of a pure colour to another of three levels
+_FAR = 32  # compression moves a channel of a stroke of 5 pixels by less
 _NAMED = 5  # colours that a message names
 
 
@@ -44,6 +45,17 @@ def class_order(color: Color) -> tuple[list[int], Color]:
 def none_fits(color: Color, palette: UInt8Array, tolerance: int) -> bool:
     """Whether no colour of a palette ``(C, 3)`` is within the tolerance."""
     return not is_close(palette.astype(np.int16), color, tolerance).any()
+
+
+def impure(palette: UInt8Array) -> UInt8Array:
+    """The colours of a palette ``(C, 3)`` that are far from those of three levels a channel, as mixtures often are."""
+    levels = np.array([0, 128, 255])
+    return palette[np.abs(palette[..., None].astype(int) - levels).min(-1).max(-1) > _FAR]
+
+
+def color_names(palette: UInt8Array) -> list[str]:
+    """The colours of a palette ``(C, 3)`` in hexadecimal digits."""
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in palette.tolist()]
 
 
 def describe_colors(values: UInt8Array, tolerance: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from closedform_wsss._arrays import as_array
+from closedform_wsss.io._annotations.classes import is_background
 from closedform_wsss.io._array_file import load_item
 from closedform_wsss.io._open import PathLike
 from closedform_wsss.io._text_file import read_text
@@ -85,8 +86,7 @@ def _of_lines(text: str, known: Mapping[str, int] | None) -> _Rows:
     separators = [sign for sign in "\t;," if any(sign in line for _, line in lines)]
     table = [(f"line {n}", _cells(line, separators)) for n, line in lines]
     if _is_table_of_bits(table):
-        columns = [_folded(cell) for cell in table[0][1][1:]]
-        first = 1 if columns[0] in ("background", "bg", "_background_") else 0
+        first = 1 if is_background(table[0][1][1]) else 0
         return [
             (place, row[0], [n for n, bit in enumerate(row[1 + first :], 1) if bit == "1"]) for place, row in table[1:]
         ]
@@ -155,7 +155,11 @@ def _label(cell: object, known: Mapping[str, int] | None, place: str, where: str
     elif known is not None and _folded(text) in known:
         label = known[_folded(text)]
     else:
-        cure = "one of the names" if known is not None else "a number, or names must be given"
+        cure = (
+            "one of the names"
+            if known is not None
+            else "a number, or names must be given (--names voc or --names FILE of a command)"
+        )
         raise ValueError(f"{FN}: a class must be {cure}, got {text!r} in {place} of {where!r}")
     if not 1 <= label <= 254:
         hint = "; 0 is the background, and a table of 0 and 1 needs a first line that names its columns"

@@ -221,7 +221,7 @@ def test_mistakes_end_with_one_line_and_status_2(folder: Path, capsys: pytest.Ca
     one[3] = 7
     io.write_label_png(folder / "one.png", one)
     io.write_label_png(folder / "small.png", one[1:])
-    Image.fromarray(np.eye(5, dtype=np.uint8) * 255).save(folder / "ambiguous.png")
+    Image.fromarray(np.eye(24, 32, dtype=np.uint8) * 255).save(folder / "ambiguous.png")
     (folder / "text.png").write_text("no image")
     (folder / "file").write_text("not a folder")
     cases = {

@@ -96,6 +96,25 @@ def test_folders_of_images(folder: Path) -> None:
     assert main(command) == 2  # made with other options
 
 
+def test_the_report_names_the_colour_of_the_foreground(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = read(folder / "scribbles.png")
+    black, white = (pixels == 0).all(-1), (pixels == 255).all(-1)
+    pixels[black], pixels[white] = (255, 0, 0), (0, 0, 255)  # a red background
+    Image.fromarray(pixels).save(folder / "red.png")
+    for out in ("alpha.png", "folder"):
+        assert run(folder, "red.png", out) == 0
+        said = capsys.readouterr().out
+        assert "the foreground is class 1, #ff0000 (--colors ff0000,0000ff swaps them)" in said
+    red = read(folder / "alpha.png").astype(int)
+    assert run(folder, "red.png", "alpha.png", "--colors", "ff0000,0000ff") == 0
+    assert "the foreground is class 1, #0000ff\n" in capsys.readouterr().out
+    assert np.abs(255 - red - read(folder / "alpha.png")).max() <= 1
+    pixels[21:23, 8:14] = 0, 255, 0
+    Image.fromarray(pixels).save(folder / "green.png")
+    assert run(folder, "green.png", "alpha.png") == 2
+    assert "classes 0, 1, 2: scribbles (#0000ff is 0, #00ff00 is 1, #ff0000 is 2)" in capsys.readouterr().err
+
+
 def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "images").mkdir()
     both = str(folder / "images")

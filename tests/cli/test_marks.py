@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,26 @@ def test_a_second_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (record["export"], record["width"]) == (str(data.resolve()), "5")
 
 
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (None, "class 0 is 'car'; no class is called background: .* put it first: --names background,car,road"),
+        ("road:1,car:2", "no class is called background: .* --names background,road,car"),
+        ("Background,road,car", "no pixel is marked as background: .*: draw background too"),
+        ("car:1,road:2,background:255", "no class is called background"),
+        ("_Background_:3,road:1,car:3", ""),
+    ],
+)
+def test_marks_on_objects_alone(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str | None, note: str
+) -> None:
+    options = [] if names is None else ["--names", names]
+    assert main(["marks", str(data), "-o", str(tmp_path / "out"), *options]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == bool(note)
+    assert all(re.search(note, line) for line in notes)
+
+
 # --- pictures
 
 
@@ -226,6 +247,19 @@ def test_label_maps_with_other_codes(tmp_path: Path) -> None:
         out = tmp_path / f"out{number}"
         assert main(["marks", str(tmp_path / "maps"), "-o", str(out), "--kind", "labels", "--remap", remap]) == 0
         assert results(out)["b.png"].tolist() == [[255, 0, 1, 7]] * 3
+
+
+@pytest.mark.parametrize(("options", "warns"), [(["--remap", "reduce_zero"], 1), (["--unmarked", "4"], 0)])
+def test_a_value_of_unmarked_pixels_that_became_a_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], warns: int
+) -> None:
+    labels = np.full((20, 20), 4, np.uint8)
+    labels[3, 4:9], labels[9, 3:7] = 0, 1
+    (tmp_path / "maps").mkdir()
+    save(tmp_path / "maps" / "a.png", labels)
+    command = ["marks", str(tmp_path / "maps"), "-o", str(tmp_path / "out"), "--kind", "labels", *options]
+    assert main(command) == 0
+    assert capsys.readouterr().err.count("97.8% of the pixels are marks of class 3: if it means unmarked") == warns
 
 
 def test_scribblesup(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers.exports import coco, cvat, cvat_image, labelme, write
+from helpers.exports import coco, cvat, cvat_image, labelme, region, shape, task, write
 from helpers.marks_command import POINT, data, image, results
 
 from closedform_wsss.cli import main
@@ -128,3 +128,109 @@ def test_a_run_without_any_result_does_not_hold_its_options(tmp_path: Path, caps
     assert not (tmp_path / "out/marks.json").exists()
     assert main([*command, str(tmp_path / "images/x"), "--radius", "1"]) == 0
     assert "one image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stored", "said", "fits"),
+    [
+        ("0a1b2c3d-a.jpg", "a.jpg", True),  # a file that Label Studio named, and an export without its prefix
+        ("a.jpg", "0a1b2c3d-a.jpg", True),
+        ("a.jpg", "images/0a1b2c3d-a.png", True),
+        ("a_0000.png", "a.png", True),  # nnU-Net
+        ("0a1b2c3d-b.jpg", "a.jpg", False),
+        ("a_0001.png", "a.png", False),
+    ],
+)
+def test_images_under_longer_names(tmp_path: Path, stored: str, said: str, fits: bool) -> None:
+    image(tmp_path / "images" / stored)
+    export = write(tmp_path / "a.xml", cvat(cvat_image(said, '<points label="car" points="3,3"/>')))
+    command = ["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "out"), "--quiet"]
+    assert main(command) == (0 if fits else 2)
+    if fits:
+        assert list(results(tmp_path / "out")) == [f"{Path(stored).stem}.png"]
+
+
+def test_the_exact_name_comes_first(tmp_path: Path) -> None:
+    for name in ("a.jpg", "0a1b2c3d-a.jpg", "a_0000.jpg"):
+        image(tmp_path / "images" / name)
+    shapes = '<points label="car" points="3,3"/>'
+    export = write(tmp_path / "a.xml", cvat(*(cvat_image(name, shapes) for name in ("a.jpg", "0a1b2c3d-a.jpg"))))
+    assert main(["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "out")]) == 0
+    assert list(results(tmp_path / "out")) == ["0a1b2c3d-a.png", "a.png"]
+
+
+RECTANGLES = {
+    "cvat": lambda folder: write(
+        folder / "a.xml",
+        cvat(
+            cvat_image(
+                "a.jpg",
+                '<points label="car" points="3,3"/><box label="plate" xtl="1" ytl="1" xbr="9" ybr="9"/>'
+                '<box label="car" xtl="1" ytl="1" xbr="9" ybr="9"/>',
+            )
+        ),
+    ),
+    "labelme": lambda folder: write(
+        folder / "a.json",
+        labelme([POINT, *(shape(name, "rectangle", [[1, 1], [9, 9]]) for name in ("plate", "car"))], "a.jpg"),
+    ),
+    "label studio": lambda folder: write(
+        folder / "a.json",
+        [
+            task(
+                "a.jpg",
+                [
+                    region("keypoint", "car", {"x": 30, "y": 30}),
+                    *(
+                        region("rectangle", name, {"x": 10, "y": 10, "width": 50, "height": 50})
+                        for name in ("plate", "car")
+                    ),
+                ],
+            )
+        ],
+    ),
+    "coco": lambda folder: write(
+        folder / "a.json",
+        coco(
+            [
+                {"segmentation": [[1, 1, 5, 1, 5, 5]]},
+                {"bbox": [1, 1, 8, 8], "category_id": 7},
+                {"bbox": [1, 1, 8, 8]},
+            ],
+            names=("car", "plate"),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", RECTANGLES)
+def test_rectangles_that_are_left_out_need_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tool: str
+) -> None:
+    export = RECTANGLES[tool](tmp_path)
+    command = ["marks", str(export), "--names", "background,car", "-o", str(tmp_path / "out")]
+    assert main([*command, "--boxes", "skip"]) == 0
+    assert "left out: 2 rectangles (1 of car, 1 of plate)" in capsys.readouterr().out
+    assert results(tmp_path / "out")["a.png"].unique().tolist() == [1, 255]
+    assert main([*command, "--boxes", "fill"]) == 2
+    assert "none for 'plate'" in capsys.readouterr().err
+    assert main([*command[:-1], str(tmp_path / "all"), "--boxes", "fill", "--names", "background,car,plate"]) == 0
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_subsets_of_a_project_tell_equal_names_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def element(subset: str, name: str, label: str) -> str:
+        shapes = f'<points label="{label}" points="3,3"/>'
+        return cvat_image(name, shapes).replace("<image ", f'<image subset="{subset}" ')
+
+    both = [element("train", "a.jpg", "car"), element("val", "a.jpg", "road"), element("val", "b.jpg", "car")]
+    export = write(tmp_path / "annotations.xml", cvat(*both, labels=("car", "road")))
+    for name in ("train/a.jpg", "val/a.jpg", "val/b.jpg"):
+        image(tmp_path / "images" / name)
+    command = ["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    found = {name: int(marks.min()) for name, marks in results(tmp_path / "out").items()}
+    assert found == {"train/a.png": 0, "val/a.png": 1, "val/b.png": 0}
+    write(export, cvat(*both, element("val", "a.jpg", "car")))
+    assert main([*command, "--overwrite"]) == 2
+    assert "got 'val/a.jpg' twice" in (said := capsys.readouterr().err) and "export each task alone" in said

@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "refine-cams.json"
+        if path.is_file() and path.name not in ("refine-cams.json", "sheet.png")
     }
 
 

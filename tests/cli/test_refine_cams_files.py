@@ -49,6 +49,45 @@ def test_maps_alone_with_tags(data: Path, capsys: pytest.CaptureFixture[str]) ->
         assert set(io.read_label_png(data / "out/labels" / f"{name}.png").unique().tolist()) <= {0, *classes}
 
 
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("suffix", [".npy", ".pt", ".npz"])
+def test_maps_of_all_classes_with_tags(data: Path, background: bool, suffix: str) -> None:
+    """The tagged ones are taken; the background is the first of one map more than classes."""
+    names = "".join(f"{n}\n" for n in range(9))  # background and eight classes
+    (data / "names.txt").write_text(names)
+    every = np.random.default_rng(2).random((9, 6, 8)).astype(np.float32)
+    for path in (data / "cams").iterdir():
+        path.unlink()
+    for name in TAGS:
+        stored = every if background else every[1:]
+        path = data / "cams" / f"{name}{suffix}"
+        if suffix == ".npz":
+            np.savez(path, cams=stored)
+        else:
+            np.save(path, stored) if suffix == ".npy" else torch.save(torch.tensor(stored), path)
+    options = ["--classes-of", f"{data}/tags.csv", "--names", f"{data}/names.txt"]
+    assert run(data, *options, "--method", "none") == 0
+    for name, classes in TAGS.items():
+        got, maps = io.read_cam(data / "out/cams" / f"{name}.npz")
+        assert got.tolist() == list(classes)
+        if classes:
+            wanted = torch.nn.functional.interpolate(
+                torch.tensor(every[list(classes)])[None], (24, 33), mode="bilinear"
+            )
+            torch.testing.assert_close(maps, wanted[0], atol=1e-5, rtol=0)
+    assert main(["eval", f"{data}/cams", f"{data}/gt", *options]) == 0
+
+
+def test_how_many_classes_there_are_must_be_known(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(data / "cams/a_cam.npy", np.random.default_rng(3).random((8, 6, 8)).astype(np.float32))
+    assert run(data, *with_tags(data), "--method", "none") == 1
+    assert "8 maps for 2 classes, [3, 7]: it must hold a map of each" in capsys.readouterr().err
+    (data / "tags.csv").write_text("a,3,7\nb,7\nc,8\n")  # 8 occurs: no map is that of a background
+    np.save(data / "cams/c_cam.npy", np.ones((1, 6, 8), np.float32))
+    assert run(data, *with_tags(data), "--method", "none", "--overwrite") == 0
+    assert io.read_cam(data / "out/cams/a.npz")[0].tolist() == [3, 7]
+
+
 def test_names_of_the_classes(data: Path) -> None:
     (data / "tags.csv").write_text("a,bicycle,person\nb,person\nc\n")
     assert run(data, *with_tags(data), "--names", "voc", "--method", "none") == 0

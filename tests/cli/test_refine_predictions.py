@@ -80,7 +80,7 @@ def test_margin_and_continuing(data: Path, capsys: pytest.CaptureFixture[str]) -
     assert torch.equal(label == 255, best[0] - best[1] < 0.3)
     (data / "out/labels/d.png").unlink()
     assert run("refine-predictions", data, *options) == 0
-    assert "1 images refined" in capsys.readouterr().out.splitlines()[3]
+    assert "1 images refined" in capsys.readouterr().out.splitlines()[4]
     assert run("refine-predictions", data, "--method", "none", "--workers", "1") == 2
     assert "other options (margin 0.3, now 0.0)" in capsys.readouterr().err
 
@@ -112,7 +112,8 @@ def test_self_label_is_a_round_of_the_labeler(data: Path, tmp_path: Path, capsys
         assert torch.equal(io.read_label_png(data / "out/labels" / f"{stem}.png"), labeler[stem].long())
     weights = json.loads((data / "out/class_weights.json").read_text())["class_weight"]
     np.testing.assert_allclose(weights, labeler.class_weight, atol=1e-6)
-    assert sorted(path.name for path in (data / "out").iterdir()) == ["class_weights.json", "labels", "self-label.json"]
+    written = sorted(path.name for path in (data / "out").iterdir())
+    assert written == ["class_weights.json", "labels", "self-label.json", "sheet.png"]
 
 
 def test_self_label_is_made_once_for_each_folder(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,3 +162,38 @@ def test_mistakes_of_self_label(data: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("self-label", data, "--marks", f"{data}/marks") == 2
     assert "must have one number of classes, got 5 in" in capsys.readouterr().err
     assert not list((data / "out/labels").iterdir()) and not (data / "out/.self-label").exists()
+
+
+# --- nnU-Net
+
+
+def test_images_of_nnunet_have_a_channel_in_their_names(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in [*(data / "images").iterdir()]:
+        shutil.copy(path, path.with_name(f"{path.stem}_0001.jpg"))
+        path.rename(path.with_name(f"{path.stem}_0000.jpg"))
+    options = ["--workers", "1", "--method", "none"]
+    assert run("refine-predictions", data, *options, "--marks", f"{data}/marks") == 0
+    assert "3 images refined" in capsys.readouterr().out
+    assert sorted(path.stem for path in (data / "out/labels").iterdir()) == sorted(STEMS)
+    assert run("self-label", data, "--marks", f"{data}/marks", "--quiet", out="round") == 0
+    for path in [*(data / "probs").iterdir()]:  # named as the images are, and the marks as the cases
+        path.rename(path.with_name(f"{path.stem}_0000{path.suffix}"))
+    assert run("refine-predictions", data, *options, "--marks", f"{data}/marks", out="own") == 0
+    assert sorted(path.stem for path in (data / "own/labels").iterdir()) == sorted(f"{stem}_0000" for stem in STEMS)
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--probabilities"]) == 0
+
+
+def test_eval_of_arrays_beside_label_maps(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """nnU-Net writes both, and a file of its own."""
+    (data / "probs" / "a.pkl").write_bytes(b"")
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--probabilities"]) == 0
+    alone = capsys.readouterr().out
+    for stem in STEMS:
+        shutil.copy(data / "gt" / f"{stem}.png", data / "probs")
+    assert main(["eval", f"{data}/probs", f"{data}/gt"]) == 2
+    said = capsys.readouterr().err
+    assert "--probabilities measures the arrays, --pattern '{stem}.png' the label maps" in said
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--probabilities"]) == 0
+    assert capsys.readouterr().out == alone
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--pattern", "{stem}.png"]) == 0
+    assert "mean IoU        1.0000" in capsys.readouterr().out

@@ -152,7 +152,7 @@ def claimed_member(size: int, cams: bytes) -> bytes:
     ids=["100 GB", "3 GB packed", "of nothing", "overflow", "no header", "no directory", "class 2^64 - 1"],
 )
 def test_zip_files(tmp_path: Path, data: bytes, message: str) -> None:
-    refused(io.read_cam, tmp_path / "a.npz", data, f"read_cam: path must be .*{message}")
+    refused(io.read_cam, tmp_path / "a.npz", data, f"read_cam: path must hold .*{message}")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
@@ -160,7 +160,7 @@ def test_damaged_streams(tmp_path: Path, method: int) -> None:
     cams = formats.plain_npy(np.random.default_rng(0).random((2, 30, 30), np.float32))
     data = bytearray(formats.zipped(method, cams=cams))
     data[200:400] = bytes(200)
-    refused(io.read_cam, tmp_path / "a.npz", bytes(data), "read_cam: path must be .*got a damaged file")
+    refused(io.read_cam, tmp_path / "a.npz", bytes(data), "read_cam: path must hold .*got a damaged file")
 
 
 # --- CAMs: headers and pickles
@@ -174,7 +174,7 @@ def test_headers(tmp_path: Path) -> None:
         ("-" * 3000 + "1", "a damaged .npy header"),
         ("(" * 9000, "a damaged .npy header"),
     ):
-        refused(io.read_cam, tmp_path / "a.npy", formats.npy(b"", text), f"read_cam: path must be .*{message}")
+        refused(io.read_cam, tmp_path / "a.npy", formats.npy(b"", text), f"read_cam: path must hold .*{message}")
 
 
 class Calls:
@@ -227,13 +227,13 @@ def test_pickles_that_lie(tmp_path: Path, name: str, protocol: int) -> None:
         path.write_bytes(data)
         assert io.read_cam(path)[1].numpy().tobytes() == b"1234"
     else:
-        refused(io.read_cam, path, data, f"read_cam: path must be .*{message}")
+        refused(io.read_cam, path, data, f"read_cam: path must hold .*{message}")
 
 
 def test_a_pointer_in_place_of_the_dictionary(tmp_path: Path) -> None:
     """Followed, it ends the process."""
     data = formats.npy(pickle.dumps(filled((), described("O8", 0), b"\x41" * 8)))
-    refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must be .*a damaged pickle")
+    refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must hold .*a damaged pickle")
 
 
 def test_a_table_of_objects_larger_than_the_pickle(tmp_path: Path) -> None:
@@ -252,13 +252,13 @@ def test_tensors_that_grow(tmp_path: Path) -> None:
     for data in (archive.getvalue(), legacy):
         item = {"keys": [0], "cam": Calls(torch.storage._load_from_bytes, data)}
         broken = formats.npy(pickle.dumps(formats.boxed(item), 2))
-        refused(io.read_cam, tmp_path / "a.npy", broken, "read_cam: path must be .*in a form that torch does not")
+        refused(io.read_cam, tmp_path / "a.npy", broken, "read_cam: path must hold .*in a form that torch does not")
 
 
 def test_bytes_larger_than_the_pickle(tmp_path: Path) -> None:
     for code in (pickle.BINBYTES8, pickle.BYTEARRAY8, pickle.BINUNICODE8):
         data = formats.npy(pickle.PROTO + b"\x05" + code + struct.pack("<Q", HUGE) + b".")
-        refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must be .*a damaged pickle")
+        refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must hold .*a damaged pickle")
 
 
 def test_pickles_change_no_function(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_pickles_change_no_function(tmp_path: Path) -> None:
     before = rebuild.__defaults__
     named = pickle.PROTO + b"\x02ctorch._utils\n_rebuild_tensor_v2\n"
     data = formats.npy(named + b"N}U\x0c__defaults__)s\x86b.")
-    refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must be")
+    refused(io.read_cam, tmp_path / "a.npy", data, "read_cam: path must hold")
     assert rebuild.__defaults__ == before
 
 

@@ -169,7 +169,7 @@ def test_pickles_run_no_code(tmp_path: Path) -> None:
     for evil, name in cases:
         for item in (evil, boxed(evil), boxed({0: evil})):
             path = save_pickle(tmp_path / "evil.npy", pickle.dumps(item))
-            with pytest.raises(ValueError, match=f"read_cam: path must be .*{name}.*evil.npy"):
+            with pytest.raises(ValueError, match=f"read_cam: path must hold .*{name}.*evil.npy"):
                 read_cam(path)
             assert not trace.exists()
     # The same file does run with NumPy's own loader: the test would see it.
@@ -215,7 +215,7 @@ def test_errors_say_what_the_file_holds(tmp_path: Path) -> None:
         ({0: MAPS[0].astype(np.float64) * 1e300}, "infinite values"),
     ]
     for item, message in cases:
-        with pytest.raises(ValueError, match=f"read_cam: path must be .*{message}.*a.npy"):
+        with pytest.raises(ValueError, match=f"read_cam: path must hold .*{message}.*a.npy"):
             read_cam(save(tmp_path / "a.npy", item))
     np.savez(tmp_path / "a.npz", maps=MAPS)
     with pytest.raises(ValueError, match="no 'cams' among 'maps'"):
@@ -242,7 +242,7 @@ def test_damaged_files(tmp_path: Path) -> None:
         zipped[:100] + bytes(200) + zipped[300:],
     ):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"read_cam: path must be .*damaged"):
+        with pytest.raises(ValueError, match=r"read_cam: path must hold .*damaged"):
             read_cam(path)
     with pytest.raises(FileNotFoundError):
         read_cam(tmp_path / "missing.npy")

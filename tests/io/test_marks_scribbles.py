@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from helpers.pictures import BLACK, BLUE, GREEN, RED, WHITE, bars, jpeg, photo, save
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from closedform_wsss import io
 
@@ -197,3 +199,65 @@ def test_read_marks_refuses_colors_of_a_label_map(tmp_path: Path) -> None:
     io.write_label_png(path, np.eye(9, dtype=np.uint8))
     with pytest.raises(ValueError, match="read_marks: colors must be None for kind='labels', got 2 colours"):
         io.read_marks(path, colors=[RED, BLUE])
+
+
+def blurred(image: np.ndarray, colors: list, sigma: float) -> np.ndarray:
+    """The image with soft bars."""
+    scribbled = image.astype(float)
+    for index, color in enumerate(colors):
+        cover = np.zeros((*image.shape[:2], 1))
+        cover[8 + 16 * index : 13 + 16 * index, 10:-10] = 1
+        cover = ndimage.gaussian_filter(cover, (sigma, sigma, 0))
+        scribbled = scribbled * (1 - cover) + np.array(color) * cover
+    return scribbled.round().astype(np.uint8)
+
+
+def test_colours_that_a_soft_brush_mixed_are_named(tmp_path: Path) -> None:
+    image = photo(100, 140)
+    soft = blurred(image, [BLACK, RED, WHITE], 2)
+    with pytest.warns(UserWarning, match=r"the colours #.* became classes, but a soft brush") as caught:
+        _, colors = io.read_scribbles(save(tmp_path / "soft.png", soft), image)
+    named = re.findall("#(......)", str(caught[0].message))
+    assert named and set(named) <= {bytes(color).hex() for color in colors.tolist()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        io.from_scribbles(image, soft, colors=colors.tolist())  # confirmed
+        io.from_scribbles(image, blurred(image, [BLACK, RED], 0.7))
+        io.from_scribbles(image, jpeg(bars(image, [BLACK, RED, WHITE], 8)[0], 80))
+        io.from_scribbles(image, bars(image, [(70, 10, 90), (172, 112, 94)])[0])  # hard strokes of any colour
+
+
+@pytest.mark.parametrize("backdrop", [False, True])
+def test_strokes_on_paper_are_no_copy(tmp_path: Path, backdrop: bool) -> None:
+    """The paper would be a class, also where the photograph itself has a backdrop of about its colour."""
+    image = photo(100, 140)
+    if backdrop:
+        image[:, :60] = 250
+    canvas, _ = bars(np.full_like(image, 255), [BLACK, RED])
+    with pytest.raises(ValueError, match="strokes on a canvas of one colour, #ffffff: draw on the image"):
+        io.read_marks(save(tmp_path / "canvas.png", canvas), image, kind="scribbles")
+    for colors in (None, [BLACK, RED, WHITE]):
+        with pytest.raises(ValueError, match="canvas"):
+            io.from_scribbles(image, canvas, colors=colors)
+    nearly_all = image.copy()
+    nearly_all[5:-5, 5:-5] = 0
+    marks, _ = io.from_scribbles(image, nearly_all)
+    assert (marks == 0).sum() == 90 * 130
+
+
+def test_no_kind_fits_marks_of_another_photograph(tmp_path: Path) -> None:
+    image = photo(60, 80)
+    other = save(tmp_path / "big.png", bars(photo(90, 120), [BLACK, WHITE])[0])
+    for call in (io.read_marks, io.guess_kind):
+        with pytest.raises(ValueError, match=r"the size of image \(H, W\) = \(60, 80\), got \(90, 120\)"):
+            call(other, image)
+    many = image.copy()  # soft from end to end, so that some of it has no pure colour
+    many[20:40] = np.linspace(0, 255, 80).astype(np.uint8)[:, None]
+    many[50:55, 5:60] = RED
+    with pytest.raises(ValueError, match=r"got \d+ such colours \(.*#ff0000.*\), which leave"):
+        io.from_scribbles(image, many)
+    save(tmp_path / "colors.png", bars(np.zeros_like(image), [(250, 50, 83)])[0])
+    with pytest.raises(ValueError, match=r"nothing known: strokes must be on .*--colors of closedform-wsss marks"):
+        io.read_marks(tmp_path / "colors.png")
+    with pytest.raises(ValueError, match="are image and scribbled in the wrong order"):
+        io.from_scribbles(bars(image, [BLACK, WHITE])[0], image)

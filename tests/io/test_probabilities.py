@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from closedform_wsss.io import read_probabilities, write_probabilities
+from closedform_wsss.io import read_cam, read_probabilities, write_probabilities
 
 LOGITS = np.random.default_rng(0).normal(size=(4, 9, 14)).astype(np.float32) * 3
 PROBS = np.exp(LOGITS) / np.exp(LOGITS).sum(0)
@@ -81,3 +81,23 @@ def test_other_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"write_probabilities: probs must be probabilities .* for logits"):
         write_probabilities(tmp_path / "a.npz", LOGITS)
     assert not (tmp_path / "a.npz").exists()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_probabilities_are_no_logits(tmp_path: Path, channels_last: bool) -> None:
+    probs = torch.randn(4, 6, 7, generator=torch.Generator().manual_seed(0)).softmax(0).numpy()
+    np.save(tmp_path / "a.npy", np.moveaxis(probs, 0, 2) if channels_last else probs)
+    with pytest.raises(ValueError, match=r"got probabilities, in .* and no logits: leave out logits .--logits."):
+        read_probabilities(tmp_path / "a.npy", logits=True)
+    for logits in (probs * 2, probs - 0.5, np.log(probs)):
+        np.save(tmp_path / "a.npy", logits)
+        read_probabilities(tmp_path / "a.npy", logits=True)
+
+
+def test_the_cause_comes_first(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((2, 3, 4), np.nan, np.float32))
+    with pytest.raises(ValueError, match="NaN values") as probabilities:
+        read_probabilities(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="NaN values") as cam:
+        read_cam(tmp_path / "a.npy", [1, 2])
+    assert all(str(caught.value).index("NaN") < 80 for caught in (probabilities, cam))

@@ -68,7 +68,7 @@ def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None
         ("", "must hold a line for each image, got none"),
         ("a,0,1\nb,1,0\n", "from 1 to 254, got 0 in line 1 .*a table of 0 and 1 needs a first line"),
         ("a,1\nb,255\n", "from 1 to 254, got 255 in line 2"),
-        ("a,1\nb,cat\n", "must be a number, or names must be given, got 'cat' in line 2"),
+        ("a,1\nb,cat\n", "must be a number, or names must be given .--names voc .*, got 'cat' in line 2"),
         ("a,1\nb,-1\n", "got '-1' in line 2"),
         ("a,1\nb,1.5\n", "got '1.5' in line 2"),
         ("{broken", "is damaged"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import pickle
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -263,5 +264,20 @@ def test_volumes_can_be_sent_to_other_processes(tmp_path):
 
 def test_without_nibabel(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(ImportError, match=r"read_volume: nibabel must be installed .*pip install 'closedform-wsss\["):
+    with pytest.raises(ImportError, match=r"read_volume: nibabel must be installed .*: pip install nibabel$"):
         io.read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("how", [{"remap": "reduce_zero"}, {"unmarked": 0}])
+def test_a_code_of_unmarked_voxels_that_became_a_class(tmp_path: Path, how: dict) -> None:
+    """The scribbles of ACDC: 0 background, 1 to 3 organs, 4 not drawn."""
+    stored = np.full(SIZE, 4, np.uint8)
+    stored[:2, :2, 1], stored[4, 4, 1], stored[6, 3:5, 3] = 0, 1, 3
+    path = save(tmp_path / "scribbles.nii.gz", stored)
+    volume = io.read_volume(save(tmp_path / "mr.nii.gz", HOUNSFIELD))
+    with pytest.warns(UserWarning, match=r"97.8% of the voxels .* class \d, stored as 4: .* pass unmarked=4, without"):
+        io.read_label_volume(path, volume, **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert io.read_label_volume(path, volume, unmarked=4).unique().tolist() == [0, 1, 3, 255]
+        io.read_label_volume(path, volume)  # the labels of all voxels may be of one class

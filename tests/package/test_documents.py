@@ -20,6 +20,23 @@ def test_links_of_markdown(page):
     assert not missing
 
 
+def test_the_readme_leads_to_every_arrival():
+    """The pages under "What do you have?" of the documentation, and the two that everybody needs."""
+    index = (ROOT / "docs" / "index.rst").read_text()
+    arrivals = re.search(r":caption: What do you have\?\n(?: +:.*\n)*\n((?: +\w+\n)+)", index)[1].split()
+    links = re.findall(r"\]\(docs/(\w+)\.rst\)", (ROOT / "README.md").read_text())
+    assert len(arrivals) > 5
+    assert not {*arrivals, "files", "cli", "choosing"} - set(links)
+
+
+def test_pages_that_commands_name():
+    titles = {page.read_text().partition("\n")[0] for page in (ROOT / "docs").glob("*.rst")}
+    code = "".join(path.read_text() for path in (ROOT / "closedform_wsss" / "cli").rglob("*.py"))
+    named = re.findall(r'\bpage\s+"([^"]+)"\s+of the documentation', code)
+    assert named
+    assert set(named) <= titles
+
+
 def test_files_that_pages_name():
     """Scripts and tests in double backticks or in commands."""
     pattern = re.compile(r"\b(?:benchmarks|examples|tests|csrc|closedform_wsss)/[\w/]+\.(?:py|cpp|cu|h|sh|md)\b")

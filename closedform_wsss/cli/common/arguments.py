@@ -113,7 +113,7 @@ def add_cam_file_arguments(parser: argparse.ArgumentParser, *, of: str) -> None:
         metavar="FILE",
         type=Path,
         help=f"the tags of each image, such as a line a,1,15, or cls_labels.npy: the classes of {of} that hold maps "
-        "alone, in this order; of others, those to read",
+        "alone, in this order, or to take of maps of all classes (--names says how many); of others, those to read",
     )
 
 
@@ -149,7 +149,7 @@ def add_orientation_argument(parser: argparse.ArgumentParser, *, of: str) -> Non
     parser.add_argument(
         "--orientation",
         choices=("apply", "ignore"),
-        help=f"turn {of} as their EXIF data says, or not; default: apply, with a warning",
+        help=f"turn {of} as the EXIF data says, or not; default: apply, with a warning",
     )
 
 

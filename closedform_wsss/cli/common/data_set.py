@@ -13,8 +13,10 @@ from typing import Any, Protocol, TypeVar
 
 import closedform_wsss
 from closedform_wsss.cli.common.arguments import positive_int
+from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.sheet import write_label_sheet
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
 from closedform_wsss.io._record import claim, release, remove_leftovers
 
@@ -68,6 +70,7 @@ def run_data_set(
     options: Mapping[str, Mapping[str, Any]],
     done: str,
     chosen: Path | None = None,
+    names: Sequence[str] = (),
 ) -> int:
     """Does what an earlier run has not done yet, prints a report, and returns the exit status.
 
@@ -75,15 +78,17 @@ def run_data_set(
         function: Does one job and returns warnings, or a :class:`Skipped`; see ``run_jobs``.
         plan: The job of a name, an image and the other file.
         inputs: The images, and the files with the same names.
-        args: With the arguments of ``add_data_set_arguments`` and ``output``.
+        args: With the arguments of ``add_data_set_arguments`` and ``add_picture_arguments``.
         record: The name of the file that says how the results were made.
         options: For each kind of result, whose folder has its name, all options that it depends on.
         done: What the images then are, such as "refined", for messages.
         chosen: A list of images; the others are left out.
+        names: The names of the classes, for a sheet of some images under their labels.
 
     Raises:
         OSError: A folder cannot be read or made.
-        ValueError: The folders have no names in common, or see ``files_by_stem``, ``rank_and_world`` and ``claim``.
+        ValueError: The folders have no names in common, or see ``files_by_stem``, ``rank_and_world``, ``claim`` and
+            ``Failures``.
     """
     rank, world = rank_and_world(args)
     pairs = pairs_of(inputs, chosen)
@@ -94,9 +99,15 @@ def run_data_set(
     folders = [args.output / kind for kind in options]
     jobs = _undone(planned, folders)
     started = time.perf_counter()
-    finished, failed, not_converged, skipped = _work(function, jobs, args, shown=rank == 0, done=done)
-    if world == 1 and not finished:
-        release(args.output / record, options)
+    failures = Failures(len(jobs), stops=world == 1 and len(jobs) == len(planned))
+    try:
+        finished, not_converged, skipped = _work(function, jobs, failures, args, shown=rank == 0, done=done)
+    finally:
+        if world == 1:  # other processes may write
+            release(args.output / record, options)  # if nothing was written
+    failed = failures.count
+    labels = [(job.image, path) for job in planned for path in job.outputs if path.parent.name == "labels"]
+    sheet = write_label_sheet(args.output, labels, names, args.orientation, args.window) if rank == 0 else []
     if not args.quiet:
         print(
             f"{f'rank {rank} of {world}: ' if world > 1 else ''}{finished} images {done} in "
@@ -107,7 +118,8 @@ def run_data_set(
         if rank == 0:
             content = inputs[1].content
             print(f"{pairs.images_alone} images without {content}, {pairs.others_alone} {content} without image")
-            print(f"results in {', '.join(map(str, folders))}")
+            if finished or len(jobs) < len(planned) or world > 1:
+                print("\n".join([f"results in {', '.join(map(str, folders))}", *sheet]))
     if world > 1:  # torchrun would stop the other processes
         return 0
     return FAILED if failed else NOT_CONVERGED if not_converged else 0
@@ -145,21 +157,28 @@ def _undone(jobs: list[Job], folders: list[Path]) -> list[Job]:
 
 
 def _work(
-    function: Callable[[Job], Sequence[str]], jobs: Sequence[Job], args: argparse.Namespace, *, shown: bool, done: str
-) -> tuple[int, int, int, int]:
-    """How many jobs were done, failed, were done without convergence, and were skipped."""
-    finished = failed = not_converged = skipped = 0
+    function: Callable[[Job], Sequence[str]],
+    jobs: Sequence[Job],
+    failures: Failures,
+    args: argparse.Namespace,
+    *,
+    shown: bool,
+    done: str,
+) -> tuple[int, int, int]:
+    """How many jobs were done, were done without convergence, and were skipped."""
+    finished = not_converged = skipped = 0
     shown = shown and not args.quiet and (args.progress or sys.stderr.isatty())
     results = run_jobs(function, jobs, workers=args.workers or default_workers())
     try:
-        with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
+        with closing(results), failures, progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
             for job, result in results:
                 if isinstance(result, Failure):
-                    failed += 1
-                    note(f"{job.image}: {result.reason}")
+                    failures.add(job.image, result.reason)
                 elif any(isinstance(warning, Skipped) for warning in result):
+                    failures.flush()
                     skipped += 1
                 else:
+                    failures.flush()
                     finished += 1
                     not_converged += any(isinstance(warning, NotConverged) for warning in result)
                     for warning in result:
@@ -168,4 +187,4 @@ def _work(
     except KeyboardInterrupt:
         note(f"stopped with {finished} of {len(jobs)} images {done}; the same command continues from here")
         raise
-    return finished, failed, not_converged, skipped
+    return finished, not_converged, skipped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from closedform_wsss.cli.common.pattern import name_of_image, stem_pattern
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 CAM_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 LABEL_SUFFIXES = (".png",)
+CHANNEL = "_0000"  # nnU-Net puts it after the name of a case, in the name of its first image
 
 
 def files_by_stem(
@@ -74,6 +75,12 @@ def files_of_other_formats(folder: Path, suffixes: tuple[str, ...]) -> dict[str,
     """The number of image files with each suffix that is not among these."""
     others = Counter(path.suffix.lower() for path in _files(folder))
     return {suffix: others[suffix] for suffix in (*IMAGE_SUFFIXES, ".gif") if others[suffix] and suffix not in suffixes}
+
+
+def by_case(files: dict[str, Path], others: Mapping[str, Path]) -> dict[str, Path]:
+    """The files by the names of nnU-Net's cases, ``a`` for ``a_0000.png``, if only so they have names of the others."""
+    cases = {stem.removesuffix(CHANNEL): path for stem, path in files.items() if stem.endswith(CHANNEL)}
+    return cases if cases.keys() & others.keys() and not files.keys() & others.keys() else files
 
 
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from closedform_wsss.cli.common.folders import files_by_stem
+from closedform_wsss.cli.common.folders import by_case, files_by_stem
 from closedform_wsss.cli.common.image_list import read_image_list
 from closedform_wsss.cli.common.progress import note
 
@@ -44,7 +44,7 @@ class Pairs:
 
 
 def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None) -> Pairs:
-    """The files of the images and of the other folder that have the same names.
+    """The files of the images and of the other folder that have the same names, or are of the same case of nnU-Net.
 
     Args:
         inputs: The images, and the other files.
@@ -56,6 +56,7 @@ def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None) -> Pairs:
             ``read_image_list``.
     """
     images, others = (source.files() for source in inputs)
+    images = by_case(images, others)
     stems = sorted(images.keys() & others.keys())
     if not stems:
         raise ValueError(

@@ -16,6 +16,10 @@ class Tags:
         file: ``--classes-of``. None: no image has tags.
         names: ``--names``, of the classes in the table.
 
+    Attributes:
+        all_classes: The numbers of maps in a file that are those of every class: without a background, then with it.
+            Without names the highest class that occurs may not be the last one, so only that many maps are sure.
+
     Raises:
         OSError, ValueError: See ``read_tags`` and ``class_names``.
     """
@@ -28,6 +32,8 @@ class Tags:
         self._classes = (
             {} if file is None else {composed(stem): classes for stem, classes in read_tags(file, listed).items()}
         )
+        highest = max((max(classes, default=0) for classes in self._classes.values()), default=0)
+        self.all_classes: tuple[int, ...] = (highest,) if listed is None else (len(listed) - 1, len(listed))
 
     def of(self, stem: str) -> tuple[int, ...] | None:
         """The classes of an image; None if there is no table.

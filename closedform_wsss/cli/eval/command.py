@@ -19,9 +19,10 @@ from closedform_wsss.cli.common.arguments import (
     remap,
     unit_interval,
 )
+from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
 from closedform_wsss.cli.common.names import class_names
-from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.progress import progress_bar
 from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
@@ -89,9 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Counts, prints, and returns the exit status."""
     truths = files_by_stem("GT", args.truths, LABEL_SUFFIXES)
-    predictions, are_arrays = find_predictions(args.predictions, args.pattern)
-    names, classes = _classes(args.names, args.num_classes)
     are_probabilities = args.probabilities or args.logits
+    predictions, are_arrays = find_predictions(args.predictions, args.pattern, truths, arrays=are_probabilities)
+    names, classes = _classes(args.names, args.num_classes)
     if are_probabilities and not are_arrays:
         raise ValueError(f"--probabilities and --logits are for arrays, got label maps in {args.predictions}")
     are_cams = are_arrays and not are_probabilities
@@ -115,7 +116,9 @@ def run(args: argparse.Namespace) -> int:
         "logits" if args.logits else "probabilities" if args.probabilities else "labels",
     )
     tags = Tags(args.classes_of, args.names if args.classes_of is not None else None)
-    jobs = [EvalJob(predictions[stem], truths[stem], n % 2, tags.of(stem)) for n, stem in enumerate(stems)]
+    jobs = [
+        EvalJob(predictions[stem], truths[stem], n % 2, tags.of(stem), tags.all_classes) for n, stem in enumerate(stems)
+    ]
     total = _count(options, jobs, args)
     if total.failed == len(jobs):
         return _FAILED
@@ -148,13 +151,14 @@ def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | N
 def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) -> Total:
     total = Total((empty_histogram(options), empty_histogram(options)))
     shown = args.progress or sys.stderr.isatty()
-    results = run_jobs(partial(count_image, options), jobs, workers=args.workers)
-    with closing(results), progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
+    results, failures = run_jobs(partial(count_image, options), jobs, workers=args.workers), Failures(len(jobs))
+    with closing(results), failures, progress_bar(shown=shown, total=len(jobs), unit=" images") as bar:
         for job, result in results:
             if isinstance(result, Failure):
-                total.failed += 1
-                note(f"{job.prediction}: {result.reason}")
+                failures.add(job.prediction, result.reason)
             else:
+                failures.flush()
                 total.add(job, result)
             bar.update()
+    total.failed = failures.count
     return total

@@ -15,7 +15,8 @@ import torch
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cams.values import check_upright, unit_range
-from closedform_wsss.io import read_cam, read_label_png, read_marks, read_probabilities
+from closedform_wsss.io import read_label_png, read_marks, read_probabilities
+from closedform_wsss.io._cams import load_cam
 from closedform_wsss.io._remap_labels import Remap
 
 _LABELS = 256
@@ -57,12 +58,13 @@ class EvalOptions:
 
 @dataclass(frozen=True)
 class EvalJob:
-    """One image; ``half`` is 0 or 1, ``classes`` are those of CAMs, if the file does not name them."""
+    """One image; ``half`` is 0 or 1, ``classes`` are those of CAMs, if the file does not name them; see ``Tags``."""
 
     prediction: Path
     truth: Path
     half: int
     classes: tuple[int, ...] | None = None
+    all_classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def _most_probable(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[C
 
 def _strongest(options: EvalOptions, job: EvalJob, truth: Labels) -> tuple[Counts, Counts]:
     """For each pixel of GT: the class with the largest CAM, and the number of thresholds that this CAM exceeds."""
-    classes, maps = read_cam(job.prediction, job.classes)
+    _, classes, maps = load_cam(job.prediction, job.classes, job.all_classes)
     if len(classes) == 0:
         return np.zeros(truth.shape, np.int64), np.zeros(truth.shape, np.int64)  # background at any threshold
     if classes.max() >= IGNORE_INDEX:

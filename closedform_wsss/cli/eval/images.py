@@ -7,6 +7,7 @@ from pathlib import Path
 from closedform_wsss.cli.common.folders import (
     CAM_SUFFIXES,
     LABEL_SUFFIXES,
+    by_case,
     files_below,
     files_by_stem,
     files_of_other_formats,
@@ -17,13 +18,23 @@ from closedform_wsss.cli.common.image_list import ImageList, read_image_list
 _PREDICTIONS = (*LABEL_SUFFIXES, *CAM_SUFFIXES)
 
 
-def find_predictions(folder: Path, pattern: str | None) -> tuple[dict[str, Path], bool]:
-    """The files of predictions, and whether they are arrays."""
-    found = files_by_stem("PRED", folder, _PREDICTIONS, pattern)
+def find_predictions(
+    folder: Path, pattern: str | None, truths: dict[str, Path], *, arrays: bool
+) -> tuple[dict[str, Path], bool]:
+    """The files of predictions, and whether they are arrays. With ``arrays`` label maps beside arrays are not read, as
+    nnU-Net writes both."""
+    present = {path.suffix.lower() for path in folder.iterdir() if not path.name.startswith(".")}
+    is_mixed = not present.isdisjoint(CAM_SUFFIXES) and not present.isdisjoint(LABEL_SUFFIXES)
+    if is_mixed and not arrays and pattern is None:
+        raise ValueError(
+            f"PRED must hold label maps or arrays, got both in {folder}: --probabilities measures the arrays, "
+            "--pattern '{stem}.png' the label maps"
+        )
+    found = files_by_stem("PRED", folder, CAM_SUFFIXES if is_mixed and arrays else _PREDICTIONS, pattern)
     kinds = {path.suffix.lower() in CAM_SUFFIXES for path in found.values()}
     if len(kinds) > 1:
         raise ValueError(f"PRED must hold label maps or arrays, got both in {folder}")
-    return found, kinds.pop()
+    return by_case(found, truths), kinds.pop()
 
 
 def chosen_images(folder: Path, truths: dict[str, Path], predictions: dict[str, Path], names: Path | None) -> ImageList:

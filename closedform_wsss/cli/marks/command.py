@@ -15,11 +15,11 @@ from closedform_wsss.cli.common.arguments import (
     stored_value,
 )
 from closedform_wsss.cli.common.progress import note
+from closedform_wsss.cli.common.sheet import SHEET, write_sheet
 from closedform_wsss.cli.marks.convert import convert
 from closedform_wsss.cli.marks.images import Images
 from closedform_wsss.cli.marks.options import class_names, colors_of_classes, new_codes
 from closedform_wsss.cli.marks.report import class_list, listed, names_by_number, report, warnings_of
-from closedform_wsss.cli.marks.sheet import spread, write_sheet
 from closedform_wsss.cli.marks.sources import Reading, Source, find_source
 from closedform_wsss.io._record import claim, release
 
@@ -40,7 +40,7 @@ Sub-folders are searched. DIR gets
 
 exit status: 0 done; 1 some images failed (each has a line on stderr); 2 a mistake in the arguments or files.
 """
-_KIND, _CLASSES, _SHEET = "marks", "classes.txt", "sheet.png"
+_KIND, _CLASSES = "marks", "classes.txt"
 _FAILED = 1
 
 
@@ -112,23 +112,25 @@ def run(args: argparse.Namespace) -> int:
     images = _images(args, source, results)
     made = {"closedform_wsss": closedform_wsss.__version__, "export": str(args.export.resolve()), **_recorded(how)}
     claim(args.output / "marks.json", {_KIND: made}, overwrite=args.overwrite)
-    done = convert(source, images, args.output / _KIND, shown=not args.quiet and (args.progress or sys.stderr.isatty()))
-    if not done.written:
-        release(args.output / "marks.json", (_KIND,))
+    shown = not args.quiet and (args.progress or sys.stderr.isatty())
+    try:
+        done = convert(source, images, args.output / _KIND, shown=shown)
+    finally:
+        release(args.output / "marks.json", (_KIND,))  # if nothing was written
+    if done.failed and not done.written:
+        return _FAILED  # their lines say all
     wrote = [f"wrote {len(done.written)} label maps to {args.output / _KIND}"]
     if source.classes:
         (args.output / _CLASSES).write_text("".join(f"{name}\n" for name in class_list(source.classes)), "utf-8")
         wrote.append(f"wrote {args.output / _CLASSES}")
     if done.panels:
-        names = {label: names_by_number(source.classes).get(label, "") for label in done.totals.labels()}
-        shown = [done.panels[place] for place in spread(len(done.panels))]
-        write_sheet(args.output / _SHEET, shown, names, args.orientation)
-        with_images = any(panel.image is not None for panel in shown)
+        write_sheet(args.output / SHEET, done.panels, names_by_number(source.classes), args.orientation)
+        with_images = any(panel.image is not None for panel in done.panels)
         cure = "look whether the marks fit the images" if with_images else "the marks on grey; --images adds the images"
-        wrote.append(f"wrote {args.output / _SHEET}: {cure}")
+        wrote.append(f"wrote {args.output / SHEET}: {cure}")
     if not args.quiet:
         print("\n".join([*report(source, done), *wrote]))
-    for text in warnings_of(done, images):
+    for text in warnings_of(done, images, by_value=how.remap is not None or how.unmarked is not None):
         note(f"closedform-wsss marks: warning: {text}")
     return _FAILED if done.failed else 0
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
+from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.sheet import Panel
 from closedform_wsss.cli.marks.images import Images, without_suffix
-from closedform_wsss.cli.marks.sheet import Panel
 from closedform_wsss.cli.marks.sources import Entry, Source
 from closedform_wsss.cli.marks.totals import Totals
 from closedform_wsss.io import write_label_png
@@ -44,19 +45,24 @@ def convert(source: Source, images: Images, folder: Path, *, shown: bool) -> Don
         images: The images that they belong to.
         folder: An existing folder.
         shown: Whether to show a progress bar.
+
+    Raises:
+        ValueError: See ``Failures``.
     """
-    done = Done()
-    with progress_bar(shown=shown, total=len(source.entries), unit=" images") as bar:
+    done, failures = Done(), Failures(len(source.entries))
+    with failures, progress_bar(shown=shown, total=len(source.entries), unit=" images") as bar:
         for entry in source.entries:
             with caught_warnings() as warned:
                 try:
                     _convert(entry, images, folder, done)
                 except (OSError, ValueError) as error:
-                    done.failed += 1
-                    note(f"{entry.name}: {' '.join(str(error).split())}")
+                    failures.add(entry.name, " ".join(str(error).split()))
+                else:
+                    failures.flush()
             for text in warned:
                 note(f"{entry.name}: warning: {text}")
             bar.update()
+    done.failed = failures.count
     _remove_leftovers(folder, done)
     return done
 

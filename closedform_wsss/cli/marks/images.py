@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -9,12 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES, composed
+from closedform_wsss.cli.common.folders import CHANNEL, IMAGE_SUFFIXES, composed
 from closedform_wsss.cli.common.pattern import files_below
 from closedform_wsss.io import read_image
 from closedform_wsss.io._orientation import stored_orientation
 
 _SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".jp2", ".avif", ".jfif", ".heic")
+_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an uploaded file
 _QUARTER_TURNS = (5, 6, 7, 8)
 
 
@@ -43,16 +45,20 @@ class Images:
             if path.lower().endswith(IMAGE_SUFFIXES) and path not in self.marks
         ]
         self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._uploaded: dict[str, list[str]] = defaultdict(list)  # by their names without Label Studio's prefix
         for path in self.paths:
             pure = PurePosixPath(composed(path))
             for form in {pure.name, pure.stem}:
                 self._by_name[form].append(path)
+                if (short := _UPLOAD.sub("", form, count=1)) != form:
+                    self._uploaded[short].append(path)
 
     def find(self, name: str) -> Path | None:
         """The path of an image; None if it is not there.
 
         Of several images with this name, the one with the same path is right, else the one that agrees in the most
-        folders. If none has the suffix of the name, the suffix does not count.
+        folders. If none has the suffix of the name, the suffix does not count. Then the first channel of nnU-Net's case
+        fits too, and then the name with or without the prefix of an upload to Label Studio.
 
         Args:
             name: Its name in an export, with ``/`` between folders, with or without a suffix.
@@ -61,8 +67,7 @@ class Images:
             ValueError: Several fit equally well.
         """
         wanted = PurePosixPath(composed(name))
-        for form in _forms(wanted):
-            near = self._by_name.get(form, [])
+        for near in self._near(wanted):
             agreeing = [_agreement(PurePosixPath(composed(path)).parts[:-1], wanted.parts[:-1]) for path in near]
             best = [path for path, rank in zip(near, agreeing, strict=True) if rank == max(agreeing)]
             if len(best) > 1:
@@ -76,7 +81,14 @@ class Images:
 
     def has(self, name: str) -> bool:
         """Whether ``find`` finds one or several images."""
-        return any(form in self._by_name for form in _forms(PurePosixPath(composed(name))))
+        return any(self._near(PurePosixPath(composed(name))))
+
+    def _near(self, wanted: PurePosixPath) -> list[list[str]]:
+        """The paths of images that may be meant, the best ones first."""
+        exact = [wanted.name, without_suffix(wanted.name)]
+        short = [_UPLOAD.sub("", form, count=1) for form in exact]
+        forms = [(self._by_name, form) for form in (*exact, f"{exact[1]}{CHANNEL}", *short)]
+        return [named.get(form, []) for named, form in (*forms, *((self._uploaded, form) for form in exact))]
 
     def name(self, path: Path) -> str:
         """The path of an image, relative to the folder, with ``/``."""
@@ -106,11 +118,6 @@ def without_suffix(name: str) -> str:
     lower = name.lower()
     suffix = next((suffix for suffix in _SUFFIXES if lower.endswith(suffix)), "")
     return name[: len(name) - len(suffix)]
-
-
-def _forms(wanted: PurePosixPath) -> list[str]:
-    """The name, and the name without its suffix."""
-    return list(dict.fromkeys((wanted.name, without_suffix(wanted.name))))
 
 
 def _agreement(folders: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[bool, int, int]:

@@ -9,8 +9,10 @@ from closedform_wsss.cli.marks.convert import Done
 from closedform_wsss.cli.marks.images import Images
 from closedform_wsss.cli.marks.sources import Source
 from closedform_wsss.cli.marks.totals import Totals
+from closedform_wsss.io._annotations.classes import is_background
 
 _SHOWN = 5
+_NEARLY_ALL = 0.9  # of the pixels: no strokes of one class
 
 
 def report(source: Source, done: Done) -> list[str]:
@@ -20,17 +22,34 @@ def report(source: Source, done: Done) -> list[str]:
     unmarked = [name for name, number in source.classes.items() if number == IGNORE_INDEX]
     if unmarked:
         lines.append(f"left unmarked: {', '.join(unmarked)}")
+    if source.left_out:
+        each = [f"{count} of {name or 'no class'}" for name, count in sorted(source.left_out.items())]
+        lines.append(f"left out: {sum(source.left_out.values())} rectangles ({listed(each)})")
     if done.totals.empty or done.sizeless:
         lines.append(f"without marks: {listed([*done.totals.empty, *done.sizeless])}")
     if done.missing and len(done.missing) < len(source.entries):
         lines.append(f"without image: {listed(done.missing)}")
     if done.failed:
         lines.append(f"failed: {done.failed} images")
-    return lines
+    return [*lines, *_background_note(source.classes, done.totals)]
 
 
-def warnings_of(done: Done, images: Images) -> list[str]:
-    """Reasons why the marks may be wrong."""
+def _background_note(classes: Mapping[str, int], totals: Totals) -> list[str]:
+    """What marks on objects alone do not teach; nothing if the background is marked, or every pixel is."""
+    background = [number for name, number in classes.items() if is_background(name) and number != IGNORE_INDEX]
+    if not classes or not totals.pixels[IGNORE_INDEX] or totals.pixels[background].any():
+        return []
+    what, cure = "no pixel is marked as background", "draw background too"
+    if not background:
+        first = "".join(f"class 0 is {name!r}; " for name, number in classes.items() if number == 0)
+        what = f"{first}no class is called background"
+        others = ",".join([name for name, number in classes.items() if number != IGNORE_INDEX][:_SHOWN])
+        cure = f"{cure}, and put it first: --names background,{others}{',...' * (len(classes) > _SHOWN)}"
+    return [f"note: {what}: if only objects are drawn, nothing teaches what is not an object: {cure}"]
+
+
+def warnings_of(done: Done, images: Images, *, by_value: bool) -> list[str]:
+    """Reasons why the marks may be wrong. ``by_value``: an option says which stored value means unmarked."""
     warnings = []
     if images.turned:
         warnings.append(
@@ -38,10 +57,15 @@ def warnings_of(done: Done, images: Images) -> list[str]:
             "(--orientation ignore: as it is stored)"
         )
     pixels = done.totals.pixels
+    most = int(pixels[:IGNORE_INDEX].argmax())
     if done.panels and not pixels[IGNORE_INDEX]:
-        most = int(pixels.argmax())
         warnings.append(
             f"no pixel is unmarked: if {most}, the most frequent class, means unmarked, pass --unmarked {most}"
+        )
+    elif by_value and pixels[most] > _NEARLY_ALL * pixels.sum():
+        warnings.append(
+            f"{pixels[most] / pixels.sum():.1%} of the pixels are marks of class {most}: if it means unmarked, pass "
+            "--unmarked and the number that is stored for it"
         )
     if done.sizeless:
         warnings.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -49,6 +49,7 @@ class Source:
         classes: The number of each class, as far as they have names.
         order: Where the numbers are from, for the report.
         files: The files with marks, relative to EXPORT if that is a folder.
+        left_out: The number of rectangles of each class that are not drawn.
     """
 
     what: str
@@ -56,6 +57,7 @@ class Source:
     classes: Mapping[str, int]
     order: str
     files: frozenset[str] = frozenset()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,12 @@ def _annotations(export: Path, files: Sequence[str], how: Reading) -> Source:
 
     order = {"argument": "--names", "file": "the order of the file's list", "names": "the order of their names"}
     return Source(
-        found.tool, [entry(name) for name in found], found.classes, order[found.classes_from], frozenset(files)
+        found.tool,
+        [entry(name) for name in found],
+        found.classes,
+        order[found.classes_from],
+        frozenset(files),
+        found.left_out(),
     )
 
 

@@ -152,7 +152,7 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
     if one_file and len(problem.classes) != 2:
         raise ValueError(
             f"-o must be a folder unless the marks have two classes, got {args.output} and classes "
-            f"{', '.join(map(str, problem.classes))}"
+            f"{', '.join(map(str, problem.classes))}: {problem.about}"
         )
     # Before the solve, so that a folder that cannot be written to fails early.
     (args.output.parent if one_file else args.output).mkdir(parents=True, exist_ok=True)
@@ -170,8 +170,7 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
             files = write(args.output, problem, solution, options)
     if not args.quiet:
         height, width = problem.marks.shape
-        foreground = f"; the foreground is class {problem.classes[1]}" if one_file else ""
-        print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}{foreground}")
+        print(f"marks: {problem.about}; classes {', '.join(map(str, problem.classes))}{_foreground(problem, args)}")
         print(
             f"solved {width} x {height} pixels in {solution.iterations} iterations, "
             f"{seconds:.2f} seconds; estimated error of alpha {solution.error:.1e}"
@@ -182,6 +181,18 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
         _warn(not_converged(solution, options))
         return NOT_CONVERGED
     return 0
+
+
+def _foreground(problem: Problem, args: argparse.Namespace) -> str:
+    """Which of two classes is cut out; if it follows from the order of found colours, how to swap them."""
+    if len(problem.classes) != 2 or not (problem.classes == [0, 1] or _is_file_name(args.output)):
+        return ""
+    colors = problem.colors
+    if len(colors) != 2:
+        return f"; the foreground is class {problem.classes[1]}"
+    swapped = ",".join(color[1:] for color in colors[::-1])
+    swap = "" if args.colors is not None else f" (--colors {swapped} swaps them)"
+    return f"; the foreground is class 1, {colors[1]}{swap}"
 
 
 def _is_file_name(output: Path) -> bool:

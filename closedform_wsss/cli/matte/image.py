@@ -20,6 +20,7 @@ from closedform_wsss._resize import resize_marks
 from closedform_wsss.cli.common.data_set import NotConverged
 from closedform_wsss.cli.matte.files import write_alpha, write_cutout, write_matte
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
+from closedform_wsss.io._stroke_options import color_names
 
 
 class NothingMarkedError(ValueError):
@@ -58,6 +59,7 @@ class Problem:
     marks: Tensor  # uint8 (H, W): int64 would take eight times the memory until the files are written
     classes: list[int]
     about: str
+    colors: tuple[str, ...] = ()  # of the strokes, in class order
 
 
 def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> Problem:
@@ -69,11 +71,11 @@ def read_problem(image_path: Path, marks_path: Path, options: MatteOptions) -> P
         ValueError: A file is damaged, or holds marks of one class only or of every pixel.
     """
     image = io.read_image(image_path, orientation=options.orientation, window=options.window)
-    marks, about = _read_marks(marks_path, image, options)
+    marks, about, colors = _read_marks(marks_path, image, options)
     check_unmarked_pixels(marks.numpy(), marks_path)
     if options.resize is not None:
         image, marks = _shrink(image, marks, options.resize)
-    return Problem(image, marks, _marked_classes(marks, options.classes), about)
+    return Problem(image, marks, _marked_classes(marks, options.classes), about, colors)
 
 
 def solve(
@@ -130,7 +132,7 @@ def not_converged(solution: functional.Solution, options: MatteOptions) -> NotCo
     )
 
 
-def _read_marks(path: Path, image: Tensor, options: MatteOptions) -> tuple[Tensor, str]:
+def _read_marks(path: Path, image: Tensor, options: MatteOptions) -> tuple[Tensor, str, tuple[str, ...]]:
     remap = dict(options.remap) if isinstance(options.remap, tuple) else options.remap
     kind, stored = options.kind, remap is not None or options.unmarked is not None
     if kind == "auto" and not stored:
@@ -146,10 +148,11 @@ def _read_marks(path: Path, image: Tensor, options: MatteOptions) -> tuple[Tenso
             remap=remap,
             orientation=options.orientation,
         )
-        return marks.byte(), "remapped labels" if kind == "auto" else kind
+        return marks.byte(), "remapped labels" if kind == "auto" else kind, ()
     marks, colors = io.read_scribbles(path, image, colors=options.colors, orientation=options.orientation)
-    names = (f"#{red:02x}{green:02x}{blue:02x} is {index}" for index, (red, green, blue) in enumerate(colors.tolist()))
-    return marks.byte(), f"scribbles ({', '.join(names)})"
+    names = tuple(color_names(colors.numpy()))
+    about = ", ".join(f"{name} is {index}" for index, name in enumerate(names))
+    return marks.byte(), f"scribbles ({about})", names
 
 
 def _shrink(image: Tensor, marks: Tensor, longest: int) -> tuple[Tensor, Tensor]:

@@ -21,14 +21,15 @@ from closedform_wsss.cli.common.arguments import (
 )
 from closedform_wsss.cli.common.data_set import add_data_set_arguments, run_data_set
 from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES
+from closedform_wsss.cli.common.names import class_names
 from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.cli.refine_cams.image import ReadOptions, plan_job, refine_image
 
 EPILOG = f"""\
 DIR gets cams/ with the CAMs at the size of the images, values in 0..1, in the format of the input, labels/ with
-pseudo-labels as PNG files (VOC palette, 0 background, 255 uncertain), and refine-cams.json, which records how they
-were made.
+pseudo-labels as PNG files (VOC palette, 0 background, 255 uncertain), sheet.png with some images under their labels,
+and refine-cams.json, which records how they were made.
 
 CAM files are the .npy dictionaries that IRN, ReCAM, EPS, L2G, CLIP-ES, Puzzle-CAM and others write, .npz files with
 cams and classes, or files of maps alone (.npy, .pt) with --classes-of; see closedform_wsss.io.read_cam and read_tags.
@@ -87,13 +88,14 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args)
     return run_data_set(
         partial(refine_image, options, ReadOptions(args.orientation, args.window)),
-        lambda stem, image, cam: plan_job(stem, image, cam, tags.of(stem), args.output, kinds, options.format),
+        lambda stem, image, cam: plan_job(stem, image, cam, tags, args.output, kinds, options.format),
         (Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"), cams),
         args,
         record="refine-cams.json",
         options={kind: {**options.recorded(kind), **_reading(args)} for kind in kinds},
         done="refined",
         chosen=args.list,
+        names=() if args.names is None else class_names(args.names),
     )
 
 

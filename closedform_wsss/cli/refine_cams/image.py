@@ -7,7 +7,9 @@ from pathlib import Path
 
 from closedform_wsss import io
 from closedform_wsss.cams.refined import RefineOptions, check_classes, refined_maps, write_results
+from closedform_wsss.cams.values import check_upright
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
+from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.io._cams import load_cam
 
 
@@ -21,11 +23,12 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class RefineJob:
-    """One image. An output is None if it is not wanted. ``classes`` are its tags, if they are known."""
+    """One image. An output is None if it is not wanted. ``classes`` are its tags, if they are known; see ``Tags``."""
 
     image: Path
     cam: Path
     classes: tuple[int, ...] | None
+    all_classes: tuple[int, ...]
     cam_output: Path | None
     label_output: Path | None
 
@@ -39,7 +42,7 @@ def plan_job(
     stem: str,
     image: Path,
     cam: Path,
-    classes: tuple[int, ...] | None,
+    tags: Tags,
     output: Path,
     kinds: tuple[str, ...],
     format: str | None,
@@ -52,7 +55,8 @@ def plan_job(
     return RefineJob(
         image,
         cam,
-        classes,
+        tags.of(stem),
+        tags.all_classes,
         output / "cams" / f"{stem}{suffix}" if "cams" in kinds else None,
         output / "labels" / f"{stem}.png" if "labels" in kinds else None,
     )
@@ -67,7 +71,8 @@ def refine_image(options: RefineOptions, reading: ReadOptions, job: RefineJob) -
     """
     with caught_warnings() as warned:
         image = io.read_image(job.image, orientation=reading.orientation, window=reading.window)
-    format, classes, maps = load_cam(job.cam, job.classes)
+    format, classes, maps = load_cam(job.cam, job.classes, job.all_classes)
+    check_upright(maps, image.shape[1], image.shape[2], image=job.image)
     if job.label_output is not None:
         check_classes(classes)
     with caught_warnings() as warned_of_method:

@@ -19,8 +19,8 @@ _KINDS = {"labels": ("labels",), "probabilities": ("probabilities",), "both": ("
 
 EPILOG = f"""\
 DIR gets labels/ with label maps (PNG, VOC palette) at the size of the images, probabilities/ if they are wanted (.npz,
-float16), and refine-predictions.json, which records how they were made. closedform-wsss eval measures PROBABILITIES
-(with --probabilities) and DIR/labels: the difference is what was gained.
+float16), sheet.png with some images under their labels, and refine-predictions.json, which records how they were made.
+closedform-wsss eval measures PROBABILITIES (with --probabilities) and DIR/labels: the difference is what was gained.
 
 Files of probabilities are arrays (C, h, w) of any size, as nnU-Net, mmsegmentation, detectron2 or torch.save write
 them; see closedform_wsss.io.read_probabilities.

@@ -55,7 +55,7 @@ def refine_image(options: RefineOptions, job: RefineJob) -> list[str]:
         image = io.read_image(job.image, orientation=options.orientation, window=options.window)
         probs = io.read_probabilities(job.probabilities, logits=options.logits)
         size = (image.shape[1], image.shape[2])
-        check_upright(probs, *size, what="probabilities")
+        check_upright(probs, *size, what="probabilities", image=job.image)
         marks = None
         if job.marks is not None:
             marks = read_class_marks(job.marks, options.unmarked, len(probs), size)[None]

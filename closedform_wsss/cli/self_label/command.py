@@ -19,6 +19,7 @@ from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, LAB
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.probability_files import add_probability_arguments, marks_of, read_class_marks
 from closedform_wsss.cli.common.progress import note, progress_bar
+from closedform_wsss.cli.common.sheet import write_label_sheet
 from closedform_wsss.io._record import claim, release
 from closedform_wsss.io._save import atomic
 from closedform_wsss.training import PseudoLabeler, Recipe
@@ -29,10 +30,11 @@ EPILOG = f"""\
 One round of self-training for a program that has its own training loop (mmsegmentation, nnU-Net, detectron2): train on
 the marks for a third of the training, predict the training images, make labels with this command, and train on with
 these. Make them once more at half of the training. It is closedform_wsss.training.PseudoLabeler: see the page
-"Self-training" of the documentation.
+"Training from marks" of the documentation.
 
-DIR gets labels/ with label maps (PNG, VOC palette) at the size of the images, {_WEIGHTS} with the weights of the
-classes for the cross-entropy, and self-label.json, which records how they were made.
+DIR gets labels/ with label maps (PNG, VOC palette) at the size of the images, sheet.png with some images under their
+labels, {_WEIGHTS} with the weights of the classes for the cross-entropy, and self-label.json, which records
+how they were made.
 
 exit status: 0 done; 2 a mistake in the arguments or files.
 """
@@ -91,9 +93,12 @@ def run(args: argparse.Namespace) -> int:
     weights = [round(float(weight), 6) for weight in labeler.class_weight]
     with atomic(args.output / _WEIGHTS) as file:
         file.write((json.dumps({"class_weight": weights}) + "\n").encode())
+    labels = [(image, args.output / "labels" / f"{stem}.png") for stem, image, *_ in files]
+    sheet = write_label_sheet(args.output, labels, (), args.orientation, args.window)
     if not args.quiet:
         print(str(report).partition("\n")[2])
         print(f"{len(files)} labels in {args.output / 'labels'}, weights of the classes in {args.output / _WEIGHTS}")
+        print("\n".join(sheet))
     return 0
 
 
@@ -109,6 +114,6 @@ def _samples(
                 f"{probability_file}"
             )
         size = (image.shape[1], image.shape[2])
-        check_upright(probs, *size, what="probabilities")
+        check_upright(probs, *size, what="probabilities", image=image_file)
         yield stem, image, read_class_marks(mark_file, args.unmarked, classes, size), probs
         done()

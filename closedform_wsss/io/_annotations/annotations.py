@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -64,8 +65,14 @@ class Annotations(Mapping[str, Tensor]):
         return self._images[name][1].size
 
     def labels(self, name: str) -> frozenset[str]:
-        """The names of the classes of the shapes of an image."""
-        return self._images[name][1].labels
+        """The names of the classes of the shapes of an image that are drawn."""
+        return _drawn_labels(self._images[name][1], self._pen)
+
+    def left_out(self) -> Counter[str]:
+        """How many rectangles of each class ``boxes="skip"`` leaves out."""
+        if self._pen.fills_boxes:
+            return Counter()
+        return Counter(label for _, image in self._images.values() for label in image.boxed)
 
     def draw(self, name: str, size: tuple[int, int] | None = None) -> Tensor:
         """The marks of an image.
@@ -148,7 +155,7 @@ def read_annotations(
         OSError: A file is missing or may not be read.
         TypeError: ``classes`` is neither names nor a dictionary of integers.
         ValueError: A file is damaged or of another format, two images have one name, there are rectangles and ``boxes``
-            is None, a class that occurs is not in ``classes``, or an option is out of range. Shapes are decoded when
+            is None, a class that is drawn is not in ``classes``, or an option is out of range. Shapes are decoded when
             they are drawn, so their errors come then.
 
     Example:
@@ -191,9 +198,13 @@ def annotations_of(
     if boxes is None:
         _refuse_boxes(fn, images)
     listed = _listed(exports)
-    used = frozenset().union(*(image.labels for _, image in images.values()))
+    used = frozenset().union(*(_drawn_labels(image, pen) for _, image in images.values()))
     by = "argument" if classes is not None else "file" if listed is not None else "names"
     return Annotations(fn, tools[0], images, class_numbers(fn, classes, listed, used), by, pen)
+
+
+def _drawn_labels(image: AnnotatedImage, pen: Pen) -> frozenset[str]:
+    return image.labels | set(image.boxed) - {""} if pen.fills_boxes else image.labels
 
 
 def _refuse_boxes(fn: str, images: Mapping[str, tuple[str, AnnotatedImage]]) -> None:
@@ -219,7 +230,7 @@ def _by_name(fn: str, paths: Sequence[PathLike], exports: Sequence[Export]) -> d
             if name in images:
                 raise ValueError(
                     f"{fn}: images must have different names, got {name!r} twice, in {images[name][0]!r} and "
-                    f"{os.fspath(path)!r}: export them one by one"
+                    f"{os.fspath(path)!r}: export each task alone, each into a folder of its own"
                 )
             images[name] = os.fspath(path), image
     return images

@@ -66,6 +66,11 @@ def _checked(fn: str, classes: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(classes.items(), key=lambda item: item[1]))
 
 
+def is_background(name: str) -> bool:
+    """Whether a name is one of the usual ones of the background, such as ``_background_``."""
+    return name.strip(" _").lower() in ("background", "bg")
+
+
 def listing(names: Collection[str]) -> str:
     """Names in quotes, at most 20 of them."""
     shown = ", ".join(repr(name) for name in list(names)[:20])

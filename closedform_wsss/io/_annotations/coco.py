@@ -68,8 +68,8 @@ def _image(image: dict[str, Any], drawn: list[tuple[str, dict[str, Any]]]) -> An
     return AnnotatedImage(
         name=clean_name(str(image.get("file_name") or "")),
         size=size,
-        labels=frozenset(label for label, _ in drawn) - {""},
-        boxed=frozenset(label for label, annotation in drawn if _is_box(annotation)),
+        labels=frozenset(label for label, annotation in drawn if not _is_box(annotation)) - {""},
+        boxed=tuple(label for label, annotation in drawn if _is_box(annotation)),
         shapes=partial(_shapes, drawn),
     )
 

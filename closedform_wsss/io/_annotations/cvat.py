@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from xml.etree import ElementTree
 
@@ -37,7 +38,9 @@ def read_cvat(root: ElementTree.Element) -> Export:
     Raises:
         ValueError: The file is of a video task, or states no images.
     """
-    images = [_image(element) for element in root.iter("image")]
+    elements = list(root.iter("image"))
+    times = Counter(element.get("name") for element in elements)
+    images = [_image(element, is_only=times[element.get("name")] == 1) for element in elements]
     if not images and root.find(".//track") is not None:
         raise ValueError("tracks of a video task have no image names: export it as 'CVAT for images 1.1'")
     labels = [
@@ -48,14 +51,16 @@ def read_cvat(root: ElementTree.Element) -> Export:
     return Export("CVAT for images", images, tuple(dict.fromkeys(labels)) or None)
 
 
-def _image(element: ElementTree.Element) -> AnnotatedImage:
+def _image(element: ElementTree.Element, *, is_only: bool) -> AnnotatedImage:
+    # The tasks of a project may have equal names in different subsets, which are folders of the exported images.
+    folder = "" if is_only or not element.get("subset") else f"{element.get('subset')}/"
     size = image_size(element.get("height"), element.get("width"))
     drawn = [shape for shape in element if shape.tag not in _WITHOUT_PLACE]
     return AnnotatedImage(
-        name=clean_name(element.get("name") or ""),
+        name=clean_name(f"{folder}{element.get('name') or ''}"),
         size=size,
-        labels=frozenset(map(_label, drawn)) - {""},
-        boxed=frozenset(_label(shape) for shape in drawn if shape.tag == "box"),
+        labels=frozenset(_label(shape) for shape in drawn if shape.tag != "box") - {""},
+        boxed=tuple(_label(shape) for shape in drawn if shape.tag == "box"),
         shapes=partial(_shapes, drawn),
     )
 

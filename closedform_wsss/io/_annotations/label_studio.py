@@ -45,12 +45,11 @@ def _image(name: str, task: dict[str, Any]) -> AnnotatedImage:
     sizes = {image_size(*region.size) for region in regions if region.size != (None, None)}
     if len(sizes) > 1:
         raise ValueError(f"all regions of an image must state one size, got {sorted(sizes)[:3]} for {name!r}")
-    labels = frozenset(label for region in regions for label in region.labels)
     return AnnotatedImage(
         name=name,
         size=next(iter(sizes), None),
-        labels=labels,
-        boxed=frozenset(label for region in regions if region.kind == "rectangle" for label in region.labels),
+        labels=frozenset(label for region in regions if region.kind != "rectangle" for label in region.labels),
+        boxed=tuple(label for region in regions if region.kind == "rectangle" for label in region.labels),
         shapes=partial(_shapes, regions),
     )
 

@@ -44,8 +44,8 @@ def read_labelme(file: dict[str, Any]) -> Export:
     image = AnnotatedImage(
         name=clean_name(str(file.get("imagePath") or "")).rsplit("/", 1)[-1],
         size=_size(file),
-        labels=frozenset(map(_label, shapes)) - {""},
-        boxed=frozenset(_label(shape) for shape in shapes if shape.get("shape_type") in _BOXES),
+        labels=frozenset(_label(shape) for shape in shapes if shape.get("shape_type") not in _BOXES) - {""},
+        boxed=tuple(_label(shape) for shape in shapes if shape.get("shape_type") in _BOXES),
         shapes=partial(_shapes, shapes),
     )
     return Export("labelme", [image])

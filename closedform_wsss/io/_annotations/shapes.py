@@ -84,8 +84,8 @@ class AnnotatedImage:
     Attributes:
         name: Its name in the export, with ``/`` between folders.
         size: ``(H, W)``; None if the export does not state it.
-        labels: The names of the classes of its shapes.
-        boxed: Those of its rectangles.
+        labels: The names of the classes of its shapes other than rectangles.
+        boxed: The name of the class of each rectangle.
         shapes: Decodes the shapes for an image of ``(H, W)``, in the order in which they are drawn. It may raise
             ``ValueError``.
     """
@@ -93,7 +93,7 @@ class AnnotatedImage:
     name: str
     size: tuple[int, int] | None
     labels: frozenset[str]
-    boxed: frozenset[str]
+    boxed: tuple[str, ...]
     shapes: Callable[[tuple[int, int]], Sequence[Shape]]
 
 
