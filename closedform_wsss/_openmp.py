@@ -1,8 +1,8 @@
 """The OpenMP runtime of this process: torch's. Two of them would each keep threads of their own.
 
 torch brings GCC's runtime in its wheels for Linux, but not under one name: ``libgomp.so.1`` on x86-64, a name with a
-hash on aarch64. So the extension is not linked with it. Its functions come from the runtime that is already there; to import
-this module makes them visible.
+hash on aarch64. So the extension is not linked with it. Its functions come from the runtime that is already there; to
+import this module makes them visible.
 """
 
 from __future__ import annotations
