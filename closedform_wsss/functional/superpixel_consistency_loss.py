@@ -102,7 +102,7 @@ def superpixel_consistency_loss(
     check_options(FN, weighting, gamma, reduction)
     if class_weight is not None:
         check_class_weight(FN, class_weight, classes, logits.device)
-    if superpixels.is_soft:
+    if superpixels.assignment.is_floating_point():
         check_weights(FN, superpixels)
 
     check_same_view(FN, target=target, superpixels=superpixels.assignment, logits=logits)

@@ -61,7 +61,7 @@ def superpixel_pool(
             f"{tuple(assignment.shape)}"
         )
     dtype = compute_dtype(x)
-    if superpixels.is_soft:
+    if superpixels.assignment.is_floating_point():
         if num_superpixels is not None:
             raise ValueError(f"{FN}: num_superpixels must be None for soft superpixels, got {num_superpixels!r}")
         q, cell_size = assignment.to(dtype), int(cell_size)

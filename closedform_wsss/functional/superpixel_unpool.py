@@ -43,7 +43,7 @@ def superpixel_unpool(s: Tensor, superpixels: Superpixels | Tensor) -> Tensor:
     assignment, cell_size = superpixels = check_superpixels(FN, superpixels, s.shape[0] if s.ndim else 0, s.device)
     check_finite(FN, "s", s)
     s = as_compute_dtype(s).contiguous()
-    if not superpixels.is_soft:
+    if not superpixels.assignment.is_floating_point():
         return _of_labels(s, assignment)
     cell_size = int(cell_size)
     height, width = assignment.shape[2:]

@@ -22,7 +22,7 @@ def label_agreement(
     labelled = target != ignore_index
     # Clamped: on CUDA labels are not checked, and a wrong one must not write elsewhere.
     label = torch.where(labelled, target, 0).clamp(0, classes - 1).flatten(1)
-    if superpixels.is_soft:
+    if superpixels.assignment.is_floating_point():
         count, weights, units = _soft(superpixels.assignment, int(superpixels.cell_size))
     else:
         units = [superpixels.assignment.flatten(1)]

@@ -106,7 +106,7 @@ def check_superpixels(
 def check_soft_superpixels(fn: str, superpixels: Superpixels) -> tuple[Tensor, int]:
     """Assignment ``(N, 9, H, W)`` and cell size of soft superpixels whose weights add up to 1."""
     superpixels = check_superpixels(fn, superpixels)
-    if not superpixels.is_soft:
+    if not superpixels.assignment.is_floating_point():  # not `is_soft`: torch 2.6 does not compile a property
         raise TypeError(
             f"{fn}: superpixels must be soft, got labels {tuple(superpixels.assignment.shape)}: use soft_slic"
         )
