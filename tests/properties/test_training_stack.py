@@ -49,7 +49,7 @@ LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 NO_FUNC_GRAD = ("residual", "energy", "asam")
 # There torch.func wraps the image too, and the operator that builds the lattice cannot read it: an error of torch.
-LATTICE_UNREADABLE = torch.__version__ < "2.7" and "dense_crf"
+LATTICE_UNREADABLE = torch.__version__ < "2.9" and "dense_crf"
 each = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 
 
@@ -242,6 +242,8 @@ def test_two_processes_give_the_gradient_of_the_whole_batch(kind, tmp_path):
         fsdp = pytest.importorskip("torch.distributed.fsdp")
         if not hasattr(fsdp, "fully_shard") or not hasattr(torch.cpu.current_stream(), "record_event"):
             pytest.skip("this torch has no fully_shard for the CPU")
+        if torch.__version__ < "2.9":
+            pytest.skip("fully_shard of torch 2.8 adds the gradients on the CPU, of any loss, instead of averaging them")
     batch = (IMAGE, MARKS, MARKS.clamp(max=2))
     net = two_processes.network()
     two_processes.loss_of(net, *batch).backward()
