@@ -243,7 +243,7 @@ def test_two_processes_give_the_gradient_of_the_whole_batch(kind, tmp_path):
         if not hasattr(fsdp, "fully_shard") or not hasattr(torch.cpu.current_stream(), "record_event"):
             pytest.skip("this torch has no fully_shard for the CPU")
         if torch.__version__ < "2.9":
-            pytest.skip("fully_shard of torch 2.8 adds the gradients on the CPU, of any loss, instead of averaging them")
+            pytest.skip("fully_shard of torch 2.8 adds the gradients of any loss on the CPU: their mean is wanted")
     batch = (IMAGE, MARKS, MARKS.clamp(max=2))
     net = two_processes.network()
     two_processes.loss_of(net, *batch).backward()
