@@ -29,7 +29,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # Beside the folders of sources and tests, and the pages.
 FILES = ["pyproject.toml", "CITATION.cff", "Makefile", ".pre-commit-config.yaml"]
 QUICK = [
-    *("package", "distribution", "cuda_build", "training_stack", "closed_form_loss", "matting_filter", "solve_matting"),
+    *(
+        "package",
+        "distribution",
+        "selftest",
+        "stress",
+        "cuda_build",
+        "training_stack",
+        "closed_form_loss",
+        "matting_filter",
+        "solve_matting",
+    ),
     *("asam", "soft_slic", "superpixel_pool", "superpixel_consistency_loss", "marks", "cams", "cli", "metrics"),
 ]
 BESIDE = ["numpy", "scipy", "scikit-image", "pillow", "tqdm", "pytest", "pytest-xdist", "hypothesis"]
