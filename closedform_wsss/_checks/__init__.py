@@ -10,6 +10,7 @@ Shapes and types are always checked. Checks that read values (range, NaN, labels
 default they run only for tensors on the CPU; :func:`set_value_checks` changes that.
 """
 
+from closedform_wsss._checks.logits import check_logits
 from closedform_wsss._checks.options import (
     check_cell_size,
     check_count,
@@ -26,7 +27,6 @@ from closedform_wsss._checks.tensors import (
     as_int64,
     check_class_present,
     check_class_weight,
-    check_classes,
     check_device,
     check_finite,
     check_image,
@@ -45,12 +45,12 @@ __all__ = [
     "check_cell_size",
     "check_class_present",
     "check_class_weight",
-    "check_classes",
     "check_count",
     "check_device",
     "check_finite",
     "check_image",
     "check_integer",
+    "check_logits",
     "check_maps",
     "check_not_negative",
     "check_option",

@@ -82,15 +82,6 @@ def check_pixels(fn: str, name: str, maps: Tensor) -> None:
         raise ValueError(f"{fn}: {name} must be (N, C, H, W) with H and W >= 1, got shape {tuple(maps.shape)}")
 
 
-def check_classes(fn: str, logits: Tensor) -> None:
-    """Two classes or more: a single class would win everywhere, without a gradient."""
-    if logits.shape[1] < 2 and logits.shape[0]:
-        raise ValueError(
-            f"{fn}: logits must have 2 or more channels, one for each class, got shape {tuple(logits.shape)}: for a "
-            "binary network with one logit z, sigmoid(z) the foreground, pass torch.cat([torch.zeros_like(z), z], 1)"
-        )
-
-
 def check_target(
     fn: str,
     target: Tensor,

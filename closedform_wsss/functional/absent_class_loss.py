@@ -9,8 +9,8 @@ from torch import Tensor
 
 from closedform_wsss._checks import (
     check_class_present,
-    check_classes,
     check_finite,
+    check_logits,
     check_maps,
     check_option,
     compute_dtype,
@@ -57,7 +57,7 @@ def absent_class_loss(
     """
     check_option(FN, "reduction", reduction, ("mean", "sum", "none"))
     logits = check_maps(FN, "logits", logits, None, None)
-    check_classes(FN, logits)
+    check_logits(FN, logits)
     n, classes = logits.shape[:2]
     check_class_present(FN, class_present, n, classes, logits.device)
     check_finite(FN, "logits", logits)

@@ -13,10 +13,10 @@ from closedform_wsss import _ops
 from closedform_wsss._checks import (
     check_class_present,
     check_class_weight,
-    check_classes,
     check_finite,
     check_image,
     check_integer,
+    check_logits,
     check_maps,
     check_not_negative,
     check_option,
@@ -133,7 +133,7 @@ def closed_form_loss(
     logits = check_maps(FN, "logits", logits, image.shape[0], image.device)
     n, classes, h, w = logits.shape
     if activation is not None:
-        check_classes(FN, logits)
+        check_logits(FN, logits)
     marked = target is not None
     if target is None:
         check_integer(FN, "ignore_index", ignore_index)

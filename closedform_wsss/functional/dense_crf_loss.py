@@ -9,9 +9,9 @@ from torch import Tensor
 
 from closedform_wsss._autocast import without_autocast
 from closedform_wsss._checks import (
-    check_classes,
     check_finite,
     check_image,
+    check_logits,
     check_maps,
     check_option,
     check_same_view,
@@ -84,7 +84,7 @@ def dense_crf_loss(
     check_channels(FN, image)
     logits = check_maps(FN, "logits", logits, image.shape[0], image.device)
     if activation == "softmax":
-        check_classes(FN, logits)
+        check_logits(FN, logits)
     check_same_view(FN, logits=logits, image=image)
     dtype = compute_dtype(logits)
     if activation == "softmax":

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from closedform_wsss._checks import (
     check_class_present,
-    check_classes,
     check_finite,
     check_image,
+    check_logits,
     check_maps,
     check_not_negative,
     check_same_view,
@@ -77,7 +77,7 @@ def mark_loss(
     image = check_image(FN, image)
     n, device = image.shape[0], image.device
     logits = check_maps(FN, "logits", logits, n, device)
-    check_classes(FN, logits)
+    check_logits(FN, logits)
     classes = logits.shape[1]
     target = check_target(FN, target, n, device, classes, ignore_index)
     check_finite(FN, "logits", logits)

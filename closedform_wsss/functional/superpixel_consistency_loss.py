@@ -11,8 +11,8 @@ from torch import Tensor
 from closedform_wsss._checks import (
     as_compute_dtype,
     check_class_weight,
-    check_classes,
     check_finite,
+    check_logits,
     check_maps,
     check_option,
     check_pixels,
@@ -95,7 +95,7 @@ def superpixel_consistency_loss(
     """
     logits = check_maps(FN, "logits", logits, None, None)
     check_pixels(FN, "logits", logits)
-    check_classes(FN, logits)
+    check_logits(FN, logits)
     n, classes = logits.shape[:2]
     target = check_target(FN, target, n, logits.device, classes, ignore_index)
     superpixels = check_superpixels(FN, superpixels, n, logits.device)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import (
-    check_classes,
     check_finite,
+    check_logits,
     check_maps,
     check_same_view,
     check_target,
@@ -23,7 +23,7 @@ def label_loss(fn: str, logits: Tensor, target: Tensor, class_weight: Tensor | N
     The target ``(N, H', W')`` follows the size of the logits ``(N, C, H, W)``.
     """
     logits = check_maps(fn, "logits", logits, None, None)
-    check_classes(fn, logits)
+    check_logits(fn, logits)
     n, classes, h, w = logits.shape
     target = check_target(fn, target, n, logits.device, classes, ignore_index)
     check_finite(fn, "logits", logits)

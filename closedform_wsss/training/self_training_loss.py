@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from closedform_wsss._checks import (
     check_class_present,
-    check_classes,
     check_count,
     check_finite,
     check_image,
     check_integer,
+    check_logits,
     check_maps,
     check_same_view,
     check_target,
@@ -129,7 +129,7 @@ class SelfTrainingLoss(nn.Module):
         image = check_image(FN, image)
         n, device = image.shape[0], image.device
         logits = check_maps(FN, "logits", logits, n, device)
-        check_classes(FN, logits)
+        check_logits(FN, logits)
         if logits.shape[1] != self.num_classes:
             raise ValueError(f"{FN}: logits must have {self.num_classes} channels, got shape {tuple(logits.shape)}")
         marks = check_target(FN, marks, n, device, self.num_classes, self.ignore_index, name="marks")

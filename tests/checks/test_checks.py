@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from closedform_wsss.functional import (
     asam,
     calibrate_cam,
     closed_form_loss,
+    dense_crf_loss,
+    mark_loss,
     matting_filter,
     refine_cam,
     slic,
@@ -25,6 +28,7 @@ from closedform_wsss.functional import (
     superpixel_consistency_loss,
 )
 from closedform_wsss.nn import MattingFilter
+from closedform_wsss.training import SelfTrainingLoss
 
 with torch.random.fork_rng():
     torch.manual_seed(0)
@@ -212,3 +216,29 @@ def test_the_filter_has_its_gradient_when_compiled() -> None:
     (expected,) = torch.autograd.grad((matting_filter(maps, image) * weight).sum(), maps)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(found, matting_filter(weight, image), rtol=0, atol=2e-3)  # symmetric
+
+
+PROBABILITIES = torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(0)).softmax(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, marks, image: closed_form_loss(x, marks, image),
+        lambda x, marks, image: mark_loss(x, marks, image),
+        lambda x, marks, image: dense_crf_loss(x, image),
+        lambda x, marks, image: SelfTrainingLoss(3, total_steps=9)(x, marks, image),
+        lambda x, marks, image: superpixel_consistency_loss(x, marks, soft_slic(image, cell_size=4)),
+    ],
+)
+def test_probabilities_in_place_of_logits_are_noticed(loss: Any, dtype: torch.dtype) -> None:
+    marks, image = torch.full((2, 9, 11), 1), torch.rand(2, 3, 9, 11)
+    with pytest.warns(UserWarning, match="add up to 1 in every pixel"):
+        loss(PROBABILITIES.to(dtype), marks, image)
+    almost = PROBABILITIES.clone()
+    almost[1, 0, 5, 5] += 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loss(PROBABILITIES.log().to(dtype), marks, image)
+        loss(almost.to(dtype), marks, image)

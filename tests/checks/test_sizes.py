@@ -28,7 +28,7 @@ SIZE = (16, 24)
 
 
 def maps(size: Size) -> Tensor:
-    return torch.full((1, 2, *size), 0.5)
+    return torch.full((1, 2, *size), 0.25)
 
 
 def image(size: Size) -> Tensor:

@@ -1,0 +1,32 @@
+"""Checks of logits."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from closedform_wsss._checks.values import reads_values
+from closedform_wsss._warn import warn_user
+
+_SUM = 1e-2  # from 1; half precision rounds
+
+
+def check_logits(fn: str, logits: Tensor) -> None:
+    """Two classes or more: a single class would win everywhere, without a gradient. Warns of probabilities: their
+    softmax is nearly flat."""
+    if logits.shape[1] < 2 and logits.shape[0]:
+        raise ValueError(
+            f"{fn}: logits must have 2 or more channels, one for each class, got shape {tuple(logits.shape)}: for a "
+            "binary network with one logit z, sigmoid(z) the foreground, pass torch.cat([torch.zeros_like(z), z], 1)"
+        )
+    # A row first: that says no for almost all logits.
+    if reads_values(logits) and _probabilities(logits[:1, :, :1]) and _probabilities(logits):
+        warn_user(
+            f"{fn}: logits are in [0, 1] and add up to 1 in every pixel, as probabilities do: pass what the network "
+            "gives before its softmax",
+            UserWarning,
+        )
+
+
+def _probabilities(x: Tensor) -> bool:
+    x = x.detach()
+    return bool(x.amin() >= 0) and bool(((x.float().sum(1) - 1).abs() <= _SUM).all())
