@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from closedform_wsss._common.sparse_tensor import sparse_coo
+
 MAX_FUNCTIONS = 32  # basis functions of a block
 INVERSE, OWN, LINKS = 0, 1, 2  # parts of a block
 LINK_PLACES = (5, 6, 7, 8)  # of the neighbours that a block has links to
@@ -37,4 +39,4 @@ def assemble(matrix: Tensor, offsets: Tensor, starts: Tensor, neighbours: Tensor
             values.append(matrix[place])
     size = int(starts[-1])
     indices = torch.stack([torch.cat(rows), torch.cat(columns)])
-    return torch.sparse_coo_tensor(indices, torch.cat(values), (size, size), check_invariants=False)
+    return sparse_coo(indices, torch.cat(values), (size, size))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._common.block_layout import INVERSE, assemble, entries
+from closedform_wsss._common.sparse_tensor import sparse_coo
 
 
 def block_relax(
@@ -22,7 +23,7 @@ def block_relax(
     """Replace z ``(F, C)``, color by color. ``ends`` is on the CPU."""
     links = assemble(matrix, offsets, starts, neighbours, own=False)
     i, j, place = entries(offsets, starts, neighbours, INVERSE)
-    inverse = torch.sparse_coo_tensor(torch.stack([i, j]), matrix[place], links.shape, check_invariants=False)
+    inverse = sparse_coo(torch.stack([i, j]), matrix[place], (links.shape[0], links.shape[1]))
     size = starts.long().diff()
     block = torch.arange(len(size), device=starts.device).repeat_interleave(size)
     color = torch.zeros_like(size)

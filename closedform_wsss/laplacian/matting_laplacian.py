@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_maps, check_option, check_positive, check_radius
+from closedform_wsss._common.sparse_tensor import sparse_coo
 from closedform_wsss.laplacian.window_operator import KINDS, Kind, window_operator
 from closedform_wsss.laplacian.windows import windows_per_pixel
 
@@ -183,9 +184,7 @@ class MattingLaplacian:
         """
         rows, columns, values = self._entries(n)
         pixels = self.shape[1] * self.shape[2]
-        return torch.sparse_coo_tensor(
-            torch.stack([rows, columns]), values, (pixels, pixels), check_invariants=False
-        ).to_sparse_csr()
+        return sparse_coo(torch.stack([rows, columns]), values, (pixels, pixels)).to_sparse_csr()
 
     def to_scipy(self, n: int) -> scipy.sparse.csr_array:
         """L of image n as a ``scipy.sparse.csr_array`` ``(H W, H W)``, float64."""

@@ -13,7 +13,8 @@ import closedform_wsss
 ROOT = Path(closedform_wsss.__file__).parent
 # From the ground up. Packages of one floor do not import each other.
 FLOORS = (
-    ("_C", "_autocast", "_warn", "_checks", "_common", "_scatter_sums", "_resize", "_mark_spacing"),
+    ("_C", "_openmp", "_warn"),
+    ("_autocast", "_checks", "_common", "_scatter_sums", "_resize", "_mark_spacing"),
     ("_cuda", "_reference", "_threshold_scores"),
     ("_build",),
     ("_ops",),

@@ -11,6 +11,8 @@ import torch
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from closedform_wsss._common.sparse_tensor import sparse_coo
+
 # A direct solver is quick up to about this size. Dense: two products with a matrix of 0.5 GB.
 MAX_UNKNOWNS = 16_000
 MAX_UNKNOWNS_DENSE = 8192
@@ -40,7 +42,7 @@ def _dense(matrix: sp.csc_array, device: torch.device) -> Solver:
     entries = matrix.tocoo()
     places = torch.from_numpy(np.stack([entries.row, entries.col])).to(device)
     values = torch.from_numpy(entries.data).to(device)
-    full = torch.sparse_coo_tensor(places, values, matrix.shape, check_invariants=False).to_dense()
+    full = sparse_coo(places, values, matrix.shape).to_dense()
     identity = torch.eye(matrix.shape[0], dtype=full.dtype, device=device)
     inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(full), identity, upper=False)
     return lambda right: (right @ inverse.T) @ inverse
