@@ -156,7 +156,9 @@ def _refuse_canvas(scribbled: UInt8Array, changed: BoolArray) -> None:
     paper_color = sample[[counts.argmax()]].astype(np.uint8)
     paper = (scribbled == paper_color).all(-1)
     kept = int(np.count_nonzero(~paper & ~changed))
-    if 2 * int(np.count_nonzero(paper)) > paper.size and changed[paper].any() and kept <= 0.01 * paper.size:
+    strokes = changed & ~paper  # without any, one class was painted over the whole image
+    replaced = changed[paper].any() and kept <= 0.01 * paper.size
+    if 2 * int(np.count_nonzero(paper)) > paper.size and replaced and strokes.any():
         raise ValueError(
             "from_scribbles: scribbled must be a copy of image with strokes drawn on it, got strokes on a canvas of "
             f"one colour, {color_names(paper_color)[0]}: draw on the image, or save the strokes as a transparent "

@@ -261,3 +261,12 @@ def test_no_kind_fits_marks_of_another_photograph(tmp_path: Path) -> None:
         io.read_marks(tmp_path / "colors.png")
     with pytest.raises(ValueError, match="are image and scribbled in the wrong order"):
         io.from_scribbles(bars(image, [BLACK, WHITE])[0], image)
+
+
+@pytest.mark.parametrize(("size", "colors"), [((30, 40), None), ((30, 40), [RED]), ((1, 7), [RED]), ((1, 1), [RED])])
+def test_one_class_over_the_whole_image_is_no_paper(
+    size: tuple[int, int], colors: list[tuple[int, int, int]] | None
+) -> None:
+    image = photo(*size)
+    marks, _ = io.from_scribbles(image, np.full_like(image, RED), colors=colors)
+    assert (marks == 0).all()
