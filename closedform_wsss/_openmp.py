@@ -26,7 +26,8 @@ def _share_with_torch() -> None:
 
 def _loaded() -> str | None:
     """The file of the libgomp in this process; torch's, if another package has brought one too."""
-    files = {line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    maps = Path("/proc/self/maps").read_text(errors="surrogateescape")  # as ctypes encodes a path again
+    files = {line.split(maxsplit=5)[-1] for line in maps.splitlines()}
     found = sorted(file for file in files if Path(file).name.startswith("libgomp"))
     of_torch = [file for file in found if {"torch", "torch.libs"} & set(Path(file).parts)]
     return next(iter(of_torch + found), None)
