@@ -28,7 +28,7 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._common.activation import Activation, activate
 from closedform_wsss._mark_spacing import SIDES, sides_from_marks
-from closedform_wsss._resize import resize_image, resize_marks
+from closedform_wsss._resize import averaged, resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.laplacian.window_operator import LaplacianOperator, window_operator
@@ -161,8 +161,8 @@ def closed_form_loss(
         if side > 1:
             if not of_sides:
                 of_sides.append(_maps(logits, activation, dtype))
-            x, own_activation = _averaged(of_sides[0], side), None
-            own_image = _averaged(image, side) if laplacian is None else image
+            x, own_activation = averaged(of_sides[0], side), None
+            own_image = averaged(image, side) if laplacian is None else image
             own_target = _voted(target, side, *labels)
         own = options.fitting(FN, *x.shape[2:])
         operator = window_operator(own_image, *own) if laplacian is None else laplacian._operator
@@ -224,13 +224,8 @@ def _maps(x: Tensor, activation: Activation, dtype: torch.dtype) -> Tensor:
     return activate(x.to(dtype), activation)
 
 
-def _averaged(maps: Tensor, side: int) -> Tensor:
-    """Means over squares of ``side`` pixels, those at the lower and right border cut off by it."""
-    return F.avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False)
-
-
 def _voted(target: Tensor, side: int, classes: int, ignore_index: int) -> Tensor:
-    """The most frequent class of the marks in the same squares."""
+    """The most frequent class of the marks in the squares of :func:`averaged`."""
     h, w = target.shape[1:]
     rows, columns = -(-h // side), -(-w // side)
     target = F.pad(target, (0, columns * side - w, 0, rows * side - h), value=ignore_index)

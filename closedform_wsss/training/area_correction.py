@@ -63,7 +63,7 @@ def correct_areas(
 
 def _recall(probs: Tensor, label: Tensor, factors: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
     """Fraction of the marks of each class that the predictions find, ``(C,)``."""
-    best = (probs * factors[:, None]).argmax(0)
+    best = (probs * factors[:, None]).max(0).indices
     hits, marks = (total(torch.bincount(x, minlength=len(probs)).double()) for x in (label[best == label], label))
     return hits / marks.clamp_min(1)
 

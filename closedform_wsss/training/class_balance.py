@@ -49,7 +49,7 @@ def winning_fractions(maps: Tensor) -> Tensor:
     _check_some_pixels(fn, "maps", maps)
     check_finite(fn, "maps", maps)
     ones = torch.ones_like(maps[:, 0], dtype=torch.float64).flatten(1)  # float32 counts to 16 million only
-    fractions = scatter_sums(ones, maps.argmax(1).flatten(1), maps.shape[1], 1.0).sum(0) / ones.numel()
+    fractions = scatter_sums(ones, maps.max(1).indices.flatten(1), maps.shape[1], 1.0).sum(0) / ones.numel()
     return fractions.to(compute_dtype(maps))
 
 

@@ -372,7 +372,7 @@ class PseudoLabeler:
         return q, (marks.shape[1], marks.shape[2]), marks
 
     def _save_label(self, key: str, q: Tensor, size: tuple[int, int], marks: Tensor) -> None:
-        label = F.interpolate(q, size, mode="bilinear", align_corners=False).argmax(1)
+        label = F.interpolate(q, size, mode="bilinear", align_corners=False).max(1).indices
         label = torch.where(marks == self.ignore_index, label, marks)
         file = self._label_file(key)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -221,5 +221,5 @@ class SelfTrainingLoss(nn.Module):
         p, image = self._small(x, image, class_present)
         self._follow(p)
         q = self._refined(p, image, marks, self.class_factors.to(p))
-        labels = F.interpolate(q, x.shape[2:], mode="bilinear").argmax(1)
+        labels = F.interpolate(q, x.shape[2:], mode="bilinear").max(1).indices
         return torch.where(marks == self.ignore_index, labels, marks)

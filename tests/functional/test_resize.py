@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from closedform_wsss import functional
-from closedform_wsss._resize import resize_marks
+from closedform_wsss._resize import averaged, resize_marks, resize_probabilities
 
 
 def vote(target, size, classes, ignore_index):
@@ -77,3 +77,27 @@ def test_public():
 def test_public_errors(target, size, message):
     with pytest.raises((TypeError, ValueError), match=f"resize_marks: {message}"):
         functional.resize_marks(target, size, num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "side"), [(8, 12, 2), (8, 12, 4), (12, 20, 8), (7, 12, 2), (9, 13, 4), (6, 10, 3), (5, 3, 8)]
+)
+def test_averages_of_squares(height, width, side):
+    x = torch.rand(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    means = averaged(x, side)
+    rows, columns = -(-height // side), -(-width // side)
+    assert means.shape == (2, 3, rows, columns)
+    for i in range(rows):
+        for j in range(columns):
+            square = x[:, :, i * side : (i + 1) * side, j * side : (j + 1) * side]
+            torch.testing.assert_close(means[:, :, i, j], square.mean((2, 3)))
+    assert torch.autograd.gradcheck(lambda maps: averaged(maps, side), x)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(8, 12, (4, 6)), (8, 12, (2, 3)), (8, 12, (3, 5)), (8, 12, (4, 3)), (7, 12, (3, 6))]
+)
+def test_smaller_probabilities_are_means(height, width, size):
+    p = torch.rand(2, 3, height, width, dtype=torch.float64).softmax(1)
+    smaller = resize_probabilities(p, size)
+    torch.testing.assert_close(smaller, torch.nn.functional.adaptive_avg_pool2d(p, size))
