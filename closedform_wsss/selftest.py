@@ -141,8 +141,8 @@ def _programs(device: torch.device) -> Iterator[Callable[[], object]]:
             for form in ("energy", "residual"):
                 yield partial(_backward, closed_form_loss, maps, marks, image, kind=kind, form=form, scale=1)
         yield partial(_on_coarse_levels, partial(solve_matting, marks[:1], image[:1], tol=0.1))
-        for fidelity in (0.1, 1e-4):
-            yield partial(matting_filter, maps, image, fidelity=fidelity)
+        for options in ({"fidelity": 0.1}, {"fidelity": 1e-4}, {"num_iters": 20}):
+            yield partial(matting_filter, maps, image, **options)
         yield partial(_superpixels, image, maps)
         yield partial(dense_crf, maps.softmax(1), image, num_iters=3)
         yield partial(_backward, dense_crf_loss, maps, image)

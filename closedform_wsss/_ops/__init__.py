@@ -9,6 +9,7 @@ from closedform_wsss._ops.block import block_product, block_relax
 from closedform_wsss._ops.lattice import lattice_build, lattice_filter, lattice_mean_field
 from closedform_wsss._ops.matting import matting_product, matting_stencil
 from closedform_wsss._ops.matting_cg import matting_cg
+from closedform_wsss._ops.matting_chebyshev import matting_chebyshev
 from closedform_wsss._ops.matting_loss import matting_loss
 from closedform_wsss._ops.superpixel import (
     superpixel_assign,
@@ -28,6 +29,7 @@ __all__ = [
     "lattice_filter",
     "lattice_mean_field",
     "matting_cg",
+    "matting_chebyshev",
     "matting_loss",
     "matting_product",
     "matting_stencil",

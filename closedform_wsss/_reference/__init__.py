@@ -8,6 +8,7 @@ from closedform_wsss._reference.lattice_build import lattice_build
 from closedform_wsss._reference.lattice_filter import lattice_filter
 from closedform_wsss._reference.lattice_mean_field import lattice_mean_field
 from closedform_wsss._reference.matting_cg import matting_cg
+from closedform_wsss._reference.matting_chebyshev import matting_chebyshev
 from closedform_wsss._reference.matting_loss import matting_loss
 from closedform_wsss._reference.matting_product import matting_product
 from closedform_wsss._reference.matting_stencil import matting_stencil
@@ -31,6 +32,7 @@ __all__ = [
     "lattice_filter",
     "lattice_mean_field",
     "matting_cg",
+    "matting_chebyshev",
     "matting_loss",
     "matting_product",
     "matting_stencil",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from closedform_wsss import _ops
 from closedform_wsss._autocast import without_autocast
 from closedform_wsss._checks import (
     check_count,
@@ -24,12 +25,14 @@ from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
 from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
+from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.laplacian.window_operator import LaplacianOperator, window_operator
 from closedform_wsss.laplacian.windows import WindowOperator, windows_per_pixel
 from closedform_wsss.solver import ConvergenceWarning, Stopping
 from closedform_wsss.solver.cg import by_classes
 from closedform_wsss.solver.chebyshev import chebyshev
 from closedform_wsss.solver.solution import warn_unless_converged
+from closedform_wsss.solver.stencil_solver import takes_whole_maps
 from closedform_wsss.solver.system import system_solver
 
 FN = "matting_filter"
@@ -165,16 +168,13 @@ def _steps(
     L is at most W, the number of windows that hold a pixel, so (W + D)^-1 (L + D) has eigenvalues up to 1, and, since D
     is at least the fidelity, not below fidelity / (W + fidelity): marks do not slow it down.
     """
-    inverse = 1 / (windows_per_pixel(b, radius) + data_weight[:, None])
-    most = (2 * radius + 1) ** 2
-    return chebyshev(
-        lambda x: inverse * operator.product(x, data_weight),
-        inverse * b,
-        b / data_weight[:, None],
-        low=fidelity / (most + fidelity),
-        high=1.0,
-        num_iters=num_iters,
-    )
+    inverse, start = 1 / (windows_per_pixel(b, radius) + data_weight[:, None]), b / data_weight[:, None]
+    low, high = fidelity / ((2 * radius + 1) ** 2 + fidelity), 1.0
+    if isinstance(operator, StencilOperator) and takes_whole_maps(b):
+        diagonal = data_weight if operator.row_sums is None else data_weight + operator.row_sums
+        y: Tensor = _ops.matting_chebyshev(operator.stencil, diagonal, inverse[:, 0], b, start, low, high, num_iters)
+        return y
+    return chebyshev(lambda x: inverse * operator.product(x, data_weight), inverse * b, start, low, high, num_iters)
 
 
 def filtered(

@@ -40,6 +40,7 @@ def refine_prediction(
     mark_weight: float = 10.0,
     eps: float | None = None,
     tol: float = 0.03,
+    num_iters: int | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
     r"""Probabilities that follow the edges of the image and keep the marks: better labels than a network's predictions.
@@ -66,6 +67,8 @@ def refine_prediction(
         mark_weight: :math:`\kappa` > 0, how strongly q is held to the marks. Default 10.
         eps: Regularisation of the Laplacian, > 0. Default 1e-7. Give it with an image only.
         tol: Stop at this largest error. Default 0.03.
+        num_iters: Take exactly so many steps instead, >= 1, as in :func:`matting_filter`. For the winning classes
+            :math:`3.5 / \sqrt\lambda` are enough, and faster. Default: until tol.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
@@ -78,7 +81,7 @@ def refine_prediction(
             class factor is not above 0; an option is out of range.
 
     Warns:
-        ConvergenceWarning: The filter did not reach ``tol``.
+        ConvergenceWarning: The filter did not reach ``tol``, or ``num_iters`` is below :math:`1 / \sqrt\lambda`.
 
     Example:
         >>> import torch
@@ -137,6 +140,7 @@ def refine_prediction(
         mark_weight=mark_weight,
         eps=own.eps if laplacian is None else None,
         tol=tol,
+        num_iters=num_iters,
         ignore_index=ignore_index,
     )
     return resize_probabilities(_normalized(q.clamp(0, 1)), size)

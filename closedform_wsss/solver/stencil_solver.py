@@ -19,6 +19,12 @@ MAX_PIXELS = 2**16
 MAX_WIDTH = 512
 
 
+def takes_whole_maps(like: Tensor) -> bool:
+    """Whether the kernels that solve for whole maps take those of this size, ``(N, C, H, W)``."""
+    h, w = like.shape[-2:]
+    return h * w <= MAX_PIXELS and w <= MAX_WIDTH
+
+
 class StencilSolver:
     """The system of a batch of images, with the diagonal as preconditioner."""
 
@@ -33,8 +39,7 @@ class StencilSolver:
 
     @staticmethod
     def takes(laplacian: MattingLaplacian) -> bool:
-        _, h, w = laplacian.shape
-        return isinstance(laplacian._operator, StencilOperator) and h * w <= MAX_PIXELS and w <= MAX_WIDTH
+        return isinstance(laplacian._operator, StencilOperator) and takes_whole_maps(laplacian.image)
 
     def solve(self, values: Tensor, start: Tensor, stopping: Stopping) -> PCGResult:
         """(L + D) x = D values from a start, ``(N, C, H, W)``."""

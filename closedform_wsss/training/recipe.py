@@ -27,7 +27,6 @@ class Recipe:
             image). Default True.
         flip: Predict the mirrored image too, and average (:class:`PseudoLabeler` only). Default True.
         fidelity: Of :func:`~closedform_wsss.functional.refine_prediction`, > 0. Default 0.03.
-        tol: Of the same, > 0. Default 0.1: the winning classes hardly depend on it.
         num_images: The areas come from about so many images, >= 1. Default 64.
         num_pixels: Pixels of each of them for the mean probabilities, >= 1. Default 500.
 
@@ -47,7 +46,6 @@ class Recipe:
     complete_marks: bool = True
     flip: bool = True
     fidelity: float = 0.03
-    tol: float = 0.1
     num_images: int = 64
     num_pixels: int = 500
 
@@ -62,7 +60,6 @@ class Recipe:
         check_option(fn, "complete_marks", self.complete_marks, (True, False))
         check_option(fn, "flip", self.flip, (True, False))
         check_positive(fn, "fidelity", self.fidelity)
-        check_positive(fn, "tol", self.tol)
         check_count(fn, "num_images", self.num_images, 1)
         check_count(fn, "num_pixels", self.num_pixels, 1)
 

@@ -30,6 +30,7 @@ void bind(Table& table) {
   CFW_BIND(matting_stencil);
   CFW_BIND(matting_product);
   CFW_BIND(matting_cg);
+  CFW_BIND(matting_chebyshev);
   CFW_BIND(matting_loss);
   CFW_BIND(tile_product);
   CFW_BIND(tile_relax);

@@ -122,10 +122,7 @@ class System {
       stencil_row_all(stencil_, pitch_, row, 0, ring, classes, 0, W,
                       [&](int i, int c, Vector<T> centre, Vector<T> sum) __attribute__((always_inline)) {
                         sum += load(diagonal + i) * centre;
-                        if (W - i >= Simd<T>::lanes)
-                          store(q + c * plane + at + i, sum);
-                        else
-                          store_first(q + c * plane + at + i, sum, W - i);
+                        store_first(q + c * plane + at + i, sum, W - i);
                       });
       for (int c = 0; c < classes; ++c) curvature[c] += dot(p + c * plane + at, q + c * plane + at, W);
     }

@@ -35,11 +35,7 @@ void matting_product(const T* stencil, const T* x, const T* data_weight, T* y, i
         stencil_row_all(coefficients, pitch, row, t.x0, ring, classes, 0, t.width,
                         [&](int i, int c, Vector<T> centre, Vector<T> sum) __attribute__((always_inline)) {
                           sum += load(diagonal + i) * centre;
-                          const int left = t.width - i;
-                          if (left >= Simd<T>::lanes)
-                            store(out + c * plane + i, sum);
-                          else
-                            store_first(out + c * plane + i, sum, left);
+                          store_first(out + c * plane + i, sum, t.width - i);
                         });
       }
     }

@@ -68,10 +68,21 @@ CFW_INLINE void store(T* p, Vector<T> v) {
   *reinterpret_cast<typename Simd<T>::unaligned*>(p) = v;
 }
 
-// The first n lanes only.
+// The first n lanes only, or all of them where there are not more. Loaded lanes behind them are zeros.
+template <class T>
+CFW_INLINE Vector<T> load_first(const T* p, int n) {
+  if (n >= Simd<T>::lanes) return load(p);
+  Vector<T> v{};
+  std::memcpy(&v, p, sizeof(T) * n);
+  return v;
+}
+
 template <class T>
 CFW_INLINE void store_first(T* p, Vector<T> v, int n) {
-  std::memcpy(p, &v, sizeof(T) * n);
+  if (n >= Simd<T>::lanes)
+    store(p, v);
+  else
+    std::memcpy(p, &v, sizeof(T) * n);
 }
 
 // The vectors at p + kShift, |kShift| <= 2, which share their loads. A load across the end of a cache line costs two,

@@ -29,6 +29,7 @@ inline void bind(Table& table) {
   CFW_BIND_CUDA(matting_stencil);
   CFW_BIND_CUDA(matting_product);
   CFW_BIND_CUDA(matting_cg);
+  CFW_BIND_CUDA(matting_chebyshev);
   CFW_BIND_CUDA(matting_loss);
   CFW_BIND_CUDA(tile_product);
   CFW_BIND_CUDA(tile_relax);

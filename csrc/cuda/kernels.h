@@ -23,6 +23,12 @@ void matting_cg(const T* stencil, const T* diagonal /* (N, H, W) */, const T* b 
                 int C, int H, int W, double tol, int max_iter, int every, int divisor, double min_rate, double max_rate,
                 Queue queue);
 
+template <class T>
+void matting_chebyshev(const T* stencil, const T* diagonal /* (N, H, W) */, const T* preconditioner /* (N, H, W) */,
+                       const T* b /* (N, C, H, W) */, const T* start /* (N, C, H, W) */, T* x /* (N, C, H, W) */,
+                       T* scratch /* (2, N, C, H, W) */, int64_t N, int C, int H, int W, double low, double high,
+                       int num_iters, Queue queue);
+
 template <class T, class X = T>
 void matting_loss(const T* stencil, const T* row_sums /* (N, H, W) or null */, const X* x /* (N, C, H, W) */,
                   const int64_t* target /* (N, H, W) */, const T* weight /* (N, C) */, double mark_weight,

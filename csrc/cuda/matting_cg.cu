@@ -6,6 +6,7 @@
 #include "common/stencil_layout.h"
 #include "cuda/kernels.h"
 #include "cuda/runtime.h"
+#include "cuda/stencil_pixel.h"
 
 namespace cfw {
 namespace cuda {
@@ -54,25 +55,6 @@ class Together {
   int turn_ = 0;
 };
 
-// ((L + D) v)_i of pixel i = (y, x).
-template <class T>
-__device__ __forceinline__ T product(const T* stencil, int64_t pitch, const T* v, int y, int x, int H, int W,
-                                     T diagonal) {
-  const T* const centre = v + y * W + x;
-  // One pointer and offsets of 32 bits, as in stencil_tile.h.
-  const T* const own = stencil_row(stencil, pitch, y, 0) + x;
-  const int row = int(pitch);
-  const T value = *centre;
-  T sum = diagonal * value;
-#pragma unroll 2  // of 12: all of them need more registers than there are
-  for (int k = 0; k < kTaps; ++k) {
-    const int dy = tap_dy(k), dx = tap_dx(k), step = dy * W + dx;
-    if (y + dy < H && x + dx >= 0 && x + dx < W) sum += own[k * row] * (centre[step] - value);
-    if (y - dy >= 0 && x - dx >= 0 && x - dx < W) sum += own[(k - dy * kTaps) * row - dx] * (centre[-step] - value);
-  }
-  return sum;
-}
-
 // 1 / (L + D)_ii
 template <class T>
 __device__ __forceinline__ T inverse_diagonal(const T* stencil, int64_t pitch, int y, int x, T diagonal) {
@@ -103,7 +85,7 @@ __global__ void __launch_bounds__(kCgThreads) solve(const T* stencil, const T* d
   double of_b = 0, of_r = 0;
   for (int i = threadIdx.x; i < plane; i += kCgThreads) {
     const int row = i / W, column = i % W;
-    const T left = b[i] - product(stencil, pitch, x, row, column, H, W, diagonal[i]);
+    const T left = b[i] - stencil_product(stencil, pitch, x, row, column, H, W, diagonal[i]);
     inverse[i] = inverse_diagonal(stencil, pitch, row, column, diagonal[i]);
     r[i] = left;
     p[i] = inverse[i] * left;
@@ -123,7 +105,7 @@ __global__ void __launch_bounds__(kCgThreads) solve(const T* stencil, const T* d
   for (int iteration = 1; iteration <= stopping.max_iter && own.state.active(); ++iteration) {
     double of_curvature = 0;
     for (int i = threadIdx.x; i < plane; i += kCgThreads) {
-      q[i] = product(stencil, pitch, p, i / W, i % W, H, W, diagonal[i]);
+      q[i] = stencil_product(stencil, pitch, p, i / W, i % W, H, W, diagonal[i]);
       of_curvature += double(p[i]) * double(q[i]);
     }
     const double curvature = together.sum(of_curvature);

@@ -42,6 +42,7 @@ def every_operator(device, n=2, c=7, h=70, w=90, size=8):
         ("matting_stencil", (image, 1e-5, False)),
         ("matting_stencil", (image, 1e-5, True)),
         ("matting_product", (stencil, x, weight.new_ones(n, h, w))),
+        ("matting_chebyshev", (stencil, weight.new_ones(n, h, w), weight.new_ones(n, h, w) / 10, x, x, 0.1, 1.0, 5)),
         ("matting_cg", (stencil, weight.new_ones(n, h, w), x, x, 1e-3, 100, 5, 8, 0.5, 0.98)),
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, True, None, True)),
         ("matting_loss", (stencil, row_sums, x, target, weight, 100.0, 255, False, "sigmoid", True)),

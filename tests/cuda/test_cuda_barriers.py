@@ -37,6 +37,11 @@ def _matting_cg() -> tuple[Tensor | float | int, ...]:
     return stencil, diagonal, b, torch.zeros_like(b), 0.0, 7, 5, 8, 0.5, 0.98
 
 
+def _matting_chebyshev() -> tuple[Tensor | float | int, ...]:
+    stencil, diagonal, b, start, *_ = _matting_cg()
+    return stencil, diagonal, 1 / (9 + diagonal), b, start, 0.01, 1.0, 4
+
+
 def _tile_product() -> tuple[Tensor | int, ...]:
     *arguments, x, _, _ = stencil_problem((20, 40), 4, torch.float64, n=1)
     return *arguments, x, x, 20, 40
@@ -96,6 +101,7 @@ PROBLEMS: dict[str, Callable[[], tuple[Tensor | float | int | bool | str, ...]]]
     "matting_stencil learning-based": lambda: (torch.rand(1, 3, 9, 20, dtype=torch.float64), 1e-3, True),
     "matting_product": _matting_product,
     "matting_cg": _matting_cg,
+    "matting_chebyshev": _matting_chebyshev,
     "matting_loss": lambda: _matting_loss(residual=False),
     "matting_loss residual": lambda: _matting_loss(residual=True),
     "tile_product": _tile_product,

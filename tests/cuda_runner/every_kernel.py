@@ -63,6 +63,11 @@ def cases(name: str, n: int, classes: int, size: tuple[int, int], **options: Any
             diagonal = torch.rand(n, *size, **options) + 0.5
             for tol, max_iter in ((0.0, 4), (1e-2, 100)):
                 yield stencil, diagonal, x, torch.rand_like(x), tol, max_iter, 3, 8, 0.5, 0.9
+    elif name == "matting_chebyshev":
+        stencil, _ = _reference.matting_stencil(torch.rand(n, 3, *size, **options), EPS, False)
+        diagonal = torch.rand(n, *size, **options) + 0.5
+        for num_iters in (1, 2, 7):
+            yield stencil, diagonal, 1 / (9 + diagonal), x, torch.rand_like(x), 0.05, 1.0, num_iters
     elif name == "matting_loss":
         stencil, row_sums = _reference.matting_stencil(torch.rand(n, 3, *size, **options), EPS, True)
         target = torch.randint(0, classes, (n, *size), device=x.device)

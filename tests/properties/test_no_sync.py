@@ -10,6 +10,7 @@ import torch
 
 from closedform_wsss import MattingLaplacian, Superpixels
 from closedform_wsss import functional as F
+from closedform_wsss.training import SelfTrainingLoss
 
 N, C, H, W = 2, 5, 24, 32
 STEPS = {}
@@ -110,6 +111,20 @@ def soft_superpixels():
 def quadratic_form():
     logits, _, image = inputs()
     return MattingLaplacian(image).quadratic_form(logits).sum(), logits
+
+
+@step
+def matting_filter_of_fixed_steps():
+    logits, target, image = inputs()
+    return F.matting_filter(logits.softmax(1), image, target=target, num_iters=20).sum(), logits
+
+
+@step
+def self_training_loss_between_its_rounds():
+    logits, target, image = inputs()
+    criterion = SelfTrainingLoss(C, 100).to(logits.device)
+    criterion.rounds_done = 2
+    return criterion(logits, target, image, meta(N, C, dtype=torch.bool)), logits
 
 
 @pytest.mark.parametrize("name", STEPS)
