@@ -93,8 +93,9 @@ def mark_loss(
     if class_present is not None:
         loss = loss + of_log_probabilities(log_a, class_present).mean()
     if energy_weight:
-        # The cross-entropy has taught the marks: here they only choose the scale.
-        loss = loss + energy_weight * closed_form_loss(x, target, image, mark_weight=0, ignore_index=ignore_index)
+        # The cross-entropy has taught the marks: here they only choose the scale. It has made the softmax, too.
+        energy = closed_form_loss(log_a.exp(), target, image, mark_weight=0, activation=None, ignore_index=ignore_index)
+        loss = loss + energy_weight * energy
     return loss
 
 
