@@ -53,7 +53,11 @@ def launch(name: str, like: Tensor, *arguments: Any) -> None:
 
 def new_large(like: Tensor, shape: Sequence[int]) -> Tensor:
     """Uninitialised memory, ``like.new_empty(shape)``, that a kernel fills: on the CPU in large pages."""
-    new = like.new_empty(shape)
+    return in_large_pages(like.new_empty(shape))
+
+
+def in_large_pages(new: Tensor) -> Tensor:
+    """Memory that nobody has written to; not for fake tensors."""
     if new.is_cpu and new.nbytes >= LARGE_BYTES:
         _C.advise_huge_pages(new.data_ptr(), new.nbytes)
     return new

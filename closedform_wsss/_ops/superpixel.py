@@ -13,7 +13,7 @@ from torch import Tensor
 
 from closedform_wsss import _reference
 from closedform_wsss._common.superpixel_grid import EMPTY, grid_size
-from closedform_wsss._ops._define import define, define_gradient, launch, readable
+from closedform_wsss._ops._define import define, define_gradient, in_large_pages, launch, readable
 
 
 def _cells(x: Tensor, channels: int, cell_size: int) -> Tensor:
@@ -38,7 +38,7 @@ def _define(name: str, inputs: str, fake: Any, pooled: int | None = None, half: 
 
     def run(first: Tensor, second: Tensor, cell_size: int) -> Tensor:
         first, second = readable(first) if half else first.contiguous(), second.contiguous()
-        out = fake(first, second, cell_size)
+        out = in_large_pages(fake(first, second, cell_size))
         # N, channels, H, W are those of the first input, but for unpool, which starts from superpixels.
         sizes = out.shape if name == "superpixel_unpool" else first.shape
         scratch = [] if pooled is None else [_partial_sums(out, first.shape[1] + pooled)]

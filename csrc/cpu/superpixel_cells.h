@@ -66,6 +66,12 @@ inline void for_each_cell(const SuperpixelGrid& g, int64_t N, int threads, const
   });
 }
 
+// The same row of the next cell, into the second-level cache: rows are too short for the hardware to foresee the next one.
+template <int kWrite, class T>
+CFW_INLINE void prefetch_next(const T* row, int width) {
+  for (int i = 0; i < width; i += 64 / int(sizeof(T))) __builtin_prefetch(row + width + i, kWrite, 2);
+}
+
 // A few dozen values: a call of memmove, which std::copy becomes, would cost more than the copy.
 template <class T>
 CFW_INLINE void copy_row(const T* from, int n, T* to) {
@@ -78,7 +84,9 @@ CFW_INLINE void copy_row(const T* from, int n, T* to) {
 template <class T>
 CFW_INLINE void pack(const T* plane, int W, const Strip& s, T* to) {
   for (int y = 0; y < s.rows; ++y) {
-    copy_row(plane + int64_t(s.y0 + y) * W + s.x0, s.width, to);
+    const T* from = plane + int64_t(s.y0 + y) * W + s.x0;
+    copy_row(from, s.width, to);
+    prefetch_next<0>(from, s.width);
     for (int i = s.width; i < s.pitch; ++i) to[i] = 0;
     to += s.pitch;
   }
@@ -92,7 +100,11 @@ CFW_INLINE void pack_planes(const T* planes, int count, const SuperpixelGrid& g,
 
 template <class T>
 CFW_INLINE void unpack(const T* from, int W, const Strip& s, T* plane) {
-  for (int y = 0; y < s.rows; ++y, from += s.pitch) copy_row(from, s.width, plane + int64_t(s.y0 + y) * W + s.x0);
+  for (int y = 0; y < s.rows; ++y, from += s.pitch) {
+    T* to = plane + int64_t(s.y0 + y) * W + s.x0;
+    copy_row(from, s.width, to);
+    prefetch_next<1>(to, s.width);
+  }
 }
 
 // Pack a strip of q (9, H, W) into nine planes `stride` apart; neighbours outside the grid get no weight, whatever q says.
