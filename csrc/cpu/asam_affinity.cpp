@@ -44,7 +44,7 @@ void asam_affinity(const T* q, T* pairs, T* result, int64_t N, int H, int W, int
       pack_q(q + cell.n * kNeighbours * g.pixels(), g, cell, strip, stride, own.q.data());
       for (int a0 = 0; a0 < kNeighbours; a0 += 3)
         for (int b0 = a0; b0 < kNeighbours; b0 += 3)
-          add_pairs(own.q.data(), stride, strip.size(), a0, b0, own.pairs.data());
+          add_pairs(own.q.data(), stride, strip.size, a0, b0, own.pairs.data());
     });
     T* to = &pairs[(cell.n * g.cells() + cell.index) * kPairs];
     for (int a = 0; a < kNeighbours; ++a)

@@ -26,7 +26,7 @@ void superpixel_assign(const T* features, const T* centers, T* q, int64_t N, int
     pack_superpixels(centers + cell.n * F * g.cells(), F, g, cell, own.centers.data());
     for_each_strip<T>(cell, [&](const Strip& strip) {
       pack_planes(features + cell.n * F * g.pixels(), F, g, strip, stride, own.features.data());
-      assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size(), own.q.data());
+      assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size, own.q.data());
       for (int k = 0; k < kNeighbours; ++k)
         unpack(own.q.data() + k * stride, W, strip, q + (cell.n * kNeighbours + k) * g.pixels());
     });

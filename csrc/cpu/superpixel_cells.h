@@ -4,7 +4,7 @@
 // and its pixels' sums need no atomics: each cell leaves its sums for its nine neighbours in a buffer of its own, and a second
 // pass adds nine partial sums a superpixel, always in the same order.
 //
-// A cell is taken in strips of rows, packed without gaps and padded with zeros to whole vectors. Packed, the nine planes
+// A cell is taken in strips of rows, packed without gaps, with zeros behind them up to a whole vector. Packed, the nine planes
 // of q stay in the first-level cache while the classes pass by (in place, rows and planes that lie a power of two apart would
 // push each other out), and a cell cut off at the image's border is no special case.
 #pragma once
@@ -21,11 +21,16 @@ namespace CFW_LEVEL {
 
 constexpr int kStripPixels = 512;  // 9 planes of float: 18 KB
 
-// One strip: rows [y0, y0 + rows), columns [x0, x0 + width) of the image; `pitch` values a packed row.
+// One strip: rows [y0, y0 + rows), columns [x0, x0 + width) of the image. Packed `pixels` values, padded to `size`.
 struct Strip {
-  int y0, rows, x0, width, pitch;
-  int size() const { return rows * pitch; }
+  int y0, rows, x0, width, pixels, size;
 };
+
+// In whole vectors.
+template <class T>
+inline int padded(int values) {
+  return (values + Simd<T>::lanes - 1) / Simd<T>::lanes * Simd<T>::lanes;
+}
 
 // Cell (r, c) of image n.
 struct Cell {
@@ -45,16 +50,16 @@ struct Cell {
 // The most values that a plane of a strip can have.
 template <class T>
 inline int strip_capacity(const SuperpixelGrid& g) {
-  const int pitch = (g.S + Simd<T>::lanes - 1) / Simd<T>::lanes * Simd<T>::lanes;
-  return std::max(pitch, kStripPixels);
+  return std::max(padded<T>(g.S), kStripPixels);
 }
 
 template <class T, class Body>
 CFW_INLINE void for_each_strip(const Cell& cell, const Body& body) {
-  constexpr int lanes = Simd<T>::lanes;
-  const int pitch = (cell.width + lanes - 1) / lanes * lanes;
-  const int step = std::max(1, kStripPixels / pitch);
-  for (int y = cell.y0; y < cell.y1; y += step) body(Strip{y, std::min(step, cell.y1 - y), cell.x0, cell.width, pitch});
+  const int step = std::max(1, kStripPixels / cell.width);
+  for (int y = cell.y0; y < cell.y1; y += step) {
+    const int rows = std::min(step, cell.y1 - y), pixels = rows * cell.width;
+    body(Strip{y, rows, cell.x0, cell.width, pixels, padded<T>(pixels)});
+  }
 }
 
 // Cells in parallel, a row of them an item. `make()` gives an item its scratch memory, `body(cell, scratch)` does a cell.
@@ -75,8 +80,13 @@ CFW_INLINE void prefetch_next(const T* row, int width) {
 // A few dozen values: a call of memmove, which std::copy becomes, would cost more than the copy.
 template <class T>
 CFW_INLINE void copy_row(const T* from, int n, T* to) {
+  constexpr int lanes = Simd<T>::lanes;
   int i = 0;
-  for (; i + Simd<T>::lanes <= n; i += Simd<T>::lanes) store(to + i, load(from + i));
+  for (; i + lanes <= n; i += lanes) store(to + i, load(from + i));
+  if (i + lanes / 2 <= n) {
+    std::memcpy(to + i, from + i, sizeof(T) * (lanes / 2));  // a constant size: one instruction
+    i += lanes / 2;
+  }
   for (; i < n; ++i) to[i] = from[i];
 }
 
@@ -87,9 +97,9 @@ CFW_INLINE void pack(const T* plane, int W, const Strip& s, T* to) {
     const T* from = plane + int64_t(s.y0 + y) * W + s.x0;
     copy_row(from, s.width, to);
     prefetch_next<0>(from, s.width);
-    for (int i = s.width; i < s.pitch; ++i) to[i] = 0;
-    to += s.pitch;
+    to += s.width;
   }
+  for (int i = s.pixels; i < s.size; ++i) *to++ = 0;
 }
 
 // The same of `count` planes one after the other, into planes `stride` apart.
@@ -100,7 +110,7 @@ CFW_INLINE void pack_planes(const T* planes, int count, const SuperpixelGrid& g,
 
 template <class T>
 CFW_INLINE void unpack(const T* from, int W, const Strip& s, T* plane) {
-  for (int y = 0; y < s.rows; ++y, from += s.pitch) {
+  for (int y = 0; y < s.rows; ++y, from += s.width) {
     T* to = plane + int64_t(s.y0 + y) * W + s.x0;
     copy_row(from, s.width, to);
     prefetch_next<1>(to, s.width);
@@ -114,7 +124,7 @@ CFW_INLINE void pack_q(const T* q, const SuperpixelGrid& g, const Cell& cell, co
     if (g.inside(cell.r, cell.c, k))
       pack(q + k * g.pixels(), g.W, s, to);
     else
-      std::fill(to, to + s.size(), T(0));
+      std::fill(to, to + s.size, T(0));
 }
 
 // What the nine superpixels of a cell hold, [C][9], from s (C, h, w); 0 for those outside the grid.

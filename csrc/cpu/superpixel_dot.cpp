@@ -33,7 +33,7 @@ void superpixel_dot(const T* x, const T* s, T* d, int64_t N, int C, int H, int W
       for (int group = 0; group < C; group += kGroup) {
         const int classes = std::min(kGroup, C - group);
         pack_planes(x + (cell.n * C + group) * g.pixels(), classes, g, strip, stride, own.x.data());
-        for (int i = 0; i < strip.size(); i += Simd<T>::lanes) {
+        for (int i = 0; i < strip.size; i += Simd<T>::lanes) {
           Vector<T> sum[kNeighbours];
           for (int k = 0; k < kNeighbours; ++k) sum[k] = load(&own.d[k * stride + i]);
           for (int c = 0; c < classes; ++c) {
@@ -45,7 +45,7 @@ void superpixel_dot(const T* x, const T* s, T* d, int64_t N, int C, int H, int W
       }
       for (int k = 0; k < kNeighbours; ++k) {
         T* to = d + (cell.n * kNeighbours + k) * g.pixels();
-        if (!g.inside(cell.r, cell.c, k)) std::fill_n(own.d.begin() + k * stride, strip.size(), T(0));  // not NaN * 0
+        if (!g.inside(cell.r, cell.c, k)) std::fill_n(own.d.begin() + k * stride, strip.size, T(0));  // not NaN * 0
         unpack(&own.d[k * stride], W, strip, to);
       }
     });

@@ -36,7 +36,7 @@ void superpixel_pool(const T* x, const T* q, T* partial_sums, T* s, int64_t N, i
       for (int group = 0; group < C; group += kGroup) {
         const int classes = std::min(kGroup, C - group);
         pack_planes(x + (cell.n * C + group) * g.pixels(), classes, g, strip, stride, own.x.data());
-        accumulate(own.q.data(), own.x.data(), stride, strip.size(), &own.partial_sums[group], C, classes);
+        accumulate(own.q.data(), own.x.data(), stride, strip.size, &own.partial_sums[group], C, classes);
       }
     });
     std::copy(own.partial_sums.begin(), own.partial_sums.end(),

@@ -59,11 +59,11 @@ void superpixel_unpool(const T* s, const T* q, T* x, int64_t N, int C, int H, in
       };
       int c = 0;
       for (; c + 4 <= C; c += 4) {
-        spread<4>(own.q.data(), &own.s[c * kNeighbours], stride, strip.size(), own.x.data());
+        spread<4>(own.q.data(), &own.s[c * kNeighbours], stride, strip.size, own.x.data());
         block(c, 4);
       }
       for (; c < C; ++c) {
-        spread<1>(own.q.data(), &own.s[c * kNeighbours], stride, strip.size(), own.x.data());
+        spread<1>(own.q.data(), &own.s[c * kNeighbours], stride, strip.size, own.x.data());
         block(c, 1);
       }
     });

@@ -31,12 +31,10 @@ void superpixel_update(const T* features, const T* centers, T* partial_sums, T* 
     for_each_strip<T>(cell, [&](const Strip& strip) {
       pack_planes(features + cell.n * F * g.pixels(), F, g, strip, stride, own.features.data());
       T* ones = own.features.data() + F * stride;
-      for (int y = 0; y < strip.rows; ++y) {
-        std::fill_n(ones + y * strip.pitch, strip.width, T(1));
-        std::fill_n(ones + y * strip.pitch + strip.width, strip.pitch - strip.width, T(0));
-      }
-      assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size(), own.q.data());
-      accumulate(own.q.data(), own.features.data(), stride, strip.size(), own.partial_sums.data(), channels, channels);
+      std::fill_n(ones, strip.pixels, T(1));
+      std::fill(ones + strip.pixels, ones + strip.size, T(0));
+      assign_strip(own.features.data(), own.centers.data(), g, cell, F, stride, strip.size, own.q.data());
+      accumulate(own.q.data(), own.features.data(), stride, strip.size, own.partial_sums.data(), channels, channels);
     });
     std::copy(own.partial_sums.begin(), own.partial_sums.end(),
               &partial_sums[(cell.n * g.cells() + cell.index) * kNeighbours * channels]);
