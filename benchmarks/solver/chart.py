@@ -34,6 +34,9 @@ STYLES: dict[str, tuple[str, str, str]] = {
     "pymatting lbdm, ichol": ("#56B4E9", "--", "D"),
     "SciPy direct": ("#009E73", "-", "v"),
     "SciPy CSR, Jacobi": ("#009E73", "--", "v"),
+    "pyamg root-node, soft": ("#CC79A7", "-", "^"),
+    "pyamg smoothed aggregation, soft": ("#CC79A7", "--", "^"),
+    "cholespy": ("#E69F00", "-", "P"),
 }
 Row = dict[str, Any]
 

@@ -6,6 +6,7 @@ to the mattes, set-up included.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -204,6 +205,39 @@ def _factor(matrix: scipy.sparse.csc_matrix) -> Any:
     return scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
 
 
+def multigrid(setup: str) -> Callable[[scipy.sparse.csr_matrix, Problem], Any]:
+    """One of pyamg's algebraic multigrid methods, with the near-null space of the matting Laplacian, [1, R, G, B]."""
+
+    def preconditioner(matrix: scipy.sparse.csr_matrix, problem: Problem) -> Any:
+        import pyamg
+
+        colours = problem.image.reshape(-1, 3) / 255
+        near_null = np.concatenate([np.ones((len(colours), 1)), colours], axis=1)
+        return getattr(pyamg, setup)(matrix, B=near_null, symmetry="symmetric").aspreconditioner().matvec
+
+    return preconditioner
+
+
+def cholesky(problem: Problem) -> Run:
+    """cholespy: the sparse Cholesky factor of CHOLMOD, and all maps solved with it at once."""
+    from cholespy import CholeskySolverD, MatrixType
+
+    image, _ = arrays(problem)
+
+    def run() -> Solution:
+        system = closed_form_system(problem, image, problem.trimap)
+        matrix = system.matrix.tocsc()
+        matrix.sort_indices()
+        indices = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32))
+        factor = CholeskySolverD(matrix.shape[0], *indices, matrix.data, MatrixType.CSC)
+        right = np.ascontiguousarray(system.right)
+        x = np.empty_like(right)
+        factor.solve(right, x)
+        return system.solution(x)
+
+    return run
+
+
 def tight(system: str, own: bool = False) -> Callable[[Problem], Run]:
     """The reference of a system: direct with a step of refinement; of many pixels, or ``own``, by our solver, tight."""
     kind: Kind = "learning_based" if system == "learning_based" else "closed_form"
@@ -250,6 +284,13 @@ SOLVERS: dict[str, Solver] = {
         conjugate_gradients(lambda matrix, _: pymatting.jacobi(matrix), CSR_ITERATIONS, reduces=True), reduces=True
     ),
 }
+if importlib.util.find_spec("pyamg"):
+    SOLVERS["pyamg root-node, soft"] = Solver(conjugate_gradients(multigrid("rootnode_solver"), CSR_ITERATIONS))
+    SOLVERS["pyamg smoothed aggregation, soft"] = Solver(
+        conjugate_gradients(multigrid("smoothed_aggregation_solver"), CSR_ITERATIONS)
+    )
+if importlib.util.find_spec("cholespy"):
+    SOLVERS["cholespy"] = Solver(cholesky, many=True, reduces=True)
 SYSTEMS = ("soft", "hard", "learning_based")
 REFERENCES = {system: Solver(tight(system), system) for system in SYSTEMS}
 REFERENCES |= {f"{system}, own": Solver(tight(system, own=True), system) for system in SYSTEMS}

@@ -194,9 +194,9 @@ def about(threads: int, found: Row | None) -> str:
             "",
             "Errors are against the tight solution of the very system that the solver was given, over the unmarked "
             "pixels, both clipped to [0, 1]. Marks are held with weight 100 by ours, `soft`, lbdm and SciPy, and "
-            "fixed by `pymatting cf, ichol`; those of a trimap SciPy fixes too. Tight is a direct float64 solution "
-            f"with a step of refinement up to {DIRECT / 1e6:g} megapixels, and our own solver in float64 with tol "
-            f"{TIGHT_TOL:.0e} beyond (fixed marks: mark_weight {FIRM_CONFIDENCE:.0e})."
+            "fixed by `pymatting cf, ichol`; those of a trimap SciPy and cholespy fix too. Tight is a direct float64 "
+            f"solution with a step of refinement up to {DIRECT / 1e6:g} megapixels, and our own solver in float64 with "
+            f"tol {TIGHT_TOL:.0e} beyond (fixed marks: mark_weight {FIRM_CONFIDENCE:.0e})."
             f"{_agreement(found)} The largest error is that of the "
             "worst pixel, often in a spot that hardly anything ties to a mark.",
             "",
@@ -208,6 +208,8 @@ def about(threads: int, found: Row | None) -> str:
             "Cholesky broke down and was repeated with a larger diagonal.",
             "* `SciPy direct`: `splu` on pymatting's matrix, with ordering and pivoting for symmetric matrices.",
             f"* `SciPy CSR, Jacobi`: CG with that matrix and its diagonal, at most {CSR_ITERATIONS} iterations a map.",
+            "* `pyamg`: the same system, and CG with a cycle of its root-node or smoothed aggregation method, given "
+            "the near-null space [1, R, G, B]. `cholespy`: CHOLMOD's sparse Cholesky factor.",
             "",
             "Iterations of several maps are added up; ours, four maps at a time, are those of the slowest.",
         ]
