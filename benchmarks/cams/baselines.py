@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss.functional import asam, background_score, soft_slic
+from closedform_wsss.lattice.lattice import image_lattice
 
 try:
     _crf = importlib.import_module("pydensecrf.densecrf")
@@ -113,11 +114,101 @@ def dense_crf(
     return ((log[1:] - log[:1]) / 10).sigmoid()[None]
 
 
+def smaller(image: Tensor, cam: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Image in [0, 1] and CAM at a fraction of the image's size."""
+    size = tuple(max(round(length / side), 1) for length in image.shape[-2:])
+    small = F.interpolate(image.float() / 255, size, mode="bilinear", antialias=True).clamp(0, 1)
+    return small, resize(cam, size).clamp(0, 1)
+
+
+def guided_filter(image: Tensor, cam: Tensor, *, radius: int, eps: float) -> Tensor:
+    r"""The guided filter with the colours as its guide, at half of the size: in each window a linear regression,
+
+    .. math:: a_k = (\Sigma_k + \epsilon)^{-1} \mathrm{cov}_k(I, p), \quad b_k = \bar p_k - a_k^\top \mu_k, \quad
+        q_i = \bar a_i^\top I_i + \bar b_i .
+
+    Reference:
+        He, Sun, Tang: Guided image filtering. ECCV 2010.
+    """
+    guide, p = (maps.double() for maps in smaller(image, cam, 2))
+
+    def mean(maps: Tensor) -> Tensor:
+        rows = F.avg_pool2d(maps, (2 * radius + 1, 1), 1, (radius, 0), count_include_pad=False)
+        return F.avg_pool2d(rows, (1, 2 * radius + 1), 1, (0, radius), count_include_pad=False)
+
+    classes = p.shape[1]
+    mu, of_p = mean(guide), mean(p)
+    products = (guide[:, :, None] * guide[:, None]).flatten(1, 2)
+    sigma = mean(products).unflatten(1, (3, 3)) - mu[:, :, None] * mu[:, None]
+    sigma = sigma.permute(0, 3, 4, 1, 2) + eps * torch.eye(3, dtype=torch.float64)
+    cross = (
+        mean((guide[:, :, None] * p[:, None]).flatten(1, 2)).unflatten(1, (3, classes)) - mu[:, :, None] * of_p[:, None]
+    )
+    a = torch.linalg.solve(sigma, cross.permute(0, 3, 4, 1, 2)).permute(0, 3, 4, 1, 2)  # (1, 3, C, h, w)
+    b = of_p - (a * mu[:, :, None]).sum(1)
+    a = mean(a.flatten(1, 2)).unflatten(1, (3, classes))
+    return raw(image, ((a * guide[:, :, None]).sum(1) + mean(b)).float().clamp(0, 1))
+
+
+def bilateral_filter(image: Tensor, cam: Tensor, *, position: float, color: float) -> Tensor:
+    r"""The joint bilateral filter at half of the size: means with Gaussian weights of position (a part of the image's
+    longer side) and colour, by this library's permutohedral lattice.
+
+    Reference:
+        Petschnigg et al.: Digital photography with flash and no-flash image pairs. SIGGRAPH 2004.
+    """
+    guide, p = smaller(image, cam, 2)
+    h, w = p.shape[2:]
+    lattice = image_lattice(guide, position * max(h, w), color)
+    values = torch.cat([p, torch.ones_like(p[:, :1])], 1).flatten(2).transpose(1, 2).contiguous()
+    sums = lattice.filter(values).transpose(1, 2).unflatten(2, (h, w))
+    return raw(image, (sums[:, :-1] / sums[:, -1:].clamp_min(1e-12)).clamp(0, 1))
+
+
+def random_walk(image: Tensor, cam: Tensor, *, sigma: float, steps: int, radius: int = 5) -> Tensor:
+    r"""A random walk as in IRN, on colours in place of learned boundaries: at a quarter of the size,
+
+    .. math:: a_{ij} = \exp(-|I_i - I_j|^2 / 2 \sigma^2) \text{ within } r \text{ pixels}, \qquad
+        m \leftarrow D^{-1} A\, m .
+
+    Reference:
+        Ahn, Cho, Kwak: Weakly supervised learning of instance segmentation with inter-pixel relations. CVPR 2019.
+    """
+    guide, p = smaller(image, cam, 4)
+    h, w = p.shape[2:]
+    reach = range(-radius, radius + 1)
+    shifts = [(y, x) for y in reach for x in reach if y * y + x * x <= radius * radius]
+    row, column = torch.arange(h)[:, None], torch.arange(w)
+    rows, columns, values = [], [], []
+    for y, x in shifts:
+        inside = (row + y >= 0) & (row + y < h) & (column + x >= 0) & (column + x < w)
+        here = (row * w + column)[inside]
+        there = here + y * w + x
+        colours = guide[0].flatten(1)
+        difference = (colours[:, here] - colours[:, there]).square().sum(0)
+        rows.append(here)
+        columns.append(there)
+        values.append((-difference / (2 * sigma**2)).exp())
+    affinity = torch.sparse_coo_tensor(torch.stack([torch.cat(rows), torch.cat(columns)]), torch.cat(values))
+    affinity = affinity.coalesce().to_sparse_csr()
+    maps = p[0].flatten(1).T.contiguous()
+    total = affinity @ torch.ones(h * w, 1)
+    for _ in range(steps):
+        maps = (affinity @ maps) / total
+    return raw(image, maps.T.reshape(p.shape).clamp(0, 1))
+
+
 BASELINES: dict[str, Refiner] = {
     "raw": raw,
     "asam-paper-20": partial(paper_asam, num_iters=20),
     "asam-paper-40": partial(paper_asam, num_iters=40),
     "pamr": pamr,
+    "guided-8": partial(guided_filter, radius=8, eps=1e-3),
+    "guided-20": partial(guided_filter, radius=20, eps=1e-3),
+    "bilateral-small": partial(bilateral_filter, position=0.05, color=0.1),
+    "bilateral-large": partial(bilateral_filter, position=0.15, color=0.1),
+    "random-walk-32": partial(random_walk, sigma=0.05, steps=32),
+    "random-walk-256": partial(random_walk, sigma=0.05, steps=256),
 }
 if DENSE_CRF is not None:
     weak = partial(dense_crf, bilateral=(4, 67, 3), gaussian=(3, 1))

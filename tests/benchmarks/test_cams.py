@@ -109,3 +109,68 @@ def test_scores_are_those_of_the_confusion_matrix_at_each_threshold(cams: Module
     # The subset is halved anew.
     alone = cams.measure(lambda image, cam: cam, pictures[::3], 6, set())
     assert row["subset"] == alone["all"]
+
+
+@pytest.fixture
+def at_full_size(cams: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The baselines without their resizing."""
+    module = sys.modules["cams.baselines"]
+    monkeypatch.setattr(module, "smaller", lambda image, cam, side: (image.float() / 255, cam))
+    return module
+
+
+def small_problem() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (1, 3, 7, 9), dtype=torch.uint8, generator=generator)
+    return image, torch.rand(1, 2, 7, 9, generator=generator)
+
+
+def test_the_guided_filter_is_a_regression_in_each_window(at_full_size: ModuleType) -> None:
+    image, cam = small_problem()
+    guide, p = image[0].double() / 255, cam[0].double()
+    radius, eps = 2, 1e-2
+
+    def window(maps: Tensor, y: int, x: int) -> Tensor:
+        return maps[:, max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
+
+    a, b = torch.zeros(2, 3, 7, 9, dtype=torch.float64), torch.zeros(2, 7, 9, dtype=torch.float64)
+    for y in range(7):
+        for x in range(9):
+            colours, values = window(guide, y, x).flatten(1), window(p, y, x).flatten(1)
+            centred = colours - colours.mean(1, keepdim=True)
+            covariance = centred @ centred.T / colours.shape[1] + eps * torch.eye(3, dtype=torch.float64)
+            for c in range(2):
+                a[c, :, y, x] = torch.linalg.solve(covariance, centred @ values[c] / colours.shape[1])
+                b[c, y, x] = values[c].mean() - a[c, :, y, x] @ colours.mean(1)
+    expected = torch.zeros(2, 7, 9, dtype=torch.float64)
+    for y in range(7):
+        for x in range(9):
+            for c in range(2):
+                mean_a, mean_b = window(a[c], y, x).flatten(1).mean(1), window(b[c : c + 1], y, x).mean()
+                expected[c, y, x] = mean_a @ guide[:, y, x] + mean_b
+    found = at_full_size.guided_filter(image, cam, radius=radius, eps=eps)[0]
+    torch.testing.assert_close(found.double(), expected.clamp(0, 1), rtol=0, atol=1e-5)
+
+
+def test_the_bilateral_filter_is_near_to_its_sum(at_full_size: ModuleType) -> None:
+    """The lattice approximates the Gaussian."""
+    image, cam = small_problem()
+    image = (image.float() / 4 + 96).byte()  # low contrast: many neighbours count
+    y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
+    points = torch.cat([torch.stack([y, x]) / (0.3 * 9), image[0].float() / 255 / 0.2]).flatten(1).T
+    weights = (-0.5 * torch.cdist(points, points).square()).exp()
+    expected = ((weights @ cam[0].flatten(1).T) / weights.sum(1, keepdim=True)).T.view(2, 7, 9)
+    found = at_full_size.bilateral_filter(image, cam, position=0.3, color=0.2)[0]
+    assert float((found - expected).abs().mean()) < 0.02 < float((cam[0] - expected).abs().mean()) / 5
+
+
+def test_the_random_walk_is_a_power_of_its_matrix(at_full_size: ModuleType) -> None:
+    image, cam = small_problem()
+    y, x = (part.flatten() for part in torch.meshgrid(torch.arange(7), torch.arange(9), indexing="ij"))
+    near = (y[:, None] - y).square() + (x[:, None] - x).square() <= 4
+    colours = image[0].double().flatten(1).T / 255
+    affinity = near * (-torch.cdist(colours, colours).square() / (2 * 0.3**2)).exp()
+    matrix = torch.linalg.matrix_power(affinity / affinity.sum(1, keepdim=True), 3)
+    found = at_full_size.random_walk(image, cam, sigma=0.3, steps=3, radius=2)[0]
+    expected = (matrix @ cam[0].double().flatten(1).T).T.view(2, 7, 9)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
