@@ -1,6 +1,6 @@
 """What a loss costs: a training step of the example's network with and without it.
 
-    python benchmarks training.step [--threads 1] [--quick]
+    python benchmarks training.step [--threads 1 2] [--quick]
 
 8 images of 240 x 180 and 11 classes (scikit-image's photographs, so that windows are as ill-conditioned as in life).
 The step is that of examples/train_segmentation.py: forward, cross-entropy on marks, backward, AdamW. Needs the extra
@@ -58,11 +58,10 @@ def strokes(batch: int, size: tuple[int, int]) -> torch.Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="tiny: does it run?")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     sys.path.insert(0, str(ROOT / "examples"))
     from segmentation.losses import LOSSES, Batch
@@ -102,14 +101,17 @@ def main() -> None:
     names = ["mark_loss", "SelfTrainingLoss", *added]
     methods = [Method("cross-entropy alone", step(None))] + [Method(name, step(name)) for name in names]
     case = f"{batch} x {CLASSES} x {size[0]} x {size[1]}"
-    results = race("training step", case, args.threads, methods, repeats=repeats, budget=60)
+    results = []
+    for threads in args.threads:
+        torch.set_num_threads(threads)
+        results += race("training step", case, threads, methods, repeats=repeats, budget=60)
     machine = describe_machine()
-    cells = [[r.name, milliseconds(r.median_s), ratio_text(r), str(r.rounds)] for r in results]
+    cells = [[r.name, str(r.threads), milliseconds(r.median_s), ratio_text(r), str(r.rounds)] for r in results]
     body = (
-        f"A training step of the example's network on {case} (images, classes, height, width), {args.threads} "
-        "thread(s): with the cross-entropy on the marks alone, and with one more loss (mark_loss and SelfTrainingLoss "
-        "contain it). Medians; the ratios' quartiles in brackets.\n\n"
-        + table(["loss", "ms a step", "ratio", "rounds"], cells)
+        f"A training step of the example's network on {case} (images, classes, height, width): with the cross-entropy "
+        "on the marks alone, and with one more loss (mark_loss and SelfTrainingLoss contain it; SelfTrainingLoss after "
+        "its first third). Medians; the ratios' quartiles in brackets.\n\n"
+        + table(["loss", "threads", "ms a step", "ratio", "rounds"], cells)
     )
     if args.quick:
         print(body)
