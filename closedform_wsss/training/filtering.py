@@ -7,7 +7,7 @@ from torch import Tensor
 from closedform_wsss.functional.refine_prediction import refine_prediction
 from closedform_wsss.training.recipe import Recipe
 
-# Times 1 / sqrt(fidelity): steps after which the winning classes are almost those of the exact filter.
+# Times 1 / sqrt(fidelity): steps whose labels are as good as the exact filter's (benchmarks/training/label_steps.py).
 STEPS = 3.5
 
 
