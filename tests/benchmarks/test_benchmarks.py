@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers import ROOT
+
+from closedform_wsss import _C
 
 BENCHMARKS = ROOT / "benchmarks"
 NAMES = runpy.run_path(str(BENCHMARKS / "__main__.py"))["names"]()
@@ -60,3 +63,13 @@ def test_help(tmp_path: Path) -> None:
     assert re.findall(r"^(\S+) 0$", done.stdout, re.M) == names
     assert re.findall(r"^usage: .*benchmarks (\S+) \[-h\]", done.stdout, re.M) == names
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("avx512" not in _C.levels() or not shutil.which("objdump"), reason="needs AVX-512 and objdump")
+def test_the_loop_of_the_product_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 differences, each with a multiply-add, for four vectors; of their neighbours 20 are shifted."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    loop = importlib.import_module("kernels.limit").inner_loop()
+    assert loop["shift"] == 80 and 96 <= loop["subtraction"] <= 112 and 96 <= loop["multiply-add"] <= 112
+    assert sum(loop.values()) - loop["all instructions"] < loop["all instructions"] < 600
