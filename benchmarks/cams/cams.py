@@ -2,6 +2,7 @@
 
     python benchmarks cams DATA                               every method
     python benchmarks cams DATA --methods pamr                these, and the raw CAMs
+    python benchmarks cams DATA --methods pamr --keep         these; the last results keep their other rows
     python benchmarks cams DATA --scale-check                 those of refine-cams at other sizes of the image, too
 
 DATA holds voc_scribbles/train/, voc_scribbles/val/, voc_mini/ and ecssd/, each with images/*.jpg, labels/*.png (label
@@ -28,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from common.harness import describe_machine, write_json, write_markdown
+from common.harness import RESULTS, describe_machine, write_json, write_markdown
 from torch import Tensor
 
 from cams.baselines import BASELINES, DENSE_CRF, Refiner
@@ -145,12 +146,27 @@ def measure(
     return row
 
 
+def earlier(result: str, payload: dict[str, Any], chosen: list[str]) -> dict[str, Any]:
+    """The rows of the last results that are not measured again; what they are goes into the payload."""
+    last = json.loads((RESULTS / f"{result}.json").read_text())
+    if (last["images"], last["careful"]) != (payload["images"], payload["careful"]):
+        raise SystemExit(
+            f"benchmarks cams: --keep: the images are not those of {result}.json: measure all methods anew"
+        )
+    kept = {name: row for name, row in last["rows"].items() if name not in chosen}
+    payload["kept"] = {name: last.get("kept", {}).get(name, last["machine"]["commit"]) for name in kept}
+    payload["own"] = [name for name in (*chosen, *kept) if name in REFINERS]
+    payload["dense_crf"] = payload["dense_crf"] or last["dense_crf"]
+    return kept
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("data", metavar="DATA", type=Path, help="folder with voc_scribbles/, voc_mini/ and ecssd/")
     add("--methods", nargs="+", metavar="NAME", help=f"of {', '.join(METHODS)} (default: all)")
+    add("--keep", action="store_true", help="keep the rows of the last results that are not measured now")
     add("--scale-check", action="store_true", help="images at half and twice their size, too")
     add("--threads", type=int, help="CPU threads (default: torch's choice)")
     add("--limit", type=int, metavar="N", help="the first N images only (result files get the suffix _quick)")
@@ -187,6 +203,8 @@ def main() -> None:
         "rows": {},
         "scales": {},
     }
+    result = "cams" + ("_quick" if args.limit else "")
+    kept = earlier(result, payload, chosen) if args.keep else {}
     for name in chosen:
         payload["rows"][name] = row = {
             data: measure(METHODS[name], sets[data], classes, careful) for data, classes in NUM_CLASSES.items()
@@ -202,7 +220,7 @@ def main() -> None:
                 for data, classes in NUM_CLASSES.items()
             }
             print(f"{name} at {SCALES} of the size: {payload['scales'][name]}", file=sys.stderr, flush=True)
-    result = "cams" + ("_quick" if args.limit else "")
+    payload["rows"] |= kept
     write_json(result, payload)
     given = [option for option in sys.argv[1:] if Path(option) != args.data]
     command = shlex.join(["python", "benchmarks", "cams", "DATA", *given])

@@ -76,6 +76,9 @@ def markdown(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
         "ECSSD, and the weights of `calibrate_cam` on all three sets: the table of the benchmark `cams.calibration` "
         "has each set with the choice of the others.\n"
     )
+    if payload.get("kept"):
+        rows = ", ".join(f"`{name}` (commit {commit})" for name, commit in payload["kept"].items())
+        text += f"\nOf an earlier run on the same images: {rows}.\n"
     for data, title in _TITLES.items():
         count = len(payload["images"][data])
         text += f"\n## {title}: {count} images\n\n{_rows(payload, data, 'all')}\n"
