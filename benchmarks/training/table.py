@@ -12,7 +12,7 @@ from training.sets import SETS, DataSet
 
 Case = tuple[DataSet, str]
 CASES: list[Case] = [(data, marks) for data in SETS for marks in data.marks]
-Scores = dict[tuple[str, str | None, str], list[float]]
+Scores = dict[tuple[str, str | None, str], dict[int, float]]  # of each seed
 
 
 def gap_closed(score: float, lower: float, upper: float) -> float:
@@ -20,7 +20,8 @@ def gap_closed(score: float, lower: float, upper: float) -> float:
     return 100 * (score - lower) / (upper - lower)
 
 
-def mean_and_spread(values: list[float]) -> str:
+def mean_and_spread(of_seeds: dict[int, float]) -> str:
+    values = list(of_seeds.values())
     spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
 
@@ -29,17 +30,20 @@ def scores_of(results: dict[str, Any], name: str) -> Scores:
     scores: Scores = {}
     for run in results["runs"]:
         if name in run:
-            scores.setdefault((run["set"], run["marks"], run["row"]), []).append(run[name])
+            scores.setdefault((run["set"], run["marks"], run["row"]), {})[run["seed"]] = run[name]
     return scores
 
 
 def gap_of(scores: Scores, case: Case, row: str) -> float | None:
-    """Share of the gap that a row closes, from the means over its seeds; None where a run is missing."""
+    """Share of the gap that a row closes, from the means over the seeds that it has in common with both bounds; None
+    where there is none."""
     data, marks = case
-    found = [scores.get(key) for key in ((data.name, marks, row), (data.name, marks, "ce"), (data.name, None, "masks"))]
-    if None in found:
+    keys = ((data.name, marks, row), (data.name, marks, "ce"), (data.name, None, "masks"))
+    found = [scores.get(key, {}) for key in keys]
+    seeds = set(found[0]).intersection(*found[1:])
+    if not seeds:
         return None
-    own, lower, upper = (statistics.mean(values) for values in found if values)
+    own, lower, upper = (statistics.mean(values[seed] for seed in seeds) for values in found)
     return gap_closed(own, lower, upper)
 
 
@@ -77,7 +81,8 @@ def markdown(results: dict[str, Any]) -> str:
             rows.append([row.title, *(cell(scores, case, row) for case in CASES), text])
     text = (
         "Mean IoU over the classes on the val images, at the labels' size; mean and standard deviation over seeds. "
-        "In per cent: how much of the way from the cross-entropy on the same marks to full masks. All rows of a set "
+        "In per cent: how much of the way from the cross-entropy on the same marks to full masks, over the seeds that "
+        "all three have. All rows of a set "
         "have the same network and number of steps: "
         + "; ".join(f"{d.title} {d.epochs} epochs at {d.size[1]} x {d.size[0]}" for d in SETS)
         + ".\n\n"
