@@ -6,7 +6,7 @@
     python benchmarks solver --quick            tiny sizes: does everything run? Its figures mean nothing
 
 DATA holds lemur/image.png and lemur/trimap.png (0 background, 255 foreground, all else unknown), from pymatting's
-repository. The photographs come with scikit-image.
+repository. The photographs come with scikit-image. pyamg and cholespy run where they are installed.
 
 Writes results/solver.json as it goes, so that an interrupted run goes on where it stopped; results/solver.md; and,
 where matplotlib is installed, charts (chart.py), to docs/_static or, with --quick or --output, beside them.
