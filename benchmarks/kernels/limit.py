@@ -31,7 +31,6 @@ from closedform_wsss import _C, MattingLaplacian, _ops
 from closedform_wsss.functional import closed_form_loss, soft_slic
 
 LANES = 16  # floats of a vector
-KERNEL = "matting_product<float>"
 # Registers: 1 and 2 are inputs, the others results, so that no instruction waits for another.
 INSTRUCTIONS = {
     "subtraction": "vsubps %%zmm1, %%zmm2, %%zmm{}",
@@ -67,22 +66,18 @@ def throughput(names: list[str]) -> float:
 
 
 def loops() -> Iterator[Counter[str]]:
-    """Instructions of every inner loop of the kernel: from a target of a jump back to the jump."""
-    command = ["objdump", "-d", "-C", "--no-show-raw-insn", "--section=.text", _C.__file__]
+    """Instructions of every inner loop of the module: from a target of a jump back to the jump, at most 1000."""
+    command = ["objdump", "-d", "--no-show-raw-insn", "--section=.text", _C.__file__]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    for function in re.split(r"\n\n", text):
-        head = function.splitlines()[0]
-        if "avx512" not in head or KERNEL not in head:
-            continue
-        found = [m.groups() for m in re.finditer(r"^\s*([0-9a-f]+):\t(\S+)\s*(\S*)", function, re.M)]
-        at = {address: k for k, (address, _, _) in enumerate(found)}
-        for k, (_, name, target) in enumerate(found):
-            if name.startswith("j") and at.get(target, k) < k:
-                yield Counter(name for _, name, _ in found[at[target] : k])
+    found = [m.groups() for m in re.finditer(r"^\s*([0-9a-f]+):\t(\S+)\s*(\S*)", text, re.M)]
+    at = {address: k for k, (address, _, _) in enumerate(found)}
+    for k, (_, name, target) in enumerate(found):
+        if name.startswith("j") and k - 1000 < at.get(target, k) < k:
+            yield Counter(name for _, name, _ in found[at[target] : k])
 
 
 def inner_loop() -> dict[str, int]:
-    """Vector instructions of the shortest loop with the shifts of four classes: 4 x 20."""
+    """Vector instructions of the shortest loop with the shifts of four classes, 4 x 20: the product of floats."""
     candidates = [loop for loop in loops() if loop["valignd"] == 80]
     loop = min(candidates, key=lambda counts: counts.total())
     kinds = Counter[str]()
