@@ -36,7 +36,7 @@ def averaged(maps: Tensor, side: int) -> Tensor:
 
 
 def _halved(maps: Tensor) -> Tensor:
-    """Means of 2 x 2 pixels, in a quarter of the time of a pooling of torch on the CPU."""
+    """Means of 2 x 2 pixels, on the CPU faster than a pooling of torch."""
     above, below = maps.unflatten(2, (-1, 2)).unbind(3)
     left, right = (above + below).unflatten(3, (-1, 2)).unbind(4)
     return (left + right) / 4

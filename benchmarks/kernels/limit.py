@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import resource
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -138,6 +139,9 @@ def in_new_memory() -> dict[str, tuple[float, float, int]]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    missing = [tool for tool in ("g++", "objdump") if not shutil.which(tool)]
+    if "avx512" not in _C.levels() or missing:
+        raise SystemExit(f"benchmarks kernels.limit: needs {' and '.join(missing) or 'a CPU with AVX-512'}")
     torch.set_num_threads(1)
     machine = describe_machine()
     loop = inner_loop()

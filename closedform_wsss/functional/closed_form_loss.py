@@ -29,7 +29,7 @@ from closedform_wsss._checks import (
 from closedform_wsss._common.activation import Activation, activate
 from closedform_wsss._mark_spacing import SIDES, sides_from_marks
 from closedform_wsss._resize import averaged, resize_image, resize_marks
-from closedform_wsss.laplacian import Kind, MattingLaplacian, check_laplacian_options
+from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.laplacian.window_operator import LaplacianOperator, window_operator
 
@@ -153,32 +153,55 @@ def closed_form_loss(
 
     if laplacian is None:
         image = resize_image(image.to(dtype), (h, w))
-    labels = (classes, ignore_index)
-    of_sides: list[Tensor] = []  # the maps, once a side > 1 has asked for them
-
-    def at(side: int) -> Tensor:
-        x, own_image, own_target, own_activation = logits, image, target, activation
-        if side > 1:
-            if not of_sides:
-                of_sides.append(_maps(logits, activation, dtype))
-            x, own_activation = averaged(of_sides[0], side), None
-            own_image = averaged(image, side) if laplacian is None else image
-            own_target = _voted(target, side, *labels)
-        own = options.fitting(FN, *x.shape[2:])
-        operator = window_operator(own_image, *own) if laplacian is None else laplacian._operator
-        options_of_loss = (float(mark_weight), ignore_index, form == "residual", own_activation)
-        return _each_image(operator, x, own_target, weight, *options_of_loss)
-
-    if scale is None and laplacian is None and marked:
-        fitting = tuple(side for side in SIDES if side == 1 or min(h, w) >= side * (2 * options.radius + 1))
-        loss = _at_chosen_sides(at, fitting, sides_from_marks(target, *labels, sides=fitting))
-    else:
-        loss = at(1 if scale is None else round(1 / scale))
+    own = image if laplacian is None else laplacian
+    one_side = round(1 / scale) if scale is not None else None if marked and laplacian is None else 1
+    options_of_loss = (float(mark_weight), ignore_index, form == "residual", activation)
+    loss = loss_of_images(logits, target, own, weight, options, one_side, *options_of_loss)
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
         check_finite(FN, "logits", logits)
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def loss_of_images(
+    logits: Tensor,
+    target: Tensor,
+    image: Tensor | MattingLaplacian,
+    weight: Tensor,
+    options: LaplacianOptions,
+    side: int | None,
+    mark_weight: float,
+    ignore_index: int,
+    residual: bool,
+    activation: Activation,
+    maps: Callable[[], Tensor] | None = None,
+) -> Tensor:
+    """The loss of each image, ``(N,)``, of arguments that the caller has checked and that have the size of the logits.
+
+    weight ``(N, C)``; side of the squares, None: from the marks; ``maps``: the activated logits, of a caller who has
+    them. They are not asked for where the logits count at full size: there the kernel activates them faster.
+    """
+    (h, w), labels = logits.shape[2:], (logits.shape[1], ignore_index)
+    given: list[Tensor] = []  # the maps, once a side > 1 has asked for them
+
+    def at(side: int) -> Tensor:
+        x, own_image, own_target, own_activation = logits, image, target, activation
+        if side > 1:
+            if not given:
+                given.append(maps() if maps else _maps(logits, activation, weight.dtype))
+            x, own_activation = averaged(given[0], side), None
+            own_target = _voted(target, side, *labels)
+            if isinstance(image, Tensor):
+                own_image = averaged(image, side)
+        own = options.fitting(FN, *x.shape[2:])
+        operator = window_operator(own_image, *own) if isinstance(own_image, Tensor) else own_image._operator
+        return _each_image(operator, x, own_target, weight, mark_weight, ignore_index, residual, own_activation)
+
+    if side is not None:
+        return at(side)
+    fitting = tuple(side for side in SIDES if side == 1 or min(h, w) >= side * (2 * options.radius + 1))
+    return _at_chosen_sides(at, fitting, sides_from_marks(target, *labels, sides=fitting))
 
 
 def _at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:

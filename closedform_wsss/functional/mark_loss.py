@@ -17,14 +17,16 @@ from closedform_wsss._checks import (
     check_target,
     compute_dtype,
 )
-from closedform_wsss._resize import resize_marks
+from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.functional.absent_class_loss import of_log_probabilities
-from closedform_wsss.functional.closed_form_loss import closed_form_loss
+from closedform_wsss.functional.closed_form_loss import EPS, loss_of_images
+from closedform_wsss.laplacian import LaplacianOptions
 
 FN = "mark_loss"
 # Weights of the classes: their number of marks to the power of -1/2. With 0, classes with few marks are not learned in
 # time; with 1, a single mark counts as much as all of another class.
 BALANCE = 0.5
+LAPLACIAN = LaplacianOptions("closed_form", EPS, radius=1)  # the defaults of closed_form_loss
 
 
 def mark_loss(
@@ -94,8 +96,12 @@ def mark_loss(
         loss = loss + of_log_probabilities(log_a, class_present).mean()
     if energy_weight:
         # The cross-entropy has taught the marks: here they only choose the scale. It has made the softmax, too.
-        energy = closed_form_loss(log_a.exp(), target, image, mark_weight=0, activation=None, ignore_index=ignore_index)
-        loss = loss + energy_weight * energy
+        image, weight = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3])), x.new_ones(n, classes)
+        energy = loss_of_images(
+            *(x, target, image, weight, LAPLACIAN),
+            side=None, mark_weight=0.0, ignore_index=ignore_index, residual=False, activation="softmax", maps=log_a.exp,
+        )  # fmt: skip
+        loss = loss + energy_weight * energy.mean()
     return loss
 
 

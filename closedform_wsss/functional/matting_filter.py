@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -32,7 +33,7 @@ from closedform_wsss.solver import ConvergenceWarning, Stopping
 from closedform_wsss.solver.cg import by_classes
 from closedform_wsss.solver.chebyshev import chebyshev
 from closedform_wsss.solver.solution import warn_unless_converged
-from closedform_wsss.solver.stencil_solver import takes_whole_maps
+from closedform_wsss.solver.stencil_solver import MAX_PIXELS, takes_whole_maps
 from closedform_wsss.solver.system import system_solver
 
 FN = "matting_filter"
@@ -170,7 +171,9 @@ def _steps(
     """
     inverse, start = 1 / (windows_per_pixel(b, radius) + data_weight[:, None]), b / data_weight[:, None]
     low, high = fidelity / ((2 * radius + 1) ** 2 + fidelity), 1.0
-    if isinstance(operator, StencilOperator) and takes_whole_maps(b):
+    # On the CPU large maps are faster so, too: each operator of torch would go through memory.
+    max_pixels = sys.maxsize if b.is_cpu else MAX_PIXELS
+    if isinstance(operator, StencilOperator) and takes_whole_maps(b, max_pixels):
         diagonal = data_weight if operator.row_sums is None else data_weight + operator.row_sums
         y: Tensor = _ops.matting_chebyshev(operator.stencil, diagonal, inverse[:, 0], b, start, low, high, num_iters)
         return y

@@ -19,10 +19,10 @@ MAX_PIXELS = 2**16
 MAX_WIDTH = 512
 
 
-def takes_whole_maps(like: Tensor) -> bool:
+def takes_whole_maps(like: Tensor, max_pixels: int = MAX_PIXELS) -> bool:
     """Whether the kernels that solve for whole maps take those of this size, ``(N, C, H, W)``."""
     h, w = like.shape[-2:]
-    return h * w <= MAX_PIXELS and w <= MAX_WIDTH
+    return h * w <= max_pixels and w <= MAX_WIDTH
 
 
 class StencilSolver:

@@ -1,8 +1,11 @@
 """mark_loss is the sum of its parts."""
 
+from collections import Counter
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from closedform_wsss.functional import absent_class_loss, classes_present, closed_form_loss, mark_loss
 from closedform_wsss.nn import MarkLoss
@@ -28,6 +31,31 @@ def test_the_sum() -> None:
     module = MarkLoss(energy_weight=7.0)
     torch.testing.assert_close(module(logits, marks, image, present), cross_entropy + absent + 7 * energy)
     assert repr(module) == "MarkLoss(energy_weight=7.0, ignore_index=255)"
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operators of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls[func.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_one_softmax_serves_all_parts() -> None:
+    """A second one would show as slowness only. At full size the kernel of the energy makes its own."""
+    logits, marks, image = problem()
+    with Counted() as counted:
+        mark_loss(logits, marks, image).backward()
+    assert counted.calls["_log_softmax.default"] == 1 and counted.calls["_softmax.default"] == 0
+    assert counted.calls["exp.default"] == 1  # the marks are far apart: the energy is of averaged maps
+    marks[:, 6, 4:28] = 1
+    with Counted() as counted:
+        mark_loss(logits, marks, image).backward()
+    assert counted.calls["exp.default"] == 0 and counted.calls["_softmax.default"] == 0
 
 
 def test_the_energy_reads_the_marks_for_its_scale_only() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
 from helpers import oracle
 from torch.autograd import gradcheck, gradgradcheck
 
-from closedform_wsss import MattingLaplacian
+from closedform_wsss import MattingLaplacian, _ops
 from closedform_wsss.functional import ConvergenceWarning, matting_filter
 from closedform_wsss.laplacian import KINDS
 from closedform_wsss.nn import MattingFilter
@@ -93,6 +95,17 @@ def test_an_operator_and_the_module() -> None:
             matting_filter(x, image, num_iters=wrong)
         with pytest.raises((ValueError, TypeError), match="MattingFilter: num_iters must be"):
             MattingFilter(num_iters=wrong)
+
+
+@pytest.mark.parametrize(("size", "of_kernel"), [((20, 30), 1), ((300, 400), 1), ((5, 512), 1), ((5, 513), 0)])
+def test_all_steps_are_one_operator(size: tuple[int, int], of_kernel: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault here would show as slowness only. Maps wider than the kernel's rows take a product for each step."""
+    calls: Counter[str] = Counter()
+    for name in ("matting_chebyshev", "matting_product", "matting_cg"):
+        operator = getattr(_ops, name)
+        monkeypatch.setattr(_ops, name, lambda *args, name=name, of=operator: calls.update([name]) or of(*args))
+    matting_filter(torch.rand(1, 2, *size), torch.rand(1, 3, *size), fidelity=0.1, num_iters=7)
+    assert calls == {"matting_chebyshev": 1} if of_kernel else calls == {"matting_product": 7}
 
 
 def test_far_too_few_steps_are_a_warning() -> None:

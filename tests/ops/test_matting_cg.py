@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.systems import dense_system, stencil_system
 from torch.library import opcheck
 
 from closedform_wsss import _ops, _reference
@@ -11,20 +12,10 @@ SIZES = [(3, 3), (3, 40), (40, 3), (17, 31), (65, 129), (7, 512)]
 SCHEDULE = (5, 8, 0.5, 0.98)
 
 
-def problem(size, classes=3, dtype=torch.float64, n=2, learning_based=False):
-    """Stencil, diagonal, b, start. The diagonal is that of D and, of the learning-based L, of its rows' sums."""
-    stencil, row_sums = _ops.matting_stencil(torch.rand(n, 3, *size, dtype=dtype), 1e-4, learning_based)
-    diagonal = torch.where(torch.rand(n, *size) < 0.1, 10.0, 0.03).to(dtype)
-    if learning_based:
-        diagonal = diagonal + row_sums
-    return stencil, diagonal, torch.randn(n, classes, *size, dtype=dtype), torch.rand(n, classes, *size, dtype=dtype)
-
-
-def dense(stencil, diagonal, size):
-    """L + D of an image as a matrix, column by column."""
-    pixels = size[0] * size[1]
-    columns = torch.eye(pixels, dtype=stencil.dtype).view(1, pixels, *size)
-    return _reference.matting_product(stencil[:1], columns, diagonal[:1]).view(pixels, pixels).T
+def problem(*args, **options):
+    """Stencil, diagonal, b, start."""
+    stencil, diagonal, _, b, start = stencil_system(*args, **options)
+    return stencil, diagonal, b, start
 
 
 @pytest.mark.parametrize("size", [(3, 3), (3, 17), (16, 3), (12, 19)])
@@ -33,7 +24,9 @@ def test_solves_the_system(level, size, learning_based):
     stencil, diagonal, b, start = problem(size, classes=6, learning_based=learning_based)
     x, report = _ops.matting_cg(stencil, diagonal, b, start, 1e-9, 2000, *SCHEDULE)
     for n in range(2):
-        expected = torch.linalg.solve(dense(stencil[n:], diagonal[n:], size), b[n].flatten(1).T).T.view(b[n].shape)
+        expected = torch.linalg.solve(dense_system(stencil[n:], diagonal[n:], size), b[n].flatten(1).T).T.view(
+            b[n].shape
+        )
         torch.testing.assert_close(x[n], expected, rtol=0, atol=1e-8)
     iterations, error, converged, residual = report.unbind(-1)
     assert converged.all() and (error <= 1e-9).all() and (residual < 1e-7).all()

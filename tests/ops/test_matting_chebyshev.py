@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.systems import dense_system, stencil_system
 from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
@@ -10,22 +11,10 @@ from closedform_wsss import _ops, _reference
 LOW, HIGH = 0.03 / 9.03, 1.0
 
 
-def problem(size, classes=3, dtype=torch.float64, n=2, learning_based=False):
+def problem(*args, **options):
     """Stencil, diagonal, preconditioner, b, start, and bounds of the eigenvalues."""
-    stencil, row_sums = _ops.matting_stencil(torch.rand(n, 3, *size, dtype=dtype), 1e-4, learning_based)
-    diagonal = torch.where(torch.rand(n, *size) < 0.1, 10.0, 0.03).to(dtype)
-    preconditioner = 1 / (9 + diagonal)
-    if learning_based:
-        diagonal = diagonal + row_sums
-    b, start = torch.randn(n, classes, *size, dtype=dtype), torch.rand(n, classes, *size, dtype=dtype)
-    return stencil, diagonal, preconditioner, b, start, LOW, HIGH
-
-
-def dense(stencil, diagonal, size):
-    """L + D of an image as a matrix, column by column."""
-    pixels = size[0] * size[1]
-    columns = torch.eye(pixels, dtype=stencil.dtype).view(1, pixels, *size)
-    return _reference.matting_product(stencil[:1], columns, diagonal[:1]).view(pixels, pixels).T
+    stencil, diagonal, weight, b, start = stencil_system(*args, **options)
+    return stencil, diagonal, 1 / (9 + weight), b, start, LOW, HIGH
 
 
 @pytest.mark.parametrize("size", [(3, 3), (3, 17), (16, 3), (12, 19)])
@@ -37,7 +26,7 @@ def test_the_error_is_within_its_bound(level, size, learning_based):
     for num_iters in (1, 2, 20, 60):
         x = _ops.matting_chebyshev(stencil, diagonal, preconditioner, b, start, *bounds, num_iters)
         for n in range(2):
-            matrix = dense(stencil[n:], diagonal[n:], size)
+            matrix = dense_system(stencil[n:], diagonal[n:], size)
             exact = torch.linalg.solve(matrix, b[n].flatten(1).T)
             before, after = (given[n].flatten(1).T - exact for given in (start, x))
             norms = [(error * (matrix @ error)).sum(0).sqrt() for error in (before, after)]
