@@ -12,6 +12,7 @@ from closedform_wsss import _ops
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import CLASSES_AT_ONCE, PCGResult, pcg
+from closedform_wsss.solver.diagonal_bound import diagonal_bound
 from closedform_wsss.solver.multigrid.local_basis import local_basis
 from closedform_wsss.solver.multigrid.w_cycle import WCycle
 from closedform_wsss.solver.stopping import CheckSchedule, Stopping
@@ -38,13 +39,15 @@ class TileSolver:
         assert isinstance(of_image, StencilOperator)
         self.laplacian, self.data_weight, self.tiles = laplacian, data_weight, tiles
         self.operator = TileOperator(tiles, of_image.stencil, of_image.row_sums, data_weight)
-        windows = laplacian.windows_per_pixel().expand(data_weight.shape[0], -1, -1, -1)
-        bound = tiles.gather(windows + data_weight[:, None])[:, 0]
+        learning_based = laplacian.kind == "learning_based"
+        bound = laplacian.windows_per_pixel().expand(data_weight.shape[0], -1, -1, -1)
+        if learning_based:  # the closed form has no pixels that are as loose
+            bound = diagonal_bound(of_image, bound)
+        bound = tiles.gather(bound + data_weight[:, None])[:, 0]
         inside = bound > 0
         self.weights = [torch.where(inside, step / bound, 0) for step in JACOBI_STEPS]
         tile_weight = tiles.gather(data_weight[:, None])[:, 0]
         free = (tile_weight < DIRICHLET_WEIGHT) & inside
-        learning_based = laplacian.kind == "learning_based"
         local = local_basis(laplacian.image, tiles, free, tile_weight, laplacian.eps, learning_based)
         self.basis, self.starts = local.basis, local.starts
         self.coarse = WCycle(local.energies)
