@@ -25,6 +25,7 @@ from kernels import baselines
 FIDELITY, EPS = 0.03, 1e-7
 TOLERANCES = (0.1, 0.03)
 IN_TORCH, IN_CSR = "conjugate gradients as torch operators", "torch CSR"
+IN_TORCH_STEPS = "Chebyshev's method as torch operators"
 
 
 def measure(n: int, classes: int, height: int, width: int, threads: int, repeats: int) -> list[Result]:
@@ -80,7 +81,7 @@ def _fixed_steps(p: Tensor, image: Tensor, exact: Tensor, threads: int, repeats:
 
     methods = [
         Method("matting_filter", ours),
-        Method("Chebyshev's method as torch operators", in_torch, "the library's product"),
+        Method(IN_TORCH_STEPS, in_torch, "the library's product"),
     ]
     torch.testing.assert_close(ours(), in_torch(), rtol=0, atol=1e-4)
     case = f"{len(p)} x {p.shape[1]} x {p.shape[2]} x {p.shape[3]}, {steps} steps"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 
 import torch
 from common.harness import (
@@ -37,6 +38,9 @@ from training import baselines
 from training.baselines import BASELINES
 
 CLASSES, BATCH, SIZE = 11, 8, (180, 240)
+ALONE = "cross-entropy alone"
+OURS = ("mark_loss", "SelfTrainingLoss")
+ADDED = ("energy", "energy_full", "residual", "learning_based", "absent", "superpixel")
 
 
 def photographs(batch: int, size: tuple[int, int]) -> torch.Tensor:
@@ -56,18 +60,13 @@ def strokes(batch: int, size: tuple[int, int]) -> torch.Tensor:
     return target
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="tiny: does it run?")
-    args = parser.parse_args()
+def methods(batch: int, size: tuple[int, int], names: Sequence[str]) -> list[Method]:
+    """A step with the cross-entropy alone, which is the reference, and with each of the losses."""
     torch.manual_seed(0)
     sys.path.insert(0, str(ROOT / "examples"))
     from segmentation.losses import LOSSES, Batch
     from segmentation.model import LiteFPN
 
-    batch, size, repeats = (2, (48, 64), 1) if args.quick else (BATCH, SIZE, args.repeats)
     network = LiteFPN(CLASSES, pretrained=False).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     image = photographs(batch, size)
@@ -77,7 +76,7 @@ def main() -> None:
     for _ in range(3):  # past its rounds, where each step makes labels
         online(network(image), target, image, classes_present(target, CLASSES))
 
-    def step(name: str | None):
+    def step(name: str | None) -> Callable[[], None]:
         def run() -> None:
             logits = network(image)
             marked = Batch(logits, image, target)
@@ -97,14 +96,22 @@ def main() -> None:
 
         return run
 
-    added = ["energy", "energy_full", "residual", "learning_based", "absent", "superpixel", *BASELINES]
-    names = ["mark_loss", "SelfTrainingLoss", *added]
-    methods = [Method("cross-entropy alone", step(None))] + [Method(name, step(name)) for name in names]
+    return [Method(ALONE, step(None))] + [Method(name, step(name)) for name in names]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--quick", action="store_true", help="tiny: does it run?")
+    args = parser.parse_args()
+    batch, size, repeats = (2, (48, 64), 1) if args.quick else (BATCH, SIZE, args.repeats)
+    steps = methods(batch, size, [*OURS, *ADDED, *BASELINES])
     case = f"{batch} x {CLASSES} x {size[0]} x {size[1]}"
     results = []
     for threads in args.threads:
         torch.set_num_threads(threads)
-        results += race("training step", case, threads, methods, repeats=repeats, budget=60)
+        results += race("training step", case, threads, steps, repeats=repeats, budget=60)
     machine = describe_machine()
     cells = [[r.name, str(r.threads), milliseconds(r.median_s), ratio_text(r), str(r.rounds)] for r in results]
     body = (

@@ -73,3 +73,25 @@ def test_the_loop_of_the_product_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     loop = importlib.import_module("kernels.limit").inner_loop()
     assert loop["shift"] == 80 and 96 <= loop["subtraction"] <= 112 and 96 <= loop["multiply-add"] <= 112
     assert sum(loop.values()) - loop["all instructions"] < loop["all instructions"] < 600
+
+
+@pytest.mark.slow
+def test_the_table_of_all_speeds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line finds what it compares among the races."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed.speed")
+    written: dict[str, str] = {}
+    monkeypatch.setattr(speed, "write_json", lambda *_: None)
+    monkeypatch.setattr(
+        speed, "write_markdown", lambda name, title, command, machine, body: written.update({name: body})
+    )
+    sections = ["product", "loss", "filter", "superpixels", "solver"]
+    monkeypatch.setattr(sys, "argv", ["speed", "--quick", "--threads", "1", "--only", *sections])
+    speed.main()
+    rows = [line.split(" | ") for line in written["speed_quick"].splitlines() if line.startswith("| ")][1:]
+    assert {row[0].split(",")[0].removeprefix("| ") for row in rows} == {
+        *("product L x", "loss from logits", "matting filter", "ASAM"),
+        *("soft_slic", "refine_cam", "solve_matting"),
+    }
+    for work, own, _, ratio in rows:
+        assert float(own) > 0 and (work.startswith("| refine_cam") or float(ratio.split()[0]) >= 0)

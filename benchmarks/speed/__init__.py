@@ -1,0 +1,1 @@
+"""All speeds that matter to a user, in one table."""
