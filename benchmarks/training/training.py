@@ -1,15 +1,16 @@
 """Does it teach? A network trained from marks with every method, on every data set, against masks and baselines.
 
     python benchmarks training DATA                                    everything; many hours, two runs at a time
-    python benchmarks training DATA --rows ce rounds --sets camvid     these, and the full masks
+    python benchmarks training DATA --rows masks ce rounds --sets camvid
     python benchmarks training DATA --seeds 0 --jobs 1
+    python benchmarks training DATA --keep                             those that results/training.json does not hold
     python benchmarks training DATA --report                           nothing: the tables of what is done
 
 DATA holds the folders of the data sets (sets.py). Every run is one of examples/train_segmentation.py with its default
 network and schedule and the arguments of its row (rows.py); the baselines' losses are added here. A run that is done,
 its folder in --work says so, is not done again, and one that was cut goes on. Needs the extra "examples".
 
-Writes results/training.json and .md from all runs that are done.
+Writes results/training.json and .md from all runs that are done; with --keep, also from those that the file held.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.harness import describe_machine, write_json, write_markdown
+from common.harness import RESULTS, describe_machine, write_json, write_markdown
 from common.paths import ROOT, script
 
 from training.rows import MASKS, ROWS, Row
@@ -67,6 +68,19 @@ def child(argv: list[str]) -> None:
 Job = tuple[DataSet, str, Row, int]
 
 
+def key(job: Job) -> tuple[str, str | None, str, int]:
+    """What the results call a run: set, marks, row, seed."""
+    data, marks, row, seed = job
+    return data.name, None if row is MASKS else marks, row.name, seed
+
+
+def stored() -> dict[tuple[str, str | None, str, int], dict[str, Any]]:
+    """The runs of results/training.json."""
+    file = RESULTS / "training.json"
+    runs = json.loads(file.read_text())["runs"] if file.exists() else []
+    return {(run["set"], run["marks"], run["row"], run["seed"]): run for run in runs}
+
+
 def folder(job: Job, args: argparse.Namespace) -> Path:
     data, marks, row, seed = job
     return args.work / "-".join([data.name, *([marks] if row is not MASKS else []), row.name, str(seed)])
@@ -98,14 +112,12 @@ def run(job: Job, args: argparse.Namespace) -> None:
 
 def result(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     """What is kept of a run that is done."""
-    data, marks, row, seed = job
     where = folder(job, args)
     scores = json.loads((where / "scores.json").read_text())
     with (where / "log.csv").open() as stream:
         curve = [(int(line["epoch"]), float(line["mean_iou"])) for line in csv.DictReader(stream) if line["mean_iou"]]
-    about = {"set": data.name, "marks": None if row is MASKS else marks, "row": row.name, "seed": seed}
     return (
-        about
+        dict(zip(("set", "marks", "row", "seed"), key(job), strict=True))
         | {name: scores[name] for name in ("mean_iou", "pixel_accuracy", "iou", "dice") if name in scores}
         | {"curve": curve}
     )
@@ -125,6 +137,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a run (default 1)")
     parser.add_argument("--device", help="default cuda where there is one")
     parser.add_argument("--work", type=Path, default=Path("training_runs"), help="folder of the runs")
+    parser.add_argument("--keep", action="store_true", help="keep the runs of the results, and do only others")
     parser.add_argument("--report", action="store_true", help="run nothing")
     args = parser.parse_args()
 
@@ -144,12 +157,12 @@ def main() -> None:
         and (args.rows is None or row.name in args.rows)
         and seed in args.seeds
     ]
+    kept = stored() if args.keep else {}
     if not args.report:
         with ThreadPoolExecutor(args.jobs) as pool:  # all rows with one seed before the next seed
-            list(pool.map(lambda job: run(job, args), chosen))
-    results = {
-        "machine": machine,
-        "runs": [result(job, args) for job in every if (folder(job, args) / "scores.json").exists()],
-    }
+            list(pool.map(lambda job: run(job, args), [job for job in chosen if key(job) not in kept]))
+    done = {key(job): result(job, args) for job in every if (folder(job, args) / "scores.json").exists()}
+    runs = kept | done
+    results = {"machine": machine, "runs": [runs[key(job)] for job in every if key(job) in runs]}
     write_json("training", results)
     write_markdown("training", "Training from marks", "python benchmarks training DATA", machine, markdown(results))

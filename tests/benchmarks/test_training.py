@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from types import ModuleType
 
@@ -230,3 +231,32 @@ def test_every_row_is_a_run_of_the_example(monkeypatch, tmp_path):
             del command[at : at + 2]
         parsed = train_segmentation.parse(command)
         assert parsed.targets == ("labels" if row is MASKS else "points") and parsed.seed == 1
+
+
+def test_kept_runs(monkeypatch, tmp_path):
+    """A run of the results is not done again; one of the work folder replaces it."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from training import training
+
+    def stored(row: str, seed: int, score: float) -> dict[str, object]:
+        marks = None if row == "masks" else "scribbles"
+        return {"set": "acdc", "marks": marks, "row": row, "seed": seed, "mean_iou": score, "iou": [score], "curve": []}
+
+    held = [stored("masks", 0, 0.8), stored("ce", 0, 0.2), stored("ce", 1, 0.3)]
+    (tmp_path / "training.json").write_text(json.dumps({"runs": held}))
+    folder = tmp_path / "work" / "acdc-scribbles-ce-1"
+    folder.mkdir(parents=True)
+    (folder / "scores.json").write_text(json.dumps({"mean_iou": 0.4, "iou": [0.4]}))
+    (folder / "log.csv").write_text("epoch,mean_iou\n1,\n2,0.4\n")
+    ran, found = [], {}
+    monkeypatch.setattr(training, "RESULTS", tmp_path)
+    monkeypatch.setattr(training, "run", lambda job, args: ran.append(training.key(job)))
+    monkeypatch.setattr(training, "write_json", lambda name, payload: found.update(payload))
+    monkeypatch.setattr(training, "write_markdown", lambda *arguments: None)
+    options = ["--sets", "acdc", "--rows", "masks", "ce", "--work", str(tmp_path / "work"), "--keep"]
+    monkeypatch.setattr("sys.argv", ["training", "DATA", *options])
+    training.main()
+    assert ran == [("acdc", None, "masks", 1), ("acdc", None, "masks", 2), ("acdc", "scribbles", "ce", 2)]
+    assert [(run["row"], run["seed"], run["mean_iou"]) for run in found["runs"]] == [
+        *(("masks", 0, 0.8), ("ce", 0, 0.2), ("ce", 1, 0.4))
+    ]
