@@ -17,7 +17,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def superpixel_section(repeats: int, quick: bool) -> Section:
 
 def solver_section(data: Path | None, repeats: int, quick: bool) -> Section:
     """Some problems with their rivals; ours of both kinds in one race."""
-    sizes = [((24, 32), 2), ((24, 32), 4)] if quick else [((321, 321), 2), ((321, 321), 21), ((512, 512), 21)]
+    sizes = [((24, 32), 2), ((24, 32), 4)] if quick else [((321, 321), 2), ((321, 321), 21)]
     problems = [scribbles(PHOTOS[0], *size, classes) for size, classes in sizes]
     if data:
         problems.insert(0, lemur(data / "lemur"))
@@ -138,11 +138,19 @@ def solver_section(data: Path | None, repeats: int, quick: bool) -> Section:
     def case(problem: Problem) -> str:
         return f"{problem.name}, {problem.classes} classes"
 
+    once: dict[str, Result] = {}  # minutes, on one thread whatever the setting
+
     def measure(threads: int) -> list[Result]:
         results = []
         for problem in problems:
-            methods = [Method(name, SOLVERS[name].make(problem)) for name in names(problem)]
-            results += race("solver", case(problem), threads, methods, repeats=repeats, budget=BUDGET)
+            at = case(problem)
+            methods = [Method(name, SOLVERS[name].make(problem)) for name in names(problem) if at not in once]
+            methods = methods or [Method(OURS, SOLVERS[OURS].make(problem))]
+            found = race("solver", at, threads, methods, repeats=repeats, budget=BUDGET)
+            if problem.classes > 2:
+                slow = once.setdefault(at, found[-1])
+                found = [found[0], replace(slow, threads=threads)]
+            results += found
         return results
 
     lines = []
@@ -201,6 +209,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, 2 rounds: figures mean nothing")
     args = parser.parse_args()
     repeats = 2 if args.quick else args.repeats
+    file = "speed_quick" if args.quick else "speed"
     machine = describe_machine()
     sections = kernel_sections(repeats, args.quick)
     sections["superpixels"] = superpixel_section(repeats, args.quick)
@@ -212,6 +221,7 @@ def main() -> None:
             print(f"{name}, {threads} thread(s)", file=sys.stderr, flush=True)
             torch.set_num_threads(threads)
             results += section.measure(threads)
+            write_json(file, {"machine": machine, "results": results, "large": None})
     large: dict[str, Any] | None = None
     if "large" in args.only:
         print("large", file=sys.stderr, flush=True)
@@ -223,7 +233,8 @@ def main() -> None:
     body = (
         "Ratios are time / our time within a round, medians over the rounds with the quartiles in brackets: above 1 is "
         "slower than ours. Methods that do the same were asserted to agree before. pymatting and scikit-image run on "
-        "one thread whatever the setting.\n\n" + table(head, rows(lines, results, args.threads))
+        "one thread whatever the setting; with 21 classes pymatting was measured once.\n\n"
+        + table(head, rows(lines, results, args.threads))
     )
     if large:
         body += (
@@ -231,8 +242,7 @@ def main() -> None:
             f"{max(args.threads)} threads, from the start of Python to the last file: {large['seconds']:.0f} s, peak "
             f"memory {large['peak_bytes'] / 2**30:.1f} GiB ({large['solved'] or large['last_line']})."
         )
-    name = "speed_quick" if args.quick else "speed"
-    write_json(name, {"machine": machine, "results": results, "large": large})
+    write_json(file, {"machine": machine, "results": results, "large": large})
     options = ["DATA" if value == str(args.data) else value for value in sys.argv[1:]]
     command = shlex.join(["python", "benchmarks", "speed", *options])
-    write_markdown(name, "Speed", command, machine, body)
+    write_markdown(file, "Speed", command, machine, body)
