@@ -17,7 +17,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,19 +215,20 @@ def main() -> None:
     sections["superpixels"] = superpixel_section(repeats, args.quick)
     sections["solver"] = solver_section(args.data, repeats, args.quick)
     sections["step"] = step_section(repeats, args.quick)
-    results: list[Result] = []
+    lines = [line for section in sections.values() for line in section.lines]
+    payload: dict[str, Any] = {"machine": machine, "lines": [asdict(line) for line in lines], "results": []}
+    results: list[Result] = payload["results"]
     for name, section in sections.items():
         for threads in args.threads if name in args.only else []:
             print(f"{name}, {threads} thread(s)", file=sys.stderr, flush=True)
             torch.set_num_threads(threads)
             results += section.measure(threads)
-            write_json(file, {"machine": machine, "results": results, "large": None})
+            write_json(file, payload)
     large: dict[str, Any] | None = None
     if "large" in args.only:
         print("large", file=sys.stderr, flush=True)
         large = measure_large(*((60, 80) if args.quick else (3000, 4000)), max(args.threads))
 
-    lines = [line for section in sections.values() for line in section.lines]
     counts = ["1 thread" if count == 1 else f"{count} threads" for count in args.threads]
     head = ["work", *(f"ms, {count}" for count in counts), "beside", *(f"times ours, {count}" for count in counts)]
     body = (
@@ -242,7 +243,7 @@ def main() -> None:
             f"{max(args.threads)} threads, from the start of Python to the last file: {large['seconds']:.0f} s, peak "
             f"memory {large['peak_bytes'] / 2**30:.1f} GiB ({large['solved'] or large['last_line']})."
         )
-    write_json(file, {"machine": machine, "results": results, "large": large})
+    write_json(file, payload | {"large": large})
     options = ["DATA" if value == str(args.data) else value for value in sys.argv[1:]]
     command = shlex.join(["python", "benchmarks", "speed", *options])
     write_markdown(file, "Speed", command, machine, body)
