@@ -76,11 +76,10 @@ def test_gradients(form, radius, laplacian):
 
     def loss(v):
         options = dict(form=form, kind=laplacian, radius=radius, eps=1e-3, mark_weight=10)
-        return closed_form_loss(v, target, image, **options)
+        return closed_form_loss(v, target[: len(v)], image[: len(v)], **options)
 
-    logits.requires_grad_()
-    assert gradcheck(loss, logits)
-    assert gradgradcheck(loss, logits)
+    assert gradcheck(loss, logits.requires_grad_())
+    assert gradgradcheck(loss, logits[:1].detach().requires_grad_())
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -142,7 +142,7 @@ def test_differentiable_in_x(radius, kind):
     x = torch.rand(1, 2, 6, 5, dtype=torch.float64, requires_grad=True)
     for function in (laplacian.__matmul__, laplacian.quadratic_form):
         assert gradcheck(function, x)
-        assert gradgradcheck(function, x)
+        assert gradgradcheck(function, x[:, :1].detach().requires_grad_())
 
 
 def test_constant_in_the_image():
