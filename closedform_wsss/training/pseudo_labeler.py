@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import (
-    check_count,
-    check_integer,
-    check_same_view,
-)
-from closedform_wsss._resize import resize_image, resize_marks, resize_probabilities, scaled_size
+from closedform_wsss._checks import check_count, check_integer
 from closedform_wsss._warn import warn_user
-from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.mark_loss import mark_loss
-from closedform_wsss.functional.refine_prediction import restricted
-from closedform_wsss.io import read_label_png, write_label_png
+from closedform_wsss.io import read_label_png
 from closedform_wsss.io._save import atomic
-from closedform_wsss.training.area_correction import correct_areas, pick_pixels
-from closedform_wsss.training.class_balance import class_weights, winning_fractions
-from closedform_wsss.training.filtering import filtered
+from closedform_wsss.training.class_balance import class_weights
 from closedform_wsss.training.label_loss import label_loss
+from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file
 from closedform_wsss.training.model_output import check_probabilities, probabilities
-from closedform_wsss.training.ranks import gathered, total, world
+from closedform_wsss.training.ranks import gathered
 from closedform_wsss.training.recipe import Recipe, Report
-from closedform_wsss.training.resolution import filter_sides
-from closedform_wsss.training.sample import Sample, check_sample, file_of, load, store
-
-# A class has collapsed if its labels are less than this fraction of its predictions, and hardly more than its marks.
-COLLAPSED, ONLY_MARKS = 0.05, 1.2
-FN = "PseudoLabeler.update"
-
-_Predicted = tuple[str, Tensor, Tensor, Tensor]  # key, image, marks and probabilities, the last three of a batch of one
+from closedform_wsss.training.sample import Sample, check_sample
 
 
 class PseudoLabeler:
@@ -204,7 +187,7 @@ class PseudoLabeler:
         return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:
-        return self._label_file(key).exists()
+        return label_file(self.folder, key).exists()
 
     def __getitem__(self, key: str) -> Tensor:
         """The label of a sample, uint8 ``(H, W)``, of the size of its marks.
@@ -216,13 +199,7 @@ class PseudoLabeler:
             raise KeyError(
                 f"PseudoLabeler: {self.folder} holds no label of {key!r}: call update with this sample first"
             )
-        return read_label_png(self._label_file(key), palette="index").byte()
-
-    def _label_file(self, key: str) -> Path:
-        return file_of(self.folder / "labels", key, ".png")
-
-    def _store_file(self, key: str) -> Path:
-        return file_of(self.folder / "store", key, ".npz")
+        return read_label_png(label_file(self.folder, key), palette="index").byte()
 
     @torch.no_grad()
     def update(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Report:
@@ -273,120 +250,26 @@ class PseudoLabeler:
         """
         return self._make_round(self._given(samples))
 
-    def _make_round(self, predicted_samples: Iterable[_Predicted]) -> Report:
-        keys, marked, predicted, pixels = self._store_all(predicted_samples)
-        before = self.round if self._rounds_before is None else self._rounds_before
-        self._warn_of_masks(total(marked), total(pixels))
-        factors = self._class_factors(keys)
-        won = torch.zeros(self.num_classes, dtype=torch.float64, device="cpu")
-        for key in keys:
-            q, size, marks = self._filtered(key, factors)
-            won += winning_fractions(q).double()
-            self._save_label(key, q, size, marks)
-        self.round, self._rounds_before = before + 1, None
-        self._fractions = self._normalized(won)
-        in_marks, in_predictions = self._normalized(marked), self._normalized(predicted)
-        only_marks = self._fractions < ONLY_MARKS * total(marked) / total(pixels)
-        few = (in_marks > 0) & (self._fractions < COLLAPSED * in_predictions) & only_marks
-        collapsed = few.nonzero().flatten().tolist()
-        if collapsed:
-            warn_user(
-                f"{FN}: the classes {collapsed} have marks but hardly any labels after round "
-                f"{self.round}: use fewer repeats in the recipe, or more marks",
-                UserWarning,
-            )
-        self._finish()
-        return Report(self.round, in_marks, in_predictions, self._fractions, collapsed)
+    def _make_round(self, samples: Iterable[Predicted]) -> Report:
+        number = (self.round if self._rounds_before is None else self._rounds_before) + 1
+        of_round = LabelRound(self.folder, self.recipe, self.num_classes, self.ignore_index, number)
+        report = of_round.make(samples)
+        self.round, self._rounds_before, self._fractions = number, None, report.labels
+        gathered(torch.zeros(1, device="cpu"))  # all ranks have written their labels
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            with atomic(self._state_file) as stream:
+                stream.write(json.dumps({"round": self.round, "fractions": self._fractions.tolist()}).encode())
+            of_round.clean()
+        return report
 
-    def _warn_of_masks(self, marked: Tensor, pixels: Tensor) -> None:
-        if marked.sum() < pixels:
-            return
-        most = int(marked.argmax())
-        warn_user(
-            f"{FN}: every pixel is marked, {float(marked[most] / pixels):.0%} with class {most}: if it "
-            f"stands for pixels without a mark, give these ignore_index {self.ignore_index}, and classes from 0",
-            UserWarning,
-        )
-
-    def _predicted(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Iterator[_Predicted]:
+    def _predicted(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Iterator[Predicted]:
         for key, image, marks in samples:
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
             yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, self.recipe.flip)
 
-    def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[_Predicted]:
+    def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[Predicted]:
         for key, image, marks, probs in samples:
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
             yield key, pixels, target, check_probabilities(fn, probs, self.num_classes)
-
-    def _store_all(self, samples: Iterable[_Predicted]) -> tuple[list[str], Tensor, Tensor, Tensor]:
-        """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions,
-        number of pixels."""
-        marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
-        pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
-        keys: dict[str, None] = {}  # a set that keeps the order
-        for key, pixels, target, p in samples:
-            file = self._store_file(key)
-            if key in keys:
-                raise ValueError(f"{FN}: keys must differ, got {key!r} twice")
-            keys[key] = None
-            check_same_view(f"{FN}, sample {key!r}", prediction=p, image=pixels)
-            scale = self.recipe.scale
-            if scale is None:
-                scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))
-            size = scaled_size((target.shape[1], target.shape[2]), scale)
-            p = resize_probabilities(p, size)
-            predicted += winning_fractions(p).double()
-            if self.recipe.complete_marks:
-                p = restricted(p, classes_present(target, self.num_classes, ignore_index=self.ignore_index))
-            marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
-            pixels_seen += target.numel()
-            store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
-        if not keys and not dist.is_initialized():
-            raise ValueError(f"{FN}: samples must hold at least one sample, got none")
-        return list(keys), marked, predicted, pixels_seen
-
-    def _class_factors(self, keys: list[str]) -> Tensor:
-        """Factors of the classes, ``(C,)``, from some images."""
-        recipe = self.recipe
-        some = keys[:: max(len(keys) * world() // recipe.num_images, 1)]
-        none = torch.empty(self.num_classes, 0, device="cpu")
-        picked = [(none, none, none[0].long())]
-        for key in some:
-            p, _, marks = load(self._store_file(key))
-            small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
-            picked.append(pick_pixels(p, small, self.ignore_index, recipe.num_pixels))
-        probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
-        return correct_areas(
-            lambda factors: (self._filtered(key, factors)[0] for key in some),
-            torch.cat(gathered(probs), 1),
-            (at_marks, label),
-            recipe.repeats,
-            total,
-        )
-
-    def _filtered(self, key: str, factors: Tensor) -> tuple[Tensor, tuple[int, int], Tensor]:
-        p, image, marks = load(self._store_file(key))
-        q = filtered(self.recipe, p.clamp(0, 1), image, marks, factors, self.ignore_index)
-        return q, (marks.shape[1], marks.shape[2]), marks
-
-    def _save_label(self, key: str, q: Tensor, size: tuple[int, int], marks: Tensor) -> None:
-        label = F.interpolate(q, size, mode="bilinear", align_corners=False).max(1).indices
-        label = torch.where(marks == self.ignore_index, label, marks)
-        file = self._label_file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_label_png(file, label[0])
-
-    def _normalized(self, counts: Tensor) -> Tensor:
-        """Fractions of the counts of all ranks."""
-        counts = total(counts)
-        return (counts / counts.sum().clamp_min(1)).float()
-
-    def _finish(self) -> None:
-        """When all ranks have written their labels, the first one writes the state and removes the store."""
-        gathered(torch.zeros(1, device="cpu"))
-        if not dist.is_initialized() or dist.get_rank() == 0:
-            with atomic(self._state_file) as stream:
-                stream.write(json.dumps({"round": self.round, "fractions": self._fractions.tolist()}).encode())
-            shutil.rmtree(self.folder / "store", ignore_errors=True)

@@ -14,7 +14,7 @@ import torch
 from helpers.scenes import network, scene
 from torch import Tensor
 
-from closedform_wsss.training import PseudoLabeler, Recipe, Report, filtering, pseudo_labeler
+from closedform_wsss.training import PseudoLabeler, Recipe, Report, filtering, label_round
 
 
 def samples(count: int = 6) -> list[tuple[str, Tensor, Tensor]]:
@@ -108,9 +108,9 @@ def test_a_restart_goes_on(tmp_path: Path) -> None:
 def test_a_collapsed_class_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network predicts too much of class 2; with these limits, less of it in the labels is a collapse."""
     assert PseudoLabeler(tmp_path / "fine", 3).update(network, samples()).collapsed == []
-    monkeypatch.setattr(pseudo_labeler, "COLLAPSED", 0.99)
+    monkeypatch.setattr(label_round, "COLLAPSED", 0.99)
     assert PseudoLabeler(tmp_path / "more than marks", 3).update(network, samples()).collapsed == []
-    monkeypatch.setattr(pseudo_labeler, "ONLY_MARKS", 100)
+    monkeypatch.setattr(label_round, "ONLY_MARKS", 100)
     with pytest.warns(UserWarning, match=r"the classes \[2\] have marks but hardly any labels after round 1"):
         report = PseudoLabeler(tmp_path / "collapsed", 3).update(network, samples())
     assert report.collapsed == [2] and str(report).splitlines()[-1].endswith("collapsed")

@@ -1,0 +1,161 @@
+"""One round of pseudo-labels: from predictions, images and marks to label files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from closedform_wsss._checks import check_same_view
+from closedform_wsss._resize import resize_image, resize_marks, resize_probabilities, scaled_size
+from closedform_wsss._warn import warn_user
+from closedform_wsss.functional.classes_present import classes_present
+from closedform_wsss.functional.refine_prediction import restricted
+from closedform_wsss.io import write_label_png
+from closedform_wsss.training.area_correction import correct_areas, pick_pixels
+from closedform_wsss.training.class_balance import winning_fractions
+from closedform_wsss.training.filtering import filtered
+from closedform_wsss.training.ranks import gathered, total, world
+from closedform_wsss.training.recipe import Recipe, Report
+from closedform_wsss.training.resolution import filter_sides
+from closedform_wsss.training.sample import file_of, load, store
+
+# A class has collapsed if its labels are less than this fraction of its predictions, and hardly more than its marks.
+COLLAPSED, ONLY_MARKS = 0.05, 1.2
+FN = "PseudoLabeler.update"
+
+Predicted = tuple[str, Tensor, Tensor, Tensor]  # key, image, marks and probabilities, the last three of a batch of one
+
+
+def label_file(folder: Path, key: str) -> Path:
+    """Where the label of a sample lies."""
+    return file_of(folder / "labels", key, ".png")
+
+
+@dataclass(frozen=True)
+class LabelRound:
+    """Makes the labels of all samples of this rank.
+
+    The samples are read once: what the steps need of them lies in files until the round is over.
+
+    Attributes:
+        folder: Of the labels and these files.
+        recipe, num_classes, ignore_index: As of :class:`PseudoLabeler`.
+        number: Of this round, from 1.
+    """
+
+    folder: Path
+    recipe: Recipe
+    num_classes: int
+    ignore_index: int
+    number: int
+
+    def make(self, samples: Iterable[Predicted]) -> Report:
+        """Write the labels; the fractions of the classes are those of all ranks."""
+        keys, marked, predicted, pixels = self._store_all(samples)
+        self._warn_of_masks(total(marked), total(pixels))
+        factors = self._class_factors(keys)
+        won = torch.zeros(self.num_classes, dtype=torch.float64, device="cpu")
+        for key in keys:
+            q, marks = self._filtered(key, factors)
+            won += winning_fractions(q).double()
+            self._save_label(key, q, marks)
+        in_marks, in_predictions, in_labels = (_fractions(counts) for counts in (marked, predicted, won))
+        only_marks = in_labels < ONLY_MARKS * total(marked) / total(pixels)
+        few = (in_marks > 0) & (in_labels < COLLAPSED * in_predictions) & only_marks
+        collapsed = few.nonzero().flatten().tolist()
+        if collapsed:
+            warn_user(
+                f"{FN}: the classes {collapsed} have marks but hardly any labels after round "
+                f"{self.number}: use fewer repeats in the recipe, or more marks",
+                UserWarning,
+            )
+        return Report(self.number, in_marks, in_predictions, in_labels, collapsed)
+
+    def clean(self) -> None:
+        """Remove the files of this round, but for the labels."""
+        shutil.rmtree(self.folder / "store", ignore_errors=True)
+
+    def _warn_of_masks(self, marked: Tensor, pixels: Tensor) -> None:
+        if marked.sum() < pixels:
+            return
+        most = int(marked.argmax())
+        warn_user(
+            f"{FN}: every pixel is marked, {float(marked[most] / pixels):.0%} with class {most}: if it "
+            f"stands for pixels without a mark, give these ignore_index {self.ignore_index}, and classes from 0",
+            UserWarning,
+        )
+
+    def _store_all(self, samples: Iterable[Predicted]) -> tuple[list[str], Tensor, Tensor, Tensor]:
+        """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions,
+        number of pixels."""
+        marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
+        pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
+        keys: dict[str, None] = {}  # a set that keeps the order
+        for key, pixels, target, p in samples:
+            file = self._store_file(key)
+            if key in keys:
+                raise ValueError(f"{FN}: keys must differ, got {key!r} twice")
+            keys[key] = None
+            check_same_view(f"{FN}, sample {key!r}", prediction=p, image=pixels)
+            scale = self.recipe.scale
+            if scale is None:
+                scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))
+            size = scaled_size((target.shape[1], target.shape[2]), scale)
+            p = resize_probabilities(p, size)
+            predicted += winning_fractions(p).double()
+            if self.recipe.complete_marks:
+                p = restricted(p, classes_present(target, self.num_classes, ignore_index=self.ignore_index))
+            marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
+            pixels_seen += target.numel()
+            store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
+        if not keys and not dist.is_initialized():
+            raise ValueError(f"{FN}: samples must hold at least one sample, got none")
+        return list(keys), marked, predicted, pixels_seen
+
+    def _class_factors(self, keys: list[str]) -> Tensor:
+        """Factors of the classes, ``(C,)``, from some images."""
+        recipe = self.recipe
+        some = keys[:: max(len(keys) * world() // recipe.num_images, 1)]
+        none = torch.empty(self.num_classes, 0, device="cpu")
+        picked = [(none, none, none[0].long())]
+        for key in some:
+            p, _, marks = load(self._store_file(key))
+            small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
+            picked.append(pick_pixels(p, small, self.ignore_index, recipe.num_pixels))
+        probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
+        return correct_areas(
+            lambda factors: (self._filtered(key, factors)[0] for key in some),
+            torch.cat(gathered(probs), 1),
+            (at_marks, label),
+            recipe.repeats,
+            total,
+        )
+
+    def _filtered(self, key: str, factors: Tensor) -> tuple[Tensor, Tensor]:
+        """Filtered probabilities and marks of a sample."""
+        p, image, marks = load(self._store_file(key))
+        return filtered(self.recipe, p.clamp(0, 1), image, marks, factors, self.ignore_index), marks
+
+    def _save_label(self, key: str, q: Tensor, marks: Tensor) -> None:
+        size = (marks.shape[1], marks.shape[2])
+        label = F.interpolate(q, size, mode="bilinear", align_corners=False).max(1).indices
+        label = torch.where(marks == self.ignore_index, label, marks)
+        file = label_file(self.folder, key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_label_png(file, label[0])
+
+    def _store_file(self, key: str) -> Path:
+        return file_of(self.folder / "store", key, ".npz")
+
+
+def _fractions(counts: Tensor) -> Tensor:
+    """Of the counts of all ranks."""
+    counts = total(counts)
+    return (counts / counts.sum().clamp_min(1)).float()
