@@ -25,7 +25,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss 
 
 NATIVE = $(shell find csrc tests/cuda_runner tests/replay -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test test-slow test-cuda integrations sanitize platforms aarch64 lint docs bench dist picture clean
+.PHONY: demo test test-slow test-cuda integrations packages sanitize platforms aarch64 lint docs bench dist picture clean
 
 $(VENV)/torch: $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -75,6 +75,9 @@ test-cuda: $(VENV)/test
 
 integrations: $(VENV)/test+integrations
 	$(PYTEST) tests/examples/test_integrations.py
+
+# What docs and integrations install. CI runs these two at the same time, and pip must not.
+packages: $(VENV)/docs $(VENV)/test+integrations
 
 # Every function at odd sizes and from many layouts; superpixel grids wide enough for the vectors' main loops; coarse
 # blocks, which are read a few values beyond their end.
