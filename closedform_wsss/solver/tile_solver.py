@@ -41,7 +41,7 @@ class TileSolver:
         self.operator = TileOperator(tiles, of_image.stencil, of_image.row_sums, data_weight)
         learning_based = laplacian.kind == "learning_based"
         bound = laplacian.windows_per_pixel().expand(data_weight.shape[0], -1, -1, -1)
-        if learning_based:  # the closed form has no pixels that are as loose
+        if learning_based:  # the closed form has fewer loose pixels, and takes as many iterations without
             bound = diagonal_bound(of_image, bound)
         bound = tiles.gather(bound + data_weight[:, None])[:, 0]
         inside = bound > 0

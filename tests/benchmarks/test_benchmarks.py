@@ -95,3 +95,20 @@ def test_the_table_of_all_speeds(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     }
     for work, own, _, ratio in rows:
         assert float(own) > 0 and (work.startswith("| refine_cam") or float(ratio.split()[0]) >= 0)
+
+
+def test_a_line_of_the_table_of_all_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours in milliseconds, then how many times as long the other took in the same round."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed.speed")
+
+    def result(name: str, threads: int, samples: list[float]) -> object:
+        middle = sorted(samples)[1]
+        return speed.Result("s", "a case", threads, name, 3, middle, min(samples), (0, 0), 1, (1, 1), "", samples)
+
+    results = [result("ours", 1, [0.1, 0.2, 0.3]), result("other", 1, [0.3, 0.4, 0.6]), result("ours", 2, [0.05] * 3)]
+    lines = [
+        speed.Line("work", "a case", "ours", "other", "rival"),
+        speed.Line("work", "none", "ours", "other", "rival"),
+    ]
+    assert speed.rows(lines, results, [1, 2]) == [["work, a case", "200", "50.0", "rival", "2.00 (2.00 to 2.50)", ""]]

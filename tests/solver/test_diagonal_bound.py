@@ -48,6 +48,21 @@ def test_no_eigenvalue_is_above_one(kind, image, eps):
         assert largest > 0.3  # not far above L either
 
 
+@pytest.mark.parametrize("image", [pytest.param(image, id=name) for name, image in images()])
+def test_agrees_with_its_formula(image):
+    laplacian = MattingLaplacian(image, kind="learning_based")
+    windows = laplacian.windows_per_pixel()
+    dense = laplacian.to_scipy(0).toarray()
+    diagonal, expected = np.diag(dense), windows.flatten().numpy().copy()
+    coupling = np.abs(dense) / np.sqrt(np.outer(diagonal, diagonal))
+    np.fill_diagonal(coupling, 0)
+    loose = diagonal < module.LOOSE * expected
+    expected += diagonal * coupling[loose].sum(0)
+    expected[loose] = (diagonal * (1 + coupling.sum(0)))[loose]
+    bound = diagonal_bound(laplacian._operator, windows)
+    np.testing.assert_allclose(bound.flatten().numpy(), expected, rtol=1e-6, atol=2 * module.SMALLEST)
+
+
 def test_a_loose_pixel():
     """A speckle hardly couples with its neighbours. The other pixels keep the number of their windows, but for what
     couples them with loose ones."""

@@ -68,6 +68,17 @@ def test_predictions_that_are_none(tmp_path: Path, probs: Tensor, message: str) 
         PseudoLabeler(tmp_path, 3).update_from([(key, image, marks, probs)])
 
 
+def test_marks_stay_whatever_the_filter_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_the_last(recipe: Recipe, p: Tensor, *_: object) -> Tensor:
+        return torch.zeros_like(p).index_fill_(1, torch.tensor([2]), 1.0)
+
+    monkeypatch.setattr(label_round, "filtered", only_the_last)
+    labeler = PseudoLabeler(tmp_path, 3, Recipe(repeats=0))
+    labeler.update(network, samples(1))
+    marks = samples(1)[0][2]
+    assert torch.equal(labeler["folder/0"], torch.where(marks == 255, 2, marks).byte())
+
+
 def test_marks_stay(tmp_path: Path) -> None:
     labeler = PseudoLabeler(tmp_path, 3, Recipe(repeats=0))
     wrong = samples(1)
