@@ -15,13 +15,13 @@ import shlex
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from common.harness import describe_machine, table, write_json, write_markdown
+from common.parts import PartClock
 
 from closedform_wsss import _ops
 from closedform_wsss.functional import solve_matting
@@ -48,37 +48,18 @@ PARTS = {
 PIXELS = ("product", "relaxation")
 
 
-class Clock:
-    """Replaces functions by themselves with a clock, and puts them back."""
+class Sweeps:
+    """Bytes that the sweeps over the pixels move at least."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self.calls: Counter[str] = Counter()
         self.bytes = 0
 
-    def __enter__(self) -> Clock:
-        self.originals = {part: getattr(*where) for part, where in PARTS.items()}
-        for part, (owner, name) in PARTS.items():
-            setattr(owner, name, self._timed(part, self.originals[part]))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for part, (owner, name) in PARTS.items():
-            setattr(owner, name, self.originals[part])
-
-    def _timed(self, part: str, function: Any) -> Any:
-        def run(*arguments: Any) -> Any:
-            started = time.perf_counter()
-            result = function(*arguments)
-            self.seconds[part] += time.perf_counter() - started
-            self.calls[part] += 1
-            if part in PIXELS:  # the stencil's 12 numbers and the diagonal, and x and y, or x, b, y and a weight
-                tiles, maps = arguments[4].shape[:2]
-                moved = 13 + 2 * maps if part == "product" else 14 + 3 * maps
-                self.bytes += 256 * tiles * moved * arguments[4].element_size()
-            return result
-
-        return run
+    def add(self, part: str, arguments: tuple[Any, ...], _: Any) -> None:
+        """The stencil's 12 numbers and the diagonal, and x and y, or x, b, y and a weight."""
+        if part in PIXELS:
+            tiles, maps = arguments[4].shape[:2]
+            moved = 13 + 2 * maps if part == "product" else 14 + 3 * maps
+            self.bytes += 256 * tiles * moved * arguments[4].element_size()
 
 
 def copy_speed() -> float:
@@ -99,13 +80,14 @@ def measure(problem: Problem, kind: Kind) -> dict[str, Any]:
     marks = torch.from_numpy(problem.marks)[None]
     runs: list[dict[str, Any]] = []
     while len(runs) < ROUNDS and (not runs or runs[0]["seconds"] < 10):
-        with Clock() as clock:
+        sweeps = Sweeps()
+        with PartClock(PARTS, sweeps.add) as clock:
             started = time.perf_counter()
             solution = solve_matting(marks, image, kind=kind, num_classes=problem.classes)
             seconds = time.perf_counter() - started
         parts = {part: clock.seconds[part] for part in PARTS}
         parts["the rest"] = seconds - sum(parts.values())
-        swept = clock.bytes / sum(clock.seconds[part] for part in PIXELS)
+        swept = sweeps.bytes / sum(clock.seconds[part] for part in PIXELS)
         runs.append({"seconds": seconds, "iterations": solution.iterations, "parts": parts, "swept": swept})
     middle = statistics.median_low(run["seconds"] for run in runs)
     chosen = next(run for run in runs if run["seconds"] == middle)

@@ -33,14 +33,12 @@ struct Band {
         pitch((width + 4 * kLanes + 7) / 8 * 8 + 8),
         sums(3 * kPlanes * pitch),
         colours(3 * D * pitch),
-        window(values(D, D + 1) * kLanes + kLanes) {}
-
-  // What the arithmetic of one window needs: x and v (n, m), inverse (m), gram and twice (m, m), mean (D).
-  static constexpr int values(int D, int m) { return 2 * kWindow * m + m + 2 * m * m + D; }
+        window((kWindow * (D + 1) + 4 * (D + 1) + 2 * (D + 1) * (D + 1)) * kLanes + kLanes) {}
 
   // Column 0 of the image.
   double* sum(int64_t y, int k) { return &sums[((y % 3) * kPlanes + k) * pitch]; }
-  // Aligned space for the vectors of one window, where their number is not known at compile time.
+  // Aligned space for the vectors of one window, where their number is not known at compile time: x (9, m), four of (m) and
+  // two of (m, m), of at most D + 1 columns.
   Vd* scratch() {
     const auto address = reinterpret_cast<uintptr_t>(window.data());
     return reinterpret_cast<Vd*>((address + sizeof(Vd) - 1) / sizeof(Vd) * sizeof(Vd));
@@ -48,86 +46,82 @@ struct Band {
   double* colour(int64_t y, int d) { return &colours[((y % 3) * D + d) * pitch]; }
 };
 
-// The pairs of a window's pixels (p, q) that are a tap apart. Column by column of p, so that no sum is read again right
-// after a neighbouring vector of it was written.
-struct Pair {
-  int p, q, tap;
+// So many vectors: an array of its own, which becomes registers, or a part of the scratch where the number is not known at
+// compile time (0).
+template <int kCount>
+struct Vectors {
+  Vd values[kCount];
+  Vectors(Vd*&, int) {}
+  operator Vd*() { return values; }
 };
-constexpr int kPairs = 36;
-struct PairTable {
-  Pair pairs[kPairs] = {};
-  constexpr PairTable() {
-    int n = 0;
-    for (int px = 0; px < 3; ++px)
-      for (int py = 0; py < 3; ++py)
-        for (int k = 0; k < kTaps; ++k) {
-          const int qy = py + tap_dy(k), qx = px + tap_dx(k);
-          if (qy <= 2 && qx >= 0 && qx <= 2) pairs[n++] = {py * 3 + px, qy * 3 + qx, k};
-        }
-  }
+template <>
+struct Vectors<0> {
+  Vd* values;
+  Vectors(Vd*& scratch, int count) : values(scratch) { scratch += count; }
+  operator Vd*() { return values; }
 };
-constexpr PairTable kPairTable;
 
 // A vector of windows with centres (cy, cx), (cy, cx + 1), ...; `exists` is 0 in the lanes beyond the last window, else 1.
 // kD: the number of channels where it is known at compile time, and the loops unroll, else 0.
 template <bool kLearning, int kD>
 CFW_INLINE void add_windows(Band& band, int64_t cy, int64_t cx, Vd exists, double eps) {
   const int D = kD > 0 ? kD : band.D, m = kLearning ? D + 1 : D;
-  // Local arrays of constant size become registers; in memory every store to a sum would force them to be read again.
-  Vd local[kD > 0 ? Band::values(kD, kLearning ? kD + 1 : kD) : 1];
-  Vd* const x = kD > 0 ? local : band.scratch();
-  Vd* const v = x + kWindow * m;
-  Vd* const inverse = v + kWindow * m;
-  Vd* const gram = inverse + m;
-  Vd* const twice = gram + m * m;
-  Vd* const mean = twice + m * m;
+  constexpr int kM = kD > 0 ? kD + kLearning : 0;
+  Vd* scratch = kD > 0 ? nullptr : band.scratch();
+  Vectors<kWindow * kM> x(scratch, kWindow * m);
+  Vectors<kM> inverse(scratch, m), mean(scratch, m), total(scratch, m), v(scratch, m);
+  Vectors<kM * kM> gram(scratch, m * m), twice(scratch, m * m);
   Vd* const z = kLearning ? x + 1 : x;  // the colours, behind a column of ones
 #pragma GCC unroll 9
   for (int i = 0; i < kWindow; ++i)
     for (int d = 0; d < D; ++d) z[i * m + d] = load(band.colour(cy - 1 + i / 3, d) + cx - 1 + i % 3);
-  centre_window(z, mean, kWindow, D, m);
+  centre_window<Vd>(z, mean, kWindow, D, m);
   if (kLearning) {
     for (int i = 0; i < kWindow; ++i) x[i * m] = Vd{} + 1.0;
-    learning_based_penalty(gram, mean, D, eps);
+    learning_based_penalty<Vd>(gram, mean, D, eps);
   } else {
-    closed_form_penalty(gram, D, eps);
+    closed_form_penalty<Vd>(gram, D, eps);
   }
-  whiten_window(x, inverse, kWindow, m, exists, gram);
-  if (kLearning) residual_weights(x, inverse, kWindow, m, twice);
-#pragma GCC unroll 9
-  for (int i = 0; i < kWindow; ++i)
+  whiten_window<Vd>(x, inverse, kWindow, m, exists, gram);
+  if (kLearning) {
+    residual_weights<Vd>(x, inverse, kWindow, m, twice);
     for (int a = 0; a < m; ++a) {
-      if (kLearning) {
-        v[i * m + a] = twice[a * m] * x[i * m];
-        for (int b = 1; b < m; ++b) v[i * m + a] += twice[a * m + b] * x[i * m + b];
-      } else {
-        v[i * m + a] = inverse[a] * x[i * m + a];
-      }
+      total[a] = x[a];
+      for (int i = 1; i < kWindow; ++i) total[a] += x[i * m + a];
     }
+  }
   const Vd constant = kLearning ? Vd{} : exists * (-1.0 / kWindow);
   double* rows[3];
   for (int py = 0; py < 3; ++py) rows[py] = band.sum(cy - 1 + py, 0) + cx - 1;
-#pragma GCC unroll 36
-  for (int n = 0; n < kPairs; ++n) {
-    const Pair pair = kPairTable.pairs[n];
-    Vd g = constant;
-    for (int a = 0; a < m; ++a) g -= v[pair.p * m + a] * x[pair.q * m + a];
-    double* sum = rows[pair.p / 3] + pair.tap * band.pitch + pair.p % 3;
-    store(sum, load(sum) + g);
-  }
-  if (!kLearning) return;
-  for (int a = 0; a < m; ++a) {
-    mean[0] = x[a];
-    for (int i = 1; i < kWindow; ++i) mean[0] += x[i * m + a];
-    inverse[a] = mean[0];  // the sum of u over the window
-  }
-#pragma GCC unroll 9
-  for (int i = 0; i < kWindow; ++i) {
-    Vd g = exists;
-    for (int a = 0; a < m; ++a) g -= v[i * m + a] * inverse[a];
-    double* sum = rows[i / 3] + kTaps * band.pitch + i % 3;
-    store(sum, load(sum) + g);
-  }
+  // Column by column of p, so that no sum is read again right after a neighbouring vector of it was written.
+#pragma GCC unroll 3
+  for (int px = 0; px < 3; ++px)
+#pragma GCC unroll 3
+    for (int py = 0; py < 3; ++py) {
+      const Vd* const u = x + (py * 3 + px) * m;
+      for (int a = 0; a < m; ++a) {
+        if (kLearning) {
+          v[a] = twice[a * m] * u[0];
+          for (int b = 1; b < m; ++b) v[a] += twice[a * m + b] * u[b];
+        } else {
+          v[a] = inverse[a] * u[a];
+        }
+      }
+#pragma GCC unroll 12
+      for (int k = 0; k < kTaps; ++k) {
+        const int qy = py + tap_dy(k), qx = px + tap_dx(k);
+        if (qy > 2 || qx < 0 || qx > 2) continue;
+        Vd g = constant;
+        for (int a = 0; a < m; ++a) g -= v[a] * x[(qy * 3 + qx) * m + a];
+        double* sum = rows[py] + k * band.pitch + px;
+        store(sum, load(sum) + g);
+      }
+      if (!kLearning) continue;
+      Vd g = exists;  // a row of the window's block, added up
+      for (int a = 0; a < m; ++a) g -= v[a] * total[a];
+      double* sum = rows[py] + kTaps * band.pitch + px;
+      store(sum, load(sum) + g);
+    }
 }
 
 // All windows of one row of centres.
@@ -147,6 +141,20 @@ auto row_of(int D) {
   return D == 3 ? add_row<kLearning, 3> : D == 1 ? add_row<kLearning, 1> : add_row<kLearning, 0>;
 }
 
+// Write a row of sums, unless out is null, and clear it for the next row of pixels that it will hold.
+template <class T>
+void take(double* sum, T* out, int64_t W) {
+  int64_t x = 0;
+  for (; x + kLanes <= W; x += kLanes) {
+    if (out) store_as(out + x, load(sum + x));
+    store(sum + x, Vd{});
+  }
+  for (; x < W; ++x) {
+    if (out) out[x] = static_cast<T>(sum[x]);
+    sum[x] = 0;
+  }
+}
+
 template <class T>
 void build_band(const T* image, T* stencil, T* row_sums, int D, int H, int W, int y0, int y1, double eps) {
   const int64_t pitch = stencil_pitch(W), plane = int64_t(H) * W;
@@ -158,20 +166,15 @@ void build_band(const T* image, T* stencil, T* row_sums, int D, int H, int W, in
     }
   };
   auto write_row = [&](int64_t y) {
+    const bool inside = y >= y0 && y < y1;
     for (int k = 0; k < kTaps; ++k) {
-      double* sum = band.sum(y, k);
-      if (y >= y0 && y < y1) {
-        T* out = stencil_row(stencil, pitch, y, k);
-        std::fill(out - kLeftPad, out, T(0));
-        for (int x = 0; x < W; ++x) out[x] = static_cast<T>(sum[x]);
-        std::fill(out + W, out + pitch - kLeftPad, T(0));
-      }
-      std::fill(sum, sum + band.pitch, 0.0);
+      T* out = inside ? stencil_row(stencil, pitch, y, k) : nullptr;
+      take(band.sum(y, k), out, W);
+      if (!inside) continue;
+      std::fill(out - kLeftPad, out, T(0));
+      std::fill(out + W, out + pitch - kLeftPad, T(0));
     }
-    double* sum = band.sum(y, kTaps);
-    if (row_sums && y >= y0 && y < y1)
-      for (int x = 0; x < W; ++x) row_sums[y * W + x] = static_cast<T>(sum[x]);
-    std::fill(sum, sum + band.pitch, 0.0);
+    if (row_sums) take(band.sum(y, kTaps), inside ? row_sums + y * W : nullptr, W);
   };
 
   if (y0 == 0) std::fill(stencil, stencil + kTopRows * kTaps * pitch, T(0));

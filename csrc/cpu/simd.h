@@ -68,6 +68,13 @@ CFW_INLINE void store(T* p, Vector<T> v) {
   *reinterpret_cast<typename Simd<T>::unaligned*>(p) = v;
 }
 
+// Values as a narrower type.
+template <class S, class V>
+CFW_INLINE void store_as(S* p, V v) {
+  typedef S narrow __attribute__((vector_size(sizeof(V) / sizeof(v[0]) * sizeof(S)), aligned(alignof(S)), may_alias));
+  *reinterpret_cast<narrow*>(p) = __builtin_convertvector(v, narrow);
+}
+
 // The first n lanes only, or all of them where there are not more. Loaded lanes behind them are zeros.
 template <class T>
 CFW_INLINE Vector<T> load_first(const T* p, int n) {
