@@ -152,25 +152,30 @@ def matting_filter(
             f"{round(ENOUGH_STEPS / fidelity**0.5)}",
             ConvergenceWarning,
         )
-    if is_exporting():  # other runtimes have no kernels of this package
-        operator: LaplacianOperator = WindowOperator(
-            image, fitting.eps, fitting.radius, fitting.kind == "learning_based"
-        )
-    else:
-        operator = window_operator(image, *fitting) if laplacian is None else laplacian._operator
-    return _steps(right, operator, fitting.radius, data_weight, fidelity, int(num_iters))
+    return filtered_in_steps(right, image, data_weight, fitting, float(fidelity), int(num_iters), laplacian)
 
 
-def _steps(
-    b: Tensor, operator: LaplacianOperator, radius: int, data_weight: Tensor, fidelity: float, num_iters: int
+def filtered_in_steps(
+    b: Tensor,
+    image: Tensor,
+    data_weight: Tensor,
+    options: LaplacianOptions,
+    fidelity: float,
+    num_iters: int,
+    laplacian: MattingLaplacian | None = None,
 ) -> Tensor:
-    """So many steps of Chebyshev's method for (L + D) y = b, from b / D.
+    """So many steps of Chebyshev's method for (L + D) y = b, from b / D, of arguments that the caller has checked.
 
     L is at most W, the number of windows that hold a pixel, so (W + D)^-1 (L + D) has eigenvalues up to 1, and, since D
     is at least the fidelity, not below fidelity / (W + fidelity): marks do not slow it down.
     """
-    inverse, start = 1 / (windows_per_pixel(b, radius) + data_weight[:, None]), b / data_weight[:, None]
-    low, high = fidelity / ((2 * radius + 1) ** 2 + fidelity), 1.0
+    if is_exporting():  # other runtimes have no kernels of this package
+        learning_based = options.kind == "learning_based"
+        operator: LaplacianOperator = WindowOperator(image, options.eps, options.radius, learning_based)
+    else:
+        operator = window_operator(image, *options) if laplacian is None else laplacian._operator
+    inverse, start = 1 / (windows_per_pixel(b, options.radius) + data_weight[:, None]), b / data_weight[:, None]
+    low, high = fidelity / ((2 * options.radius + 1) ** 2 + fidelity), 1.0
     # On the CPU large maps are faster so, too: each operator of torch would go through memory.
     max_pixels = sys.maxsize if b.is_cpu else MAX_PIXELS
     if isinstance(operator, StencilOperator) and takes_whole_maps(b, max_pixels):

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from helpers.pictures import photo
 
 from closedform_wsss import functional
+from closedform_wsss._resize import resize_image
 from closedform_wsss.cams.methods import REFINERS
-from closedform_wsss.functional import asam, refine_cam, soft_slic
+from closedform_wsss.functional import asam, matting_filter, refine_cam, soft_slic
 from closedform_wsss.io import from_array
 
 
@@ -49,6 +50,18 @@ def test_any_size(name, channels):
     out = refine_cam(cam, image)
     assert out.shape == (2, 3, *HARD[name]) and out.dtype == torch.float32
     assert torch.isfinite(out).all() and out.min() >= 0 and out.max() <= 1
+
+
+@pytest.mark.parametrize("fidelity", [0.1, 3e-3, 1e-4])
+def test_the_filter_is_exact_enough(fidelity):
+    """In steps, or until a tolerance where these would be too many."""
+    image = resize_image(from_array(photo(120, 160))[None] / 255, (30, 40)).clamp(0, 1)
+    cam = torch.rand(1, 3, 6, 8)
+    out = refine_cam(cam, F.interpolate(image, (120, 160)), num_iters=0, fidelity=fidelity, level=None)
+    start = F.interpolate(cam, (30, 40), mode="bilinear")
+    exact = matting_filter(start.double(), image.double(), fidelity=fidelity, tol=1e-6).clamp(0, 1)
+    error = (out - F.interpolate(exact, (120, 160), mode="bilinear")).abs().max()
+    assert error < 0.04 < (start - exact).abs().max() / 3
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
