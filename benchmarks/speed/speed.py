@@ -1,6 +1,6 @@
 """The speed of everything that costs a user time, in one run and one table: ours beside a rival or a limit.
 
-    python benchmarks speed DATA              one and two threads; about half an hour
+    python benchmarks speed DATA              one and two threads; about 45 minutes
     python benchmarks speed DATA --only loss solver
     python benchmarks speed --quick           tiny sizes: does everything run?
 
@@ -124,7 +124,7 @@ def superpixel_section(repeats: int, quick: bool) -> Section:
 
 def solver_section(data: Path | None, repeats: int, quick: bool) -> Section:
     """Some problems with their rivals; ours of both kinds in one race."""
-    sizes = [((24, 32), 2), ((24, 32), 4)] if quick else [((321, 321), 2), ((321, 321), 21)]
+    sizes = [((24, 32), 2), ((24, 32), 4)] if quick else [((321, 321), 2), ((321, 321), 21), ((512, 512), 21)]
     problems = [scribbles(PHOTOS[0], *size, classes) for size, classes in sizes]
     if data:
         problems.insert(0, lemur(data / "lemur"))

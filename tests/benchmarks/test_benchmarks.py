@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import ROOT
@@ -73,6 +74,31 @@ def test_the_loop_of_the_product_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     loop = importlib.import_module("kernels.limit").inner_loop()
     assert loop["shift"] == 80 and 96 <= loop["subtraction"] <= 112 and 96 <= loop["multiply-add"] <= 112
     assert sum(loop.values()) - loop["all instructions"] < loop["all instructions"] < 600
+
+
+def test_the_parts_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part without the parts inside it, and the functions are back afterwards."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    parts = importlib.import_module("common.parts")
+    ticks = iter(range(100))
+    monkeypatch.setattr(parts, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+
+    class Work:
+        @classmethod
+        def outer(cls, times: int) -> int:
+            return sum(cls.inner() for _ in range(times))
+
+        @staticmethod
+        def inner() -> int:
+            return 1
+
+    originals = dict(vars(Work))
+    calls = []
+    with parts.PartClock({"outer": (Work, "outer"), "inner": (Work, "inner")}, lambda *c: calls.append(c)) as clock:
+        assert Work.outer(3) == 3
+    assert clock.seconds == {"outer": 4.0, "inner": 3.0} and clock.calls == {"outer": 1, "inner": 3}
+    assert calls == [("inner", (), 1)] * 3 + [("outer", (3,), 3)]
+    assert dict(vars(Work)) == originals
 
 
 @pytest.mark.slow
