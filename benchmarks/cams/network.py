@@ -5,8 +5,9 @@
     python benchmarks cams.network DATA --work WORK --report              nothing: the table of what is done
 
 DATA holds voc_scribbles/train and voc_scribbles/val, each with images/ and labels/, and train/cams/. The labels are
-those of `closedform-wsss refine-cams` at threshold 0.4; every run is one of examples/train_segmentation.py. A run that
-is done, its folder in WORK says so, is not done again, and one that was cut goes on. Needs the extra "examples".
+those of `closedform-wsss refine-cams` at threshold 0.4, or of a method of baselines.py; every run is one of
+examples/train_segmentation.py. A run that is done, its folder in WORK says so, is not done again, and one that was cut
+goes on. Needs the extra "examples".
 
 Writes results/cam_network.json and .md.
 """
@@ -20,11 +21,17 @@ import shlex
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.harness import describe_machine, table, write_json, write_markdown
 from common.paths import ROOT
+from torch import Tensor
+
+from cams.baselines import BASELINES, Refiner
+from closedform_wsss.cams import refine_folder
+from closedform_wsss.io import read_cam, read_image
 
 SCRIPT = ROOT / "examples" / "train_segmentation.py"
 FOLDER, SIZE, EPOCHS, CLASSES = "voc_scribbles", (192, 256), 16, 21
@@ -39,19 +46,28 @@ class Row:
         labels: Options of ``refine-cams`` that make its labels; None: the masks of the data set.
         targets: The name of its folder of labels: dense ``labels``, or ``marks`` that leave pixels open.
         training: Options of the training.
+        baseline: The method of baselines.py that refines the CAMs first.
     """
 
     title: str
     labels: tuple[str, ...] | None
     targets: str
     training: tuple[str, ...] = ()
+    baseline: str | None = None
 
 
 ROWS = {
     "raw": Row("labels of raw CAMs (lower bound)", ("--method", "none"), "labels"),
     "refined": Row("labels of refined CAMs", ("--method", "full"), "labels"),
     "superpixel": Row(
-        "the same, and superpixel consistency", ("--method", "full"), "labels", ("--loss", "superpixel=1")
+        "the same, and superpixel consistency loss", ("--method", "full"), "labels", ("--loss", "superpixel=1")
+    ),
+    "spl": Row(
+        "SPL: labels by ASAM (cells of 16 pixels, 40 steps), superpixel consistency loss alone",
+        ("--method", "none"),
+        "labels",
+        ("--loss", "spl=1"),
+        "asam-paper-40",
     ),
     "rounds": Row(
         "refined CAMs with `--margin 0.1`, self-training in rounds",
@@ -68,18 +84,29 @@ def training_set(row: Row, data: Path, work: Path) -> Path:
     train = data / FOLDER / "train"
     if row.labels is None:
         return train
-    name = "".join(part.strip("-") for part in row.labels).replace(".", "")
+    name = "".join(part.strip("-") for part in (*row.labels, row.baseline or "")).replace(".", "")
     folder = work / f"set-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "images").exists():
         (folder / "images").symlink_to((train / "images").resolve(), target_is_directory=True)
-    made = folder / "refined"
-    command = [*("refine-cams", str(train / "images"), str(train / "cams"), "-o", str(made)), *row.labels]
+    made, cams = folder / "refined", train / "cams"
+    if row.baseline is not None:
+        refine_folder(refined(train, BASELINES[row.baseline]), folder / "baseline", method="none", write="cams")
+        cams = folder / "baseline" / "cams"
+    command = [*("refine-cams", str(train / "images"), str(cams), "-o", str(made)), *row.labels]
     command += ["--write", "labels", "--threshold", THRESHOLD]
     subprocess.run([sys.executable, "-m", "closedform_wsss", *command], check=True, stdout=subprocess.DEVNULL)
     if not (folder / row.targets).exists():
         (folder / row.targets).symlink_to((made / "labels").resolve(), target_is_directory=True)
     return folder
+
+
+def refined(train: Path, method: Refiner) -> Iterator[tuple[str, Tensor, Tensor, list[int]]]:
+    """Name, image, refined maps and classes of each image."""
+    for path in sorted((train / "images").glob("*.jpg")):
+        image = read_image(path)
+        classes, maps = read_cam(train / "cams" / f"{path.stem}.npz")
+        yield path.stem, image, method(image[None], maps[None])[0].clamp(0, 1), classes.tolist()
 
 
 def train(name: str, seed: int, data: Path, work: Path) -> None:

@@ -78,8 +78,13 @@ def superpixel(batch: Batch) -> Tensor:
     return superpixel_consistency_loss(batch.logits, batch.target, soft_slic(batch.image, cell_size=8))
 
 
-# Those that contain the cross-entropy on the marks, or take its place.
-WHOLE = ("marks", "paper")
+def spl(batch: Batch) -> Tensor:
+    """The same alone, as in its paper."""
+    return superpixel(batch)
+
+
+# Those that contain the cross-entropy on the targets, or take its place.
+WHOLE = ("marks", "paper", "spl")
 LOSSES: dict[str, Callable[[Batch], Tensor]] = {
-    loss.__name__: loss for loss in (cross_entropy, marks, energy, residual, paper, learning_based, superpixel)
+    loss.__name__: loss for loss in (cross_entropy, marks, energy, residual, paper, learning_based, superpixel, spl)
 }
