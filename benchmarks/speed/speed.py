@@ -2,6 +2,7 @@
 
     python benchmarks speed DATA              one and two threads; about 45 minutes
     python benchmarks speed DATA --only loss solver
+    python benchmarks speed DATA --only loss --keep       these; the last table keeps its other sections
     python benchmarks speed --quick           tiny sizes: does everything run?
 
 DATA holds lemur/ as for the benchmark "solver"; without it these rows are left out. The sections come from the
@@ -14,6 +15,7 @@ Writes results/speed.json and results/speed.md (quick: speed_quick.*).
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from typing import Any
 
 import torch
 from common.harness import (
+    RESULTS,
     Method,
     Result,
     describe_machine,
@@ -41,6 +44,7 @@ from superpixels import speed as superpixels
 from training import step
 
 BUDGET = 30.0  # seconds of a slow method in a race
+NAMES = ("product", "loss", "filter", "superpixels", "solver", "step", "large")  # of the sections
 
 
 @dataclass(frozen=True)
@@ -199,11 +203,24 @@ def rows(lines: Sequence[Line], results: Sequence[Result], threads: Sequence[int
     return found
 
 
+def earlier(last: dict[str, Any], only: Sequence[str]) -> tuple[list[Result], dict[str, str]]:
+    """What the last table holds of other sections, and the versions that they are of."""
+    version = f"commit {last['machine']['commit']}, {last['machine']['date']}"
+    measured = {name: last.get("measured", {}).get(name, version) for name in NAMES if name not in only}
+    results = [Result(**result) for result in last["results"]]
+    return [r for r in results if r.section in map(section_of, measured)], measured
+
+
+def section_of(name: str) -> str:
+    """What the results of a section of the table call it."""
+    return "spl" if name == "superpixels" else name
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("product", "loss", "filter", "superpixels", "solver", "step", "large")
     parser.add_argument("data", metavar="DATA", type=Path, nargs="?", help="folder with lemur/")
-    parser.add_argument("--only", nargs="+", choices=names, default=list(names), help="some sections only")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), help="some sections only")
+    parser.add_argument("--keep", action="store_true", help="keep the other sections of the last table")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--repeats", type=int, default=7, help="rounds of each race (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, 2 rounds: figures mean nothing")
@@ -216,15 +233,17 @@ def main() -> None:
     sections["solver"] = solver_section(args.data, repeats, args.quick)
     sections["step"] = step_section(repeats, args.quick)
     lines = [line for section in sections.values() for line in section.lines]
-    payload: dict[str, Any] = {"machine": machine, "lines": [asdict(line) for line in lines], "results": []}
-    results: list[Result] = payload["results"]
+    last = json.loads((RESULTS / f"{file}.json").read_text()) if args.keep else None
+    results, measured = earlier(last, args.only) if last else ([], {})
+    payload: dict[str, Any] = {"machine": machine, "lines": [asdict(line) for line in lines], "results": results}
+    payload["measured"] = measured
     for name, section in sections.items():
         for threads in args.threads if name in args.only else []:
             print(f"{name}, {threads} thread(s)", file=sys.stderr, flush=True)
             torch.set_num_threads(threads)
             results += section.measure(threads)
             write_json(file, payload)
-    large: dict[str, Any] | None = None
+    large: dict[str, Any] | None = last["large"] if last else None
     if "large" in args.only:
         print("large", file=sys.stderr, flush=True)
         large = measure_large(*((60, 80) if args.quick else (3000, 4000)), max(args.threads))
@@ -243,6 +262,8 @@ def main() -> None:
             f"{max(args.threads)} threads, from the start of Python to the last file: {large['seconds']:.0f} s, peak "
             f"memory {large['peak_bytes'] / 2**30:.1f} GiB ({large['solved'] or large['last_line']})."
         )
+    for version in dict.fromkeys(measured.values()):
+        body += f"\n\nOf an earlier run ({version}): {', '.join(n for n in measured if measured[n] == version)}."
     write_json(file, payload | {"large": large})
     options = ["DATA" if value == str(args.data) else value for value in sys.argv[1:]]
     command = shlex.join(["python", "benchmarks", "speed", *options])

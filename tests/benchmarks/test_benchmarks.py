@@ -138,3 +138,20 @@ def test_a_line_of_the_table_of_all_speeds(monkeypatch: pytest.MonkeyPatch) -> N
         speed.Line("work", "none", "ours", "other", "rival"),
     ]
     assert speed.rows(lines, results, [1, 2]) == [["work, a case", "200", "50.0", "rival", "2.00 (2.00 to 2.50)", ""]]
+
+
+def test_sections_that_the_table_of_all_speeds_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are not measured again, each with the version that it is of."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    speed = importlib.import_module("speed.speed")
+    rest = {"case": "c", "threads": 1, "name": "n", "rounds": 1, "median_s": 1.0, "min_s": 1.0}
+    rest |= {"quartiles_s": (1.0, 1.0), "ratio": 1.0, "ratio_quartiles": (1.0, 1.0)}
+    last = {
+        "machine": {"commit": "abc", "date": "today"},
+        "results": [{"section": name} | rest for name in ("loss", "spl", "solver")],
+        "measured": {"solver": "commit old, yesterday"},
+    }
+    results, measured = speed.earlier(last, ["product", "loss", "filter", "step"])
+    assert [r.section for r in results] == ["spl", "solver"]
+    new = "commit abc, today"
+    assert measured == {"superpixels": new, "solver": "commit old, yesterday", "large": new}
