@@ -220,9 +220,11 @@ class Trainer:
         return {name: float(total) / len(self.loader) for name, total in sums.items()}
 
     def main_loss(self, batch: Batch) -> dict[str, Tensor]:
-        if criterion := self.online or (self.labeler and self.labeler.loss):
+        if self.labeler:
+            return {"self_training": self.labeler.loss(batch.logits, batch.target, batch.image)}
+        if self.online:
             present = classes_present(batch.target, self.args.classes)  # images are whole: flips crop nothing
-            return {"self_training": criterion(batch.logits, batch.target, batch.image, present)}
+            return {"self_training": self.online(batch.logits, batch.target, batch.image, present)}
         names = [name for name, _ in self.args.loss if name in WHOLE] or ["cross_entropy"]
         return {name: LOSSES[name](batch) for name in names}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_finite, check_maps, check_tensor, check_unit_range
+from closedform_wsss._resize import resize_image, resize_probabilities, scaled_size
 from closedform_wsss.io._probabilities import SUM_TOLERANCE
 
 
@@ -25,16 +26,37 @@ def logits_of(fn: str, output: Any) -> Tensor:
     return found
 
 
-def probabilities(fn: str, predict: Callable[[Tensor], Any], image: Tensor, classes: int, flip: bool) -> Tensor:
-    """``(1, C, h, w)`` on the CPU, for an image ``(1, D, H, W)``; with ``flip`` the mean with the mirrored image's."""
-    views = [logits_of(fn, predict(image))]
-    if flip:
-        views.append(logits_of(fn, predict(image.flip(-1))).flip(-1))
+def probabilities(
+    fn: str, predict: Callable[[Tensor], Any], image: Tensor, classes: int, scales: Sequence[float], flip: bool
+) -> Tensor:
+    """``(1, C, h, w)`` on the CPU, for an image ``(1, D, H, W)``: the mean over its copies at these scales, and over
+    the mirrored ones, at the size of the largest prediction."""
+    views = []
+    for scale in scales:
+        size = scaled_size((image.shape[2], image.shape[3]), scale)
+        copy = resize_image(image, size)
+        for mirrored in (False, True)[: 1 + flip]:
+            output = _predicted(fn, predict, copy.flip(-1) if mirrored else copy, scale)
+            views.append(output.flip(-1) if mirrored else output)
     for logits in views:
         if check_maps(fn, "logits", logits, 1, None).shape[1] != classes:
             raise ValueError(f"{fn}: predict must give (1, {classes}, h, w), got shape {tuple(logits.shape)}")
         check_finite(fn, "logits", logits)
-    return torch.stack([logits.float().softmax(1) for logits in views]).mean(0).cpu()
+    largest = max((logits.shape for logits in views), key=lambda shape: shape[2] * shape[3])
+    probs = [resize_probabilities(logits.float().softmax(1), (largest[2], largest[3])) for logits in views]
+    return torch.stack(probs).mean(0).cpu()
+
+
+def _predicted(fn: str, predict: Callable[[Tensor], Any], image: Tensor, scale: float) -> Tensor:
+    try:
+        return logits_of(fn, predict(image))
+    except Exception as error:
+        if scale == 1:
+            raise
+        raise RuntimeError(
+            f"{fn}: predict failed for the image at {scale:g} times its size, {tuple(image.shape)}: {error}. Pass "
+            "Recipe(scales=(1,)) if the network takes images of one size only, or if memory is short"
+        ) from error
 
 
 def check_probabilities(fn: str, probs: Tensor, classes: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_integer
 from closedform_wsss._warn import warn_user
+from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.io import read_label_png
 from closedform_wsss.io._save import atomic
@@ -25,12 +26,17 @@ from closedform_wsss.training.ranks import gathered
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.sample import Sample, check_sample
 
+# Where the marks of a class cover a smaller part of an image, its copies are left out: from dots a network does not
+# learn how large a class is, and in an enlarged image it finds too little of it.
+COVERED = 1e-3
+
 
 class PseudoLabeler:
     r"""Self-training in rounds: makes labels of all training images from the network, the marks and the images.
 
     A network that has learned from marks alone predicts roughly where each class is, but too much of the classes that
-    are marked densely. In each round its probabilities p on the training images become labels:
+    are marked densely. In each round its probabilities p on the training images, averaged with those of enlarged
+    copies, become labels:
 
     1. Classes without a mark in an image are absent from it: p is 0 for them there.
     2. The :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns p with the edges of the image
@@ -164,17 +170,18 @@ class PseudoLabeler:
             )
         return label
 
-    def loss(self, logits: Tensor, target: Tensor, image: Tensor, class_present: Tensor | None = None) -> Tensor:
+    def loss(self, logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
         """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
         then the cross-entropy on the labels, with :attr:`class_weight`.
+
+        There is no loss for absent classes: it teaches the network to prefer the classes that most images hold, such
+        as the background. The labels hold only the classes of their image, so it is not needed.
 
         Args:
             logits: ``(N, C, H, W)``, differentiable.
             target: ``(N, H', W')`` marks or labels, as of :meth:`get`, after augmentation; ``ignore_index`` where
                 there is none, as in a padded border.
             image: ``(N, D, H'', W'')`` in [0, 1] or uint8, not normalised.
-            class_present: ``(N, C)``, the classes of each whole image, as in ``mark_loss``. For the time before the
-                first round.
 
         Returns:
             A scalar.
@@ -183,7 +190,7 @@ class PseudoLabeler:
             TypeError, ValueError: As :func:`~closedform_wsss.functional.mark_loss`.
         """
         if not self.round:
-            return mark_loss(logits, target, image, class_present=class_present, ignore_index=self.ignore_index)
+            return mark_loss(logits, target, image, ignore_index=self.ignore_index)
         return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:
@@ -266,7 +273,13 @@ class PseudoLabeler:
         for key, image, marks in samples:
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
-            yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, self.recipe.flip)
+            scales = self.recipe.scales if self._covered(target) >= COVERED else (1.0,)
+            yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, scales, self.recipe.flip)
+
+    def _covered(self, target: Tensor) -> float:
+        """The part of the image that the marks of a class cover, the mean over the classes that it holds."""
+        present = classes_present(target, self.num_classes, ignore_index=self.ignore_index)
+        return float((target != self.ignore_index).float().mean()) / max(int(present.sum()), 1)
 
     def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[Predicted]:
         for key, image, marks, probs in samples:

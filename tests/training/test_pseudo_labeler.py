@@ -44,7 +44,7 @@ def test_labels_are_better_than_the_predictions(tmp_path: Path) -> None:
 
 def test_predictions_that_were_made_elsewhere(tmp_path: Path) -> None:
     """The same labels as from the network itself."""
-    one, two = PseudoLabeler(tmp_path / "1", 3, Recipe(flip=False)), PseudoLabeler(tmp_path / "2", 3)
+    one, two = PseudoLabeler(tmp_path / "1", 3, Recipe(scales=(1,))), PseudoLabeler(tmp_path / "2", 3)
     first = one.update(network, samples())
     given = ((key, image, marks, network(image[None])[0].softmax(0)) for key, image, marks in samples())
     second = two.update_from(given)
@@ -88,9 +88,70 @@ def test_marks_stay(tmp_path: Path) -> None:
     assert torch.equal(labeler["folder/0"][marks != 255].long(), marks[marks != 255])
 
 
-def test_images_of_8_bits_and_of_no_flip(tmp_path: Path) -> None:
+def test_the_mean_over_copies_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size, each also mirrored; a prediction of half of the size comes back to that of the largest."""
+    seen, stored = [], []
+    weight = torch.randn(3, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+
+    def predict(image: Tensor) -> Tensor:
+        seen.append(tuple(image.shape))
+        return torch.nn.functional.conv2d(image, weight, stride=2, padding=2)
+
+    monkeypatch.setattr(label_round, "store", lambda file, p, image, marks: stored.append(p))
+    monkeypatch.setattr(label_round, "load", lambda file: (stored[0], torch.rand(1, 3, *stored[0].shape[2:]), marks))
+    key, image, target = samples(1)[0]
+    marks = target[None]
+    PseudoLabeler(tmp_path, 3, Recipe(scales=(1, 1.5), flip=True, scale=1.0, complete_marks=False)).update(
+        predict, [(key, image, target)]
+    )
+    assert seen == [(1, 3, 48, 64)] * 2 + [(1, 3, 72, 96)] * 2
+    large = torch.nn.functional.interpolate(image[None], (72, 96), mode="bilinear", antialias=True)
+    views = [predict(x) for x in (image[None], large)] + [predict(x.flip(-1)).flip(-1) for x in (image[None], large)]
+    mean = sum(torch.nn.functional.interpolate(v.softmax(1), (36, 48), mode="bilinear") for v in views) / 4
+    expected = torch.nn.functional.interpolate(mean, (48, 64), mode="bilinear")
+    torch.testing.assert_close(stored[0], expected, rtol=0, atol=1e-6)
+
+
+def test_dots_are_predicted_at_their_own_size(tmp_path: Path) -> None:
+    """Where marks cover less than a thousandth of the image for each of their classes; each image for itself."""
+    seen = []
+
+    def predict(image: Tensor) -> Tensor:
+        seen.append(image.shape[-1])
+        return network(image)
+
+    _, image, _ = samples(1)[0]
+    dots, strokes = torch.full((2, 48, 64), 255)
+    dots[10, 10:13], dots[30, 10:13] = 0, 1  # 3 of 3072 pixels
+    strokes[10, 10:14], strokes[30, 10:14] = 0, 1
+    PseudoLabeler(tmp_path, 3).update(predict, [("dots", image, dots), ("strokes", image, strokes)])
+    assert seen == [64, 64, 128]
+
+
+def test_a_network_of_one_size(tmp_path: Path) -> None:
+    def predict(image: Tensor) -> Tensor:
+        if image.shape[-2:] != (48, 64):
+            raise ValueError("48 x 64 only")
+        return network(image)
+
+    message = (
+        r"PseudoLabeler.update, sample 'folder/0': predict failed for the image at 2 times its size, "
+        r"\(1, 3, 96, 128\): 48 x 64 only. Pass Recipe\(scales=\(1,\)\)"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        PseudoLabeler(tmp_path / "1", 3).update(predict, samples(1))
+    PseudoLabeler(tmp_path / "2", 3, Recipe(scales=(1,))).update(predict, samples(1))
+
+
+@pytest.mark.parametrize("scales", [(), 1.5, [1.0], (1, 0), (1, -1), (1, "2"), (1, float("nan"))])
+def test_scales_that_are_none(scales: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="Recipe: scales must be"):
+        Recipe(scales=scales)  # type: ignore[arg-type]
+
+
+def test_images_of_8_bits_and_mirrored(tmp_path: Path) -> None:
     bytes_ = [(key, (image * 255).round().byte(), marks.to(torch.uint8)) for key, image, marks in samples()]
-    one, two = PseudoLabeler(tmp_path / "1", 3), PseudoLabeler(tmp_path / "2", 3, Recipe(flip=False))
+    one, two = PseudoLabeler(tmp_path / "1", 3), PseudoLabeler(tmp_path / "2", 3, Recipe(flip=True))
     one.update(network, bytes_), two.update(network, samples())
     assert accuracy(one) > 0.97 and accuracy(two) > 0.97
 
