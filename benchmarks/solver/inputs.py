@@ -133,6 +133,8 @@ def scribbles(name: str, height: int, width: int, classes: int) -> Problem:
 
 def lemur(folder: Path) -> Problem:
     """pymatting's example: image.png and trimap.png (0, 255, else unknown) of the folder."""
+    if not (folder / "image.png").exists():
+        raise SystemExit(f"{folder} must hold image.png and trimap.png: pass the folder that contains {folder.name}/")
     image = np.asarray(Image.open(folder / "image.png").convert("RGB"))
     trimap = np.asarray(Image.open(folder / "trimap.png").convert("L"))
     marks = np.full(trimap.shape, IGNORE_INDEX, dtype=np.int64)

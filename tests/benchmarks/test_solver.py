@@ -158,3 +158,13 @@ def test_who_reached_the_limit_is_not_run_at_larger_sizes(solver_cases: ModuleTy
     assert not done.beaten(row)
     assert not done.beaten(row | {"pixels": 101, "classes": 3})
     assert not done.beaten(row | {"pixels": 101, "solver": "b"})
+
+
+def test_a_folder_without_the_lemur(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from solver.inputs import lemur
+
+    with pytest.raises(
+        SystemExit, match=r"lemur must hold image.png and trimap.png: pass the folder that contains lemur/"
+    ):
+        lemur(tmp_path / "lemur")
