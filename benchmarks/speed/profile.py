@@ -19,7 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -58,7 +58,6 @@ class Profile:
     products: float | None = None
     iterations: int | None = None
     values: int = 0
-    calls: dict[str, int] = field(default_factory=dict)
 
 
 class Iterations:
@@ -104,7 +103,7 @@ def profile(work: str, run: Callable[[], Any], rounds: int) -> Profile:
         clocks.append(clock)
     parts = {name: statistics.median(clock.seconds[name] for clock in clocks) for name in clocks[0].seconds}
     parts = {name: seconds for name, seconds in parts.items() if seconds}
-    found = Profile(work, torch.get_num_threads(), statistics.median(whole), parts, calls=dict(clocks[0].calls))
+    found = Profile(work, torch.get_num_threads(), statistics.median(whole), parts)
     if iterations.count:
         found.products = statistics.median(seconds_of(iterations.run) for _ in range(rounds))
         found.iterations, found.values = iterations.count, iterations.values

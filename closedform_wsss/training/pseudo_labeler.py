@@ -14,7 +14,6 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_integer
 from closedform_wsss._warn import warn_user
-from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.io import read_label_png
 from closedform_wsss.io._save import atomic
@@ -24,11 +23,8 @@ from closedform_wsss.training.label_round import FN, LabelRound, Predicted, labe
 from closedform_wsss.training.model_output import check_probabilities, probabilities
 from closedform_wsss.training.ranks import gathered
 from closedform_wsss.training.recipe import Recipe, Report
+from closedform_wsss.training.resolution import prediction_scales
 from closedform_wsss.training.sample import Sample, check_sample
-
-# Where the marks of a class cover a smaller part of an image, its copies are left out: from dots a network does not
-# learn how large a class is, and in an enlarged image it finds too little of it.
-COVERED = 1e-3
 
 
 class PseudoLabeler:
@@ -174,8 +170,8 @@ class PseudoLabeler:
         """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
         then the cross-entropy on the labels, with :attr:`class_weight`.
 
-        There is no loss for absent classes: it teaches the network to prefer the classes that most images hold, such
-        as the background. The labels hold only the classes of their image, so it is not needed.
+        It has no loss for absent classes: the labels hold only the classes of their image, and the first labels were no
+        better with it.
 
         Args:
             logits: ``(N, C, H, W)``, differentiable.
@@ -273,13 +269,8 @@ class PseudoLabeler:
         for key, image, marks in samples:
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
-            scales = self.recipe.scales if self._covered(target) >= COVERED else (1.0,)
+            scales = prediction_scales(self.recipe.scales, target, self.num_classes, self.ignore_index)
             yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, scales, self.recipe.flip)
-
-    def _covered(self, target: Tensor) -> float:
-        """The part of the image that the marks of a class cover, the mean over the classes that it holds."""
-        present = classes_present(target, self.num_classes, ignore_index=self.ignore_index)
-        return float((target != self.ignore_index).float().mean()) / max(int(present.sum()), 1)
 
     def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[Predicted]:
         for key, image, marks, probs in samples:

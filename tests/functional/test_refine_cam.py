@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from helpers.pictures import photo
 
-from closedform_wsss import functional
+from closedform_wsss import _ops, functional
 from closedform_wsss._resize import resize_image
 from closedform_wsss.cams.methods import REFINERS
 from closedform_wsss.functional import asam, matting_filter, refine_cam, soft_slic
@@ -62,6 +62,14 @@ def test_the_filter_is_exact_enough(fidelity):
     exact = matting_filter(start.double(), image.double(), fidelity=fidelity, tol=1e-6).clamp(0, 1)
     error = (out - F.interpolate(exact, (120, 160), mode="bilinear")).abs().max()
     assert error < 0.04 < (start - exact).abs().max() / 3
+
+
+@pytest.mark.parametrize(("fidelity", "steps"), [(0.03, [35]), (3e-3, [110]), (1e-3, [190]), (1e-4, [])])
+def test_the_filter_takes_fixed_steps_unless_they_are_many(fidelity, steps, monkeypatch):
+    taken, chebyshev = [], _ops.matting_chebyshev
+    monkeypatch.setattr(_ops, "matting_chebyshev", lambda *args: taken.append(args[-1]) or chebyshev(*args))
+    refine_cam(torch.rand(1, 2, 5, 7), torch.rand(1, 3, 40, 56), fidelity=fidelity)
+    assert taken == steps
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
