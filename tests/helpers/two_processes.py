@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import gc
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,7 @@ def step(rank: int, kind: str, folder: str, batch: tuple[Tensor, ...]) -> None:
         found = gradients_of_step(kind, [part.chunk(2)[rank] for part in batch])
         if rank == 0:
             torch.save(found, Path(folder) / f"{kind}.pt")
-        dist.barrier()
-        gc.collect()  # the network holds the group: gloo's threads would meet the end of the interpreter and abort it
+        leave()
     finally:
         dist.destroy_process_group()
 
@@ -86,9 +86,20 @@ def count(rank: int, folder: str) -> None:
         found["invalid"] = error_of(lambda: empty.all_reduce().compute())
         found["other"] = error_of(lambda: ConfusionMatrix(2 + rank).all_reduce())
         torch.save(found, Path(folder) / f"counts{rank}.pt")
-        dist.barrier()
+        leave()
     finally:
         dist.destroy_process_group()
+
+
+def leave() -> None:
+    """End this process without ending the interpreter.
+
+    A thread of gloo may still free the tensors of a collective, for which it needs the interpreter. It aborts the
+    process if the interpreter ends meanwhile.
+    """
+    dist.barrier()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def error_of(call: Callable[[], object]) -> str:

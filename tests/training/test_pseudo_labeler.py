@@ -342,6 +342,7 @@ RANK = """
 import sys
 sys.path.insert(0, {tests!r})
 import torch.distributed as dist
+from helpers.two_processes import leave
 from training.test_pseudo_labeler import network, samples
 from closedform_wsss.training import PseudoLabeler, Recipe
 dist.init_process_group("gloo")
@@ -350,8 +351,7 @@ report = labeler.update(network, samples()[dist.get_rank() :: 2])
 assert all(f"folder/{{k}}" in labeler for k in range(6))
 if dist.get_rank() == 0:
     print(report.labels.tolist())
-dist.barrier()
-dist.destroy_process_group()
+leave()
 """
 
 

@@ -235,6 +235,7 @@ sys.path.insert(0, {tests!r})
 import torch
 import torch.distributed as dist
 from helpers.scenes import network, scene
+from helpers.two_processes import leave
 from closedform_wsss.training import Recipe, SelfTrainingLoss
 dist.init_process_group("gloo")
 criterion = SelfTrainingLoss(3, 6, Recipe(num_images=4))
@@ -247,8 +248,7 @@ dist.all_gather(every, mine)
 assert criterion.rounds_done == 2 and torch.equal(*every)
 if dist.get_rank() == 0:
     print(criterion.fractions.tolist())
-dist.barrier()
-dist.destroy_process_group()
+leave()
 """
 
 
