@@ -59,7 +59,7 @@ class LabelRound:
     def make(self, samples: Iterable[Predicted]) -> Report:
         """Write the labels; the fractions of the classes are those of all ranks."""
         keys, marked, predicted, pixels = self._store_all(samples)
-        self._warn_of_masks(total(marked), total(pixels))
+        self._check_marks(total(marked), total(pixels))
         factors = self._class_factors(keys)
         won = torch.zeros(self.num_classes, dtype=torch.float64, device="cpu")
         for key in keys:
@@ -82,7 +82,13 @@ class LabelRound:
         """Remove the files of this round, but for the labels."""
         shutil.rmtree(self.folder / "store", ignore_errors=True)
 
-    def _warn_of_masks(self, marked: Tensor, pixels: Tensor) -> None:
+    def _check_marks(self, marked: Tensor, pixels: Tensor) -> None:
+        """Marks that are all missing, or on every pixel, are hardly meant."""
+        if pixels and not marked.any():
+            raise ValueError(
+                f"{FN}: samples must hold marks, got {self.ignore_index}, which is ignore_index, at every pixel of "
+                "every sample: check the folder and the values of the marks"
+            )
         if marked.sum() < pixels:
             return
         most = int(marked.argmax())

@@ -34,7 +34,8 @@ class PseudoLabeler:
     are marked densely. In each round its probabilities p on the training images, averaged with those of enlarged
     copies, become labels:
 
-    1. Classes without a mark in an image are absent from it: p is 0 for them there.
+    1. Classes without a mark in an image are absent from it: p is 0 for them there. An image without any mark may hold
+       all classes.
     2. The :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns p with the edges of the image
        and keeps the marks: q. Its scale follows from the distance between the marks of different classes.
     3. The fractions of pixels that each class wins in q are the wanted areas. :func:`class_factors` multiplies p so
@@ -219,8 +220,8 @@ class PseudoLabeler:
             A :class:`Report`: fractions of the classes in marks, predictions and labels.
 
         Raises:
-            TypeError, ValueError: There is no sample, a key comes twice, a sample is not what is said above, or predict
-                does not give C channels of finite values. The message names the sample.
+            TypeError, ValueError: There is no sample, none has a mark, a key comes twice, a sample is not what is said
+                above, or predict does not give C channels of finite values. The message names the sample.
 
         Warns:
             UserWarning: A class has collapsed: it has marks, but hardly any labels. Or every pixel is marked.

@@ -378,6 +378,15 @@ def test_marks_without_an_unmarked_pixel_are_reported(tmp_path: Path) -> None:
         PseudoLabeler(tmp_path, 3).update(network, zero)
 
 
+def test_samples_without_any_mark_are_refused_and_a_single_one_may_hold_all_classes(tmp_path: Path) -> None:
+    bare = [(key, image, torch.full_like(marks, 255)) for key, image, marks in samples(3)]
+    with pytest.raises(ValueError, match="update: samples must hold marks, got 255, which is ignore_index, at every"):
+        PseudoLabeler(tmp_path / "none", 3).update(network, bare)
+    labeler = PseudoLabeler(tmp_path / "one", 3)
+    labeler.update(network, [*samples(3)[:2], bare[2]])
+    assert labeler[bare[2][0]].unique().tolist() == [0, 1, 2]
+
+
 def test_report_says_it_in_a_table() -> None:
     half = torch.tensor([0.5, 0.5])
     assert str(Report(2, half, half, half)).splitlines()[0] == "round 2"
