@@ -43,7 +43,7 @@ def _cache() -> str:
     return best or "unknown"
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit, and whether the tree holds changes that the commit does not."""
 
     def git(*args: str) -> str:
@@ -53,11 +53,11 @@ def _commit() -> str:
         except (OSError, subprocess.CalledProcessError):
             return ""
 
-    commit = git("rev-parse", "--short=12", "HEAD")
-    if not commit:
+    head = git("rev-parse", "--short=12", "HEAD")
+    if not head:
         return "none"
     changed = git("status", "--porcelain", "--", "../closedform_wsss", "../csrc", ".", ":!results")
-    return f"{commit} with local changes" if changed else commit
+    return f"{head} with local changes" if changed else head
 
 
 def _version(package: str) -> str:
@@ -82,7 +82,7 @@ def describe_machine() -> dict[str, Any]:
         "build": closedform_wsss.build_info(),
         "load_average_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 

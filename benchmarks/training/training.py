@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from common.harness import RESULTS, describe_machine, write_json, write_markdown
+from common.machine import commit
 from common.paths import ROOT, script
 
 from training.rows import MASKS, ROWS, Row
@@ -60,9 +61,11 @@ def child(argv: list[str]) -> None:
         del argv[at : at + 2]
     train_segmentation.main(argv)
     args = train_segmentation.parse(argv)
+    more: dict[str, Any] = {"commit": commit()}
     if next((args.val / "images").glob("patient*"), None):
-        file = args.output / "scores.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"dice": dice_of_patients(args)}, indent=1))
+        more["dice"] = dice_of_patients(args)
+    file = args.output / "scores.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | more, indent=1))
 
 
 Job = tuple[DataSet, str, Row, int]
@@ -118,7 +121,7 @@ def result(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         curve = [(int(line["epoch"]), float(line["mean_iou"])) for line in csv.DictReader(stream) if line["mean_iou"]]
     return (
         dict(zip(("set", "marks", "row", "seed"), key(job), strict=True))
-        | {name: scores[name] for name in ("mean_iou", "pixel_accuracy", "iou", "dice") if name in scores}
+        | {name: scores[name] for name in ("mean_iou", "pixel_accuracy", "iou", "dice", "commit") if name in scores}
         | {"curve": curve}
     )
 

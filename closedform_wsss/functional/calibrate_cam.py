@@ -15,8 +15,9 @@ from closedform_wsss._threshold_scores import levels_like, threshold_scores
 from closedform_wsss.superpixels.lab import rgb_to_lab
 
 FN = "calibrate_cam"
-# How much the scores count, in the order of SCORES, and where thresholds lie: mean and deviation. Chosen on 504 images
-# of VOC and 150 of ECSSD by benchmarks/cams/calibration.py, which also reports each set with the choice of the others.
+# How much the scores count, in the order of SCORES, and where thresholds lie: mean and deviation. Chosen on 500 images
+# of VOC, 30 of VOC mini and 150 of ECSSD by benchmarks/cams/calibration.py, which also reports each set with the choice
+# of the others.
 WEIGHTS = (2.0, 1.5, 1.5, -2.5, -1.0)
 PRIOR_MEAN, PRIOR_DEVIATION = 0.33, 0.1
 

@@ -55,8 +55,7 @@ def mark_loss(
             of the logits.
         class_present: ``(N, C)`` bool, or in [0, 1]: the classes of each image. :func:`classes_present` reads them from
             marks if every class of an image is marked. Read them before a random crop, which may lose the marks of a
-            class that it still shows. With many classes they teach a lot. Default: not known, no
-            :func:`absent_class_loss`.
+            class that it still shows. Default: not known, no :func:`absent_class_loss`.
         energy_weight: :math:`\omega` >= 0. Default 3.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 

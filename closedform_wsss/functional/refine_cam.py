@@ -47,7 +47,8 @@ def refine_cam(
        tolerance of 0.03 for a fidelity below 1e-3).
     3. Threshold: :func:`calibrate_cam`, so that one threshold suits all maps.
 
-    Then the maps are resized to the image. The page :doc:`/cams` has what each step gains on two data sets.
+    Then the maps are resized to the image. What each step gains on three data sets:
+    :doc:`/benchmarks`.
 
     Args:
         cam: ``(N, C, h, w)``, any size, in [0, 1] (divided by its maximum), differentiable.

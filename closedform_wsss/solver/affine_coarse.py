@@ -4,8 +4,8 @@ x^T L x is (nearly) zero for every x that is locally an affine function of the c
 gradients need thousands of iterations for these x. So the image is cut into square cells, and the coarse basis is
 [1, I_1, ..., I_D] inside each cell. The coarse system is small enough for a direct solver.
 
-For what :class:`TileSolver` does not take, mostly windows of radius 2 and more. There the diagonal alone needs about
-a hundred times as many iterations.
+For what :class:`TileSolver` does not take, mostly windows of radius 2 and more. There the diagonal alone needs
+many more iterations.
 """
 
 from __future__ import annotations
