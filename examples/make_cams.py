@@ -2,7 +2,7 @@
 
     python examples/make_cams.py IMAGES TAGS -o CAMS
 
-IMAGES is a folder of .jpg or .png files. TAGS is a table with the classes of each image, such as a line
+IMAGES is a folder of images. TAGS is a table with the classes of each image, such as a line
 `2007_000032,1,15` (`closedform_wsss.io.read_tags`); classes are numbers from 1. A classifier with ImageNet weights
 learns the tags. Its last convolution gives a map for each class; CAMS gets those of the tags of each image, at several
 sizes and mirrored, averaged, and divided by their maximum (`closedform_wsss.io.write_cam`). `closedform-wsss
@@ -24,7 +24,7 @@ from closedform_wsss.functional import multi_label_loss
 from closedform_wsss.io import read_image, read_tags, write_cam
 
 sys.path.insert(0, str(Path(__file__).parent))
-from segmentation.data import SUFFIXES
+from segmentation.data import image_files
 from segmentation.model import EfficientNetLite0, SameConv
 
 SIZES = (0.75, 1.0, 1.5)  # of the image, relative to --size
@@ -47,9 +47,7 @@ class Classifier(nn.Module):
 
 def tagged(file: Path, images: Path) -> tuple[list[Path], Tensor]:
     """The image files and their tags, ``(M, C)`` bool."""
-    files = {path.stem: path for path in sorted(images.iterdir()) if path.suffix.lower() in SUFFIXES}
-    if not files:
-        raise SystemExit(f"{images} holds no .jpg or .png files")
+    files = {path.stem: path for path in image_files(images)}
     try:
         tags = read_tags(file)
     except ValueError as error:

@@ -3,7 +3,7 @@
     python examples/train_spixel_net.py IMAGES -o spixel_net.pt
     python examples/train_spixel_net.py IMAGES --segments SEGMENTS -o spixel_net.pt
 
-IMAGES holds .jpg or .png files. With labels the superpixels learn to reconstruct the labels, otherwise the colours.
+IMAGES is a folder of images. With labels the superpixels learn to reconstruct the labels, otherwise the colours.
 SEGMENTS holds a label map for each image, with the same name: a .png with classes, 255 where there is none, or an .npz
 with `segments` (A, H, W) of A annotators. Each step draws one annotator at random.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from segmentation.data import image_files
 from skimage.color import rgb2lab
 from torch import Tensor
 from tqdm import trange
@@ -37,7 +38,7 @@ class Crops:
     """Random crops, flipped at random, of images that stay in memory."""
 
     def __init__(self, images: Path, segments: Path | None, size: int, seed: int) -> None:
-        files = sorted(file for file in images.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        files = image_files(images)
         self.images = [np.array(Image.open(file).convert("RGB")) for file in files]
         if not self.images or min(min(image.shape[:2]) for image in self.images) < size:
             raise SystemExit(f"{images} must hold images of at least {size} x {size} pixels")
@@ -69,7 +70,7 @@ class Crops:
 def main() -> None:
     """Read the options, train, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of .jpg or .png files")
+    parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of images")
     parser.add_argument("-o", "--output", type=Path, required=True, help="file for the weights (a state_dict)")
     parser.add_argument("--segments", type=Path, help="folder of label maps; default: reconstruct colours")
     parser.add_argument("--cell-size", type=int, default=16, help="side of the grid's cells (default 16)")

@@ -1,12 +1,13 @@
 """Folders of images with masks or marks, as pairs of tensors at one size.
 
-FOLDER/images/NAME.jpg      or .png
+FOLDER/images/NAME.jpg      or another of SUFFIXES
 FOLDER/labels/NAME.png      classes, 255 = not labelled
 FOLDER/scribbles/NAME.png   the same, mostly 255; or points/, or any other folder
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,18 @@ from torch.utils.data import Dataset
 from closedform_wsss.functional import resize_marks
 from closedform_wsss.io import IGNORE_INDEX, from_array, read_image, read_label_png
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of a folder, in the order of their names."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise SystemExit(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+    times = Counter(file.stem for file in files)
+    if twice := [file.name for file in files if times[file.stem] > 1]:
+        raise SystemExit(f"{folder} must not hold two images of one name, got {', '.join(twice[:2])}")
+    return files
 
 
 class MarkedFolder(Dataset):
@@ -46,11 +58,10 @@ class MarkedFolder(Dataset):
         every: int = 1,
         keep: bool = True,
     ) -> None:
-        files = sorted(file for file in (folder / "images").glob("*") if file.suffix.lower() in SUFFIXES)[::every]
-        if not files:
-            raise SystemExit(f"{folder / 'images'} holds no .jpg or .png files")
-        self.images = files
-        self.targets = [folder / targets / f"{file.stem}.png" for file in files]
+        if not (folder / "images").is_dir():
+            raise SystemExit(f"{folder} must hold a folder images/")
+        self.images = image_files(folder / "images")[::every]
+        self.targets = [folder / targets / f"{file.stem}.png" for file in self.images]
         if missing := [str(file) for file in self.targets if not file.exists()]:
             raise SystemExit(f"{len(missing)} images have no target, the first is missing here: {missing[0]}")
         self.marks, self.num_classes = targets != "labels", num_classes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,17 @@ def test_two_processes(folder, tmp_path):
     assert len(list((tmp_path / "pseudo_labels" / "labels").glob("*.png"))) == 8
 
 
+def test_images_of_any_kind_are_found(train, folder, tmp_path):
+    folder = Path(shutil.copytree(folder, tmp_path / "data"))
+    for k, suffix in enumerate((".webp", ".BMP", ".tif")):
+        Image.open(folder / "images" / f"{k}.png").save(folder / "images" / f"{k}{suffix}", lossless=True)
+        (folder / "images" / f"{k}.png").unlink()
+    (folder / "images" / ".DS_Store").touch()
+    data = train.MarkedFolder(folder, "scribbles", 3, None)
+    assert [data.name(k) for k in range(len(data))] == [str(k) for k in range(8)]
+    assert all(data[k][1].shape == (3, 64, 96) for k in range(3))
+
+
 def test_averages(train):
     torch.testing.assert_close(train.average(torch.zeros(1), torch.ones(1), 0), torch.tensor([0.9]))
     late = train.average(torch.zeros(1), torch.ones(1), 10_000)
@@ -176,12 +188,12 @@ def test_an_unmarked_batch_has_no_loss_but_a_graph(train):
         ("missing", "1 images have no target"),
         ("size", "its image 96 x 64"),
         ("label", r"must be below 3 or 255, got \[7\]"),
-        ("empty", "holds no .jpg or .png files"),
+        ("empty", r"images holds no images \(.jpg, "),
+        ("none", "must hold a folder images/"),
+        ("twice", "must not hold two images of one name, got 3.bmp, 3.png"),
     ],
 )
 def test_errors_of_a_folder(train, folder, tmp_path, broken, message):
-    import shutil
-
     root = tmp_path / "data"
     shutil.copytree(folder, root)
     if broken == "missing":
@@ -190,9 +202,12 @@ def test_errors_of_a_folder(train, folder, tmp_path, broken, message):
         Image.fromarray(np.zeros((10, 10), np.uint8)).save(root / "scribbles" / "3.png")
     elif broken == "label":
         Image.fromarray(np.full((64, 96), 7, np.uint8)).save(root / "scribbles" / "3.png")
+    elif broken == "twice":
+        Image.open(root / "images" / "3.png").save(root / "images" / "3.bmp")
     else:
         shutil.rmtree(root / "images")
-        (root / "images").mkdir()
+        if broken == "empty":
+            (root / "images").mkdir()
     with pytest.raises(SystemExit, match=message):
         train.main(arguments(root, tmp_path / "out"))
 
