@@ -91,7 +91,7 @@ def draw(payload: dict[str, Any], threads: int, path: Path) -> None:
 def decorate(axes: Axes, low: float, high: float) -> None:
     """Scale, the line of ours, and no more frame than needed."""
     axes.set_xscale("log")
-    axes.set_xlim(low * 0.85, high * 20)  # room for the names
+    axes.set_xlim(low * 0.85, high * 40)  # room for the names
     axes.xaxis.set_major_locator(LogLocator(base=10))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "ours, 1×" if value == 1 else f"{value:g}×"))
     axes.xaxis.set_minor_formatter(NullFormatter())
