@@ -58,7 +58,8 @@ def refine_prediction(
         probs: ``(N, C, H, W)`` in [0, 1], such as the softmax of a network's logits.
         image: ``(N, D, H', W')`` in [0, 1] or uint8, resized to probs; or a :class:`~closedform_wsss.MattingLaplacian`.
         marks: ``(N, H'', W'')`` integer marks, ``ignore_index`` elsewhere, resized to probs. Default: no marks.
-        class_factors: ``(C,)`` > 0, such as of :func:`closedform_wsss.training.class_factors`. Default all 1.
+        class_factors: ``(C,)`` >= 0, not all 0, such as of :func:`closedform_wsss.training.class_factors`. A class with
+            the factor 0 is nowhere. Default all 1.
         class_present: t, ``(N, C)`` bool, or in [0, 1], such as of :func:`classes_present`. An image without a class
             counts as unknown. Default: all classes.
         scale: Filter at this part of the image's size, in (0, 1], and resize the result to the image. Give it with an
@@ -78,7 +79,7 @@ def refine_prediction(
     Raises:
         TypeError: A wrong dtype.
         ValueError: A shape or device does not fit; probs or the image are not in [0, 1]; a label is outside [0, C); a
-            class factor is not above 0; an option is out of range.
+            class factor is negative, or all are 0; an option is out of range.
 
     Warns:
         ConvergenceWarning: The filter did not reach ``tol``, or ``num_iters`` is below :math:`1 / \sqrt\lambda`.
@@ -124,9 +125,16 @@ def refine_prediction(
                 f"{FN}: class_factors must be (C,) = ({p.shape[1]},), got shape {tuple(class_factors.shape)}"
             )
         check_device(FN, "class_factors", class_factors, device)
-        if reads_values(class_factors) and not bool(((class_factors > 0) & torch.isfinite(class_factors)).all()):
-            raise ValueError(f"{FN}: class_factors must be > 0 and finite, got {class_factors.tolist()}")
-        p = p * class_factors.to(p.dtype)[:, None, None]
+        if reads_values(class_factors):
+            valid = (class_factors >= 0) & torch.isfinite(class_factors)
+            if not bool(valid.all() & class_factors.any()):
+                raise ValueError(
+                    f"{FN}: class_factors must be >= 0, finite and not all 0, got {class_factors.tolist()}"
+                )
+        factors = class_factors.to(p.dtype)[:, None, None]
+        p = p * factors
+        # Where only classes with the factor 0 have a probability, the others become equal.
+        p = torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype))
     if class_present is not None:
         check_class_present(FN, class_present, n, p.shape[1], device)
         p = restricted(p, class_present)

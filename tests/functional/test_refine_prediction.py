@@ -7,6 +7,7 @@ import torch
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import matting_filter, refine_prediction
+from closedform_wsss.training import class_factors, winning_fractions
 
 
 def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -51,6 +52,18 @@ def test_classes_that_are_absent_get_nothing() -> None:
     torch.testing.assert_close(q[0, 0], q[0, 2])
 
 
+def test_a_factor_of_zero_is_a_class_that_is_nowhere() -> None:
+    """Such as of a class that wins no pixel: its factor is 0 then."""
+    torch.manual_seed(0)
+    probs = torch.tensor([0.55, 0.35, 0.1])[None, :, None, None].expand(1, 3, 12, 16).contiguous()
+    probs[..., :4, :4] = torch.tensor([0.0, 0.0, 1.0])[:, None, None]  # only this class
+    image = torch.rand(1, 3, 12, 16)
+    q = refine_prediction(probs, image, class_factors=torch.tensor([1.0, 1.0, 0.0]))
+    assert bool((q[:, 2] == 0).all()) and bool(((q.sum(1) - 1).abs() < 1e-5).all())
+    factors = class_factors(probs, winning_fractions(torch.tensor([0.6, 0.4, 0.0])[None, :, None, None]))
+    assert factors[2] == 0 and refine_prediction(probs, image, class_factors=factors).isfinite().all()
+
+
 def test_an_operator_in_place_of_the_image() -> None:
     probs, _, marks = problem()
     small = torch.rand(2, 3, 12, 16, dtype=torch.float64)
@@ -88,7 +101,8 @@ def test_scale_is_for_images() -> None:
         ({"probs": torch.rand(2, 8, 8)}, r"probs must be \(N, C, H, W\)"),
         ({"image": torch.rand(1, 3, 8, 8) * 255}, r"image must be in \[0, 1\]"),
         ({"class_factors": torch.ones(3)}, r"class_factors must be \(C,\) = \(2,\), got shape \(3,\)"),
-        ({"class_factors": torch.tensor([1.0, 0.0])}, "class_factors must be > 0 and finite"),
+        ({"class_factors": torch.tensor([1.0, -1.0])}, "class_factors must be >= 0, finite and not all 0"),
+        ({"class_factors": torch.zeros(2)}, "class_factors must be >= 0, finite and not all 0"),
         ({"class_factors": [1.0, 1.0]}, "class_factors must be a tensor"),
         ({"scale": 1.5}, r"scale must be in \(0, 1\], got 1.5"),
         ({"scale": 0.0}, "scale must be"),
