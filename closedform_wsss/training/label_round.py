@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class LabelRound:
             q, marks = self._filtered(key, factors)
             won += winning_fractions(q).double()
             self._save_label(key, q, marks)
+        self._remove_others(keys)
         in_marks, in_predictions, in_labels = (_fractions(counts) for counts in (marked, predicted, won))
         only_marks = in_labels < ONLY_MARKS * total(marked) / total(pixels)
         few = (in_marks > 0) & (in_labels < COLLAPSED * in_predictions) & only_marks
@@ -77,6 +79,17 @@ class LabelRound:
                 UserWarning,
             )
         return Report(self.number, in_marks, in_predictions, in_labels, collapsed)
+
+    def _remove_others(self, keys: list[str]) -> None:
+        """Remove the labels of earlier rounds for samples that are not in this one. Waits for all ranks."""
+        every = [key for part in gathered(keys) for key in part]
+        if dist.is_initialized() and dist.get_rank():
+            return
+        # A file system may store a name in another case or Unicode form.
+        kept = {_plain(label_file(self.folder, key)) for key in every}
+        for file in (self.folder / "labels").rglob("*.png"):
+            if _plain(file) not in kept:
+                file.unlink()
 
     def clean(self) -> None:
         """Remove the files of this round, but for the labels."""
@@ -159,6 +172,10 @@ class LabelRound:
 
     def _store_file(self, key: str) -> Path:
         return file_of(self.folder / "store", key, ".npz")
+
+
+def _plain(file: Path) -> str:
+    return unicodedata.normalize("NFC", str(file)).casefold()
 
 
 def _fractions(counts: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_finite, check_maps, check_tensor, check_unit_range
+from closedform_wsss._checks import check_finite, check_logits, check_maps, check_tensor, check_unit_range
 from closedform_wsss._resize import resize_image, resize_probabilities, scaled_size
 from closedform_wsss.io._probabilities import SUM_TOLERANCE
 
@@ -42,6 +42,7 @@ def probabilities(
         if check_maps(fn, "logits", logits, 1, None).shape[1] != classes:
             raise ValueError(f"{fn}: predict must give (1, {classes}, h, w), got shape {tuple(logits.shape)}")
         check_finite(fn, "logits", logits)
+        check_logits("PseudoLabeler.update", logits)  # without the name of the sample: a warning is shown once
     largest = max((logits.shape for logits in views), key=lambda shape: shape[2] * shape[3])
     probs = [resize_probabilities(logits.float().softmax(1), (largest[2], largest[3])) for logits in views]
     return torch.stack(probs).mean(0).cpu()

@@ -21,7 +21,6 @@ from closedform_wsss.training.class_balance import class_weights
 from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file
 from closedform_wsss.training.model_output import check_probabilities, probabilities
-from closedform_wsss.training.ranks import gathered
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import prediction_scales
 from closedform_wsss.training.sample import Sample, check_sample
@@ -207,7 +206,7 @@ class PseudoLabeler:
 
     @torch.no_grad()
     def update(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Report:
-        """Make the labels of all samples anew.
+        """Make the labels of all samples anew, and remove those of other samples.
 
         Args:
             predict: ``(1, D, H, W)`` in [0, 1] -> logits ``(1, C, h, w)`` of any size, a dictionary with "out" or
@@ -259,7 +258,6 @@ class PseudoLabeler:
         of_round = LabelRound(self.folder, self.recipe, self.num_classes, self.ignore_index, number)
         report = of_round.make(samples)
         self.round, self._rounds_before, self._fractions = number, None, report.labels
-        gathered(torch.zeros(1, device="cpu"))  # all ranks have written their labels
         if not dist.is_initialized() or dist.get_rank() == 0:
             with atomic(self._state_file) as stream:
                 stream.write(json.dumps({"round": self.round, "fractions": self._fractions.tolist()}).encode())

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def gathered(x: Tensor) -> list[Tensor]:
+def gathered(x: T) -> list[T]:
     """Of all ranks; sizes may differ."""
     if not dist.is_initialized():
         return [x]
-    parts: list[Tensor] = [x] * dist.get_world_size()
+    parts = [x] * dist.get_world_size()
     dist.all_gather_object(parts, x)
     return parts
 

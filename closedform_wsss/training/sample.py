@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ def file_of(folder: Path, key: str, suffix: str) -> Path:
     if not isinstance(key, str):
         raise TypeError(f"PseudoLabeler: keys must be text, got {type(key).__name__} {key!r}: pass str(key)")
     parts = Path(key).parts
-    if not parts or ".." in parts or Path(key).is_absolute():
-        raise ValueError(f"PseudoLabeler: keys must be relative paths without '..', got {key!r}")
+    if not parts or ".." in parts or Path(key).is_absolute() or str(PurePosixPath(key)) != key:
+        raise ValueError(f"PseudoLabeler: keys must be relative paths without './', '//' or '..', got {key!r}")
     return folder / f"{key}{suffix}"
 
 

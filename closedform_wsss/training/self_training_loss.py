@@ -69,7 +69,7 @@ class SelfTrainingLoss(nn.Module):
 
     Raises:
         TypeError, ValueError: When it is made: an option is out of range. When it is called: what
-            :func:`~closedform_wsss.functional.closed_form_loss` raises; the state is of other classes or steps.
+            :func:`~closedform_wsss.functional.closed_form_loss` raises; the state is of other classes, steps or rounds.
 
     Example:
         >>> import torch
@@ -122,6 +122,10 @@ class SelfTrainingLoss(nn.Module):
             raise ValueError(
                 f"{FN}: the state is of a training of {state['total_steps']} steps, got total_steps {self.total_steps}"
             )
+        if state["rounds_done"] > len(self.recipe.rounds):
+            raise ValueError(
+                f"{FN}: the state is of a recipe with at least {state['rounds_done']} rounds, got {self.recipe.rounds}"
+            )
         self.steps_done, self.rounds_done, self._side = state["steps_done"], state["rounds_done"], state["side"]
         self._collected = []
 
@@ -162,7 +166,7 @@ class SelfTrainingLoss(nn.Module):
         rounds = self.recipe.rounds
         if self.rounds_done == len(rounds):
             return
-        since = self.steps_done - int(self.total_steps * rounds[self.rounds_done])
+        since = self.steps_done - max(int(self.total_steps * rounds[self.rounds_done]), 1)
         if since < 0:
             return
         if not self.rounds_done and not self._collected:

@@ -289,7 +289,7 @@ def test_errors(tmp_path: Path) -> None:
         labeler.update(network, [])
     with pytest.raises(ValueError, match="keys must differ, got 'folder/0' twice"):
         labeler.update(network, samples(1) * 2)
-    with pytest.raises(ValueError, match=r"keys must be relative paths without '..', got '../x'"):
+    with pytest.raises(ValueError, match=r"keys must be relative paths without './', '//' or '..', got '../x'"):
         labeler.update(network, [("../x", *samples(1)[0][1:])])
     with pytest.raises(TypeError, match="keys must be text, got int 3"):
         labeler.update(network, [(3, *samples(1)[0][1:])])
@@ -385,6 +385,28 @@ def test_samples_without_any_mark_are_refused_and_a_single_one_may_hold_all_clas
     labeler = PseudoLabeler(tmp_path / "one", 3)
     labeler.update(network, [*samples(3)[:2], bare[2]])
     assert labeler[bare[2][0]].unique().tolist() == [0, 1, 2]
+
+
+def test_labels_of_samples_that_left_are_removed(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    labeler.update(network, samples(3))
+    labeler.update(network, samples(2))
+    assert "folder/1" in labeler and "folder/2" not in labeler
+    with pytest.raises(KeyError, match="no label of 'folder/2'"):
+        labeler.get("folder/2", samples(3)[2][2])
+
+
+def test_probabilities_in_place_of_logits_are_reported_once(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="PseudoLabeler.update: logits are in .* before its softmax") as caught:
+        PseudoLabeler(tmp_path, 3).update(lambda image: network(image).softmax(1), samples(3))
+    assert len({str(warning.message) for warning in caught}) == 1
+
+
+@pytest.mark.parametrize("key", ["./a", "a//b", "a/", "/a", "a/../b", ""])
+def test_keys_that_name_a_file_in_two_ways_are_refused(tmp_path: Path, key: str) -> None:
+    (_, image, marks) = samples(1)[0]
+    with pytest.raises(ValueError, match="keys must be relative paths without"):
+        PseudoLabeler(tmp_path, 3).update(network, [(key, image, marks)])
 
 
 def test_report_says_it_in_a_table() -> None:

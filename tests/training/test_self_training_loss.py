@@ -264,3 +264,16 @@ def test_two_ranks_agree_with_one(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.strip().splitlines()[-1]) == pytest.approx(one.fractions.tolist(), abs=0.01)
+
+
+def test_a_state_of_more_rounds_than_the_recipe_has_is_refused() -> None:
+    criterion = SelfTrainingLoss(3, 6, Recipe(num_images=4))
+    run(criterion, 6)
+    with pytest.raises(ValueError, match=r"the state is of a recipe with at least 2 rounds, got \(0.5,\)"):
+        SelfTrainingLoss(3, 6, Recipe(rounds=(0.5,))).load_state_dict(criterion.state_dict())
+
+
+def test_the_first_step_is_on_the_marks_however_short_the_training() -> None:
+    criterion = SelfTrainingLoss(3, 2)
+    run(criterion, 1)
+    assert criterion.rounds_done == 0
