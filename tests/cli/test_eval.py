@@ -153,8 +153,11 @@ def test_unlabelled_predictions(data: Path, capsys: pytest.CaptureFixture[str]) 
     pred = io.read_label_png(path)
     pred[:5] = 255
     io.write_label_png(path, pred)
-    assert main(["eval", str(data / "pred"), str(data / "gt")]) == 1
-    assert "a.png: " in (err := capsys.readouterr().err) and "--unlabelled" in err
+    # The images without such pixels get no score of their own.
+    assert main(["eval", str(data / "pred"), str(data / "gt"), "--json", str(data / "scores.json")]) == 2
+    said = capsys.readouterr()
+    assert "a.png: " in said.err and "--unlabelled" in said.err
+    assert said.out == "" and not (data / "scores.json").exists()
     # As a class of its own that is never right, or as pixels that do not count.
     wrong, skip = ConfusionMatrix(7), ConfusionMatrix(6)
     for stem in SIZES:

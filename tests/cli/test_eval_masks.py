@@ -120,7 +120,7 @@ def test_class_numbers_with_void_are_no_grey_levels(data: Data) -> None:
 
 def test_predictions_of_0_and_255(data: Data) -> None:
     data.fill([TWO], [PRED])
-    assert main(["eval", str(data.folder / "pred"), str(data.folder / "gt")]) == 1
+    assert main(["eval", str(data.folder / "pred"), str(data.folder / "gt")]) == 2
     err = data.capsys.readouterr().err
     assert "4 pixels are left unlabelled (255)" in err and "--remap 255:1 makes 255 a class" in err
     for how in ("wrong", "skip"):
@@ -155,7 +155,7 @@ def test_reduce_zero(data: Data) -> None:
     assert scores["ignored"] == 2 / 6
     # Predictions that are one less already are no longer below GT's by one without a word.
     data.fill([truth], [np.array([[7, 0, 1, 149, 253, 3]], np.uint8)])
-    assert main(["eval", str(data.folder / "pred"), str(data.folder / "gt"), "--remap", "reduce_zero"]) == 1
+    assert main(["eval", str(data.folder / "pred"), str(data.folder / "gt"), "--remap", "reduce_zero"]) == 2
     assert "--remap, which is for PRED as for GT, may have made them so" in data.capsys.readouterr().err
 
 

@@ -156,6 +156,8 @@ def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) 
         for job, result in results:
             if isinstance(result, Failure):
                 failures.add(job.prediction, result.reason)
+            elif result.undecided:  # a score of the other images would not be that of the data set
+                raise ValueError(f"{job.prediction}: {result.undecided}")
             else:
                 failures.flush()
                 total.add(job, result)

@@ -76,12 +76,14 @@ class ImageCounts:
         counts: Their counts.
         ignored: The number of pixels of GT that do not count.
         void: Whether no pixel counts.
+        undecided: Why the options do not say how to count it. Then nothing else is of use.
     """
 
     cells: Counts
     counts: Counts
     ignored: int
     void: bool
+    undecided: str = ""
 
 
 @dataclass
@@ -138,10 +140,9 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
             cure = "; if this is a mask of 0 and 255, --remap 255:1 makes 255 a class"
         elif options.remap == "reduce_zero" or IGNORE_INDEX in dict(options.remap or {}).values():
             cure = "; --remap, which is for PRED as for GT, may have made them so"
-        raise ValueError(
-            f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not "
-            f"count{cure}"
-        )
+        none = np.zeros(0, np.int64)
+        why = f"{unlabelled.sum()} pixels are left unlabelled (255): --unlabelled says whether they are wrong or do not"
+        return ImageCounts(none, none, 0, False, f"{why} count{cure}")
     _check_labels(options, truth[counted], job.truth)
     _check_labels(options, winner[counted & ~unlabelled], job.prediction)
     cell = (truth * _LABELS + winner) * options.bins + exceeded
