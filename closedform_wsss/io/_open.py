@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from closedform_wsss._warn import warn_user
 from closedform_wsss.io._orientation import oriented, stored_orientation, warn_of_orientation
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -38,6 +40,7 @@ class Opened:
         wide_color: 16 bits per channel; Pillow keeps the upper 8.
         white_is_zero: 0 is white in the stored samples (TIFF).
         signed, unsigned: The true type where Pillow uses another: int8 read as uint8, uint32 read as int32.
+        pages: Of a TIFF file, those of one size, of which the first is read. Others are thumbnails, for example.
     """
 
     image: Image.Image
@@ -50,6 +53,7 @@ class Opened:
     white_is_zero: bool
     signed: bool
     unsigned: bool
+    pages: int = 1
 
     @property
     def is_deep(self) -> bool:
@@ -104,6 +108,12 @@ def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -
         raise ValueError(f"{caller}: path must be an image file, got the directory {name!r}") from error
     if orientation is None and turned != 1:
         warn_of_orientation(caller, name, turned)
+    if opened.pages > 1:
+        warn_user(
+            f"{caller}: {name!r} holds {opened.pages} pages of one size, and the first is read: save each as a file, "
+            "or all as NIfTI for closedform_wsss.io.read_volume",
+            UserWarning,
+        )
     return opened
 
 
@@ -133,6 +143,7 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
         if kind != "TIFF":
             orientation = stored_orientation(image)
         upright = oriented(image, orientation, ignore=ignore)
+    pages = _pages(file) if kind == "TIFF" else 1
     mode = upright.mode
     if mode in _UNPREMULTIPLIED:
         upright = upright.convert(_UNPREMULTIPLIED[mode])
@@ -150,8 +161,22 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
         white_is_zero=is_tiff and photometric == 0,
         signed=signed,
         unsigned=is_tiff and mode == "I" and sample_format == (1,) and "16" not in rawmode,
+        pages=pages,
     )
     return opened, orientation
+
+
+def _pages(file: IO[bytes]) -> int:
+    """How many pages of a TIFF file have the size of the first; those after a damaged one do not count."""
+    count = 0
+    with contextlib.suppress(Exception):  # as its decoders, Pillow's parsers may raise any exception
+        file.seek(0)
+        with Image.open(file) as image:
+            size = image.size
+            for page in range(getattr(image, "n_frames", 1)):
+                image.seek(page)
+                count += image.size == size
+    return max(count, 1)
 
 
 def _tile(image: Image.Image) -> tuple[str, str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from helpers import ROOT
 from helpers import stored_pictures as stored
 from helpers.pictures import pixels
+from PIL import Image
 
 from closedform_wsss import io
 
@@ -221,6 +223,17 @@ def test_samples_that_need_a_window(name: str, add: int, scale: int) -> None:
         low, high = float(values.min()), float(values.max())
         want = np.rint((values - low) / (high - low) * 255)
     np.testing.assert_array_equal(pixels(io.read_image(FILES / name, window=(low, high)))[..., 0], want)
+
+
+def test_pages_of_a_tiff_file_are_counted(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((6, 8), value, np.uint8)) for value in (1, 2, 3)]
+    file, thumbnail = tmp_path / "stack.tif", tmp_path / "thumbnail.tif"
+    pages[0].save(file, save_all=True, append_images=pages[1:])
+    pages[0].save(thumbnail, save_all=True, append_images=[pages[1].resize((4, 3))])
+    for read in (io.read_image, lambda path: io.read_label_png(path, palette="index")):
+        with pytest.warns(UserWarning, match=r"stack.tif' holds 3 pages of one size, and the first is read"):
+            first = read(file)
+        assert torch.equal(first, read(thumbnail)) and first.unique().numel() == 1
 
 
 def test_sixteen_bits_of_color() -> None:
