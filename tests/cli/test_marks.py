@@ -164,6 +164,18 @@ def test_a_second_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (record["export"], record["width"]) == (str(data.resolve()), "5")
 
 
+def test_label_maps_of_an_earlier_run_are_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["marks", str(data), "-o", str(tmp_path / "out"), "--names", "car,road", "--quiet"]
+    assert main(command) == 0 and main(command) == 0
+    assert "earlier run" not in capsys.readouterr().err
+    (data / "a.json").unlink()
+    assert main(command) == 0
+    assert "warning: 1 label maps of an earlier run are still there, such as " in (err := capsys.readouterr().err)
+    assert "a.png: --overwrite deletes them" in err
+    assert main([*command, "--overwrite"]) == 0
+    assert capsys.readouterr().err == "" and list(results(tmp_path / "out")) == ["sub/b é.png"]
+
+
 @pytest.mark.parametrize(
     ("names", "note"),
     [

@@ -38,10 +38,12 @@ class Skipped(str):
 
 
 class ImageJob(Protocol):
-    """One image, and the files or folders that its results will be."""
+    """One image, the files that its results depend on, and the files or folders that these will be."""
 
     @property
     def image(self) -> Path: ...
+    @property
+    def inputs(self) -> tuple[Path, ...]: ...
     @property
     def outputs(self) -> tuple[Path, ...]: ...
 
@@ -69,6 +71,7 @@ def run_data_set(
     record: str,
     options: Mapping[str, Mapping[str, Any]],
     done: str,
+    sources: Sequence[Path | None] = (),
     chosen: Path | None = None,
     names: Sequence[str] = (),
 ) -> int:
@@ -82,6 +85,7 @@ def run_data_set(
         record: The name of the file that says how the results were made.
         options: For each kind of result, whose folder has its name, all options that it depends on.
         done: What the images then are, such as "refined", for messages.
+        sources: Files that the results of all images depend on; None counts for nothing.
         chosen: A list of images; the others are left out.
         names: The names of the classes, for a sheet of some images under their labels.
 
@@ -94,10 +98,11 @@ def run_data_set(
     pairs = pairs_of(inputs, chosen)
     origin = {source.content.lower(): str(source.folder.resolve()) for source in inputs}
     made = {"closedform_wsss": closedform_wsss.__version__, **origin}
-    claim(args.output / record, {kind: {**made, **how} for kind, how in options.items()}, overwrite=args.overwrite)
     planned = [plan(stem, *both) for stem, both in list(pairs.both.items())[rank::world]]
+    claim(args.output / record, {kind: {**made, **how} for kind, how in options.items()}, overwrite=args.overwrite)
     folders = [args.output / kind for kind in options]
     jobs = _undone(planned, folders)
+    _warn_of_older_results([job for job in planned if job not in jobs], sources)
     started = time.perf_counter()
     failures = Failures(len(jobs), stops=world == 1 and len(jobs) == len(planned))
     try:
@@ -154,6 +159,29 @@ def _undone(jobs: list[Job], folders: list[Path]) -> list[Job]:
         remove_leftovers(folder, names)
     present = {path for folder in folders for path in folder.iterdir()}
     return [job for job in jobs if not present.issuperset(job.outputs)]
+
+
+def _warn_of_older_results(done: Sequence[ImageJob], sources: Sequence[Path | None]) -> None:
+    """A note on results that were made before one of their files was changed: they are not made anew."""
+    common = max((_changed(path) for path in sources if path is not None), default=0.0)
+    older = [
+        job
+        for job in done
+        if max(common, *map(_changed, job.inputs)) > min(map(_changed, job.outputs), default=float("inf"))
+    ]
+    if older:
+        note(
+            f"warning: {len(older)} results are older than the files that they were made from, such as "
+            f"{older[0].outputs[0]}: --overwrite makes all results anew"
+        )
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed; 0 if it is not there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _work(

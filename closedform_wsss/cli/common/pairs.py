@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from closedform_wsss.cli.common.folders import by_case, files_by_stem
+from closedform_wsss.cli.common.folders import by_case, files_below, files_by_stem
 from closedform_wsss.cli.common.image_list import read_image_list
 from closedform_wsss.cli.common.progress import note
 
@@ -56,6 +56,14 @@ def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None) -> Pairs:
             ``read_image_list``.
     """
     images, others = (source.files() for source in inputs)
+    if chosen is None:
+        for source in inputs:
+            folders, files = files_below(source.folder, source.suffixes)
+            if files:
+                note(
+                    f"warning: {files} {source.content} in {folders} sub-folders of {source.argument} are left out: "
+                    "sub-folders are not searched"
+                )
     images = by_case(images, others)
     stems = sorted(images.keys() & others.keys())
     if not stems:

@@ -130,9 +130,19 @@ def run(args: argparse.Namespace) -> int:
         wrote.append(f"wrote {args.output / SHEET}: {cure}")
     if not args.quiet:
         print("\n".join([*report(source, done), *wrote]))
+    kept = [path for path in sorted((args.output / _KIND).rglob("*.png")) if _name(path, args) not in done.written]
+    if kept:
+        note(
+            f"closedform-wsss marks: warning: {len(kept)} label maps of an earlier run are still there, such as "
+            f"{kept[0]}: --overwrite deletes them"
+        )
     for text in warnings_of(done, images, by_value=how.remap is not None or how.unmarked is not None):
         note(f"closedform-wsss marks: warning: {text}")
     return _FAILED if done.failed else 0
+
+
+def _name(path: Path, args: argparse.Namespace) -> str:
+    return path.relative_to(args.output / _KIND).as_posix()
 
 
 def _images(args: argparse.Namespace, source: Source, results: Path) -> Images:

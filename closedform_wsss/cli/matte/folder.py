@@ -33,6 +33,10 @@ class _MatteJob:
     output: Path
 
     @property
+    def inputs(self) -> tuple[Path, ...]:
+        return self.image, self.marks
+
+    @property
     def outputs(self) -> tuple[Path, ...]:
         return (self.output,)
 

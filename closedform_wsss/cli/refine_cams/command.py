@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         record="refine-cams.json",
         options={kind: {**options.recorded(kind), **_reading(args)} for kind in kinds},
         done="refined",
+        sources=(args.classes_of,),
         chosen=args.list,
         names=() if args.names is None else class_names(args.names),
     )

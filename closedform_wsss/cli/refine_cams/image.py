@@ -33,6 +33,11 @@ class RefineJob:
     label_output: Path | None
 
     @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files to read."""
+        return self.image, self.cam
+
+    @property
     def outputs(self) -> tuple[Path, ...]:
         """The files to write."""
         return tuple(path for path in (self.cam_output, self.label_output) if path is not None)

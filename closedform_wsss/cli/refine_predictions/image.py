@@ -39,6 +39,11 @@ class RefineJob:
     probability_output: Path | None
 
     @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files to read."""
+        return tuple(path for path in (self.image, self.probabilities, self.marks) if path is not None)
+
+    @property
     def outputs(self) -> tuple[Path, ...]:
         """The files to write."""
         return tuple(path for path in (self.label_output, self.probability_output) if path is not None)
