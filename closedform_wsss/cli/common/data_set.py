@@ -102,7 +102,8 @@ def run_data_set(
     claim(args.output / record, {kind: {**made, **how} for kind, how in options.items()}, overwrite=args.overwrite)
     folders = [args.output / kind for kind in options]
     jobs = _undone(planned, folders)
-    _warn_of_older_results([job for job in planned if job not in jobs], sources)
+    undone = set(map(id, jobs))
+    _warn_of_older_results([job for job in planned if id(job) not in undone], sources)
     started = time.perf_counter()
     failures = Failures(len(jobs), stops=world == 1 and len(jobs) == len(planned))
     try:

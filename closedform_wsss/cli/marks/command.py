@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from closedform_wsss.cli.common.arguments import (
     positive_int,
     stored_value,
 )
+from closedform_wsss.cli.common.folders import composed
 from closedform_wsss.cli.common.progress import note
 from closedform_wsss.cli.common.sheet import SHEET, write_sheet
 from closedform_wsss.cli.marks.convert import convert
@@ -130,8 +132,7 @@ def run(args: argparse.Namespace) -> int:
         wrote.append(f"wrote {args.output / SHEET}: {cure}")
     if not args.quiet:
         print("\n".join([*report(source, done), *wrote]))
-    kept = [path for path in sorted((args.output / _KIND).rglob("*.png")) if _name(path, args) not in done.written]
-    if kept:
+    if kept := _of_earlier_runs(args.output / _KIND, done.written):
         note(
             f"closedform-wsss marks: warning: {len(kept)} label maps of an earlier run are still there, such as "
             f"{kept[0]}: --overwrite deletes them"
@@ -141,8 +142,11 @@ def run(args: argparse.Namespace) -> int:
     return _FAILED if done.failed else 0
 
 
-def _name(path: Path, args: argparse.Namespace) -> str:
-    return path.relative_to(args.output / _KIND).as_posix()
+def _of_earlier_runs(folder: Path, written: Iterable[str]) -> list[Path]:
+    names = set(map(composed, written))
+    return [
+        path for path in sorted(folder.rglob("*.png")) if composed(path.relative_to(folder).as_posix()) not in names
+    ]
 
 
 def _images(args: argparse.Namespace, source: Source, results: Path) -> Images:
