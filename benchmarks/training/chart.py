@@ -59,6 +59,7 @@ def draw_curves(results: dict[str, Any], file: Path) -> None:
                 epochs = [epoch for epoch, _ in found[0]]
                 means = [statistics.mean(curve[k][1] for curve in found) for k in range(len(epochs))]
                 axes.plot(epochs, means, "-o", color=colour, markersize=3, label=titles[name])
+                axes.set_xticks(epochs)
         axes.set_title(f"{data.title}\n{marks.replace('_', ' ')}", fontsize=9)
         axes.set_xlabel("epoch")
         _plain(axes, "both")
