@@ -60,6 +60,9 @@ def test_a_factor_of_zero_is_a_class_that_is_nowhere() -> None:
     image = torch.rand(1, 3, 12, 16)
     q = refine_prediction(probs, image, class_factors=torch.tensor([1.0, 1.0, 0.0]))
     assert bool((q[:, 2] == 0).all()) and bool(((q.sum(1) - 1).abs() < 1e-5).all())
+    alone = torch.eye(3)[2][None, :, None, None].expand(1, 3, 12, 16).contiguous()
+    q = refine_prediction(alone, image, class_factors=torch.tensor([1.0, 1.0, 0.0]))
+    torch.testing.assert_close(q[:, :2], torch.full((1, 2, 12, 16), 0.5))
     factors = class_factors(probs, winning_fractions(torch.tensor([0.6, 0.4, 0.0])[None, :, None, None]))
     assert factors[2] == 0 and refine_prediction(probs, image, class_factors=factors).isfinite().all()
 

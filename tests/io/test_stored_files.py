@@ -233,7 +233,9 @@ def test_pages_of_a_tiff_file_are_counted(tmp_path: Path) -> None:
     for read in (io.read_image, lambda path: io.read_label_png(path, palette="index")):
         with pytest.warns(UserWarning, match=r"stack.tif' holds 3 pages of one size, and the first is read"):
             first = read(file)
-        assert torch.equal(first, read(thumbnail)) and first.unique().numel() == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert torch.equal(first, read(thumbnail)) and first.unique().numel() == 1
 
 
 def test_sixteen_bits_of_color() -> None:
