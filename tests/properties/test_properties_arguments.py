@@ -114,7 +114,12 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"s": MAPS_WRONG, "cam": MAPS_WRONG, "assignment": Q_WRONG},
     **{"target": MARKS_WRONG, "marks": MARKS_WRONG, "preds": MAPS_WRONG, "maps": MAPS_WRONG, "probs": SHARES_WRONG},
     "class_factors": {name: NOT_TENSORS[name] for name in ("a list", "text", "a number")}
-    | {"too few": lambda x: x[:2], "zero": with_value(0), "NaN": with_value(float("nan"))},
+    | {
+        "too few": lambda x: x[:2],
+        "negative": with_value(-0.5),
+        "all zero": torch.zeros_like,
+        "NaN": with_value(float("nan")),
+    },
     "fractions": without(NOT_TENSORS, "a list")
     | {
         "a list": lambda x: x.tolist(),
