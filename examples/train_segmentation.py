@@ -229,15 +229,17 @@ class Trainer:
         return self.model.module if self.world > 1 else self.model
 
     def log(self, row: dict[str, float]) -> None:
-        """Add a line to log.csv. New columns extend the table."""
-        file = self.args.output / "log.csv"
-        rows = list(csv.DictReader(file.open())) if file.exists() and row["epoch"] > 1 else []
+        """Add a line to log.csv. New columns extend the table. A run that was cut before it saved is replaced."""
+        file, part = self.args.output / "log.csv", self.args.output / "log.part"
+        rows = list(csv.DictReader(file.open())) if file.exists() else []
+        rows = [line for line in rows if int(line["epoch"]) < row["epoch"]]
         rows.append({name: value if isinstance(value, int) else f"{value:.6g}" for name, value in row.items()})
         columns = list(dict.fromkeys(name for r in rows for name in r))
-        with file.open("w", newline="") as stream:
+        with part.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, columns)
             writer.writeheader()
             writer.writerows(rows)
+        part.replace(file)  # a run that is killed here keeps its log
         if not self.args.quiet:
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
 

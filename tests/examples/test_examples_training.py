@@ -107,6 +107,24 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(train, folder, tmp_pat
         train.main(arguments(folder, tmp_path / "cut", "--lr", "0.01"))
 
 
+def test_the_log_survives_a_kill(train, folder, tmp_path, monkeypatch):
+    """While its second line is written, and between that line and the checkpoint of the epoch."""
+    trainer = train.Trainer(train.parse(arguments(folder, tmp_path)))
+    trainer.log({"epoch": 1, "loss": 0.5})
+
+    def die(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(csv.DictWriter, "writerows", die)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.log({"epoch": 2, "loss": 0.4})
+    assert [row["loss"] for row in rows(tmp_path)] == ["0.5"]
+    for loss in (0.3, 0.2):
+        trainer.log({"epoch": 2, "loss": loss})
+    assert [(row["epoch"], row["loss"]) for row in rows(tmp_path)] == [("1", "0.5"), ("2", "0.2")]
+
+
 @pytest.mark.slow
 def test_online_self_training_goes_on_after_a_cut(train, folder, tmp_path):
     train.main(arguments(folder, tmp_path / "whole", "--method", "online"))
