@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Collection
 from typing import Any
 
 from common.harness import table
@@ -34,15 +35,16 @@ def scores_of(results: dict[str, Any], name: str) -> Scores:
     return scores
 
 
-def gap_of(scores: Scores, case: Case, row: str) -> float | None:
+def gap_of(scores: Scores, case: Case, row: str, of: Collection[int] | None = None) -> float | None:
     """Share of the gap that a row closes, from the means over the seeds that it has in common with both bounds; None
-    where there is none."""
+    where there is none. With ``of`` only these seeds count, and all must be there."""
     data, marks = case
     keys = ((data.name, marks, row), (data.name, marks, "ce"), (data.name, None, "masks"))
     found = [scores.get(key, {}) for key in keys]
     seeds = set(found[0]).intersection(*found[1:])
-    if not seeds:
+    if not seeds or not seeds.issuperset(of or ()):
         return None
+    seeds = seeds if of is None else set(of)
     own, lower, upper = (statistics.mean(values[seed] for seed in seeds) for values in found)
     return gap_closed(own, lower, upper)
 
@@ -88,7 +90,31 @@ def markdown(results: dict[str, Any]) -> str:
         + ".\n\n"
         + table(header, rows)
     )
-    return text + left_out(scores) + dice(results)
+    return text + by_seed(scores) + left_out(scores) + dice(results)
+
+
+def by_seed(scores: Scores) -> str:
+    """How much the share of the gap depends on the seed."""
+    lines = []
+    for row in ROWS:
+        cells = [" / ".join(gap_of_seed(scores, case, row.name, seed) for seed in (0, 1, 2)) for case in CASES]
+        later = [gap_of(scores, case, row.name, (1, 2)) for case in CASES]
+        if row.name != "ce" and all(gap is not None for gap in later):
+            lines.append([row.title, *cells])
+            lines.append(["of seeds 1 and 2", *(f"{gap:.0f} %" for gap in later)])
+        elif row.name != "ce" and any(cell.strip(" /-") for cell in cells):
+            lines.append([row.title, *cells])
+    if not lines:
+        return ""
+    return (
+        "\n\n**The share of each seed**, 0 / 1 / 2, in per cent; the settings were chosen with seed 0 in view:\n\n"
+        + table(["training"] + [f"{data.title}, {marks.replace('_', ' ')}" for data, marks in CASES], lines)
+    )
+
+
+def gap_of_seed(scores: Scores, case: Case, row: str, seed: int) -> str:
+    gap = gap_of(scores, case, row, (seed,))
+    return "-" if gap is None else f"{gap:.0f}"
 
 
 def left_out(scores: Scores) -> str:

@@ -118,6 +118,18 @@ def test_table(monkeypatch):
     assert [v.strip() for v in row.strip("|").split("|")] == [
         *("**PseudoLabeler**", "", "0.600 ± 0.014, 75 %", "", "", "", "", "2")
     ]
+    # Of each seed, and of the seeds after the first only where all of them are there.
+    assert "75 / - / -" in text and "of seeds 1 and 2" not in text
+    more = [run_of(data, None, "masks", 0.62, k) for data in ("camvid", "voc", "acdc") for k in (1, 2)]
+    for data, kinds in (("camvid", ("scribbles", "points", "scribbles_sparse")), ("voc", ("scribbles", "points"))):
+        more += [run_of(data, marks, "ce", 0.5, k) for marks in kinds for k in (1, 2)]
+        more += [run_of(data, marks, "rounds", 0.53 + 0.03 * k, k) for marks in kinds for k in (1, 2)]
+    more += [
+        run_of("acdc", "scribbles", row, score, k) for k in (1, 2) for row, score in (("ce", 0.5), ("rounds", 0.56))
+    ]
+    lines = markdown({"runs": [run for run in runs if run["seed"] == 0] + more}).splitlines()
+    at = next(k for k, line in enumerate(lines) if "75 / 50 / 75" in line)
+    assert "- / 50 / 75" in lines[at] and lines[at + 1].count("63 %") == 5 and "50 %" in lines[at + 1]
     assert "Dice" not in text
     assert "0.870" in markdown({"runs": [*runs, run_of("acdc", "scribbles", "rounds", 0.7) | {"dice": 0.87}]})
 
