@@ -10,7 +10,7 @@ import pytest
 from closedform_wsss.cli.common.folders import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
-    files_below,
+    count_below,
     files_by_stem,
     files_of_other_formats,
     nearest_names,
@@ -84,8 +84,8 @@ def test_nothing_found(tmp_path: Path, names: list[str], suffixes: tuple[str, ..
 
 def test_what_lies_beside(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "b.tif", "c.GIF", "d.json", "x/e.png", "x/y/f.png", ".hidden/g.png")
-    assert files_below(tmp_path, LABEL_SUFFIXES) == (2, 2)
-    assert files_below(tmp_path, IMAGE_SUFFIXES) == (2, 2)
+    assert count_below(tmp_path, LABEL_SUFFIXES) == (2, 2)
+    assert count_below(tmp_path, IMAGE_SUFFIXES) == (2, 2)
     assert files_of_other_formats(tmp_path, LABEL_SUFFIXES) == {".tif": 1, ".gif": 1}
 
 

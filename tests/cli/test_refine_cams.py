@@ -369,38 +369,3 @@ def test_mistakes_in_arguments(data: Path, monkeypatch: pytest.MonkeyPatch, caps
         with pytest.raises(SystemExit):
             run(data, *option)
         assert f"argument {option[-2]}" in capsys.readouterr().err
-
-
-def test_results_that_are_older_than_their_files_are_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tags = data / "tags.csv"
-    tags.write_text("a,3,7\nb.c,7\nd,7\ne,\n")
-    options = ("--classes-of", str(tags), "--names", "voc", "--quiet")
-    assert run(data, *options) == 0 and run(data, *options) == 0
-    assert "older" not in capsys.readouterr().err
-    later = time.time() + 60
-    os.utime(data / "cams" / "a.npy", (later, later))
-    assert run(data, *options) == 0
-    assert f"1 results are older than the files that they were made from, such as {data}/out/" in (
-        said := capsys.readouterr().err
-    )
-    assert "a.np" in said and "--overwrite makes all results anew" in said
-    os.utime(tags, (later, later))
-    assert run(data, *options) == 0
-    assert "4 results are older" in capsys.readouterr().err
-
-
-def test_files_in_sub_folders_are_counted(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (data / "images" / "day" / "deep").mkdir(parents=True)
-    save(data / "images" / "day" / "x.jpg", photo(24, 33))
-    save(data / "images" / "day" / "deep" / "y.PNG", photo(24, 33))
-    assert run(data, "--quiet") == 0
-    assert "warning: 2 images in 2 sub-folders of IMAGES are left out: sub-folders are not searched" in (
-        capsys.readouterr().err
-    )
-
-
-def test_a_mistake_before_the_first_image_claims_nothing(data: Path) -> None:
-    tags = data / "tags.csv"
-    tags.write_text("a,3,7\n")
-    assert run(data, "--classes-of", str(tags), "--names", "voc") == 2
-    assert run(data, "--quiet") == 0  # with other options

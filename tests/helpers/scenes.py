@@ -26,3 +26,8 @@ def network(image: Tensor) -> Tensor:
     small = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="area")
     distance = (small[:, None] - COLOURS[None, :, :, None, None]).norm(dim=2)
     return -4 * distance + torch.tensor([0.0, 0.0, 1.8])[:, None, None]
+
+
+def samples(count: int = 6) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Keys, images and marks of scenes of several sizes."""
+    return [(f"folder/{k}", *scene(k, 48 + 2 * k, 64)[:2]) for k in range(count)]

@@ -95,7 +95,7 @@ def run_data_set(
             ``Failures``.
     """
     rank, world = rank_and_world(args)
-    pairs = pairs_of(inputs, chosen)
+    pairs = pairs_of(inputs, chosen, args.output)
     origin = {source.content.lower(): str(source.folder.resolve()) for source in inputs}
     made = {"closedform_wsss": closedform_wsss.__version__, **origin}
     planned = [plan(stem, *both) for stem, both in list(pairs.both.items())[rank::world]]

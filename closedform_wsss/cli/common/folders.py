@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -60,11 +60,15 @@ def files_by_stem(
     return dict(sorted(found.items()))
 
 
-def files_below(folder: Path, suffixes: tuple[str, ...]) -> tuple[int, int]:
-    """The number of sub-folders, at any depth, with files that have one of the suffixes, and of these files."""
+def count_below(folder: Path, suffixes: tuple[str, ...], without: Collection[Path] = ()) -> tuple[int, int]:
+    """The number of sub-folders, at any depth, with files that have one of the suffixes, and of these files.
+
+    The sub-folders ``without``, and what is below them, do not count.
+    """
+    left_out = {path.resolve() for path in without}
     folders = files = 0
     for where, below, names in os.walk(folder):
-        below[:] = [name for name in below if not name.startswith(".")]
+        below[:] = [name for name in below if not name.startswith(".") and Path(where, name).resolve() not in left_out]
         fitting = sum(Path(name).suffix.lower() in suffixes for name in names if not name.startswith("."))
         if fitting and Path(where) != folder:
             folders, files = folders + 1, files + fitting
@@ -106,7 +110,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _cure(folder: Path, suffixes: tuple[str, ...], present: Counter[str]) -> str:
-    folders, files = files_below(folder, suffixes)
+    folders, files = count_below(folder, suffixes)
     if files:
         return (
             f": sub-folders are not searched ({files} such files in {folders}); pass one of them, or collect the "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from closedform_wsss.cli.common.folders import by_case, files_below, files_by_stem
+from closedform_wsss.cli.common.folders import by_case, count_below, files_by_stem
 from closedform_wsss.cli.common.image_list import read_image_list
 from closedform_wsss.cli.common.progress import note
 
@@ -43,12 +43,13 @@ class Pairs:
     others_alone: int
 
 
-def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None) -> Pairs:
+def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None, output: Path) -> Pairs:
     """The files of the images and of the other folder that have the same names, or are of the same case of nnU-Net.
 
     Args:
         inputs: The images, and the other files.
         chosen: A list of images, each of which must have its other file; the others are left out. None: all.
+        output: The folder of results, which may be below the others.
 
     Raises:
         OSError: A folder or the list cannot be read.
@@ -57,8 +58,9 @@ def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None) -> Pairs:
     """
     images, others = (source.files() for source in inputs)
     if chosen is None:
+        known = (*(source.folder for source in inputs), output)
         for source in inputs:
-            folders, files = files_below(source.folder, source.suffixes)
+            folders, files = count_below(source.folder, source.suffixes, without=known)
             if files:
                 note(
                     f"warning: {files} {source.content} in {folders} sub-folders of {source.argument} are left out: "

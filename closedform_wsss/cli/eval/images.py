@@ -8,7 +8,7 @@ from closedform_wsss.cli.common.folders import (
     CAM_SUFFIXES,
     LABEL_SUFFIXES,
     by_case,
-    files_below,
+    count_below,
     files_by_stem,
     files_of_other_formats,
     nearest_names,
@@ -42,7 +42,7 @@ def chosen_images(folder: Path, truths: dict[str, Path], predictions: dict[str, 
     if names is not None:
         return read_image_list("--list", names, "GT", truths, predictions)
     warnings = []
-    folders, files = files_below(folder, LABEL_SUFFIXES)
+    folders, files = count_below(folder, LABEL_SUFFIXES)
     if files:
         warnings.append(f"files .png in sub-folders of GT are not measured: {files} in {folders}")
     others = [f"{count} {suffix}" for suffix, count in files_of_other_formats(folder, LABEL_SUFFIXES).items()]
@@ -65,7 +65,7 @@ def check_pairs(
     missing = [stem for stem in stems if stem not in predictions]
     if len(missing) == len(stems) or (missing and not allow_missing):
         near = ", ".join(nearest_names(missing[0], predictions))
-        folders, files = files_below(folder, _PREDICTIONS)
+        folders, files = count_below(folder, _PREDICTIONS)
         below = f"; sub-folders of PRED are not searched ({files} files in {folders})" if files else ""
         raise ValueError(
             f"PRED must hold a file for every image, got none for {len(missing)} of {len(stems)}, such as "

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"),
         Inputs("PROBABILITIES", args.probabilities, CAM_SUFFIXES, "probabilities", args.pattern),
     )
-    pairs = pairs_of(inputs, args.list)
+    pairs = pairs_of(inputs, args.list, args.output)
     marks = files_by_stem("--marks", args.marks, LABEL_SUFFIXES)
     files = [(stem, image, probs, marks_of(marks, stem)) for stem, (image, probs) in pairs.both.items()]
     classes = len(io.read_probabilities(files[0][2], logits=args.logits))
