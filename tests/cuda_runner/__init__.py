@@ -57,7 +57,7 @@ def build(*flags: str) -> Path:
         "g++",
         "-std=c++17",
         "-O1",
-        "-g",
+        "-g1",
         "-fPIC",
         "-Wall",
         "-Wextra",
