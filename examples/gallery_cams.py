@@ -152,7 +152,7 @@ def panels(name: str) -> dict[str, np.ndarray]:
     def full(x: Tensor) -> Tensor:
         return F.interpolate(x, size, mode="bilinear").clamp(0, 1)[0, 0]
 
-    smooth = full(asam(cam, soft_slic(half, cell_size=8), num_iters=40))
+    smooth = full(asam(cam, soft_slic(half, cell_size=8), num_iters=80))
     filtered = refine_cam(cam, image, level=None)[0, 0]
     refined = refine_cam(cam, image)
     # Smoother outlines than the default's, which follow every hair.

@@ -27,7 +27,7 @@ else:
     _package = importlib.metadata.packages_distributions()["pydensecrf"][0]  # it has forks
     DENSE_CRF = f"{_package} {importlib.metadata.version(_package)}"
 
-Refiner = Callable[[Tensor, Tensor], Tensor]
+Refiner = Callable[..., Tensor]
 
 _DILATIONS = (1, 2, 4, 8, 12, 24)
 _RING = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]

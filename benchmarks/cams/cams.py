@@ -21,7 +21,7 @@ import shlex
 import statistics
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ METHODS: dict[str, Refiner] = BASELINES | {name: run for name, run in REFINERS.i
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with its CAMs and its truth."""
+    """An image with its CAMs, its truth, and the maps of other networks that a method gets."""
 
     name: str
     image: Tensor
     classes: npt.NDArray[np.int64]
     cam: Tensor
     truth: npt.NDArray[np.int64]
+    cues: dict[str, Tensor] = field(default_factory=dict)
 
 
 def read(folder: Path, limit: int | None) -> list[Picture]:
@@ -130,7 +131,7 @@ def measure(
             shape = [max(1, round(side * scale)) for side in size]
             image = F.interpolate(image.float(), shape, mode="bicubic", antialias=True).clamp(0, 255).round().byte()
         started = time.perf_counter()
-        cam = method(image, picture.cam)
+        cam = method(image, picture.cam, **picture.cues)
         seconds.append(time.perf_counter() - started)
         cam = cam.float().clamp(0, 1)  # as refine-cams stores them
         assert cam.shape[1] == len(picture.classes) and bool(cam.isfinite().all()), picture.name

@@ -1,13 +1,13 @@
 """What refined CAMs are worth: a network trained from their labels, against raw CAMs and full masks.
 
-    python benchmarks cams.network DATA --work WORK
+    python benchmarks cams.network DATA --work WORK --maps MAPS
     python benchmarks cams.network DATA --work WORK --rows raw refined --seeds 0
     python benchmarks cams.network DATA --work WORK --report              nothing: the table of what is done
 
 DATA holds voc_scribbles/train and voc_scribbles/val, each with images/ and labels/, and train/cams/. The labels are
 those of `closedform-wsss refine-cams` at threshold 0.4, or of a method of baselines.py; every run is one of
 examples/train_segmentation.py. A run that is done, its folder in WORK says so, is not done again, and one that was cut
-goes on. Needs the extra "examples".
+goes on. Without MAPS, the folder of `cams.make_cues`, the row with saliency is left out. Needs the extra "examples".
 
 Writes results/cam_network.json and .md.
 """
@@ -47,6 +47,7 @@ class Row:
         targets: The name of its folder of labels: dense ``labels``, or ``marks`` that leave pixels open.
         training: Options of the training.
         baseline: The method of baselines.py that refines the CAMs first.
+        saliency: Whether the saliency maps of ``--maps`` help to make its labels.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Row:
     targets: str
     training: tuple[str, ...] = ()
     baseline: str | None = None
+    saliency: bool = False
 
 
 ROWS = {
@@ -62,6 +64,7 @@ ROWS = {
     "superpixel": Row(
         "the same, and superpixel consistency loss", ("--method", "full"), "labels", ("--loss", "superpixel=1")
     ),
+    "saliency": Row("labels of CAMs refined with saliency", ("--method", "full"), "labels", saliency=True),
     "spl": Row(
         "SPL: labels by ASAM (cells of 16 pixels, 40 steps), superpixel consistency loss alone",
         ("--method", "none"),
@@ -79,12 +82,13 @@ ROWS = {
 }
 
 
-def training_set(row: Row, data: Path, work: Path) -> Path:
+def training_set(row: Row, data: Path, work: Path, maps: Path | None) -> Path:
     """A folder with the images and the row's labels, which are made if they are not there."""
     train = data / FOLDER / "train"
     if row.labels is None:
         return train
     name = "".join(part.strip("-") for part in (*row.labels, row.baseline or "")).replace(".", "")
+    name += "saliency" if row.saliency else ""
     folder = work / f"set-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "images").exists():
@@ -95,6 +99,8 @@ def training_set(row: Row, data: Path, work: Path) -> Path:
         cams = folder / "baseline" / "cams"
     command = [*("refine-cams", str(train / "images"), str(cams), "-o", str(made)), *row.labels]
     command += ["--write", "labels", "--threshold", THRESHOLD]
+    if row.saliency:
+        command += ["--saliency", str(maps / FOLDER / "train" / "saliency")]
     subprocess.run([sys.executable, "-m", "closedform_wsss", *command], check=True, stdout=subprocess.DEVNULL)
     if not (folder / row.targets).exists():
         (folder / row.targets).symlink_to((made / "labels").resolve(), target_is_directory=True)
@@ -109,12 +115,18 @@ def refined(train: Path, method: Refiner) -> Iterator[tuple[str, Tensor, Tensor,
         yield path.stem, image, method(image[None], maps[None])[0].clamp(0, 1), classes.tolist()
 
 
-def train(name: str, seed: int, data: Path, work: Path) -> None:
+def train(name: str, seed: int, data: Path, work: Path, maps: Path | None = None) -> None:
     """One run, unless it is done."""
     output, row = work / f"{name}-{seed}", ROWS[name]
     if (output / "scores.json").exists():
         return
-    command = [sys.executable, str(SCRIPT), str(training_set(row, data, work)), "--val", str(data / FOLDER / "val")]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        str(training_set(row, data, work, maps)),
+        "--val",
+        str(data / FOLDER / "val"),
+    ]
     command += ["--targets", row.targets, *row.training, "--classes", str(CLASSES), "--size", *map(str, SIZE)]
     command += ["--epochs", str(EPOCHS), "--seed", str(seed), "--quiet", "-o", str(output)]
     environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
@@ -156,18 +168,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", metavar="DATA", type=Path, help=f"folder with {FOLDER}/")
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--maps", type=Path, help="folder of cams.make_cues, for the row saliency")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default 0 1 2")
     parser.add_argument("--report", action="store_true", help="train nothing")
     args = parser.parse_args()
+    if args.maps is None:
+        args.rows = [name for name in args.rows if not ROWS[name].saliency]
     machine = describe_machine()
     for seed in args.seeds:
         for name in () if args.report else args.rows:
-            train(name, seed, args.data, args.work)
+            train(name, seed, args.data, args.work, args.maps)
     found = results(args.work)
     write_json("cam_network", {"machine": machine, "mean_iou": found})
-    given = [option for option in sys.argv[1:] if option not in (str(args.data), str(args.work), "--work", "--report")]
-    command = shlex.join(["python", "benchmarks", "cams.network", "DATA", "--work", "WORK", *given])
+    left_out = (str(args.data), "--work", str(args.work), "--maps", str(args.maps), "--report")
+    given = [option for option in sys.argv[1:] if option not in left_out]
+    command = shlex.join(["python", "benchmarks", "cams.network", "DATA", "--work", "WORK", "--maps", "MAPS", *given])
     write_markdown("cam_network", "Networks from CAMs", command, machine, markdown(found))
 
 

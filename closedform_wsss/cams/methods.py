@@ -6,8 +6,10 @@ A method takes the image, uint8 ``(1, 3, H, W)``, and its CAMs, float32 ``(1, C,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,19 +79,37 @@ def _half(image: Tensor) -> Tensor:
     return resize_image(image.float() / 255, size).clamp(0, 1)
 
 
-def refined(image: Tensor, cam: Tensor, *, num_iters: int, level: float | None) -> Tensor:
-    return refine_cam(cam, image, num_iters=num_iters, level=level)
+def refined(
+    image: Tensor,
+    cam: Tensor,
+    *,
+    options: Mapping[str, Any],
+    saliency: Tensor | None = None,
+    boundaries: Tensor | None = None,
+) -> Tensor:
+    return refine_cam(cam, image, saliency=saliency, boundaries=boundaries, **options)
 
 
-REFINERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "full": partial(refined, num_iters=40, level=0.4),
-    "matting": partial(refined, num_iters=0, level=None),
-    "matting+level": partial(refined, num_iters=0, level=0.4),
-    "asam": partial(superpixels, level=None),
-    "asam+level": partial(superpixels, level=0.4),
-    "asam+matting": partial(refined, num_iters=40, level=None),
-    "closed-form": closed_form,
-    "dense-crf": crf,
-    "none": none,
+@dataclass(frozen=True)
+class Refiner:
+    """A method, and the keyword arguments with maps of other networks that it takes."""
+
+    run: Callable[..., Tensor]
+    cues: tuple[str, ...] = ()
+
+    def __call__(self, image: Tensor, cam: Tensor, **cues: Tensor) -> Tensor:
+        return self.run(image, cam, **cues)
+
+
+REFINERS = {
+    "full": Refiner(partial(refined, options={}), ("saliency", "boundaries")),
+    "matting": Refiner(partial(refined, options={"num_iters": 0, "level": None}), ("saliency",)),
+    "matting+level": Refiner(partial(refined, options={"num_iters": 0}), ("saliency",)),
+    "asam": Refiner(partial(superpixels, level=None)),
+    "asam+level": Refiner(partial(superpixels, level=0.4)),
+    "asam+matting": Refiner(partial(refined, options={"level": None}), ("saliency", "boundaries")),
+    "closed-form": Refiner(closed_form),
+    "dense-crf": Refiner(crf),
+    "none": Refiner(none),
 }
 DEFAULT = "full"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import closedform_wsss
 from closedform_wsss._checks import check_option, check_positive, check_probability
+from closedform_wsss.cams.cues import CUES, Cue, as_cue, check_method
 from closedform_wsss.cams.methods import DEFAULT, REFINERS
 from closedform_wsss.cams.refined import (
     DEFAULT_THRESHOLD,
@@ -28,9 +30,9 @@ from closedform_wsss.io._record import Caller, claim
 FN = "refine_folder"
 KINDS = {"cams": ("cams",), "labels": ("labels",), "both": ("cams", "labels")}
 
-Sample = tuple[
-    str, "str | os.PathLike[str] | Tensor | npt.NDArray[np.generic]", "npt.ArrayLike | Tensor", Sequence[int]
-]
+Picture = str | os.PathLike[str] | Tensor | npt.NDArray[np.generic]
+Maps = npt.ArrayLike | Tensor
+Sample = tuple[str, Picture, Maps, Sequence[int]] | tuple[str, Picture, Maps, Sequence[int], Mapping[str, Cue]]
 
 
 def refine_folder(
@@ -53,7 +55,10 @@ def refine_folder(
     Args:
         samples: (name, image, maps, classes) of each image: the name of its results, which may have folders in it; a
             file, a tensor ``(D, H, W)`` or an array ``(H, W, D)``, uint8 or in [0, 1], not normalised; ``(K, h, w)``
-            maps of any size, or ``(h, w)`` of one class; and the K classes, numbers of a label map from 1 to 254.
+            maps of any size, or ``(h, w)`` of one class; and the K classes, numbers of a label map from 1 to 254. After
+            them may come a dictionary of maps of other networks, "saliency", "boundaries" or both, each a grey image
+            file, a tensor or an array ``(h, w)``, uint8 or in [0, 1], for
+            :func:`~closedform_wsss.functional.refine_cam`.
         folder: For ``cams/NAME.npz`` and ``labels/NAME.png``. A name whose files are there is not refined again, so a
             loop that was stopped can be started again.
         method: "full" (default, :func:`~closedform_wsss.functional.refine_cam`) or another of the command's methods.
@@ -103,7 +108,7 @@ def refine_folder(
         caller=Caller(f"{FN}: folder", "overwrite=True"),
     )
     refined, seen = 0, set()
-    for name, image, cam, classes in samples:
+    for name, image, cam, classes, *rest in samples:
         if name in seen:
             raise ValueError(f"{FN}: names of samples must differ, got {name!r} twice")
         seen.add(name)
@@ -114,7 +119,7 @@ def refine_folder(
         try:
             ids, maps = checked_cam(cam, classes)
             check_classes(ids)
-            found = refined_maps(options, _image(image), maps)
+            found = refined_maps(options, _image(image), maps, _cues(method, *rest))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{FN}, sample {name!r}: {error}") from error
         for path in wanted:
@@ -132,7 +137,16 @@ def _file(folder: Path, name: str, suffix: str) -> Path:
     return folder / f"{name}{suffix}"
 
 
-def _image(image: str | os.PathLike[str] | Tensor | npt.NDArray[np.generic]) -> Tensor:
+def _cues(method: str, cues: Mapping[str, Cue] = MappingProxyType({})) -> dict[str, Tensor]:
+    if not isinstance(cues, Mapping):
+        raise TypeError(f"what follows the classes must be a dictionary of maps, got {type(cues).__name__}")
+    for cue in cues:
+        check_option(FN, "a map's name", cue, CUES)
+    check_method(method, cues)
+    return {cue: as_cue(cue, map) for cue, map in cues.items()}
+
+
+def _image(image: Picture) -> Tensor:
     """uint8 or float ``(D, H, W)``."""
     if isinstance(image, (str, os.PathLike)):
         return read_image(image)

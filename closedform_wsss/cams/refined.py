@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -43,18 +45,24 @@ def check_classes(classes: Tensor) -> None:
 
 
 @torch.no_grad()
-def refined_maps(options: RefineOptions, image: Tensor, maps: Tensor) -> Tensor:
-    """CAMs ``(K, H, W)`` in [0, 1] of the image's size, from ``(K, h, w)``.
+def refined_maps(
+    options: RefineOptions, image: Tensor, maps: Tensor, cues: Mapping[str, Tensor] = MappingProxyType({})
+) -> Tensor:
+    """CAMs ``(K, H, W)`` in [0, 1] of the image's size, from ``(K, h, w)``, with maps ``(1, h, w)`` of saliency and the
+    like by name.
 
     Raises:
         ValueError: The maps are not in [0, 1], or turned against the image.
     """
     height, width = image.shape[1:]
     check_upright(maps, height, width)
+    for cue, map in cues.items():
+        check_upright(map, height, width, what=f"map of {cue}")
     maps = unit_range(maps, normalize=options.normalize)
     if len(maps) == 0:
         return torch.zeros(0, height, width)
-    return REFINERS[options.method](image[None], maps[None])[0].float().clamp(0, 1)
+    batch = {cue: map[None] for cue, map in cues.items()}
+    return REFINERS[options.method](image[None], maps[None], **batch)[0].float().clamp(0, 1)
 
 
 def write_results(

@@ -130,12 +130,22 @@ def asam(
 
 
 def propagated(
-    cam: Tensor, q: Tensor, cell_size: int, num_iters: int, restart: float = 0.0, tol: float | None = None
+    cam: Tensor,
+    q: Tensor,
+    cell_size: int,
+    num_iters: int,
+    restart: float = 0.0,
+    tol: float | None = None,
+    pixel_weight: Tensor | None = None,
 ) -> Tensor:
-    """ASAM of arguments that the caller has checked; NaN is noticed in the superpixels, which are fewer than pixels."""
+    """ASAM of arguments that the caller has checked; NaN is noticed in the superpixels, which are fewer than pixels.
+
+    ``pixel_weight``, ``(N, 1, H, W)`` >= 0, says how much each pixel counts in the affinity.
+    """
     if cam.shape[-2:] != q.shape[-2:]:
         cam = F.interpolate(cam, q.shape[-2:], mode="bilinear", align_corners=False)
-    affinity = _normalized(_ops.asam_affinity(q, cell_size))
+    shares = q if pixel_weight is None else q * pixel_weight.sqrt()  # two of which are multiplied
+    affinity = _normalized(_ops.asam_affinity(shares, cell_size))
     weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size)
     start = mean_of(_ops.superpixel_pool(cam, q, cell_size), weight)
     check_finite("asam", "cam", start)

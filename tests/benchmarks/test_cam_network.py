@@ -57,3 +57,15 @@ def test_commands(network, tmp_path, monkeypatch):
     assert "--margin" in refine and refine[refine.index("--threshold") + 1] == "0.4"
     assert train[train.index("--targets") + 1] == "marks" and train[train.index("--seed") + 1] == "2"
     assert (tmp_path / "work" / "set-methodfullmargin01" / "images").exists()
+
+
+def test_labels_with_saliency(network, tmp_path, monkeypatch):
+    (tmp_path / "voc_scribbles" / "train" / "images").mkdir(parents=True)
+    commands = []
+    monkeypatch.setattr(network.subprocess, "run", lambda command, **_: commands.append(command))
+    network.train("saliency", 0, tmp_path, tmp_path / "work", tmp_path / "maps")
+    network.train("refined", 0, tmp_path, tmp_path / "work", tmp_path / "maps")
+    with_saliency, _, without, _ = commands
+    folder = with_saliency[with_saliency.index("--saliency") + 1]
+    assert folder == str(tmp_path / "maps" / "voc_scribbles" / "train" / "saliency") and "--saliency" not in without
+    assert with_saliency[with_saliency.index("-o") + 1] != without[without.index("-o") + 1]

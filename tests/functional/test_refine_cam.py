@@ -72,6 +72,23 @@ def test_the_filter_takes_fixed_steps_unless_they_are_many(fidelity, steps, monk
     assert taken == steps
 
 
+@pytest.mark.parametrize(("size", "steps"), [((96, 144), 6), ((192, 288), 24), ((384, 576), 96), ((8, 8), 1)])
+def test_superpixel_steps_follow_the_area(size, steps, monkeypatch):
+    """Twice the size is four times the superpixels, across which values must spread."""
+    taken, run = [], _ops.asam_steps
+    monkeypatch.setattr(_ops, "asam_steps", lambda *args: taken.append(args[2]) or run(*args))
+    refine_cam(torch.rand(1, 2, 5, 7), torch.rand(1, 3, *size))
+    assert taken == [steps]
+
+
+def test_an_image_is_refined_alike_at_any_size():
+    image, cam, inside = disk(64)
+    small = refine_cam(cam, image)
+    for scale in (2, 6):
+        large = refine_cam(cam, F.interpolate(image, scale_factor=scale, mode="bicubic").clamp(0, 1))
+        assert iou(large[0, 0, ::scale, ::scale] > 0.4, inside) > iou(small[0, 0] > 0.4, inside) - 0.05
+
+
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
 def test_flat_images_and_constant_maps(value):
     for image in (torch.zeros(1, 3, 24, 24), torch.full((1, 3, 24, 24), 0.5), torch.rand(1, 3, 24, 24)):

@@ -177,7 +177,10 @@ def calls(n: int, h: int, w: int) -> Calls:
         "calibrate_cam": (functional.calibrate_cam, {"cam": maps, "image": image, "level": 0.4}),
         "refine_cam": (
             functional.refine_cam,
-            {"cam": maps, "image": image, "num_iters": 2, "fidelity": 0.1, "level": 0.4},
+            {
+                **{"cam": maps, "image": image, "saliency": maps[:, :1].clone(), "boundaries": maps[:, 1:2].clone()},
+                **{"num_iters": 2, "fidelity": 0.1, "level": 0.4},
+            },
         ),
         "refine_prediction": (
             functional.refine_prediction,

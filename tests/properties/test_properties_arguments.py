@@ -28,7 +28,10 @@ with torch.random.fork_rng():
 
 
 # An entry that counts: a marked pixel, the weight of a pixel's own cell, the class of a mark.
-PLACES: dict[Any, tuple[int, ...]] = {1: (0,), 2: (0, 0), 3: (0, 2, 2), (C,): (0, 0, 2, 2), (9,): (0, 4, 2, 2)}
+PLACES: dict[Any, tuple[int, ...]] = {
+    **{1: (0,), 2: (0, 0), 3: (0, 2, 2)},
+    **{(1,): (0, 0, 2, 2), (C,): (0, 0, 2, 2), (9,): (0, 4, 2, 2)},
+}
 
 
 def with_value(value: float) -> Callable[[Any], Any]:
@@ -176,6 +179,10 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
         for name, value in {"0": (0, 3), "one": (3,), "1.5": (1.5, 2), "text": "34", "None": None}.items()
     },
     "unknown": MASK_WRONG,
+    **{
+        name: without(SHARES_WRONG, "None") | {"two maps": lambda x: x.repeat(1, 2, 1, 1)}
+        for name in ("saliency", "boundaries")
+    },
 }
 
 # Names that stand for something else in one function.
@@ -222,7 +229,7 @@ RIGHT = {
         for name, value in (("eps", "None"), ("marks", "None"), ("probs", "no pixels"))
     },
     *{("matting_filter", "target", "None"), ("asam", "tol", "None"), ("refine_cam", "level", "None")},
-    *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "refine_cam", "dense_crf")},
+    *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "dense_crf")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},
     *{(name, option, "None") for name in ("solve_matting", "matting_filter") for option in ("eps", "radius")},
     *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius", "scale")},

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from closedform_wsss import io
+from closedform_wsss.cams.cues import CUES, check_method, cue_files
 from closedform_wsss.cams.methods import DEFAULT, REFINERS
 from closedform_wsss.cams.refine_folder import KINDS
 from closedform_wsss.cams.refined import DEFAULT_THRESHOLD, RefineOptions
@@ -20,7 +21,7 @@ from closedform_wsss.cli.common.arguments import (
     unit_interval,
 )
 from closedform_wsss.cli.common.data_set import add_data_set_arguments, run_data_set
-from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES
+from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, files_by_stem
 from closedform_wsss.cli.common.names import class_names
 from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.common.tags import Tags
@@ -53,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=io.CAM_FORMATS,
         help="format of the written CAMs (default: that of the input; npz with --classes-of or of .pt files)",
     )
+    add(
+        "--saliency",
+        metavar="DIR",
+        type=Path,
+        help="folder of grey images with the images' names: white where an object of any class is, by another network",
+    )
+    add("--boundaries", metavar="DIR", type=Path, help="the same: white where objects end")
     background = parser.add_mutually_exclusive_group()
     background.add_argument(
         "--threshold",
@@ -86,9 +94,14 @@ def run(args: argparse.Namespace) -> int:
     tags = Tags(args.classes_of, args.names)
     cams = Inputs("CAMS", args.cams, CAM_SUFFIXES, "CAMs", args.pattern)
     options = _options(args)
+    folders = {cue: getattr(args, cue) for cue in CUES if getattr(args, cue) is not None}
+    check_method(args.method, folders)
+    cues = {cue: files_by_stem(f"--{cue}", folder, IMAGE_SUFFIXES) for cue, folder in folders.items()}
     return run_data_set(
         partial(refine_image, options, ReadOptions(args.orientation, args.window)),
-        lambda stem, image, cam: plan_job(stem, image, cam, tags, args.output, kinds, options.format),
+        lambda stem, image, cam: plan_job(
+            stem, image, cam, cue_files(cues, stem), tags, args.output, kinds, options.format
+        ),
         (Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"), cams),
         args,
         record="refine-cams.json",
@@ -110,6 +123,7 @@ def _reading(args: argparse.Namespace) -> dict[str, object]:
     """How the files were read, as far as the bytes of the results depend on it."""
     tags = {"classes_of": str(args.classes_of.resolve()), "names": args.names} if args.classes_of is not None else {}
     return {
+        **{cue: str(getattr(args, cue).resolve()) for cue in CUES if getattr(args, cue) is not None},
         "orientation": args.orientation,
         "window": None if args.window is None else list(args.window),
         **tags,

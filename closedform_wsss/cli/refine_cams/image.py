@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from closedform_wsss import io
+from closedform_wsss.cams.cues import read_cue
 from closedform_wsss.cams.refined import RefineOptions, check_classes, refined_maps, write_results
 from closedform_wsss.cams.values import check_upright
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
@@ -27,6 +29,7 @@ class RefineJob:
 
     image: Path
     cam: Path
+    cues: Mapping[str, Path]
     classes: tuple[int, ...] | None
     all_classes: tuple[int, ...]
     cam_output: Path | None
@@ -35,7 +38,7 @@ class RefineJob:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files to read."""
-        return self.image, self.cam
+        return self.image, self.cam, *self.cues.values()
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -47,6 +50,7 @@ def plan_job(
     stem: str,
     image: Path,
     cam: Path,
+    cues: Mapping[str, Path],
     tags: Tags,
     output: Path,
     kinds: tuple[str, ...],
@@ -60,6 +64,7 @@ def plan_job(
     return RefineJob(
         image,
         cam,
+        cues,
         tags.of(stem),
         tags.all_classes,
         output / "cams" / f"{stem}{suffix}" if "cams" in kinds else None,
@@ -80,8 +85,9 @@ def refine_image(options: RefineOptions, reading: ReadOptions, job: RefineJob) -
     check_upright(maps, image.shape[1], image.shape[2], image=job.image)
     if job.label_output is not None:
         check_classes(classes)
+    cues = {cue: read_cue(cue, path) for cue, path in job.cues.items()}
     with caught_warnings() as warned_of_method:
-        refined = refined_maps(options, image, maps)
+        refined = refined_maps(options, image, maps, cues)
     if job.cam_output is not None and job.cam_output.suffix == ".npz":
         format = "npz"
     write_results(options, classes, refined, job.cam_output, job.label_output, options.format or format)

@@ -1,0 +1,69 @@
+"""Maps of saliency and boundaries that another network made: what they are checked for, and their files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from closedform_wsss._arrays import as_tensor
+from closedform_wsss.cams.methods import REFINERS
+from closedform_wsss.io import read_image
+
+CUES = ("saliency", "boundaries")
+Cue = str | os.PathLike[str] | Tensor | npt.ArrayLike
+
+
+def check_method(method: str, cues: Collection[str]) -> None:
+    """Refuses a method that would not look at the cues."""
+    for cue in cues:
+        able = [name for name, refiner in REFINERS.items() if cue in refiner.cues]
+        if method not in able:
+            raise ValueError(f"{cue} must be left out for the method {method}: these use it: {', '.join(able)}")
+
+
+def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
+    """A grey image file as float32 ``(1, h, w)`` in [0, 1], turned as its EXIF data says.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no image, is damaged, or has colours.
+    """
+    image = read_image(path, orientation="apply")
+    if bool((image != image[:1]).any()):
+        raise ValueError(
+            f"a file of {cue} must be grey, from 0 (none) to white (certain), got an image with colours in "
+            f"{os.fspath(path)!r}: save the map itself, not a picture of it"
+        )
+    return image[:1].float() / 255
+
+
+def as_cue(cue: str, value: Cue) -> Tensor:
+    """The same from a file, an array or a tensor, ``(h, w)`` or ``(1, h, w)``, uint8 or in [0, 1]."""
+    if isinstance(value, (str, os.PathLike)):
+        return read_cue(cue, value)
+    map = as_tensor("refine_folder", cue, value).detach().cpu()
+    map = map[None] if map.ndim == 2 else map
+    if map.ndim != 3 or map.shape[0] != 1 or 0 in map.shape:
+        raise ValueError(f"{cue} must be (h, w) or (1, h, w), got shape {tuple(map.shape)}")
+    return map.float() / 255 if map.dtype == torch.uint8 else map.float()
+
+
+def cue_files(files: Mapping[str, Mapping[str, Path]], stem: str) -> dict[str, Path]:
+    """The file of each cue that belongs to an image.
+
+    Raises:
+        ValueError: One is missing.
+    """
+    found = {}
+    for cue, paths in files.items():
+        if stem not in paths:
+            raise ValueError(
+                f"--{cue} must hold a file for every image, got none for {stem}; --list names the images to take"
+            )
+        found[cue] = paths[stem]
+    return found

@@ -1,0 +1,149 @@
+"""``refine-cams`` with maps of other networks: ``--saliency`` and ``--boundaries``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.pictures import photo, save
+from PIL import Image
+
+from closedform_wsss import io
+from closedform_wsss.cams import refine_folder
+from closedform_wsss.cli import main
+from closedform_wsss.functional import refine_cam
+
+NAMES = ("a", "b")
+SIZE = (24, 33)
+
+
+@pytest.fixture
+def data(tmp_path: Path, threads: None) -> Path:
+    """images/, cams/, and saliency/ and boundaries/ in different formats and sizes."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(2)
+    for name in ("images", "cams", "saliency", "boundaries"):
+        (tmp_path / name).mkdir()
+    for n, name in enumerate(NAMES):
+        save(tmp_path / "images" / f"{name}.png", photo(*SIZE, seed=n))
+        io.write_cam(tmp_path / "cams" / f"{name}.npz", [7, 3], rng.random((2, 6, 8)).astype(np.float32))
+        grey = rng.integers(0, 256, SIZE, np.uint8)
+        wide = (rng.random((12, 16)) * 65535).astype(np.uint16)
+        wide.flat[0] = 65535  # all 16 bits are in use
+        Image.fromarray((grey, np.repeat(grey[..., None], 3, 2))[n]).save(tmp_path / "saliency" / f"{name}.png")
+        Image.fromarray(wide).save(tmp_path / "boundaries" / f"{name}.tif")
+    return tmp_path
+
+
+def run(data: Path, *options: str) -> int:
+    command = ["refine-cams", str(data / "images"), str(data / "cams"), "-o", str(data / "out"), "--workers", "1"]
+    return main([*command, *(option.replace("DATA", str(data)) for option in options)])
+
+
+SALIENCY, BOUNDARIES = ("--saliency", "DATA/saliency"), ("--boundaries", "DATA/boundaries")
+
+
+@pytest.mark.parametrize("options", [SALIENCY, BOUNDARIES, (*SALIENCY, *BOUNDARIES)])
+def test_writes_what_the_function_gives(data: Path, options: tuple[str, ...]) -> None:
+    assert run(data, *options) == 0
+    for name in NAMES:
+        image = io.read_image(data / "images" / f"{name}.png")[None]
+        classes, maps = io.read_cam(data / "cams" / f"{name}.npz")
+        saliency, boundaries = (
+            io.read_image(data / kind / f"{name}.{suffix}")[None, :1]
+            for kind, suffix in (("saliency", "png"), ("boundaries", "tif"))
+        )
+        cues = {"saliency": saliency, "boundaries": boundaries}
+        given = {cue: map for cue, map in cues.items() if f"--{cue}" in options}
+        found, refined = io.read_cam(data / "out" / "cams" / f"{name}.npz")
+        assert found.tolist() == classes.tolist()
+        torch.testing.assert_close(refined[None], refine_cam(maps[None], image, **given), rtol=0, atol=1e-5)
+        assert (refined[None] - refine_cam(maps[None], image)).abs().max() > 0.002
+
+
+def test_the_loop_in_python_writes_the_same(data: Path) -> None:
+    assert run(data, *SALIENCY, *BOUNDARIES) == 0
+
+    def samples():
+        for n, name in enumerate(NAMES):
+            classes, maps = io.read_cam(data / "cams" / f"{name}.npz")
+            file = data / "boundaries" / f"{name}.tif"
+            boundaries = io.read_image(file)[0].float() / 255
+            saliency = np.array(Image.open(data / "saliency" / f"{name}.png").convert("L"))
+            cues = {"saliency": saliency, "boundaries": (file, boundaries)[n]}
+            yield name, data / "images" / f"{name}.png", maps, classes.tolist(), cues
+
+    assert refine_folder(samples(), data / "python") == 2
+    for name in NAMES:
+        one, other = (io.read_cam(data / out / "cams" / f"{name}.npz")[1] for out in ("out", "python"))
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_a_second_run_with_other_maps_is_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(data, *SALIENCY) == 0
+    assert run(data) == 2
+    assert "saliency" in capsys.readouterr().err
+    assert run(data, *SALIENCY) == 0
+    assert "warning" not in capsys.readouterr().err
+    later = 2 + (data / "out" / "labels" / "a.png").stat().st_mtime
+    os.utime(data / "saliency" / "a.png", (later, later))
+    assert run(data, *SALIENCY) == 0
+    assert "1 results are older than the files that they were made from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (
+            (*SALIENCY, "--method", "dense-crf"),
+            "saliency must be left out for the method dense-crf: these use it: full",
+        ),
+        (
+            (*BOUNDARIES, "--method", "matting"),
+            "boundaries must be left out for the method matting: these use it: full",
+        ),
+        (("--saliency", "DATA/cams"), "--saliency must be a folder of files .jpg"),
+        (("--saliency", "DATA/nothing"), "nothing"),
+    ],
+)
+def test_mistakes_in_the_arguments(
+    data: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(data, *options) == 2
+    assert message in capsys.readouterr().err
+    assert not (data / "out").exists()
+
+
+def test_a_missing_map(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "saliency" / "b.png").unlink()
+    assert run(data, *SALIENCY) == 2
+    assert "--saliency must hold a file for every image, got none for b" in capsys.readouterr().err
+    (data / "list.txt").write_text("a\n")
+    assert run(data, *SALIENCY, "--list", "DATA/list.txt") == 0
+
+
+def test_wrong_maps_fail_image_by_image(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(data / "saliency" / "a.png", photo(*SIZE, seed=5))
+    Image.fromarray(np.zeros(SIZE[::-1], np.uint8)).save(data / "saliency" / "b.png")
+    assert run(data, *SALIENCY) == 1
+    err = capsys.readouterr().err
+    assert "a file of saliency must be grey" in err and "save the map itself" in err
+    assert "the map of saliency of 33 x 24 is turned by 90 degrees against the image of 24 x 33" in err
+
+
+@pytest.mark.parametrize(
+    "cues, message",
+    [
+        ({"salient": np.zeros(SIZE)}, "a map's name must be one of"),
+        ({"saliency": np.zeros((2, *SIZE))}, r"saliency must be \(h, w\) or \(1, h, w\), got shape \(2, 24, 33\)"),
+        ({"saliency": 2 * np.ones(SIZE)}, r"saliency must be in \[0, 1\]"),
+        (np.zeros(SIZE), "what follows the classes must be a dictionary of maps, got ndarray"),
+    ],
+)
+def test_mistakes_of_a_loop(tmp_path: Path, cues: object, message: str) -> None:
+    sample = ("a", photo(*SIZE), np.full((6, 8), 0.5, np.float32), [3], cues)
+    with pytest.raises((TypeError, ValueError), match=message):
+        refine_folder([sample], tmp_path / "out")
