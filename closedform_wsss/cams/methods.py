@@ -26,6 +26,7 @@ from closedform_wsss.functional import (
     soft_slic,
     solve_matting,
 )
+from closedform_wsss.functional.refine_cam import CELL_SIZE, asam_steps
 
 # The background as likely as a class where the CAM is 0.38. With 1 instead it wins nearly everywhere.
 BACKGROUND_POWER = 2
@@ -41,7 +42,8 @@ def none(image: Tensor, cam: Tensor) -> Tensor:
 def superpixels(image: Tensor, cam: Tensor, *, level: float | None) -> Tensor:
     """ASAM alone, on cells of 8 pixels at half the image's size."""
     half = _half(image)
-    out = asam(cam, soft_slic(half, cell_size=8), num_iters=80)
+    steps = asam_steps(half.shape[2], half.shape[3], CELL_SIZE)
+    out = asam(cam, soft_slic(half, cell_size=CELL_SIZE), num_iters=steps)
     if level is not None:
         out = calibrate_cam(out, half, level=level)
     return none(image, out)

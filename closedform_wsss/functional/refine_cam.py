@@ -120,10 +120,9 @@ def refine_cam(
     if num_iters != 0:
         colors = _with_channel(rgb_to_lab(half), saliency, SALIENCY_LIGHTNESS)
         openness = None if boundaries is None else (1 - _resized(boundaries, half)) ** BOUNDARY_POWER
-        if num_iters is None:
-            num_iters = max(math.prod(grid_size(colors.shape[2], colors.shape[3], CELL_SIZE)) // SUPERPIXELS_A_STEP, 1)
+        steps = asam_steps(colors.shape[2], colors.shape[3], CELL_SIZE) if num_iters is None else int(num_iters)
         q = soft_assignment(colors, CELL_SIZE)
-        x = propagated(x, q, CELL_SIZE, int(num_iters), pixel_weight=openness)
+        x = propagated(x, q, CELL_SIZE, steps, pixel_weight=openness)
     x = F.interpolate(x, quarter.shape[-2:], mode="bilinear", align_corners=False)
     if saliency is not None:
         x = _with_odds(x.clamp(0, 1), _resized(saliency, quarter))
@@ -131,6 +130,11 @@ def refine_cam(
     if level is not None:
         x = calibrated(x, quarter, float(level))
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def asam_steps(height: int, width: int, cell_size: int) -> int:
+    """Steps of ASAM for an image: values spread like a diffusion, so in proportion to the area."""
+    return max(math.prod(grid_size(height, width, cell_size)) // SUPERPIXELS_A_STEP, 1)
 
 
 def _checked_map(name: str, map: Tensor, image: Tensor) -> Tensor:
