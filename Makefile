@@ -25,7 +25,7 @@ SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss 
 
 NATIVE = $(shell find csrc tests/cuda_runner tests/replay -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test test-slow test-cuda integrations packages sanitize platforms aarch64 lint docs bench dist picture clean
+.PHONY: demo tools wheel test test-slow test-cuda integrations packages sanitize platforms aarch64 lint docs bench dist picture clean
 
 $(VENV)/torch: $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,10 @@ requirements = $(shell sed -n 's/^$(1) = \[\(.*\)\]$$/\1/p' pyproject.toml | tr 
 $(VENV)/lint: $(VENV)/torch pyproject.toml
 	$(PIP) $(call requirements,dependencies) $(call requirements,lint)
 	@touch $@
+
+# In CI the tools check the sources while these are compiled; pip must not install both at the same time.
+tools: $(VENV)/lint
+wheel: $(VENV)/wheel
 
 demo: $(VENV)/examples
 	$(BIN)/closedform-wsss demo --output demo
