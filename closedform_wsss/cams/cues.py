@@ -15,6 +15,7 @@ from closedform_wsss.cams.methods import REFINERS
 from closedform_wsss.io import read_image
 
 CUES = ("saliency", "boundaries")
+MAX_COLOR = 32  # between channels: JPEG may leave some
 Cue = str | os.PathLike[str] | Tensor | npt.ArrayLike
 
 
@@ -31,15 +32,20 @@ def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no image, is damaged, or has colours.
+        ValueError: It is no image, is damaged, has colours, or holds 0 and 1 in place of black and white.
     """
     image = read_image(path, orientation="apply")
-    if bool((image != image[:1]).any()):
+    if int((image.amax(0) - image.amin(0)).max()) > MAX_COLOR:
         raise ValueError(
-            f"a file of {cue} must be grey, from 0 (none) to white (certain), got an image with colours in "
+            f"a file of {cue} must be grey, from black (none) to white (certain), got an image with colours in "
             f"{os.fspath(path)!r}: save the map itself, not a picture of it"
         )
-    return image[:1].float() / 255
+    if int(image.max()) == 1:
+        raise ValueError(
+            f"a file of {cue} must be grey, from black (none) to white (certain), got values of 0 and 1, which are "
+            f"both black, in {os.fspath(path)!r}: save 255 times the map"
+        )
+    return image.float().mean(0, keepdim=True) / 255
 
 
 def as_cue(cue: str, value: Cue) -> Tensor:

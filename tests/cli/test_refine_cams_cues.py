@@ -134,6 +134,23 @@ def test_wrong_maps_fail_image_by_image(data: Path, capsys: pytest.CaptureFixtur
     assert "the map of saliency of 33 x 24 is turned by 90 degrees against the image of 24 x 33" in err
 
 
+def test_values_of_zero_and_one_are_no_black_and_white(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray((np.arange(24 * 33).reshape(SIZE) % 2).astype(np.uint8)).save(data / "saliency" / "a.png")
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(data / "saliency" / "b.png")  # nothing is salient
+    assert run(data, *SALIENCY) == 1
+    assert "got values of 0 and 1, which are both black" in capsys.readouterr().err
+    assert [path.stem for path in (data / "out" / "labels").iterdir()] == ["b"]
+
+
+def test_grey_jpeg_and_two_levels_count_as_grey(data: Path) -> None:
+    grey = np.repeat(photo(*SIZE, seed=1)[..., :1], 3, 2).astype(int) + np.array([0, 3, -3])
+    (data / "saliency" / "a.png").unlink()
+    Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(data / "saliency" / "a.jpg", quality=80)
+    Image.fromarray(photo(*SIZE)[..., 0] > 120).save(data / "saliency" / "b.png")
+    assert Image.open(data / "saliency" / "b.png").mode == "1"
+    assert run(data, *SALIENCY) == 0
+
+
 @pytest.mark.parametrize(
     "cues, message",
     [

@@ -81,11 +81,11 @@ def refine_image(options: RefineOptions, reading: ReadOptions, job: RefineJob) -
     """
     with caught_warnings() as warned:
         image = io.read_image(job.image, orientation=reading.orientation, window=reading.window)
+        cues = {cue: read_cue(cue, path) for cue, path in job.cues.items()}
     format, classes, maps = load_cam(job.cam, job.classes, job.all_classes)
     check_upright(maps, image.shape[1], image.shape[2], image=job.image)
     if job.label_output is not None:
         check_classes(classes)
-    cues = {cue: read_cue(cue, path) for cue, path in job.cues.items()}
     with caught_warnings() as warned_of_method:
         refined = refined_maps(options, image, maps, cues)
     if job.cam_output is not None and job.cam_output.suffix == ".npz":
