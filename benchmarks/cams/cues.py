@@ -126,9 +126,9 @@ def main() -> None:
         "of the other (**cross**). Saliency is that of IS-Net, boundaries those of HED (`cams.make_cues`): both were "
         "trained on masks and contours drawn by people, so these labels are no longer from tags alone. Whether images "
         "of these sets were among those that IS-Net was trained on is not known. The weight of the saliency in the "
-        "odds, 2, was chosen on VOC val and ECSSD; the rows of other weights say what either set alone would choose. "
-        "Weight 0: saliency is one more channel of the image and nothing else. `saliency for every class` cannot tell "
-        "classes of an image apart.\n\n"
+        "odds, 2, was chosen on VOC val and ECSSD, so VOC mini is a set left out; the rows of other weights say what "
+        "each set alone would choose. Weight 0: saliency is one more channel of the image and nothing else. `saliency "
+        "for every class` cannot tell classes of an image apart.\n\n"
     )
     command = "python benchmarks cams.cues DATA MAPS"
     write_markdown("cues", "CAMs refined with saliency and boundaries", command, machine, intro + "\n\n".join(parts))
