@@ -17,8 +17,6 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-import onnxruntime
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -38,6 +36,8 @@ def convolution(block: int, n: int) -> str:
 
 def hed(weights: Path) -> Callable[[Tensor], Tensor]:
     """HED: from uint8 ``(3, H, W)`` to boundary probabilities ``(H, W)``."""
+    import h5py
+
     names = [convolution(block, n) for block, count in enumerate(BLOCKS, 1) for n in range(count)]
     names += [*(f"dsn{block}" for block in range(1, 6)), "fuse"]
     with h5py.File(weights) as file:
@@ -64,6 +64,8 @@ def hed(weights: Path) -> Callable[[Tensor], Tensor]:
 
 def isnet(model: Path) -> Callable[[Tensor], Tensor]:
     """IS-Net: from uint8 ``(3, H, W)`` to saliency ``(H, W)`` in [0, 1]."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(model), options)
