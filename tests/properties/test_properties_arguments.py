@@ -228,7 +228,8 @@ RIGHT = {
         ("refine_prediction", name, value)
         for name, value in (("eps", "None"), ("marks", "None"), ("probs", "no pixels"))
     },
-    *{("matting_filter", "target", "None"), ("asam", "tol", "None"), ("refine_cam", "level", "None")},
+    *{("matting_filter", "target", "None"), ("asam", "tol", "None")},
+    *{("refine_cam", option, "None") for option in ("level", "num_iters")},
     *{(name, "num_iters", "0") for name in ("soft_slic", "asam", "dense_crf")},
     *{("slic", "cell_size", name) for name in ("1.5", "2.0")},
     *{(name, option, "None") for name in ("solve_matting", "matting_filter") for option in ("eps", "radius")},
