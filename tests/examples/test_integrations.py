@@ -56,7 +56,7 @@ def test_script(name, tmp_path):
         assert float(value) < 1e-5
         return
     if name == "with_grad_cam":
-        assert 20 < float(value) < 70  # of the pixels are the cat's
+        assert 60 < float(value) < 85  # of the pixels; the reference of gallery_cams.py has 75 %
     else:
         assert float(value) < 1  # from log(5) and more
     with Image.open(tmp_path / f"{name}.jpg") as picture:
