@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Collection
 
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from closedform_wsss._arrays import as_tensor
@@ -16,6 +16,7 @@ from closedform_wsss.io import read_image
 
 CUES = ("saliency", "boundaries")
 MAX_COLOR = 32  # between channels: JPEG may leave some
+WHITE = {"I": (0.0, 65535.0), "F": (0.0, 1.0)}  # by Pillow's mode
 Cue = str | os.PathLike[str] | Tensor | npt.ArrayLike
 
 
@@ -30,11 +31,13 @@ def check_method(method: str, cues: Collection[str]) -> None:
 def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
     """A grey image file as float32 ``(1, h, w)`` in [0, 1], turned as its EXIF data says.
 
+    White is 255 of 8 bits, 65535 of 16 bits whatever the largest value is, and 1 of floating point.
+
     Raises:
         OSError: The file cannot be read.
         ValueError: It is no image, is damaged, has colours, or holds 0 and 1 in place of black and white.
     """
-    image = read_image(path, orientation="apply")
+    image = read_image(path, orientation="apply", window=WHITE.get(_mode(path)))
     if int((image.amax(0) - image.amin(0)).max()) > MAX_COLOR:
         raise ValueError(
             f"a file of {cue} must be grey, from black (none) to white (certain), got an image with colours in "
@@ -48,6 +51,15 @@ def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
     return image.float().mean(0, keepdim=True) / 255
 
 
+def _mode(path: str | os.PathLike[str]) -> str:
+    """Pillow's name of the kind of pixels; nothing for a file that ``read_image`` will refuse."""
+    try:
+        with Image.open(path) as image:
+            return image.mode.partition(";")[0]
+    except Exception:  # a damaged file may raise any
+        return ""
+
+
 def as_cue(cue: str, value: Cue) -> Tensor:
     """The same from a file, an array or a tensor, ``(h, w)`` or ``(1, h, w)``, uint8 or in [0, 1]."""
     if isinstance(value, (str, os.PathLike)):
@@ -57,19 +69,3 @@ def as_cue(cue: str, value: Cue) -> Tensor:
     if map.ndim != 3 or map.shape[0] != 1 or 0 in map.shape:
         raise ValueError(f"{cue} must be (h, w) or (1, h, w), got shape {tuple(map.shape)}")
     return map.float() / 255 if map.dtype == torch.uint8 else map.float()
-
-
-def cue_files(files: Mapping[str, Mapping[str, Path]], stem: str) -> dict[str, Path]:
-    """The file of each cue that belongs to an image.
-
-    Raises:
-        ValueError: One is missing.
-    """
-    found = {}
-    for cue, paths in files.items():
-        if stem not in paths:
-            raise ValueError(
-                f"--{cue} must hold a file for every image, got none for {stem}; --list names the images to take"
-            )
-        found[cue] = paths[stem]
-    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -119,7 +118,7 @@ def refine_folder(
         try:
             ids, maps = checked_cam(cam, classes)
             check_classes(ids)
-            found = refined_maps(options, _image(image), maps, _cues(method, *rest))
+            found = refined_maps(options, _image(image), maps, _cues(method, rest))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{FN}, sample {name!r}: {error}") from error
         for path in wanted:
@@ -137,9 +136,14 @@ def _file(folder: Path, name: str, suffix: str) -> Path:
     return folder / f"{name}{suffix}"
 
 
-def _cues(method: str, cues: Mapping[str, Cue] = MappingProxyType({})) -> dict[str, Tensor]:
-    if not isinstance(cues, Mapping):
-        raise TypeError(f"what follows the classes must be a dictionary of maps, got {type(cues).__name__}")
+def _cues(method: str, rest: Sequence[object]) -> dict[str, Tensor]:
+    """The maps of a sample beside its CAMs, from what follows its classes."""
+    if not rest:
+        return {}
+    cues = rest[0]
+    if len(rest) > 1 or not isinstance(cues, Mapping):
+        found = ", ".join(type(part).__name__ for part in rest)
+        raise TypeError(f"what follows the classes must be a dictionary of maps, got {found}")
     for cue in cues:
         check_option(FN, "a map's name", cue, CUES)
     check_method(method, cues)

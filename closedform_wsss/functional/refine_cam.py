@@ -115,9 +115,10 @@ def refine_cam(
     if cam.numel() == 0:
         return cam.new_zeros(*cam.shape[:2], *size)
     image = image.to(cam.dtype)
-    half, quarter = (resize_image(image, _part(size, part)).clamp(0, 1) for part in (2, 4))
+    quarter = resize_image(image, _part(size, 4)).clamp(0, 1)
     x = cam
     if num_iters != 0:
+        half = resize_image(image, _part(size, 2)).clamp(0, 1)
         colors = _with_channel(rgb_to_lab(half), saliency, SALIENCY_LIGHTNESS)
         openness = None if boundaries is None else (1 - _resized(boundaries, half)) ** BOUNDARY_POWER
         steps = asam_steps(colors.shape[2], colors.shape[3], CELL_SIZE) if num_iters is None else int(num_iters)

@@ -32,7 +32,7 @@ def data(tmp_path: Path, threads: None) -> Path:
         io.write_cam(tmp_path / "cams" / f"{name}.npz", [7, 3], rng.random((2, 6, 8)).astype(np.float32))
         grey = rng.integers(0, 256, SIZE, np.uint8)
         wide = (rng.random((12, 16)) * 65535).astype(np.uint16)
-        wide.flat[0] = 65535  # all 16 bits are in use
+        wide.flat[0] = 65535
         Image.fromarray((grey, np.repeat(grey[..., None], 3, 2))[n]).save(tmp_path / "saliency" / f"{name}.png")
         Image.fromarray(wide).save(tmp_path / "boundaries" / f"{name}.tif")
     return tmp_path
@@ -142,6 +142,39 @@ def test_values_of_zero_and_one_are_no_black_and_white(data: Path, capsys: pytes
     assert [path.stem for path in (data / "out" / "labels").iterdir()] == ["b"]
 
 
+@pytest.mark.parametrize("kind", ["weak 16 bits", "floating point"])
+def test_deep_files_have_a_fixed_white(data: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The largest value does not decide: a map that is nowhere certain stays so."""
+    weak = 0.4 * np.random.default_rng(3).random(SIZE)
+    for name in NAMES:
+        (data / "saliency" / f"{name}.png").unlink()
+        stored = (65535 * weak).astype(np.uint16) if kind == "weak 16 bits" else weak.astype(np.float32)
+        Image.fromarray(stored).save(data / "saliency" / f"{name}.{'png' if kind == 'weak 16 bits' else 'tif'}")
+    assert run(data, *SALIENCY) == 0
+    assert capsys.readouterr().err == ""
+    image = io.read_image(data / "images" / "a.png")[None]
+    expected = refine_cam(
+        io.read_cam(data / "cams" / "a.npz")[1][None], image, saliency=torch.from_numpy(weak)[None, None]
+    )
+    torch.testing.assert_close(io.read_cam(data / "out" / "cams" / "a.npz")[1][None], expected, rtol=0, atol=5e-3)
+
+
+def test_a_damaged_map_fails_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (data / "saliency" / "a.png").read_bytes()
+    (data / "saliency" / "a.png").write_bytes(whole[:60])
+    assert run(data, *SALIENCY) == 1
+    assert "saliency/a.png" in capsys.readouterr().err
+    assert [path.stem for path in (data / "out" / "labels").iterdir()] == ["b"]
+
+
+def test_names_of_nnunet(data: Path) -> None:
+    """The images and the maps of saliency have the number of a channel in their names, the CAMs have not."""
+    for folder in ("images", "saliency"):
+        for name in NAMES:
+            (data / folder / f"{name}.png").rename(data / folder / f"{name}_0000.png")
+    assert run(data, *SALIENCY) == 0
+
+
 def test_grey_jpeg_and_two_levels_count_as_grey(data: Path) -> None:
     grey = np.repeat(photo(*SIZE, seed=1)[..., :1], 3, 2).astype(int) + np.array([0, 3, -3])
     (data / "saliency" / "a.png").unlink()
@@ -158,6 +191,7 @@ def test_grey_jpeg_and_two_levels_count_as_grey(data: Path) -> None:
         ({"saliency": np.zeros((2, *SIZE))}, r"saliency must be \(h, w\) or \(1, h, w\), got shape \(2, 24, 33\)"),
         ({"saliency": 2 * np.ones(SIZE)}, r"saliency must be in \[0, 1\]"),
         (np.zeros(SIZE), "what follows the classes must be a dictionary of maps, got ndarray"),
+        (("saliency", np.zeros(SIZE)), "what follows the classes must be a dictionary of maps, got tuple"),
     ],
 )
 def test_mistakes_of_a_loop(tmp_path: Path, cues: object, message: str) -> None:

@@ -87,6 +87,22 @@ def by_case(files: dict[str, Path], others: Mapping[str, Path]) -> dict[str, Pat
     return cases if cases.keys() & others.keys() and not files.keys() & others.keys() else files
 
 
+def file_of(argument: str, files: Mapping[str, Path], stem: str, cure: str) -> Path:
+    """The file of an image, by its name or that of its case of nnU-Net.
+
+    Raises:
+        ValueError: There is none; the message ends with the cure.
+    """
+    case = stem.removesuffix(CHANNEL)
+    for name in (stem, case, f"{case}{CHANNEL}"):
+        if name in files:
+            return files[name]
+    near = ", ".join(nearest_names(stem, files))
+    raise ValueError(
+        f"{argument} must hold a file for every image, got none for {stem}{f' (it has {near})' if near else ''}; {cure}"
+    )
+
+
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:
     """Up to three similar names: longer or shorter at one end, in another case, or with a few other letters."""
     names = list(known)

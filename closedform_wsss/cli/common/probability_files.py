@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.common.arguments import add_list_argument, add_picture_arguments, stored_value
-from closedform_wsss.cli.common.folders import CHANNEL, nearest_names
+from closedform_wsss.cli.common.folders import file_of
 from closedform_wsss.io import read_marks
 
 
@@ -42,15 +42,8 @@ def marks_of(files: Mapping[str, Path], stem: str) -> Path:
     Raises:
         ValueError: There is none.
     """
-    case = stem.removesuffix(CHANNEL)
-    for name in (stem, case, f"{case}{CHANNEL}"):
-        if name in files:
-            return files[name]
-    near = ", ".join(nearest_names(stem, files))
-    raise ValueError(
-        f"--marks must hold a file for every image, got none for {stem}{f' (it has {near})' if near else ''}; an image "
-        "without a mark needs a file in which all pixels are unmarked, and --list names the images to take"
-    )
+    cure = "an image without a mark needs a file in which all pixels are unmarked, and --list names the images to take"
+    return file_of("--marks", files, stem, cure)
 
 
 def read_class_marks(path: Path, unmarked: int | None, classes: int, size: tuple[int, int]) -> Tensor:

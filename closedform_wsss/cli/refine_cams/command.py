@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from closedform_wsss import io
-from closedform_wsss.cams.cues import CUES, check_method, cue_files
+from closedform_wsss.cams.cues import CUES, check_method
 from closedform_wsss.cams.methods import DEFAULT, REFINERS
 from closedform_wsss.cams.refine_folder import KINDS
 from closedform_wsss.cams.refined import DEFAULT_THRESHOLD, RefineOptions
@@ -21,7 +21,7 @@ from closedform_wsss.cli.common.arguments import (
     unit_interval,
 )
 from closedform_wsss.cli.common.data_set import add_data_set_arguments, run_data_set
-from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, files_by_stem
+from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, file_of, files_by_stem
 from closedform_wsss.cli.common.names import class_names
 from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.common.tags import Tags
@@ -100,7 +100,14 @@ def run(args: argparse.Namespace) -> int:
     return run_data_set(
         partial(refine_image, options, ReadOptions(args.orientation, args.window)),
         lambda stem, image, cam: plan_job(
-            stem, image, cam, cue_files(cues, stem), tags, args.output, kinds, options.format
+            stem,
+            image,
+            cam,
+            {cue: file_of(f"--{cue}", files, stem, "--list names the images to take") for cue, files in cues.items()},
+            tags,
+            args.output,
+            kinds,
+            options.format,
         ),
         (Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"), cams),
         args,
