@@ -140,7 +140,9 @@ def asam_steps(height: int, width: int, cell_size: int) -> int:
 
 def _checked_map(name: str, map: Tensor, image: Tensor) -> Tensor:
     """``(N, 1, h, w)`` in [0, 1], on the image's device."""
-    if isinstance(map, Tensor) and map.dtype == torch.uint8:
+    if isinstance(map, Tensor) and not map.is_floating_point():
+        if map.dtype != torch.uint8:
+            raise TypeError(f"{FN}: {name} must be floating point in [0, 1] or uint8, got {map.dtype}")
         map = map.float() / 255
     map = check_maps(FN, name, map, image.shape[0], image.device)
     check_pixels(FN, name, map)
