@@ -37,14 +37,16 @@ def pairs(h: int, w: int, reach: int):
                         yield y, x, v, u
 
 
-def test_gated_crf(baselines):
+@pytest.mark.parametrize("cell", [1, 2])
+def test_gated_crf(baselines, cell):
+    big = (x.repeat_interleave(cell, 2).repeat_interleave(cell, 3) for x in (P, IMAGE))
     total = 0.0
     for n in range(2):
         for y, x, v, u in pairs(9, 11, 2):
             colour = (IMAGE[n, :, y, x] - IMAGE[n, :, v, u]).square().sum().item()
-            kernel = math.exp(-((y - v) ** 2 + (x - u) ** 2) / 72 - colour / 0.02)
+            kernel = math.exp(-(cell**2) * ((y - v) ** 2 + (x - u) ** 2) / 72 - colour / 0.02)
             total += kernel * (P[n, :, y, x] * (1 - P[n, :, v, u])).sum().item()
-    loss = baselines.gated_crf(P, IMAGE, radius=2)
+    loss = baselines.gated_crf(*big, radius=2, cell=cell)
     assert loss.item() == pytest.approx(total / (2 * 9 * 11))
 
 
@@ -75,6 +77,16 @@ def test_dense(baselines, name):
     assert loss.item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", ["dense_crf", "normalized_cut"])
+def test_gradient_of_dense(baselines, name):
+    """The cut takes its gradient from the symmetry of W; differences of the loss show whether it is right."""
+    image = IMAGE.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    p = P.repeat_interleave(4, 2).repeat_interleave(4, 3).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda p: getattr(baselines, name)(p, image, sigma_xy=150.0, sigma_rgb=0.2), p, fast_mode=True
+    )
+
+
 def test_pairwise_affinity(baselines):
     # Colours near enough to one another that some pairs are alike.
     image = 0.5 + 0.01 * IMAGE
@@ -92,9 +104,10 @@ def test_pairwise_affinity(baselines):
 
 
 def test_all_have_gradients(baselines):
-    p = P.float().requires_grad_()
+    p, image = (x.repeat_interleave(2, 2).repeat_interleave(2, 3) for x in (P, 0.5 + 0.01 * IMAGE))
+    p.requires_grad_()
     for name in baselines.BASELINES:
-        (gradient,) = torch.autograd.grad(getattr(baselines, name)(p, 0.5 + 0.01 * IMAGE.float()), p)
+        (gradient,) = torch.autograd.grad(getattr(baselines, name)(p, image), p)
         assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0, name
 
 
