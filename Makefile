@@ -18,7 +18,9 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 # torch comes first and pinned ($(CONSTRAINTS)): a resolver left alone may fetch gigabytes of CUDA libraries.
-PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+# pip would compile every module, which takes as long as unpacking them; Python compiles those that are imported.
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint $(CONSTRAINTS)
+unexport PYTHONDONTWRITEBYTECODE
 
 SOURCES = pyproject.toml CMakeLists.txt $(shell find cmake csrc closedform_wsss -type f \
   ! -name '*.so' ! -name '*.pyc')

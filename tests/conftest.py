@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 from closedform_wsss import _C
 from closedform_wsss.solver import tile_solver
 from closedform_wsss.solver.multigrid import w_cycle
+
+# pymatting compiles all of its functions when it is imported first, 40 s and more. Tests give it tiny images.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 DEVICES = [
     "cpu",

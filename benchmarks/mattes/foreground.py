@@ -283,7 +283,7 @@ def main() -> None:
         write_json(f"foreground{suffix}", payload)
         write_markdown(f"foreground{suffix}", "Foreground colours", command, payload["machine"], markdown(payload))
     if args.only != "errors":
-        sizes = [(120, 160)] if args.limit else [(600, 800), LARGE]
+        sizes = [(60, 80)] if args.limit else [(600, 800), LARGE]
         payload = {"machine": describe_machine(), "timing": []}
         for size in sizes:
             for threads in args.threads:

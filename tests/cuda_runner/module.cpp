@@ -23,6 +23,7 @@ int64_t missing_shared = 0;  // bytes less than a kernel asks for, to prove that
 
 // A thread of one block after the other.
 void enter() {
+  arrive_from(state().scheduler);
   for (;;) {
     state().body();
     give_way(Wait::finished);
@@ -71,6 +72,9 @@ void run_grid(int64_t blocks, int threads, int64_t wanted) {
     start.uc_stack.ss_sp = own.stacks[i].get();
     start.uc_stack.ss_size = kStackBytes;
     start.uc_link = nullptr;
+    own.fibers[i].context.stack = start.uc_stack.ss_sp;
+    own.fibers[i].context.stack_bytes = kStackBytes;
+    begin(own.fibers[i].context);
     makecontext(&start, enter, 0);
   }
   if (own.order == 1) std::reverse(order.begin(), order.end());
