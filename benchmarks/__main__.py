@@ -32,7 +32,7 @@ def names() -> dict[str, str]:
 
 def main(argv: list[str]) -> int | None:
     if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__, *(f"    {name:22}{line}" for name, line in names().items()), sep="\n")
+        print(__doc__, *(f"    {name:25}{line}" for name, line in names().items()), sep="\n")
         return 0
     name = argv[0]
     if name not in names() and not name.startswith("common."):
