@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from closedform_wsss._warn import warn_user
+from closedform_wsss.training.evaluation_mode import evaluation_mode
 from closedform_wsss.training.pseudo_labeler import PseudoLabeler
 from closedform_wsss.training.ranks import world
 from closedform_wsss.training.recipe import Report
@@ -39,12 +40,8 @@ class Rounds:
         if not self.labeler.due(epoch, epochs):
             return
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        training = model.training
-        model.eval()
-        try:
+        with evaluation_mode(model):
             self.report = self.labeler.update(lambda image: self.predict(model, image.to(device)), self._own_samples())
-        finally:
-            model.train(training)
 
     def end(self) -> None:
         if self.labeler.round == 0:

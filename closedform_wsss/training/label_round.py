@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.refine_prediction import restricted
 from closedform_wsss.io import write_label_png
+from closedform_wsss.io._save import atomic
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import winning_fractions
 from closedform_wsss.training.filtering import filtered
@@ -39,11 +40,18 @@ def label_file(folder: Path, key: str) -> Path:
     return file_of(folder / "labels", key, ".png")
 
 
+def state_file(folder: Path) -> Path:
+    """Number of the round and fractions of its classes, beside its labels."""
+    return folder / "labels" / "state.json"
+
+
 @dataclass(frozen=True)
 class LabelRound:
     """Makes the labels of all samples of this rank.
 
-    The samples are read once: what the steps need of them lies in files until the round is over.
+    The samples are read once: what the steps need of them lies in files until the round is over. The labels lie in
+    ``new`` until all of them are made. Then they take the place of the earlier ones together with the state: a round
+    that is cut leaves those as they were.
 
     Attributes:
         folder: Of the labels and these files.
@@ -59,6 +67,32 @@ class LabelRound:
 
     def make(self, samples: Iterable[Predicted]) -> Report:
         """Write the labels; the fractions of the classes are those of all ranks."""
+        self._begin()
+        try:
+            report = self._make(samples)
+        finally:
+            shutil.rmtree(self._store, ignore_errors=True)
+        self._finish(report)
+        return report
+
+    def _begin(self) -> None:
+        """Remove what a round that was cut has left. Waits for all ranks."""
+        if _is_first():
+            shutil.rmtree(self.folder / "new", ignore_errors=True)
+        gathered(None)
+        (self.folder / "new").mkdir(parents=True, exist_ok=True)
+
+    def _finish(self, report: Report) -> None:
+        """Put the labels of all ranks into their place. Waits for all ranks."""
+        if _is_first():
+            with atomic(self.folder / "new" / state_file(self.folder).name) as stream:
+                stream.write(json.dumps({"round": self.number, "fractions": report.labels.tolist()}).encode())
+            labels = self.folder / "labels"
+            shutil.rmtree(labels, ignore_errors=True)
+            (self.folder / "new").rename(labels)
+        gathered(None)
+
+    def _make(self, samples: Iterable[Predicted]) -> Report:
         keys, marked, predicted, pixels = self._store_all(samples)
         self._check_marks(total(marked), total(pixels))
         factors = self._class_factors(keys)
@@ -67,7 +101,6 @@ class LabelRound:
             q, marks = self._filtered(key, factors)
             won += winning_fractions(q).double()
             self._save_label(key, q, marks)
-        self._remove_others(keys)
         in_marks, in_predictions, in_labels = (_fractions(counts) for counts in (marked, predicted, won))
         only_marks = in_labels < ONLY_MARKS * total(marked) / total(pixels)
         few = (in_marks > 0) & (in_labels < COLLAPSED * in_predictions) & only_marks
@@ -79,21 +112,6 @@ class LabelRound:
                 UserWarning,
             )
         return Report(self.number, in_marks, in_predictions, in_labels, collapsed)
-
-    def _remove_others(self, keys: list[str]) -> None:
-        """Remove the labels of earlier rounds for samples that are not in this one. Waits for all ranks."""
-        every = [key for part in gathered(keys) for key in part]
-        if dist.is_initialized() and dist.get_rank():
-            return
-        # A file system may store a name in another case or Unicode form.
-        kept = {_plain(label_file(self.folder, key)) for key in every}
-        for file in (self.folder / "labels").rglob("*.png"):
-            if _plain(file) not in kept:
-                file.unlink()
-
-    def clean(self) -> None:
-        """Remove the files of this round, but for the labels."""
-        shutil.rmtree(self.folder / "store", ignore_errors=True)
 
     def _check_marks(self, marked: Tensor, pixels: Tensor) -> None:
         """Marks that are all missing, or on every pixel, are hardly meant."""
@@ -166,16 +184,22 @@ class LabelRound:
         size = (marks.shape[1], marks.shape[2])
         label = F.interpolate(q, size, mode="bilinear", align_corners=False).max(1).indices
         label = torch.where(marks == self.ignore_index, label, marks)
-        file = label_file(self.folder, key)
+        file = file_of(self.folder / "new", key, ".png")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_label_png(file, label[0])
 
+    @property
+    def _store(self) -> Path:
+        """Of this rank."""
+        return self.folder / f"store-{dist.get_rank() if dist.is_initialized() else 0}"
+
     def _store_file(self, key: str) -> Path:
-        return file_of(self.folder / "store", key, ".npz")
+        return file_of(self._store, key, ".npz")
 
 
-def _plain(file: Path) -> str:
-    return unicodedata.normalize("NFC", str(file)).casefold()
+def _is_first() -> bool:
+    """Whether this rank does what one must do for all."""
+    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def _fractions(counts: Tensor) -> Tensor:

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_integer
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.io import read_label_png
-from closedform_wsss.io._save import atomic
 from closedform_wsss.training.class_balance import class_weights
+from closedform_wsss.training.evaluation_mode import evaluation_mode
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file
+from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file, state_file
 from closedform_wsss.training.model_output import check_probabilities, probabilities
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import prediction_scales
@@ -46,13 +45,14 @@ class PseudoLabeler:
     restart. Under ``torch.distributed`` each rank passes its own part of the samples, and all share the folder.
 
     Args:
-        folder: For the labels and the state; made if it is missing.
+        folder: For the labels and the state, in ``folder/labels``; made if it is missing.
         num_classes: C, 2 to 254.
         recipe: The settings. Default :class:`Recipe()`.
         ignore_index: Label of unmarked pixels, outside [0, C) and in [0, 255]. Default 255.
 
     Raises:
-        TypeError, ValueError: An option is out of range; the folder holds the labels of another number of classes.
+        TypeError, ValueError: An option is out of range; the folder holds the labels of another number of classes, or a
+            folder ``labels`` of something else.
 
     Example:
         >>> import tempfile, torch
@@ -87,23 +87,26 @@ class PseudoLabeler:
                 f"{fn}: labels are stored in 8 bits: num_classes must be at most 254 and ignore_index in "
                 f"[{num_classes}, 255], got {num_classes} and {ignore_index}"
             )
+        if recipe is not None and not isinstance(recipe, Recipe):
+            raise TypeError(f"{fn}: recipe must be a Recipe, got {type(recipe).__name__}: pass Recipe(repeats=1, ...)")
         self.recipe = Recipe() if recipe is None else recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._rounds_before: int | None = None  # of the round that is due
         self.round, self._fractions = 0, torch.full((self.num_classes,), 1 / self.num_classes, device="cpu")
-        if self._state_file.exists():
-            state = json.loads(self._state_file.read_text())
+        if state_file(self.folder).exists():
+            state = json.loads(state_file(self.folder).read_text())
             if len(state["fractions"]) != self.num_classes:
                 raise ValueError(
                     f"{fn}: {self.folder} holds labels of {len(state['fractions'])} classes, got num_classes "
                     f"{num_classes}: pass another folder"
                 )
             self.round, self._fractions = state["round"], torch.tensor(state["fractions"], device="cpu")
-
-    @property
-    def _state_file(self) -> Path:
-        return self.folder / "state.json"
+        elif (self.folder / "labels").exists():
+            raise ValueError(
+                f"{fn}: {self.folder} holds a folder labels that no PseudoLabeler made, and would replace it: pass "
+                "another folder"
+            )
 
     @property
     def class_weight(self) -> Tensor:
@@ -225,14 +228,8 @@ class PseudoLabeler:
         Warns:
             UserWarning: A class has collapsed: it has marks, but hardly any labels. Or every pixel is marked.
         """
-        training = predict.training if isinstance(predict, torch.nn.Module) else False
-        if isinstance(predict, torch.nn.Module):
-            predict.eval()
-        try:
+        with evaluation_mode(predict):
             return self._make_round(self._predicted(predict, samples))
-        finally:
-            if isinstance(predict, torch.nn.Module):
-                predict.train(training)
 
     @torch.no_grad()
     def update_from(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Report:
@@ -255,13 +252,8 @@ class PseudoLabeler:
 
     def _make_round(self, samples: Iterable[Predicted]) -> Report:
         number = (self.round if self._rounds_before is None else self._rounds_before) + 1
-        of_round = LabelRound(self.folder, self.recipe, self.num_classes, self.ignore_index, number)
-        report = of_round.make(samples)
+        report = LabelRound(self.folder, self.recipe, self.num_classes, self.ignore_index, number).make(samples)
         self.round, self._rounds_before, self._fractions = number, None, report.labels
-        if not dist.is_initialized() or dist.get_rank() == 0:
-            with atomic(self._state_file) as stream:
-                stream.write(json.dumps({"round": self.round, "fractions": self._fractions.tolist()}).encode())
-            of_round.clean()
         return report
 
     def _predicted(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Iterator[Predicted]:

@@ -57,6 +57,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         fn = "Recipe"
+        if not isinstance(self.rounds, tuple):
+            raise TypeError(f"{fn}: rounds must be a tuple of fractions, got {type(self.rounds).__name__}")
         if not all(0 < part < 1 for part in self.rounds) or list(self.rounds) != sorted(set(self.rounds)):
             raise ValueError(f"{fn}: rounds must be ascending fractions in (0, 1), got {self.rounds}")
         check_count(fn, "repeats", self.repeats, 0)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from helpers.scenes import network, samples, scene
 from torch import Tensor
 
 from closedform_wsss.training import PseudoLabeler, Recipe, Report, filtering, label_round
+from closedform_wsss.training.callback import Rounds
 
 
 def accuracy(labeler: PseudoLabeler, count: int = 6) -> float:
@@ -34,7 +36,7 @@ def test_labels_are_better_than_the_predictions(tmp_path: Path) -> None:
     assert report.round == labeler.round == 1 and report.collapsed == []
     assert labeler["folder/3"].dtype == torch.uint8 and labeler["folder/3"].shape == (54, 64)
     assert labeler.class_weight.argmax() == 2
-    assert not (tmp_path / "labels" / "store").exists()
+    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["labels"]
 
 
 def test_predictions_that_were_made_elsewhere(tmp_path: Path) -> None:
@@ -137,8 +139,12 @@ def test_a_generator_is_read_once_and_a_module_put_into_evaluation(tmp_path: Pat
             return network(image)
 
     net = Net().train()
-    PseudoLabeler(tmp_path, 3).update(net, iter(samples(2)))
-    assert net.training
+    net.frozen = torch.nn.BatchNorm2d(3).eval()
+    PseudoLabeler(tmp_path / "module", 3).update(net, iter(samples(2)))
+    assert net.training and not net.frozen.training
+    rounds = Rounds(PseudoLabeler(tmp_path / "callback", 3), samples(2))
+    rounds.start_epoch(4, 12, net)
+    assert rounds.report is not None and net.training and not net.frozen.training
 
 
 def test_a_restart_goes_on(tmp_path: Path) -> None:
@@ -275,6 +281,46 @@ def test_labels_of_samples_that_left_are_removed(tmp_path: Path) -> None:
     assert "folder/1" in labeler and "folder/2" not in labeler
     with pytest.raises(KeyError, match="no label of 'folder/2'"):
         labeler.get("folder/2", samples(3)[2][2])
+
+
+def broken_off(count: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+    yield from samples(count)
+    raise RuntimeError("no such file")
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_round_that_is_cut_changes_no_label(before: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the samples end in an error, and where the process is killed among the labels."""
+    labeler, marks = PseudoLabeler(tmp_path, 3), samples(1)[0][2]
+    for _ in range(before):
+        labeler.update(network, samples(2))
+    labels = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    with pytest.raises(RuntimeError, match="no such file"):
+        labeler.update(network, broken_off(1))
+    assert not (tmp_path / "store-0").exists()
+
+    def killed(
+        self: label_round.LabelRound, key: str, q: Tensor, marks: Tensor, save=label_round.LabelRound._save_label
+    ):
+        save(self, key, 1 - q, marks)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(label_round.LabelRound, "_save_label", killed)
+        labeler.update(network, samples(2))
+    again = PseudoLabeler(tmp_path, 3)
+    assert again.round == before and {path: path.read_bytes() for path in tmp_path.glob("labels/**/*.png")} == labels
+    assert torch.equal(again.get("folder/0", marks), again["folder/0"] if before else marks)
+    again.update(network, samples(1))
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["0.png"] and again.round == before + 1
+
+
+def test_labels_of_something_else_are_not_replaced(tmp_path: Path) -> None:
+    """The root of a data set, say, whose masks lie in labels/."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "0.png").touch()
+    with pytest.raises(ValueError, match="holds a folder labels that no PseudoLabeler made"):
+        PseudoLabeler(tmp_path, 3)
 
 
 def test_report_says_it_in_a_table() -> None:

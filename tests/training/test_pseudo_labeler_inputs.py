@@ -50,6 +50,13 @@ def test_recipes_check_their_settings(options: dict, message: str) -> None:
         Recipe(**options)
 
 
+def test_types_of_settings(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="Recipe: rounds must be a tuple of fractions, got float"):
+        Recipe(rounds=0.5)
+    with pytest.raises(TypeError, match="PseudoLabeler: recipe must be a Recipe, got dict"):
+        PseudoLabeler(tmp_path, 3, {})
+
+
 def test_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="num_classes must be at most 254"):
         PseudoLabeler(tmp_path, 255)

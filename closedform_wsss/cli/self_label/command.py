@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             report = labeler.update_from(_samples(args, files, classes, bar.update))
         for warning in warned:
             note(f"closedform-wsss self-label: warning: {warning}")
-        for path in sorted((work / "labels").iterdir()):
+        for path in sorted((work / "labels").glob("*.png")):
             path.replace(args.output / "labels" / path.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
