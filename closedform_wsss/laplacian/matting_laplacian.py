@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_maps, check_option, check_positive, check_radius
+from closedform_wsss._checks import (
+    check_device,
+    check_image,
+    check_maps,
+    check_option,
+    check_positive,
+    check_radius,
+    check_tensor,
+)
 from closedform_wsss._common.sparse_tensor import sparse_coo
 from closedform_wsss.laplacian.window_operator import KINDS, Kind, window_operator
 from closedform_wsss.laplacian.windows import windows_per_pixel
@@ -71,10 +79,12 @@ class MattingLaplacian:
     """
 
     def __init__(self, image: Tensor, *, kind: Kind = "closed_form", eps: float = 1e-7, radius: int = 1) -> None:
-        image = check_image(FN, image)
+        own = check_image(FN, image)
+        if own.dtype == image.dtype:
+            own = own.clone()  # the solver reads it later, when the caller may have written other pixels there
         check_option(FN, "kind", kind, KINDS)
         eps = check_positive(FN, "eps", eps)
-        self._build(image, kind, eps, check_radius(FN, radius, *image.shape[2:]))
+        self._build(own, kind, eps, check_radius(FN, radius, *own.shape[2:]))
 
     @classmethod
     def of_checked(cls, image: Tensor, kind: Kind, eps: float, radius: int) -> MattingLaplacian:
@@ -137,11 +147,13 @@ class MattingLaplacian:
             ``(N, C, H, W)`` in the operator's dtype.
 
         Raises:
-            TypeError: x is not floating point, or float64 while the operator is float32.
+            TypeError: x is not floating point, or float64 while the operator is float32; data_weight is no tensor.
             ValueError: A shape or device does not fit the operator's.
         """
         x = self._accept(x)
         if data_weight is not None:
+            check_tensor(FN, "data_weight", data_weight)
+            check_device(FN, "data_weight", data_weight, self.device)
             if data_weight.shape != self.shape:
                 raise ValueError(
                     f"{FN}: data_weight must be (N, H, W) = {self.shape}, got shape {tuple(data_weight.shape)}"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
 from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional import solve_matting
 from closedform_wsss.laplacian import KINDS
 
 HARD = hard_images()
@@ -183,6 +184,19 @@ def test_windows_per_pixel_bound_the_operator(size, radius, kind):
     assert np.linalg.eigvalsh(np.diag(expected.ravel()) - dense(laplacian)).min() > -1e-9
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_image_may_be_overwritten(kind, dtype):
+    """As by a loop that reads images into the same memory. The solver needs the pixels again."""
+    image, marks = torch.rand(1, 3, 40, 44, dtype=dtype), torch.full((1, 40, 44), 255)
+    marks[:, 5, 5:30], marks[:, 30, 5:30] = 0, 1
+    laplacian = MattingLaplacian(image, kind=kind)
+    expected = solve_matting(marks, laplacian)
+    image.copy_(torch.rand_like(image))
+    again = solve_matting(marks, laplacian)
+    assert torch.equal(again.alpha, expected.alpha) and again.iterations == expected.iterations
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_weight(kind):
     laplacian = MattingLaplacian(torch.rand(2, 3, 8, 8), kind=kind, eps=1e-3)
@@ -252,6 +266,10 @@ def test_bad_products():
     ]:
         with pytest.raises(error, match=message):
             laplacian @ x
+    with pytest.raises(TypeError, match="data_weight must be a tensor, got float"):
+        laplacian.product(torch.rand(1, 2, 8, 9), 1.0)
+    with pytest.raises(ValueError, match=r"data_weight must be on the .*, got meta"):
+        laplacian.product(torch.rand(1, 2, 8, 9), torch.ones(1, 8, 9, device="meta"))
     with pytest.raises(ValueError, match=r"data_weight must be \(N, H, W\) = \(1, 8, 9\), got shape \(8, 9\)"):
         laplacian.product(torch.rand(1, 2, 8, 9), torch.rand(8, 9))
     with pytest.raises(IndexError, match="n must be an image in"):
