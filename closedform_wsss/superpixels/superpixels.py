@@ -51,7 +51,8 @@ class Superpixels(NamedTuple):
             return self
         cell_size = int(self.cell_size)
         height, width = self.assignment.shape[-2:]
-        strongest = self.assignment.max(1).indices
+        inside = neighbours_inside(height, width, cell_size, self.assignment.device)
+        strongest = self.assignment.masked_fill(~inside, -torch.inf).max(1).indices
         row = torch.arange(height, device=strongest.device)[:, None] // cell_size + strongest // 3 - 1
         column = torch.arange(width, device=strongest.device) // cell_size + strongest % 3 - 1
         return Superpixels(row * grid_size(height, width, cell_size)[1] + column, cell_size)

@@ -8,6 +8,7 @@ from helpers.superpixels import GRIDS, association
 from torch.utils.data import default_collate
 
 from closedform_wsss import Superpixels, functional, nn
+from closedform_wsss._common.superpixel_grid import neighbours_inside
 
 Q, LABELS = association(2, 8, 8, 4), torch.arange(64).view(1, 8, 8).expand(2, 8, 8) // 10
 X = torch.rand(2, 3, 8, 8, dtype=torch.float64)
@@ -76,6 +77,9 @@ def test_to_hard_against_a_loop(height: int, width: int, cell_size: int) -> None
                 expected = (y // cell_size + k // 3 - 1) * columns + x // cell_size + k % 3 - 1
                 assert hard.assignment[n, y, x] == expected
     assert hard.cell_size == cell_size and hard.to_hard() is hard
+    outside = ~neighbours_inside(height, width, cell_size, torch.device("cpu"))
+    large = soft.assignment.masked_fill(outside, 9.0)  # weights outside the grid do not count
+    assert torch.equal(Superpixels(large, cell_size).to_hard().assignment, hard.assignment)
 
 
 @pytest.mark.parametrize(
