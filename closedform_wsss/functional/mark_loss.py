@@ -108,7 +108,8 @@ def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     """Mean over the marked pixels, weighted by their classes; zero with a graph where nothing is marked."""
     marked = (target != ignore_index).flatten()
     label = torch.where(marked, target.flatten(), 0)
-    count = log_a.new_zeros(log_a.shape[1]).scatter_add_(0, label, marked.to(log_a.dtype))
+    count = label.new_zeros(log_a.shape[1]).scatter_add_(0, label, marked.long())  # float32 counts to 16 million only
+    count = count.to(log_a.dtype)
     weight = count.clamp_min(1) ** -BALANCE
     total = (weight * count).sum().clamp_min(torch.finfo(log_a.dtype).tiny)
     return F.nll_loss(log_a, target, weight, ignore_index=ignore_index, reduction="sum") / total

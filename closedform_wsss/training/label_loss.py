@@ -32,7 +32,8 @@ def label_loss(fn: str, logits: Tensor, target: Tensor, class_weight: Tensor | N
     if x.numel() == 0:
         return x.sum()
     target = resize_marks(target, (h, w), classes, ignore_index)
-    weight = x.new_ones(classes) if class_weight is None else class_weight.to(x)
+    # Few numbers, which the driver copies before it returns: nothing waits for the device.
+    weight = x.new_ones(classes) if class_weight is None else class_weight.to(x, non_blocking=True)
     labelled = target != ignore_index
     total = (weight[torch.where(labelled, target, 0)] * labelled).sum()
     loss = F.cross_entropy(x, target, weight, ignore_index=ignore_index, reduction="sum")

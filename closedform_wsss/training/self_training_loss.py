@@ -29,7 +29,7 @@ from closedform_wsss.training.area_correction import LARGEST_FACTOR, TRACE, corr
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.ranks import gathered, mean_of_ranks, total
+from closedform_wsss.training.ranks import gathered, mean_of_ranks, total, world
 from closedform_wsss.training.recipe import Recipe
 from closedform_wsss.training.resolution import filter_sides
 
@@ -142,8 +142,6 @@ class SelfTrainingLoss(nn.Module):
         h, w = logits.shape[2:]
         marks = resize_marks(marks, (h, w), self.num_classes, self.ignore_index)
         x = logits.to(compute_dtype(logits))
-        if x.numel() == 0:
-            return x.sum()
         if not self.training:
             return label_loss(FN, x, marks, None, self.ignore_index)
         if not torch.is_grad_enabled():
@@ -152,6 +150,11 @@ class SelfTrainingLoss(nn.Module):
             check_class_present(FN, class_present, n, self.num_classes, device)
         if self.steps_done == self.total_steps:
             warn_user(f"{FN}: called more often than total_steps {self.total_steps}: count all epochs", UserWarning)
+        if x.numel() == 0:
+            if world() > 1:  # the others would wait for the predictions of this one
+                raise ValueError(f"{FN}: logits must hold at least one image in each of several processes, got none")
+            self.steps_done += 1
+            return x.sum()
         image = resize_image(image.to(x.dtype), (h, w)).clamp(0, 1)
         self._prepare_round(x, marks, image, class_present)
         self.steps_done += 1

@@ -89,3 +89,12 @@ def test_errors() -> None:
         mark_loss(logits, marks, image * 255)
     with pytest.raises(ValueError, match="MarkLoss: energy_weight must be a finite number >= 0"):
         MarkLoss(energy_weight=float("nan"))
+
+
+def test_counts_beyond_the_integers_of_float32():
+    """17 million marks of one class: the mean of equal values is that value."""
+    side = 4200
+    target = torch.zeros(1, side, side, dtype=torch.uint8)
+    logits = torch.tensor([0.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, side, side)
+    loss = mark_loss(logits, target, torch.zeros(1, 1, 1, 1), energy_weight=0)
+    assert loss.item() == pytest.approx(F.softplus(torch.tensor(-1.0)).item(), rel=1e-3)

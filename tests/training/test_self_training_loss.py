@@ -159,6 +159,7 @@ def test_a_batch_without_marks_and_an_empty_one() -> None:
     assert criterion.rounds_done == 2
     empty = criterion(torch.zeros(0, 3, 8, 8, requires_grad=True), torch.zeros(0, 8, 8).long(), torch.zeros(0, 3, 8, 8))
     assert empty == 0 and empty.requires_grad
+    assert criterion.steps_done == 5  # an empty batch is a step too
 
 
 def test_labels_keep_the_marks_to_the_pixel() -> None:
