@@ -52,7 +52,7 @@ lattice_build = define(
 
 
 def _arguments(
-    like: Tensor, n: int, p: int, indices: Tensor, weights: Tensor, neighbours: Tensor
+    like: Tensor, n: int, indices: Tensor, weights: Tensor, neighbours: Tensor
 ) -> tuple[list[Any], int, tuple[int, ...]]:
     """What both kernels take: the arrays of the lattice; for how many images at a time there must be memory; sizes."""
     arrays = [indices.contiguous(), weights.contiguous(), neighbours.contiguous()]
@@ -75,7 +75,7 @@ def _filter(x: Tensor, indices: Tensor, weights: Tensor, neighbours: Tensor, tra
     padded = torch.nn.functional.pad(x, (0, rest)) if rest else x.contiguous()
     y = torch.empty_like(padded, memory_format=torch.contiguous_format)
     n, p, c = padded.shape
-    arrays, slots, sizes = _arguments(padded, n, p, indices, weights, neighbours)
+    arrays, slots, sizes = _arguments(padded, n, indices, weights, neighbours)
     rows = neighbours.shape[2]
     scratch = padded.new_empty(slots, 2, rows, c)
     launch("lattice_filter", padded, padded, *arrays, scratch, y, transposed, n, p, rows, c, *sizes)
@@ -115,7 +115,7 @@ def _mean_field(unary: Tensor, indices: Tensor, weights: Tensor, neighbours: Ten
     unary = unary.contiguous()
     q = torch.empty_like(unary, memory_format=torch.contiguous_format)
     n, classes, p = unary.shape
-    arrays, slots, sizes = _arguments(unary, n, p, indices, weights, neighbours)
+    arrays, slots, sizes = _arguments(unary, n, indices, weights, neighbours)
     rows, channels = neighbours.shape[2], -(-classes // EIGHT) * EIGHT
     pixels, scratch = unary.new_empty(slots, 2, p, channels), unary.new_empty(slots, 3, rows, channels)
     launch("lattice_mean_field", unary, unary, *arrays, pixels, scratch, q, iterations, n, p, rows, classes, *sizes)

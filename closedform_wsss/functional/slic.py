@@ -52,7 +52,7 @@ def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num
         (torch.Size([2, 48, 64]), torch.int64)
     """
     check_tensor(FN, "image", image)
-    # On the CPU the values are always checked, and they are needed there anyway.
+    # The labels are made on the CPU: there the values can be checked, too.
     device, image = image.device, check_image(FN, image.cpu())
     check_options(FN, cell_size, compactness, num_iters)
     labels: Tensor = _slic(image, float(cell_size), float(compactness), int(num_iters))

@@ -55,7 +55,7 @@ def superpixel_consistency_loss(
 
     the loss is :math:`\sum_p w_p \mathrm{CE}_p / \sum_p w_p` over the batch. The weights are constants: no gradient
     flows into the superpixels. Superpixels across the border of an object, and isolated wrong labels, have small
-    weights.
+    weights. Hard superpixels make the host wait for the device, which knows their number; soft ones do not.
 
     Args:
         logits: ``(N, C, h, w)``, differentiable. They are resized to the superpixels by bilinear interpolation, unlike

@@ -27,7 +27,7 @@ def superpixel_pool(
     .. math:: s_i = \frac{\sum_p q(p \to i)\, x_p}{\sum_p q(p \to i)},
 
     or the numerator alone. A superpixel without pixels gets 0. Sums have a fixed order, so results have the same bits
-    for any number of threads.
+    for any number of threads; on a GPU those over hard labels have none.
 
     Args:
         x: ``(N, C, H, W)``, differentiable. Half precision is computed in float32.

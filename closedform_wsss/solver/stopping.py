@@ -90,7 +90,7 @@ class StoppingCriterion:
         self.error[:, classes], self.moved[:, classes] = error, moved
         self.done[:, classes] |= self.near[:, classes] & below
         self.near[:, classes] = below
-        # The only wait for the device.
+        # One wait for the device.
         is_finite, finished = torch.stack([moved.isfinite().all(), self.done.all()]).tolist()
         if not is_finite:
             self.error.fill_(torch.inf)

@@ -65,20 +65,20 @@ class Tiles(Grid):
         self.covers_all = self.count == chosen.numel()
         self.tiles = torch.stack([self.image, self.row, self.column], 1).int().contiguous()
 
-    def gather(self, maps: Tensor, beyond: float = 0.0) -> Tensor:
-        """``(N, C, H, W)`` -> ``(M, C, 16, 16)``, with ``beyond`` outside of the image."""
-        return self._cut(self._pad(maps, beyond))[self.image, self.row, self.column]
+    def gather(self, maps: Tensor) -> Tensor:
+        """``(N, C, H, W)`` -> ``(M, C, 16, 16)``, zero outside of the image."""
+        return self._cut(self._pad(maps))[self.image, self.row, self.column]
 
     def scatter(self, values: Tensor, maps: Tensor) -> Tensor:
         """``maps`` ``(N, C, H, W)`` with the values of the tiles in their places."""
-        padded = self._pad(maps, 0.0)
+        padded = self._pad(maps)
         padded = padded.clone() if padded is maps else padded
         self._cut(padded)[self.image, self.row, self.column] = values
         return padded[..., : self.size[1], : self.size[2]].contiguous()
 
-    def _pad(self, maps: Tensor, beyond: float) -> Tensor:
+    def _pad(self, maps: Tensor) -> Tensor:
         down, across = self.shape[1] * SIDE - self.size[1], self.shape[2] * SIDE - self.size[2]
-        return F.pad(maps, (0, across, 0, down), value=beyond) if down or across else maps
+        return F.pad(maps, (0, across, 0, down)) if down or across else maps
 
     def _cut(self, padded: Tensor) -> Tensor:
         """A view ``(N, rows, columns, C, 16, 16)``."""

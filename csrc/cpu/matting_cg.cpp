@@ -138,7 +138,7 @@ class System {
   int64_t pitch_;
 };
 
-// Solve for `classes` planes at once: b, and x from its start. `work` holds 4 kBlock planes.
+// Solve for `classes` planes at once: b, and x from its start. `work` holds 4 `classes` planes.
 template <class T>
 void solve(const System<T>& system, const T* inverse, const T* b, T* x, int classes, const CgStopping& stopping,
            std::vector<T>& work, double* report) {

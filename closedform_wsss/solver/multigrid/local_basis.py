@@ -111,7 +111,8 @@ def _eigh_by_threads(matrices: Tensor) -> tuple[Tensor, Tensor]:
 def local_basis(
     image: Tensor, tiles: Tiles, free: Tensor, data_weight: Tensor, eps: float, learning_based: bool
 ) -> LocalBasis:
-    """
+    """Functions on each tile that L + D hardly changes, by eigenvectors.
+
     Args:
         image: ``(N, D, H, W)``.
         tiles: Tiles of the image.
