@@ -174,7 +174,8 @@ class SelfTrainingLoss(nn.Module):
             return
         if not self.rounds_done and not self._collected:
             self._choose_side(marks)
-        self._collected.append((*self._small(x, image, class_present), marks))
+        # A copy: the next step may write its marks into the same memory.
+        self._collected.append((*self._small(x, image, class_present), marks.clone()))
         # Of all ranks, whose batches may differ: they must make the factors in the same step.
         images = int(total(torch.tensor(sum(len(p) for p, _, _ in self._collected), device="cpu")))
         if images >= self.recipe.num_images or since + 1 >= self.total_steps * LONGEST_WAIT:

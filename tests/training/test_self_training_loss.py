@@ -75,6 +75,21 @@ def test_areas_are_corrected() -> None:
     assert criterion.class_factors.argmin() == 2
 
 
+def test_batches_may_lie_in_the_same_memory() -> None:
+    """A loop that reads each batch into the memory of the one before, logits of the size of the marks."""
+    fresh, reused = (SelfTrainingLoss(3, 40, Recipe(rounds=(0.1,), num_images=8)) for _ in range(2))
+    logits, memory, pixels = batch(0)
+    memory, pixels = memory.clone(), pixels.clone()
+    for step in range(8):
+        logits, marks, image = batch(2 * step)
+        logits = F.interpolate(logits.detach(), marks.shape[1:], mode="bilinear").requires_grad_()
+        fresh(logits, marks, image)
+        memory.copy_(marks), pixels.copy_(image)
+        reused(logits, memory, pixels)
+    assert fresh.rounds_done == 1 and torch.equal(fresh.class_factors, reused.class_factors)
+    assert not torch.equal(fresh.class_factors, torch.ones(3))
+
+
 def test_factors_go_back_as_the_network_learns_the_areas() -> None:
     """Predictions of the red class become half as probable: its factor grows."""
     criterion = SelfTrainingLoss(3, 1000, Recipe(num_images=1, rounds=(1e-3,)))
