@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ Matrix = list[list[Tensor]]
 WINDOW = 9
 
 
-def dot(a: list[Tensor], b: list[Tensor]) -> Tensor:
+def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """The sum of the products of maps."""
     return torch.stack([v * w for v, w in zip(a, b, strict=True)]).sum(0)
 
 

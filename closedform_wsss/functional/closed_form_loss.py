@@ -30,8 +30,8 @@ from closedform_wsss._common.activation import Activation, activate
 from closedform_wsss._mark_spacing import SIDES, sides_from_marks
 from closedform_wsss._resize import averaged, resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
+from closedform_wsss.laplacian.kinds import LaplacianOperator, laplacian_operator
 from closedform_wsss.laplacian.stencil import StencilOperator
-from closedform_wsss.laplacian.window_operator import LaplacianOperator, window_operator
 
 FN = "closed_form_loss"
 EPS = 1e-4
@@ -195,7 +195,7 @@ def loss_of_images(
             if isinstance(image, Tensor):
                 own_image = averaged(image, side)
         own = options.fitting(FN, *x.shape[2:])
-        operator = window_operator(own_image, *own) if isinstance(own_image, Tensor) else own_image._operator
+        operator = laplacian_operator(own_image, *own) if isinstance(own_image, Tensor) else own_image._operator
         return _each_image(operator, x, own_target, weight, mark_weight, ignore_index, residual, own_activation)
 
     if side is not None:

@@ -26,8 +26,8 @@ from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss._warn import warn_user
 from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
+from closedform_wsss.laplacian.kinds import LaplacianOperator, laplacian_operator
 from closedform_wsss.laplacian.stencil import StencilOperator
-from closedform_wsss.laplacian.window_operator import LaplacianOperator, window_operator
 from closedform_wsss.laplacian.windows import WindowOperator, windows_per_pixel
 from closedform_wsss.solver import ConvergenceWarning, Stopping
 from closedform_wsss.solver.cg import by_classes
@@ -173,7 +173,7 @@ def filtered_in_steps(
         learning_based = options.kind == "learning_based"
         operator: LaplacianOperator = WindowOperator(image, options.eps, options.radius, learning_based)
     else:
-        operator = window_operator(image, *options) if laplacian is None else laplacian._operator
+        operator = laplacian_operator(image, *options) if laplacian is None else laplacian._operator
     inverse, start = 1 / (windows_per_pixel(b, options.radius) + data_weight[:, None]), b / data_weight[:, None]
     low, high = fidelity / ((2 * options.radius + 1) ** 2 + fidelity), 1.0
     # On the CPU large maps are faster so, too: each operator of torch would go through memory.

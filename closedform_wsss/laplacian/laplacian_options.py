@@ -8,8 +8,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_option, check_positive, check_radius
+from closedform_wsss.laplacian.kinds import KINDS, Kind
 from closedform_wsss.laplacian.matting_laplacian import MattingLaplacian
-from closedform_wsss.laplacian.window_operator import KINDS, Kind
 
 
 class LaplacianOptions(NamedTuple):

@@ -17,7 +17,7 @@ from closedform_wsss._checks import (
     check_tensor,
 )
 from closedform_wsss._common.sparse_tensor import sparse_coo
-from closedform_wsss.laplacian.window_operator import KINDS, Kind, window_operator
+from closedform_wsss.laplacian.kinds import KINDS, Kind, laplacian_operator
 from closedform_wsss.laplacian.windows import windows_per_pixel
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class MattingLaplacian:
         self.shape = (n, h, w)
         self.image, self.kind, self.eps, self.radius = image, kind, eps, radius
         self.dtype, self.device = image.dtype, image.device
-        self._operator = window_operator(image, kind, eps, radius)
+        self._operator = laplacian_operator(image, kind, eps, radius)
 
     def __repr__(self) -> str:
         n, h, w = self.shape

@@ -12,13 +12,11 @@ Plain PyTorch in float64 on any device: the covariances are differences of large
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._common.matting_window import backward_substitute, factor_ldl, forward_substitute
+from closedform_wsss._common.matting_window import backward_substitute, dot, factor_ldl, forward_substitute
 
 
 def _sum_of_shifts(maps: Tensor, size: int) -> Tensor:
@@ -94,7 +92,7 @@ class WindowOperator:
         """M^-1 [mean, covariances] with a penalised constant: the constant (for centred colours) and the slopes."""
         e = self.eps
         slopes = self._solve([v + e / (1 + e) * mu * mean for v, mu in zip(covariances, self.colour, strict=True)])
-        return (mean + e * _dot(self.colour, slopes)) / (1 + e), slopes
+        return (mean + e * dot(self.colour, slopes)) / (1 + e), slopes
 
     def _fit(self, mean: Tensor, covariances: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """b and a ``(N, C, H', W')`` of the fit b + a . (I - mu) that L subtracts from x, from the mean of x and its
@@ -102,7 +100,7 @@ class WindowOperator:
         if not self.learning_based:
             return mean, self._solve(covariances)
         constant, slopes = self._regress(mean, covariances)
-        offset = self.eps * (constant - _dot(self.colour, slopes))
+        offset = self.eps * (constant - dot(self.colour, slopes))
         penalties = [self.eps * a - mu * offset for a, mu in zip(slopes, self.colour, strict=True)]
         more, more_slopes = self._regress(offset, penalties)
         return constant + more, [a + b for a, b in zip(slopes, more_slopes, strict=True)]
@@ -120,7 +118,7 @@ class WindowOperator:
             mean, [self._box_mean(y * v) - mean * mu for v, mu in zip(channels, means, strict=True)]
         )
         count = self._box_sum_transposed(torch.ones_like(self.mean[:, :1]))
-        y = count * y - self._box_sum_transposed(constant - _dot(slopes, means))
+        y = count * y - self._box_sum_transposed(constant - dot(slopes, means))
         for a, channel in zip(slopes, channels, strict=True):
             y = y - self._box_sum_transposed(a) * channel
         y = y.to(self.dtype)
@@ -145,7 +143,7 @@ class WindowOperator:
         for y, x in self._offsets():
             centred = self._centred(y, x)
             constant, slopes = self._column(centred)
-            total[:, :, y : y + h, x : x + w] += 1 - constant - _dot(slopes, centred)
+            total[:, :, y : y + h, x : x + w] += 1 - constant - dot(slopes, centred)
         return total.to(self.dtype)
 
     def entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,9 +160,5 @@ class WindowOperator:
             for q, of_q in enumerate(centred):
                 rows.append(pixels[q].reshape(-1))
                 columns.append(pixels[p].reshape(-1))
-                values.append((float(p == q) - constant - _dot(slopes, of_q))[n].reshape(-1))
+                values.append((float(p == q) - constant - dot(slopes, of_q))[n].reshape(-1))
         return torch.cat(rows), torch.cat(columns), torch.cat(values)
-
-
-def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    return torch.stack([v * w for v, w in zip(a, b, strict=True)]).sum(0)

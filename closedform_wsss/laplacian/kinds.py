@@ -1,4 +1,8 @@
-"""Which implementation a matting Laplacian has."""
+"""The kinds of matting Laplacian, and which implementation one has.
+
+A kind is the matrix of one window: ``_common/matting_window.py`` in plain PyTorch, ``csrc/common/matting_window.h`` for
+the kernels. From it come the stencil, the box sums of larger windows, and the energies of tiles in the solver.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ class LaplacianOperator(Protocol):
         """Rows, columns and values (float64) of image n; duplicate pairs must be summed."""
 
 
-def window_operator(image: Tensor, kind: Kind, eps: float, radius: int) -> LaplacianOperator:
+def laplacian_operator(image: Tensor, kind: Kind, eps: float, radius: int) -> LaplacianOperator:
     """A stencil for windows of 3 x 3 pixels that fit the image ``(N, D, H, W)``, else box sums."""
     learning_based = kind == "learning_based"
     if radius == 1 and min(image.shape[-2:]) >= 3:
