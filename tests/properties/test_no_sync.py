@@ -4,13 +4,15 @@ That is also what CUDA graphs ask for.
 """
 
 import sys
+import tempfile
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from closedform_wsss import MattingLaplacian, Superpixels
 from closedform_wsss import functional as F
-from closedform_wsss.training import SelfTrainingLoss
+from closedform_wsss.training import PseudoLabeler, SelfTrainingLoss
 
 N, C, H, W = 2, 5, 24, 32
 STEPS = {}
@@ -122,9 +124,19 @@ def matting_filter_of_fixed_steps():
 @step
 def self_training_loss_between_its_rounds():
     logits, target, image = inputs()
-    criterion = SelfTrainingLoss(C, 100).to(logits.device)
+    with logits.device:  # moving it there would wait
+        criterion = SelfTrainingLoss(C, 100)
     criterion.rounds_done = 2
     return criterion(logits, target, image, meta(N, C, dtype=torch.bool)), logits
+
+
+@step
+def loss_on_the_labels_of_a_round():
+    logits, target, image = inputs()
+    with tempfile.TemporaryDirectory() as folder:
+        labeler = PseudoLabeler(folder, C)
+        labeler.round = 1
+        return labeler.loss(logits, target, image), logits
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -149,6 +161,37 @@ def test_nothing_is_indexed_by_a_list(name, monkeypatch):
     assert not seen
     meta(3, 4)[:, [2, 0]]
     assert seen
+
+
+class Copies(TorchDispatchMode):
+    """Tensors of the host that are copied to another device with a wait, which the meta device does not show."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        if function is torch.ops.aten._to_copy.default:
+            source, waits = args[0], not kwargs.get("non_blocking")
+        elif function is torch.ops.aten.copy_.default:
+            source, waits = args[1], not (args[2] if len(args) > 2 else kwargs.get("non_blocking"))
+        else:
+            return result
+        if waits and source.device.type == "cpu" and result.device.type != "cpu":
+            self.waits.append(function)
+        return result
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_no_tensor_of_the_host_is_copied_with_a_wait(name):
+    with Copies() as copies:
+        loss, _ = STEPS[name]()
+        loss.backward()
+        assert not copies.waits
+        torch.ones(2).to("meta"), meta(2).copy_(torch.ones(2))
+    assert len(copies.waits) == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
