@@ -40,10 +40,10 @@ from segmentation.model import build_model
 
 # The fields of Recipe that make the labels, and the constants of its rules; the first value is the default.
 SETTINGS: dict[str, tuple[Any, ...]] = {
-    "scales": ((1.0, 2.0), (1.0,), (2.0,)),
+    "prediction_scales": ((1.0, 2.0), (1.0,), (2.0,)),
     "fidelity": (0.03, 0.01, 0.1),
     "repeats": (2, 0, 1, 4),
-    "scale": (None, 1.0, 0.5, 0.25, 0.125),
+    "filter_scale": (None, 1.0, 0.5, 0.25, 0.125),
     "complete_marks": (True, False),
     "REACH": (10, 5, 20),
     "KEPT_RECALL": (0.75, 0.5, 0.9),
@@ -114,7 +114,7 @@ class Labels:
             for name in changed.keys() & CONSTANTS.keys():
                 stack.enter_context(patch.object(CONSTANTS[name], name, changed[name]))
             labeler = PseudoLabeler(stack.enter_context(tempfile.TemporaryDirectory()), self.spec.classes, recipe)
-            samples = ((str(k), *self.marked[k][1:], self.predicted(k, recipe.scales)) for k in self.chosen)
+            samples = ((str(k), *self.marked[k][1:], self.predicted(k, recipe.prediction_scales)) for k in self.chosen)
             labeler.update_from(samples)
             for k in self.chosen:
                 truth = read_label_png(self.folder / "labels" / self.marked.targets[k].name)

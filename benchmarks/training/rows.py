@@ -56,7 +56,7 @@ def _rows() -> list[Row]:
     rows += [
         Row("paper", "the paper's loss alone, with the classes of the marks", "", f"{LOSS} --loss paper=1"),
         Row("absent-dense-crf", "+ absent classes + dense CRF loss", "", f"{LOSS} --loss absent=1 --loss dense_crf=1"),
-        Row("half", "PseudoLabeler at half of the size", "", "--set scale=0.5"),
+        Row("half", "PseudoLabeler at half of the size", "", "--set filter_scale=0.5"),
         Row("no-areas", "PseudoLabeler without the areas", "", "--set repeats=0"),
         Row("incomplete", "PseudoLabeler, all classes in all images", "", "--set complete_marks=False"),
         Row("no-filter", "PseudoLabeler without the filter", "", "--set filter=none"),

@@ -141,7 +141,7 @@ class LabelRound:
                 raise ValueError(f"{FN}: keys must differ, got {key!r} twice")
             keys[key] = None
             check_same_view(f"{FN}, sample {key!r}", prediction=p, image=pixels)
-            scale = self.recipe.scale
+            scale = self.recipe.filter_scale
             if scale is None:
                 scale = 1 / int(filter_sides(target, self.num_classes, self.ignore_index))
             size = scaled_size((target.shape[1], target.shape[2]), scale)

@@ -56,7 +56,7 @@ def _predicted(fn: str, predict: Callable[[Tensor], Any], image: Tensor, scale: 
             raise
         raise RuntimeError(
             f"{fn}: predict failed for the image at {scale:g} times its size, {tuple(image.shape)}: {error}. Pass "
-            "Recipe(scales=(1,)) if the network takes images of one size only, or if memory is short"
+            "Recipe(prediction_scales=(1,)) if the network takes images of one size only, or if memory is short"
         ) from error
 
 

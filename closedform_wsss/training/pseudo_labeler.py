@@ -260,7 +260,7 @@ class PseudoLabeler:
         for key, image, marks in samples:
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
-            scales = prediction_scales(self.recipe.scales, target, self.num_classes, self.ignore_index)
+            scales = prediction_scales(self.recipe.prediction_scales, target, self.num_classes, self.ignore_index)
             yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, scales, self.recipe.flip)
 
     def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[Predicted]:

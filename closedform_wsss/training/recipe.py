@@ -19,16 +19,17 @@ class Recipe:
         repeats: How often the areas of the classes are corrected in a round, >= 0. A class must keep three quarters of
             its recall on the marks. Default 2.
         balance: Classes have the weight fraction^-balance in the cross-entropy, in [0, 1]. Default 0.3.
-        scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. None (default) chooses 1, 1/2,
-            1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 10 pixels away from those of
-            other classes. The filter then reaches as far as the marks are apart.
+        filter_scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. None (default) chooses
+            1, 1/2, 1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 10 pixels away from
+            those of other classes. The filter then reaches as far as the marks are apart.
         complete_marks: Whether each class of an image has a mark in it, apart from tiny objects. Then the labels of an
             image hold no other class (:class:`PseudoLabeler` only; :class:`SelfTrainingLoss` takes the classes of each
             image). Default True.
-        scales: Sizes of the copies of an image that are predicted, relative to the image, > 0; the probabilities are
-            averaged (:class:`PseudoLabeler` only). In an enlarged image a network finds finer outlines. Default (1, 2).
-            An image with dots alone, where the marks of a class cover less than a thousandth of it, is predicted at its
-            own size only. Use (1,) for a network that takes one size only, or if memory is short.
+        prediction_scales: Sizes of the copies of an image that are predicted, relative to the image, > 0; the
+            probabilities are averaged (:class:`PseudoLabeler` only). In an enlarged image a network finds finer
+            outlines. Default (1, 2). An image with dots alone, where the marks of a class cover less than a thousandth
+            of it, is predicted at its own size only. Use (1,) for a network that takes one size only, or if memory is
+            short.
         flip: Predict the mirrored copies too, and average (:class:`PseudoLabeler` only). Default False: it takes twice
             the time, and labels hardly change.
         fidelity: Of :func:`~closedform_wsss.functional.refine_prediction`, > 0. Default 0.03.
@@ -47,9 +48,9 @@ class Recipe:
     rounds: tuple[float, ...] = (1 / 3, 1 / 2)
     repeats: int = 2
     balance: float = 0.3
-    scale: float | None = None
+    filter_scale: float | None = None
     complete_marks: bool = True
-    scales: tuple[float, ...] = (1.0, 2.0)
+    prediction_scales: tuple[float, ...] = (1.0, 2.0)
     flip: bool = False
     fidelity: float = 0.03
     num_images: int = 64
@@ -63,12 +64,13 @@ class Recipe:
             raise ValueError(f"{fn}: rounds must be ascending fractions in (0, 1), got {self.rounds}")
         check_count(fn, "repeats", self.repeats, 0)
         check_probability(fn, "balance", self.balance)
-        if self.scale is not None and not 0 < check_positive(fn, "scale", self.scale) <= 1:
-            raise ValueError(f"{fn}: scale must be in (0, 1], got {self.scale}")
-        if not isinstance(self.scales, tuple) or not self.scales:
-            raise ValueError(f"{fn}: scales must be a tuple of at least one number, got {self.scales!r}")
-        for scale in self.scales:
-            check_positive(fn, "scales", scale)
+        if self.filter_scale is not None and not 0 < check_positive(fn, "filter_scale", self.filter_scale) <= 1:
+            raise ValueError(f"{fn}: filter_scale must be in (0, 1], got {self.filter_scale}")
+        if not isinstance(self.prediction_scales, tuple) or not self.prediction_scales:
+            got = f"got {self.prediction_scales!r}"
+            raise ValueError(f"{fn}: prediction_scales must be a tuple of at least one number, {got}")
+        for scale in self.prediction_scales:
+            check_positive(fn, "prediction_scales", scale)
         check_option(fn, "complete_marks", self.complete_marks, (True, False))
         check_option(fn, "flip", self.flip, (True, False))
         check_positive(fn, "fidelity", self.fidelity)

@@ -189,7 +189,7 @@ class SelfTrainingLoss(nn.Module):
     def _small(self, x: Tensor, image: Tensor, class_present: Tensor | None) -> tuple[Tensor, Tensor]:
         """Probabilities and image at the size of the filter."""
         h, w = x.shape[2:]
-        size = scaled_size((h, w), 1 / self._side if self.recipe.scale is None else self.recipe.scale)
+        size = scaled_size((h, w), 1 / self._side if self.recipe.filter_scale is None else self.recipe.filter_scale)
         p = resize_probabilities(x.softmax(1), size)
         if class_present is not None:
             p = restricted(p, class_present)

@@ -45,7 +45,7 @@ def test_values_are_chosen_on_the_other_sets(settings: ModuleType) -> None:
 def test_every_change_has_a_name(settings: ModuleType) -> None:
     names = [settings.text(changed) for changed in settings.single_changes()]
     assert len(names) == len(set(names)) == 1 + sum(len(values) - 1 for values in settings.SETTINGS.values())
-    assert names[0] == "default" and "scale 0.125" in names and "REACH 20" in names
+    assert names[0] == "default" and "filter_scale 0.125" in names and "REACH 20" in names
 
 
 def test_labels_of_a_setting(settings: ModuleType, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_labels_of_a_setting(settings: ModuleType, tmp_path: Path) -> None:
     spec = settings.DataSet("made", "Made", "made", 2, (40, 48), 3, ("scribbles",))
     labels = settings.Labels(tmp_path, spec, "scribbles", model, 2)
     assert list(labels.chosen) == [0, 1]
-    single = {"scales": (1.0,), "scale": 1.0, "repeats": 0}
+    single = {"prediction_scales": (1.0,), "filter_scale": 1.0, "repeats": 0}
     refined, hardly = (labels.mean_iou({**single, "fidelity": fidelity}) for fidelity in (0.03, 1e4))
     assert refined > 0.99 and 0.7 < hardly < 0.85
     seen = []

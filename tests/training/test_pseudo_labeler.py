@@ -41,7 +41,7 @@ def test_labels_are_better_than_the_predictions(tmp_path: Path) -> None:
 
 def test_predictions_that_were_made_elsewhere(tmp_path: Path) -> None:
     """The same labels as from the network itself."""
-    one, two = PseudoLabeler(tmp_path / "1", 3, Recipe(scales=(1,))), PseudoLabeler(tmp_path / "2", 3)
+    one, two = PseudoLabeler(tmp_path / "1", 3, Recipe(prediction_scales=(1,))), PseudoLabeler(tmp_path / "2", 3)
     first = one.update(network, samples())
     given = ((key, image, marks, network(image[None])[0].softmax(0)) for key, image, marks in samples())
     second = two.update_from(given)
@@ -83,9 +83,9 @@ def test_the_mean_over_copies_of_the_image(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(label_round, "load", lambda file: (stored[0], torch.rand(1, 3, *stored[0].shape[2:]), marks))
     key, image, target = samples(1)[0]
     marks = target[None]
-    PseudoLabeler(tmp_path, 3, Recipe(scales=(1, 1.5), flip=True, scale=1.0, complete_marks=False)).update(
-        predict, [(key, image, target)]
-    )
+    PseudoLabeler(
+        tmp_path, 3, Recipe(prediction_scales=(1, 1.5), flip=True, filter_scale=1.0, complete_marks=False)
+    ).update(predict, [(key, image, target)])
     assert seen == [(1, 3, 48, 64)] * 2 + [(1, 3, 72, 96)] * 2
     large = torch.nn.functional.interpolate(image[None], (72, 96), mode="bilinear", antialias=True)
     views = [predict(x) for x in (image[None], large)] + [predict(x.flip(-1)).flip(-1) for x in (image[None], large)]
@@ -118,11 +118,11 @@ def test_a_network_of_one_size(tmp_path: Path) -> None:
 
     message = (
         r"PseudoLabeler.update, sample 'folder/0': predict failed for the image at 2 times its size, "
-        r"\(1, 3, 96, 128\): 48 x 64 only. Pass Recipe\(scales=\(1,\)\)"
+        r"\(1, 3, 96, 128\): 48 x 64 only. Pass Recipe\(prediction_scales=\(1,\)\)"
     )
     with pytest.raises(RuntimeError, match=message):
         PseudoLabeler(tmp_path / "1", 3).update(predict, samples(1))
-    PseudoLabeler(tmp_path / "2", 3, Recipe(scales=(1,))).update(predict, samples(1))
+    PseudoLabeler(tmp_path / "2", 3, Recipe(prediction_scales=(1,))).update(predict, samples(1))
 
 
 def test_images_of_8_bits_and_mirrored(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_the_scale_follows_from_the_marks(tmp_path: Path, monkeypatch: pytest.Mo
     made = [("near", torch.rand(3, 64, 96), near), ("far", torch.rand(3, 64, 96), far)]
     PseudoLabeler(tmp_path / "1", 3).update(network, made)
     assert sizes == {140: (64, 96), 160: (16, 24)}
-    PseudoLabeler(tmp_path / "2", 3, Recipe(scale=0.5)).update(network, made)
+    PseudoLabeler(tmp_path / "2", 3, Recipe(filter_scale=0.5)).update(network, made)
     assert sizes == {140: (32, 48), 160: (32, 48)}
 
 

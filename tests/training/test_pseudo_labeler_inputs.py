@@ -30,8 +30,8 @@ def test_predictions_that_are_none(tmp_path: Path, probs: Tensor, message: str) 
 
 @pytest.mark.parametrize("scales", [(), 1.5, [1.0], (1, 0), (1, -1), (1, "2"), (1, float("nan"))])
 def test_scales_that_are_none(scales: object) -> None:
-    with pytest.raises((TypeError, ValueError), match="Recipe: scales must be"):
-        Recipe(scales=scales)  # type: ignore[arg-type]
+    with pytest.raises((TypeError, ValueError), match="Recipe: prediction_scales must be"):
+        Recipe(prediction_scales=scales)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_scales_that_are_none(scales: object) -> None:
         ({"rounds": (0.0,)}, "rounds must be ascending fractions"),
         ({"repeats": -1}, "repeats must be an integer >= 0"),
         ({"balance": 1.5}, r"balance must be a number in \[0, 1\]"),
-        ({"scale": 2.0}, r"scale must be in \(0, 1\]"),
+        ({"filter_scale": 2.0}, r"filter_scale must be in \(0, 1\]"),
         ({"num_pixels": 0}, "num_pixels must be an integer >= 1"),
     ],
 )

@@ -179,7 +179,7 @@ def test_a_batch_without_marks_and_an_empty_one() -> None:
 
 def test_labels_keep_the_marks_to_the_pixel() -> None:
     """Two classes in one square of 4 x 4 pixels: the filter sees the more frequent one, the label has both."""
-    criterion = SelfTrainingLoss(3, 1, Recipe(scale=0.25, num_images=1))
+    criterion = SelfTrainingLoss(3, 1, Recipe(filter_scale=0.25, num_images=1))
     marks = torch.full((1, 32, 32), 255)
     marks[0, 8, 8:11], marks[0, 10, 9] = 1, 2
     labels = criterion._labels(torch.zeros(1, 3, 32, 32), marks, torch.rand(1, 3, 32, 32), None)
