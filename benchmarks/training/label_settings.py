@@ -6,7 +6,8 @@
 DATA is that of `benchmarks training`. A network learns from marks for a third of the training, as before the first
 round of PseudoLabeler; WORK keeps it. Of some training images it predicts, labels are made with every setting, and
 compared with the masks. Each setting is changed alone. Then one data set is left out: each setting gets the value that
-is best on average over the others, and labels of the set left out are made with all of these values.
+is best on average over the others, and labels of the set left out are made with all of these values. The row "left-out"
+of `benchmarks training` trains with them.
 
 Needs the extra "examples". Writes results/label_settings.json and .md.
 """
@@ -20,7 +21,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -31,7 +31,8 @@ from common.paths import ROOT
 
 from closedform_wsss.io import read_label_png
 from closedform_wsss.metrics import ConfusionMatrix
-from closedform_wsss.training import PseudoLabeler, Recipe, area_correction, model_output, resolution
+from closedform_wsss.training import PseudoLabeler, Recipe, model_output, resolution
+from training.rows import CONSTANTS
 from training.sets import SETS, DataSet
 
 sys.path.insert(0, str(ROOT / "examples"))
@@ -48,7 +49,6 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "REACH": (10, 5, 20),
     "KEPT_RECALL": (0.75, 0.5, 0.9),
 }
-CONSTANTS: dict[str, ModuleType] = {"REACH": resolution, "KEPT_RECALL": area_correction}
 DEFAULTS = {name: values[0] for name, values in SETTINGS.items()}
 Changed = dict[str, Any]  # settings that are not the default
 Case = tuple[str, str]  # data set, marks

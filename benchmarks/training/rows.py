@@ -7,6 +7,12 @@ other sets.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
+
+from closedform_wsss.training import area_correction, resolution
+
+# Constants of the rules of self-training, which are no fields of its recipe.
+CONSTANTS: dict[str, ModuleType] = {"REACH": resolution, "KEPT_RECALL": area_correction}
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class Row:
         return f"{self.method}, {self.setting}" if self.setting else self.method
 
 
+# Its arguments are those that training.label_settings has chosen without the data set.
+LEFT_OUT = Row("left-out", "PseudoLabeler, settings chosen on the other sets", "", "--method rounds")
 LOSS = "--method loss"
 # Each loss is added to the cross-entropy on the marks. The weights are a factor of 3 apart, round the one of the paper
 # or, where that has none, round the one that makes the loss as large as the cross-entropy at the end of a training. At
@@ -56,6 +64,7 @@ def _rows() -> list[Row]:
     rows += [
         Row("paper", "the paper's loss alone, with the classes of the marks", "", f"{LOSS} --loss paper=1"),
         Row("absent-dense-crf", "+ absent classes + dense CRF loss", "", f"{LOSS} --loss absent=1 --loss dense_crf=1"),
+        LEFT_OUT,
         Row("half", "PseudoLabeler at half of the size", "", "--set filter_scale=0.5"),
         Row("no-areas", "PseudoLabeler without the areas", "", "--set repeats=0"),
         Row("incomplete", "PseudoLabeler, all classes in all images", "", "--set complete_marks=False"),

@@ -33,7 +33,7 @@ from common.harness import RESULTS, describe_machine, write_json, write_markdown
 from common.machine import commit
 from common.paths import ROOT, script
 
-from training.rows import MASKS, ROWS, Row
+from training.rows import CONSTANTS, LEFT_OUT, MASKS, ROWS, Row
 from training.sets import SETS, DataSet
 from training.table import markdown
 
@@ -41,7 +41,7 @@ EXAMPLES = ROOT / "examples"
 
 
 def child(argv: list[str]) -> None:
-    """One run, with the baselines among the losses; ``--set NAME=VALUE`` changes the recipe, or the filter."""
+    """One run, ``--set NAME=VALUE`` changes recipe, filter or a rule's constant."""
     sys.path.insert(0, str(EXAMPLES))
     import train_segmentation
     from segmentation import losses
@@ -56,6 +56,8 @@ def child(argv: list[str]) -> None:
         if name == "filter":
             module = importlib.import_module("closedform_wsss.functional.refine_prediction")
             module.matting_filter = getattr(filters, value)
+        elif name in CONSTANTS:
+            setattr(CONSTANTS[name], name, ast.literal_eval(value))
         else:
             train_segmentation.RECIPE = replace(train_segmentation.RECIPE, **{name: ast.literal_eval(value)})
         del argv[at : at + 2]
@@ -97,7 +99,15 @@ def command(job: Job, args: argparse.Namespace) -> list[str]:
         *(["--device", args.device] if args.device else []),
         *([] if row is MASKS else ["--targets", marks]),
         *shlex.split(row.arguments),
+        *(settings_of_others(data.name) if row is LEFT_OUT else []),
     ]
+
+
+def settings_of_others(name: str) -> list[str]:
+    """The settings that are best on the other data sets, by the labels that they make (label_settings.py)."""
+    chosen = json.loads((RESULTS / "label_settings.json").read_text())["left_out"][name]
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
+    return [part for key, value in values.items() for part in ("--set", f"{key}={value!r}")]
 
 
 def run(job: Job, args: argparse.Namespace) -> None:

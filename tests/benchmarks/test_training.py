@@ -239,20 +239,26 @@ def test_every_row_is_a_run_of_the_example(monkeypatch, tmp_path):
     import train_segmentation
     from segmentation import losses
     from training import baselines, training
-    from training.rows import MASKS, ROWS
+    from training.rows import CONSTANTS, MASKS, ROWS
     from training.sets import SETS
 
     monkeypatch.setattr(losses, "LOSSES", losses.LOSSES | baselines.LOSSES)
     monkeypatch.setattr(train_segmentation, "LOSSES", losses.LOSSES)
     assert len({row.name for row in ROWS}) == len(ROWS)
     args = argparse.Namespace(data=tmp_path, work=tmp_path / "work", device=None)
+    chosen = {SETS[0].name: {"prediction_scales": [1.0], "filter_scale": None, "REACH": 20}}
+    (tmp_path / "label_settings.json").write_text(json.dumps({"left_out": chosen}))
+    monkeypatch.setattr(training, "RESULTS", tmp_path)
+    assert training.settings_of_others(SETS[0].name) == [
+        *("--set", "prediction_scales=(1.0,)", "--set", "filter_scale=None", "--set", "REACH=20")
+    ]
     for row in (MASKS, *ROWS):
         command = training.command((SETS[0], "points", row, 1), args)
         command = command[command.index("--child") + 1 :]
         while "--set" in command:
             at = command.index("--set")
             name, _ = command[at + 1].split("=")
-            assert name == "filter" or hasattr(train_segmentation.RECIPE, name)
+            assert name == "filter" or name in CONSTANTS or hasattr(train_segmentation.RECIPE, name)
             del command[at : at + 2]
         parsed = train_segmentation.parse(command)
         assert parsed.targets == ("labels" if row is MASKS else "points") and parsed.seed == 1
