@@ -14,7 +14,7 @@ from torch import Tensor
 
 from closedform_wsss import io
 from closedform_wsss._arrays import as_tensor
-from closedform_wsss._checks import check_image
+from closedform_wsss._checks import check_image, check_positive
 from closedform_wsss.functional import Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
 
@@ -74,8 +74,8 @@ def matte(
     """The alpha matte and the cut-out of an object that is marked on a photograph.
 
     Args:
-        image: The photograph: the path of a file, a Pillow image, an array ``(H, W, 3)`` or ``(H, W)``, or a tensor
-            ``(D, H, W)``; uint8, or floating point in [0, 1].
+        image: The photograph: the path of a file, a Pillow image of 8 bits per channel, an array ``(H, W, 3)`` or
+            ``(H, W)``, or a tensor ``(D, H, W)``; uint8, or floating point in [0, 1].
         marks: What is background and what is foreground, of the image's size. The path of a file of any kind that
             :func:`closedform_wsss.io.read_marks` reads: a copy of the image with black strokes on the background and
             white ones on the foreground, a transparent layer of strokes, a trimap, or a label map. Or the pixels of
@@ -112,6 +112,8 @@ def matte(
         ((20, 30, 4), [200, 40, 40, 255])
     """
     check_levels(levels)
+    check_positive(_FN, "eps", eps)
+    check_positive(_FN, "tol", tol)
     pixels = _image(image)
     labels = _marks(marks, pixels)
     _check_labels(labels)
@@ -151,15 +153,30 @@ def _image(image: Any) -> Tensor:
     if isinstance(image, (str, os.PathLike)):
         return io.read_image(image)
     if isinstance(image, Image.Image):
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # convert would clip their values
+            raise ValueError(
+                f"{_FN}: image must have 8 bits per channel, got a Pillow image of mode {image.mode!r}: pass the path "
+                "of its file, or an array that closedform_wsss.io.to_unit_range maps to [0, 1]"
+            )
         if image.mode not in ("L", "RGB"):
             image = image.convert("RGB")
-        return io.from_array(image)
-    pixels = image if isinstance(image, Tensor) else io.from_array(_array("image", image))
+    pixels = image if isinstance(image, Tensor) else _from_array(_array("image", image))
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
         wanted = "(3, H, W)" if isinstance(image, Tensor) else "(H, W, 3)"
         cure = ": pass image[..., :3]" if not isinstance(image, Tensor) and pixels.shape[0] == 4 else ""
         raise ValueError(f"{_FN}: image must be a photograph {wanted}, got shape {tuple(np.shape(image))}{cure}")
     return pixels
+
+
+def _from_array(pixels: npt.NDArray[Any]) -> Tensor:
+    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
+        raise TypeError(
+            f"{_FN}: image must be uint8 or floating point, got {pixels.dtype}: closedform_wsss.io.to_unit_range maps "
+            "other values to [0, 1]"
+        )
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f"{_FN}: image must be (H, W, 3) or (H, W), got shape {pixels.shape}")
+    return io.from_array(pixels)
 
 
 def _marks(marks: Any, image: Tensor) -> Tensor:

@@ -145,6 +145,10 @@ def only(label: int) -> np.ndarray:
         ({"image": np.dstack([photo(), labels()])}, r"image must be a photograph .* pass image\[..., :3\]"),
         ({"image": torch.from_numpy(photo())}, r"image must be a photograph \(3, H, W\), got shape \(24, 32, 3\)"),
         ({"image": photo() * np.nan}, "image must be in .* got NaN"),
+        ({"image": photo().astype(np.uint16) * 257}, "image must be uint8 or floating point, got uint16: .*to_unit_range"),
+        ({"image": photo()[None]}, r"image must be \(H, W, 3\) or \(H, W\), got shape \(1, 24, 32, 3\)"),
+        ({"eps": 0.0}, "eps must be a finite number > 0, got 0.0"),
+        ({"tol": -1}, "tol must be a finite number > 0, got -1"),
         ({"levels": (0.9, 0.1)}, r"levels must be \(low, high\) with 0 <= low < high <= 1, got \(0.9, 0.1\)"),
         ({"levels": 0.5}, "levels must be .* got 0.5"),
     ],
@@ -152,6 +156,22 @@ def only(label: int) -> np.ndarray:
 def test_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=f"^matte: {message}"):
         closedform_wsss.matte(**({"image": photo(), "marks": labels()} | arguments))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_pillow_images_of_more_than_8_bits_are_not_clipped(mode: str, tmp_path: Path) -> None:
+    deep = photo()[..., 0].astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]) * 257
+    image = Image.fromarray(deep)
+    assert image.mode == mode
+    with pytest.raises(ValueError, match=f"matte: image must have 8 bits per channel, .* '{mode}': pass the path"):
+        closedform_wsss.matte(image, labels())
+    cures: list[Any] = [io.to_unit_range(deep.astype(np.float32), window=(0, 65535))]
+    if mode == "I;16":
+        image.save(tmp_path / "deep.png")
+        cures.append(tmp_path / "deep.png")
+    grey = closedform_wsss.matte(photo()[..., 0], labels()).alpha
+    for cure in cures:
+        np.testing.assert_allclose(closedform_wsss.matte(cure, labels()).alpha, grey, atol=2e-3)
 
 
 def test_missing_and_damaged_files(tmp_path: Path) -> None:
