@@ -36,7 +36,9 @@ _PROBABILITIES = "; if these are probabilities of all classes, eval needs --prob
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
-def read_cam(path: PathLike, classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+def read_cam(
+    path: PathLike, classes: Sequence[int] | npt.NDArray[np.integer] | Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Reads the class activation maps of one image.
 
     The content tells the format:
@@ -67,8 +69,8 @@ def read_cam(path: PathLike, classes: Sequence[int] | None = None) -> tuple[Tens
 
     Args:
         path: The file.
-        classes: Ids in a label map, >= 1, each once: the classes to read, in this order, such as the image-level labels
-            of :func:`read_tags`. Default: all classes that the file names.
+        classes: ``(K,)`` integers, ids in a label map, >= 1, each once: the classes to read, in this order, such as the
+            image-level labels of :func:`read_tags`. Default: all classes that the file names.
 
     Returns:
         ``(classes, maps)``: int64 ``(K,)``, the ids in a label map (1 is the first foreground class, 0 would be the
@@ -77,8 +79,10 @@ def read_cam(path: PathLike, classes: Sequence[int] | None = None) -> tuple[Tens
 
     Raises:
         OSError: The file is missing or may not be read.
+        TypeError: ``classes`` are not integers.
         ValueError: The file has none of these formats, is damaged, holds NaN or infinite values, holds a class twice
-            or below the first, lacks one of ``classes``, or its pickle asks for anything but data.
+            or below the first, lacks one of ``classes``, or its pickle asks for anything but data; ``classes`` name one
+            twice or below the first.
 
     Reference:
         Ahn, Cho, Kwak: Weakly supervised learning of instance segmentation with inter-pixel relations (IRN). CVPR 2019.
@@ -100,14 +104,14 @@ def read_cam(path: PathLike, classes: Sequence[int] | None = None) -> tuple[Tens
     return ids, maps
 
 
-def checked_cam(maps: npt.ArrayLike | Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
+def checked_cam(maps: npt.ArrayLike | Tensor, classes: npt.ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
     """Classes and maps as ``read_cam`` gives them, from maps alone; the message of an error says what is wrong."""
-    ids, values = _from_array(maps, classes)
+    ids, values = _from_array(maps, _integers("classes", classes))
     return torch.from_numpy(ids), torch.from_numpy(values)
 
 
 def load_cam(
-    path: PathLike, classes: Sequence[int] | None = None, all_classes: Sequence[int] = ()
+    path: PathLike, classes: npt.ArrayLike | Tensor | None = None, all_classes: Sequence[int] = ()
 ) -> tuple[str, Tensor, Tensor]:
     """``read_cam`` with the format before its results: "irn" (SIPE's too), "eps", "clip_es", "puzzle_cam" or "npz".
 
@@ -115,19 +119,25 @@ def load_cam(
     ``all_classes`` has the numbers of maps alone that are those of every class: without a background, then with it as
     the first.
     """
-    item = None
+    item, wanted = None, None
+    if classes is not None:
+        wanted = _integers("read_cam: classes", classes)
+        try:
+            _check_ids(wanted)
+        except ValueError as error:
+            raise ValueError(f"read_cam: classes must be ids in a label map, got {error}") from error
     with open(path, "rb") as file:
         try:
             item = load_item(file)
             if isinstance(item, Archive):
-                format, ids, maps = "npz", *_from_archive(item, all_classes if classes is not None else ())
+                format, ids, maps = "npz", *_from_archive(item, all_classes if wanted is not None else ())
             elif isinstance(item, dict):
                 format, ids, maps = _from_dictionary(item)
             elif isinstance(item, (np.ndarray, Tensor, list, tuple)):
-                format, ids, maps = "npz", *_from_array(item, classes, all_classes)
+                format, ids, maps = "npz", *_from_array(item, wanted, all_classes)
             else:
                 raise ValueError(f"a pickled {type(item).__name__}")
-            ids, maps = _chosen(ids, maps, classes)
+            ids, maps = _chosen(ids, maps, wanted)
         except Exception as error:  # a damaged zip file may raise any exception
             got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
             cure = "" if isinstance(item, (np.ndarray, Tensor, list, tuple)) else _FORMATS
@@ -169,9 +179,7 @@ def write_cam(
     """
     fn = "write_cam"
     check_option(fn, "format", format, CAM_FORMATS)
-    ids, values = as_array(classes), as_array(maps)
-    if ids.size and ids.dtype.kind not in "iu":
-        raise TypeError(f"{fn}: classes must be integers, got {ids.dtype}")
+    ids, values = _integers(f"{fn}: classes", classes), as_array(maps)
     if values.dtype.kind != "f":
         raise TypeError(f"{fn}: maps must be floating point, got {values.dtype}")
     try:
@@ -190,6 +198,19 @@ def write_cam(
         else:
             # IRN moves `cam` to the GPU, so it must be a tensor; `keys` may be an array.
             save_pickled_item(file, {"keys": ids - 1, "cam": _quarter(values), "high_res": values})
+
+
+def _integers(name: str, values: npt.ArrayLike | Tensor) -> Classes:
+    """A sequence, an array or a tensor ``(K,)`` of integers in int64; a larger unsigned number becomes negative."""
+    try:
+        found = as_array(values)
+    except (TypeError, ValueError):  # rows of different lengths
+        found = np.empty(0, object)
+    if found.dtype.kind not in "iu" and (found.size or found.dtype.kind != "f"):  # an empty list is of float64
+        raise TypeError(f"{name} must be integers, got {found.dtype}: {values!r:.80}")
+    if found.ndim != 1:
+        raise ValueError(f"{name} must be integers (K,), got {values!r:.80}")
+    return found.astype(np.int64)
 
 
 def _from_dictionary(item: dict[Any, Any]) -> tuple[str, Classes, Maps]:
@@ -240,7 +261,7 @@ def _of_all(maps: npt.NDArray[Any], all_classes: Sequence[int]) -> tuple[Classes
     return _checked(np.arange(1, 1 + len(maps) - background), maps[background:])
 
 
-def _from_array(item: Any, classes: Sequence[int] | None, all_classes: Sequence[int] = ()) -> tuple[Classes, Maps]:
+def _from_array(item: Any, classes: Classes | None, all_classes: Sequence[int] = ()) -> tuple[Classes, Maps]:
     """Maps alone: ``(K, h, w)``, one map ``(h, w)``, a list of maps, or a batch of one."""
     maps = loaded(item)
     if maps.ndim == 4 and 1 in maps.shape[:2]:
@@ -255,21 +276,22 @@ def _from_array(item: Any, classes: Sequence[int] | None, all_classes: Sequence[
         if len(maps) in all_classes:
             return _of_all(maps, all_classes)
         raise ValueError(
-            f"an array of {len(maps)} maps for {len(classes)} classes, {list(classes)}: it must hold a map of each of "
-            "them, in this order, and none of the background, or maps of all classes, whose number --names of the "
+            f"an array of {len(maps)} maps for {len(classes)} classes, {classes.tolist()}: it must hold a map of each "
+            "of them, in this order, and none of the background, or maps of all classes, whose number --names of the "
             "commands says"
         )
-    return _checked(np.asarray(classes, np.int64).reshape(-1), maps)
+    return _checked(classes, maps)
 
 
-def _chosen(ids: Classes, maps: Maps, classes: Sequence[int] | None) -> tuple[Classes, Maps]:
+def _chosen(ids: Classes, maps: Maps, classes: Classes | None) -> tuple[Classes, Maps]:
     """The maps of these classes."""
     if classes is None:
         return ids, maps
     place = {label: n for n, label in enumerate(ids.tolist())}
-    if absent := [label for label in classes if label not in place]:
+    labels = classes.tolist()
+    if absent := [label for label in labels if label not in place]:
         raise ValueError(f"no map of class {absent[0]} among {ids.tolist()}")
-    chosen = [place[label] for label in classes]
+    chosen = [place[label] for label in labels]
     return _checked(ids[chosen], maps[chosen])
 
 
@@ -290,16 +312,21 @@ def _checked(ids: npt.NDArray[Any], maps: npt.NDArray[Any]) -> tuple[Classes, Ma
     if ids.ndim != 1 or maps.ndim != 3 or len(ids) != len(maps) or 0 in maps.shape:
         raise ValueError(f"classes of shape {ids.shape} and maps of shape {maps.shape}")
     ids = ids.astype(np.int64)  # a larger unsigned number becomes negative
-    if ids.min() < 1:
-        raise ValueError(f"a class below the first, {ids.min()} (the first is 1 in a label map, 0 in a dictionary)")
-    if len(np.unique(ids)) < len(ids):
-        raise ValueError(f"a class twice, {ids.tolist()}")
+    _check_ids(ids)
     with np.errstate(over="ignore"):  # float64 outside the range of float32 becomes infinite, and is refused
         # torch needs memory that can be written to, and no subclass of ndarray.
         values = np.require(maps, np.float32, ["C", "W", "E"])
     if not np.isfinite(values).all():
         raise ValueError(f"{'NaN' if np.isnan(values).any() else 'infinite'} values")
     return ids, values
+
+
+def _check_ids(ids: Classes) -> None:
+    """Each >= 1 and once; the message of an error says what is wrong."""
+    if ids.min(initial=1) < 1:
+        raise ValueError(f"a class below the first, {ids.min()} (the first is 1 in a label map, 0 in a dictionary)")
+    if len(np.unique(ids)) < len(ids):
+        raise ValueError(f"a class twice, {ids.tolist()}")
 
 
 def _quarter(maps: Maps) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from closedform_wsss.io import read_cam
+from closedform_wsss.io import read_cam, write_cam
 
 MAPS = np.random.default_rng(0).random((2, 9, 14)).astype(np.float32)
 
@@ -68,6 +69,28 @@ def test_classes_choose_from_a_file_that_names_them(tmp_path: Path) -> None:
     assert [len(part) for part in read_cam(path, ())] == [0, 0]
     with pytest.raises(ValueError, match=r"no map of class 21 among \[1, 2"):
         read_cam(path, (21,))
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_classes_of_every_type(alone: bool, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npy", MAPS if alone else {0: MAPS[0], 14: MAPS[1]})
+    for classes in ([1, 15], torch.tensor([1, 15]), np.array([1, 15], np.uint8), (np.int64(1), np.int32(15))):
+        found, got = read_cam(path, classes)
+        assert found.tolist() == [1, 15] and torch.equal(got, torch.from_numpy(MAPS))
+    assert read_cam(path, read_cam(path, [1, 15])[0])[0].tolist() == [1, 15]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("classes", [15, "15", ["dog"], [1.0, 15.0], [True], [[1, 15]], [[1], [2, 3]], [None], {1, 15}])
+def test_wrong_classes_are_not_blamed_on_the_file(classes: Any, alone: bool, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npy", MAPS if alone else {0: MAPS[0], 14: MAPS[1]})
+    with pytest.raises((TypeError, ValueError), match=r"^read_cam: classes must be integers.*, got"):
+        read_cam(path, classes)
+    with pytest.raises((TypeError, ValueError), match=r"^write_cam: classes must be integers.*, got"):
+        write_cam(tmp_path / "b.npy", classes, MAPS)
+    for wrong in ([0, 1], [1, 1]):
+        with pytest.raises(ValueError, match=r"^read_cam: classes must be ids in .* got a class"):
+            read_cam(path, wrong)
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -145,7 +145,10 @@ def only(label: int) -> np.ndarray:
         ({"image": np.dstack([photo(), labels()])}, r"image must be a photograph .* pass image\[..., :3\]"),
         ({"image": torch.from_numpy(photo())}, r"image must be a photograph \(3, H, W\), got shape \(24, 32, 3\)"),
         ({"image": photo() * np.nan}, "image must be in .* got NaN"),
-        ({"image": photo().astype(np.uint16) * 257}, "image must be uint8 or floating point, got uint16: .*to_unit_range"),
+        (
+            {"image": photo().astype(np.uint16) * 257},
+            "image must be uint8 or floating point, got uint16: .*to_unit_range",
+        ),
         ({"image": photo()[None]}, r"image must be \(H, W, 3\) or \(H, W\), got shape \(1, 24, 32, 3\)"),
         ({"eps": 0.0}, "eps must be a finite number > 0, got 0.0"),
         ({"tol": -1}, "tol must be a finite number > 0, got -1"),
