@@ -78,7 +78,8 @@ def superpixel_reconstruction_loss(
     n, _, height, width = q.shape
     check_tensor(FN, "target", target)
     are_labels = not target.is_floating_point()
-    if (target.ndim == 3) != are_labels or target.shape[0] != n or target.shape[-2:] != q.shape[-2:]:
+    wanted = (n, height, width) if are_labels else (n, *target.shape[1:2], height, width)
+    if tuple(target.shape) != wanted:
         raise ValueError(
             f"{FN}: target must be maps ({n}, D, {height}, {width}) or integer labels ({n}, {height}, {width}), "
             f"got {target.dtype} of shape {tuple(target.shape)}"
