@@ -22,10 +22,11 @@ def check_tensor(fn: str, name: str, value: object) -> None:
         raise TypeError(f"{fn}: {name} must be a tensor, got {type(value).__name__}")
 
 
-def check_device(fn: str, name: str, tensor: Tensor, device: torch.device) -> None:
-    """On the image's device."""
+def check_device(fn: str, name: str, tensor: Tensor, device: torch.device, *, of: str = "other tensors") -> None:
+    """On the device of another argument, whose name is ``of``."""
     if tensor.device != device:
-        raise ValueError(f"{fn}: {name} must be on the image's device {device}, got {tensor.device}")
+        whose = f"{of}'" if of.endswith("s") else f"{of}'s"
+        raise ValueError(f"{fn}: {name} must be on the {whose} device {device}, got {tensor.device}")
 
 
 def check_image(fn: str, image: Tensor) -> Tensor:
@@ -60,8 +61,11 @@ def check_image(fn: str, image: Tensor) -> Tensor:
     return image
 
 
-def check_maps(fn: str, name: str, maps: Tensor, n: int | None, device: torch.device | None) -> Tensor:
-    """Floating-point maps ``(n, C, h, w)`` on the image's device, contiguous. None: any batch size, or any device."""
+def check_maps(
+    fn: str, name: str, maps: Tensor, n: int | None, device: torch.device | None, *, of: str = "image"
+) -> Tensor:
+    """Floating-point maps ``(n, C, h, w)`` on a device, those of the argument ``of``, contiguous. None: any batch size,
+    or any device."""
     if not isinstance(maps, Tensor):
         raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
     if maps.ndim != 4:
@@ -70,9 +74,9 @@ def check_maps(fn: str, name: str, maps: Tensor, n: int | None, device: torch.de
     if not maps.is_floating_point():
         raise TypeError(f"{fn}: {name} must be floating point, got {maps.dtype}")
     if n is not None and maps.shape[0] != n:
-        raise ValueError(f"{fn}: {name} and image must have the same batch size, got {maps.shape[0]} and {n}")
+        raise ValueError(f"{fn}: {name} and {of} must have the same batch size, got {maps.shape[0]} and {n}")
     if device is not None:
-        check_device(fn, name, maps, device)
+        check_device(fn, name, maps, device, of=of)
     return maps.contiguous()
 
 
@@ -91,8 +95,12 @@ def check_target(
     ignore_index: int,
     *,
     name: str = "target",
+    of: str = "image",
 ) -> Tensor:
-    """Labels ``(n, H, W)``: integers in [0, num_classes), or any >= 0 if that is None, or ignore_index -> int64."""
+    """Labels ``(n, H, W)``: integers in [0, num_classes), or any >= 0 if that is None, or ignore_index -> int64.
+
+    ``of``: the argument whose device it is.
+    """
     if not isinstance(target, Tensor):
         raise TypeError(f"{fn}: {name} must be an integer tensor (N, H, W), got {type(target).__name__}")
     if target.ndim != 3 or n not in (None, target.shape[0]) or 0 in target.shape[1:]:
@@ -104,7 +112,7 @@ def check_target(
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TypeError(f"{fn}: {name} must be an integer tensor, got {target.dtype}")
     if device is not None:
-        check_device(fn, name, target, device)
+        check_device(fn, name, target, device, of=of)
     check_integer(fn, "ignore_index", ignore_index)
     if num_classes is not None and 0 <= ignore_index < num_classes:
         raise ValueError(
@@ -172,23 +180,25 @@ def _range(fn: str, name: str, values: Tensor) -> tuple[float, float]:
     return low, high
 
 
-def check_class_weight(fn: str, class_weight: Tensor, classes: int, device: torch.device) -> None:
+def check_class_weight(fn: str, class_weight: Tensor, classes: int, device: torch.device, *, of: str = "image") -> None:
     """Finite weights ``(C,)`` >= 0."""
     check_tensor(fn, "class_weight", class_weight)
     if class_weight.shape != (classes,):
         raise ValueError(f"{fn}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}")
-    check_device(fn, "class_weight", class_weight, device)
+    check_device(fn, "class_weight", class_weight, device, of=of)
     if reads_values(class_weight) and not bool(((class_weight >= 0) & torch.isfinite(class_weight)).all()):
         raise ValueError(f"{fn}: class_weight must be >= 0 and finite, got {class_weight.tolist()}")
 
 
-def check_class_present(fn: str, class_present: Tensor, n: int, classes: int, device: torch.device) -> None:
+def check_class_present(
+    fn: str, class_present: Tensor, n: int, classes: int, device: torch.device, *, of: str = "image"
+) -> None:
     """Image-level labels ``(N, C)``, bool or in [0, 1]."""
     check_tensor(fn, "class_present", class_present)
     if class_present.shape != (n, classes):
         raise ValueError(
             f"{fn}: class_present must be (N, C) = ({n}, {classes}), got shape {tuple(class_present.shape)}"
         )
-    check_device(fn, "class_present", class_present, device)
+    check_device(fn, "class_present", class_present, device, of=of)
     if reads_values(class_present) and not bool(((class_present >= 0) & (class_present <= 1)).all()):
         raise ValueError(f"{fn}: class_present must be bool or in [0, 1], got values outside")

@@ -59,7 +59,7 @@ def absent_class_loss(
     logits = check_maps(FN, "logits", logits, None, None)
     check_logits(FN, logits)
     n, classes = logits.shape[:2]
-    check_class_present(FN, class_present, n, classes, logits.device)
+    check_class_present(FN, class_present, n, classes, logits.device, of="logits")
     check_finite(FN, "logits", logits)
     x = logits.to(compute_dtype(logits))
     if x.numel() == 0:

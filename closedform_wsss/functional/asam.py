@@ -119,12 +119,12 @@ def asam(
     """
     fn = "asam"
     q, cell_size = check_soft_superpixels(fn, superpixels)
-    cam = check_maps(fn, "cam", cam, q.shape[0], q.device)
+    cam = check_maps(fn, "cam", cam, q.shape[0], q.device, of="superpixels")
     check_pixels(fn, "cam", cam)
     check_options(fn, num_iters, restart, tol)
     cam = as_compute_dtype(cam)
     if class_present is not None:
-        check_class_present(fn, class_present, cam.shape[0], cam.shape[1], cam.device)
+        check_class_present(fn, class_present, cam.shape[0], cam.shape[1], cam.device, of="cam")
         cam = cam * class_present.to(cam.dtype)[:, :, None, None]
     return propagated(cam, q.to(cam.dtype), cell_size, int(num_iters), float(restart), tol)
 

@@ -118,7 +118,7 @@ def _check_alpha(image: Tensor, alpha: Tensor) -> Tensor:
             f"{FN}: alpha must be (N, H, W) = ({n}, {h}, {w}), the size of the image, got shape "
             f"{tuple(alpha.shape)}{cure}"
         )
-    check_device(FN, "alpha", alpha, image.device)
+    check_device(FN, "alpha", alpha, image.device, of="image")
     alpha = alpha.reshape(n, 1, h, w)
     if alpha.dtype == torch.uint8:
         return alpha.to(image.dtype) / 255

@@ -41,7 +41,7 @@ def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: Literal["mea
         )
     if not logits.is_floating_point():
         raise TypeError(f"{fn}: logits must be floating point, got {logits.dtype}")
-    check_device(fn, "present", present, logits.device)
+    check_device(fn, "present", present, logits.device, of="logits")
     check_finite(fn, "logits", logits)
     if reads_values(present) and not bool(((present >= 0) & (present <= 1)).all()):
         raise ValueError(f"{fn}: present must be bool or in [0, 1], got values outside")

@@ -105,7 +105,7 @@ def pseudo_labels(
     margin = check_probability(fn, "margin", margin)
     labels = _label_table(fn, classes, channels, ignore_index, cam.device)
     if class_present is not None:
-        check_class_present(fn, class_present, n, channels, cam.device)
+        check_class_present(fn, class_present, n, channels, cam.device, of="cam")
         if class_present.dtype != torch.bool:
             raise TypeError(f"{fn}: class_present must be bool, got {class_present.dtype}")
         cam = cam.masked_fill(~class_present[:, :, None, None], -math.inf)

@@ -124,7 +124,7 @@ def refine_prediction(
             raise ValueError(
                 f"{FN}: class_factors must be (C,) = ({p.shape[1]},), got shape {tuple(class_factors.shape)}"
             )
-        check_device(FN, "class_factors", class_factors, device)
+        check_device(FN, "class_factors", class_factors, device, of="image")
         if reads_values(class_factors):
             valid = (class_factors >= 0) & torch.isfinite(class_factors)
             if not bool(valid.all() & class_factors.any()):

@@ -97,11 +97,11 @@ def superpixel_consistency_loss(
     check_pixels(FN, "logits", logits)
     check_logits(FN, logits)
     n, classes = logits.shape[:2]
-    target = check_target(FN, target, n, logits.device, classes, ignore_index)
+    target = check_target(FN, target, n, logits.device, classes, ignore_index, of="logits")
     superpixels = check_superpixels(FN, superpixels, n, logits.device)
     check_options(FN, weighting, gamma, reduction)
     if class_weight is not None:
-        check_class_weight(FN, class_weight, classes, logits.device)
+        check_class_weight(FN, class_weight, classes, logits.device, of="logits")
     if superpixels.assignment.is_floating_point():
         check_weights(FN, superpixels)
 

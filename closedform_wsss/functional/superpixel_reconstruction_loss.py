@@ -89,10 +89,10 @@ def superpixel_reconstruction_loss(
         position_weight = LABEL_WEIGHT if are_labels else FEATURE_WEIGHT
     q = as_compute_dtype(q)
     if are_labels:
-        target = check_target(FN, target, n, q.device, num_classes, ignore_index)
+        target = check_target(FN, target, n, q.device, num_classes, ignore_index, of="superpixels")
         distance = _label_distance(q, target, cell_size, num_classes, ignore_index)
     else:
-        check_device(FN, "target", target, q.device)
+        check_device(FN, "target", target, q.device, of="superpixels")
         check_finite(FN, "target", target)
         distance = _distance(q, target.to(q.dtype).contiguous(), cell_size)
     loss = distance + float(position_weight) / cell_size * _distance(q, _positions(q), cell_size)

@@ -15,20 +15,25 @@ from torch import Tensor
 from closedform_wsss import MattingLaplacian, Superpixels
 from closedform_wsss._ops import _define
 from closedform_wsss.functional import (
+    absent_class_loss,
     asam,
     calibrate_cam,
     closed_form_loss,
     dense_crf_loss,
     mark_loss,
     matting_filter,
+    multi_label_loss,
+    pseudo_labels,
     refine_cam,
     slic,
     soft_slic,
     solve_matting,
     superpixel_consistency_loss,
+    superpixel_reconstruction_loss,
+    superpixel_unpool,
 )
 from closedform_wsss.nn import MattingFilter
-from closedform_wsss.training import SelfTrainingLoss
+from closedform_wsss.training import SelfTrainingLoss, class_factors
 
 with torch.random.fork_rng():
     torch.manual_seed(0)
@@ -78,6 +83,7 @@ def test_labels_out_of_range_have_a_cure(found: list[int], message: str) -> None
         closed_form_loss(torch.zeros(1, 3, 6, 4), target, torch.rand(1, 3, 6, 4), ignore_index=-1)
 
 
+MARKS = torch.zeros(2, 8, 9, dtype=torch.long)
 UNIT = torch.linspace(0, 1, 36).view(1, 1, 6, 6)
 
 
@@ -165,6 +171,63 @@ def test_a_single_logit_is_refused_and_the_documented_way_is_right() -> None:
     labelled = target != 255
     entropy = F.binary_cross_entropy_with_logits(z[:, 0][labelled], target[labelled].double())
     torch.testing.assert_close(weighted, entropy)  # both classes on as many pixels: all weights are equal
+
+
+ELSEWHERE = {"device": "meta"}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, q: asam(x.to("meta"), q), "cam must be on the superpixels' device cpu, got meta"),
+        (lambda x, q: asam(x[:1], q), "cam and superpixels must have the same batch size, got 1 and 2"),
+        (
+            lambda x, q: asam(x, q, class_present=torch.ones(2, 3, **ELSEWHERE)),
+            "class_present must be on the cam's device",
+        ),
+        (
+            lambda x, q: pseudo_labels(x, threshold=0.5, class_present=torch.ones(2, 3, **ELSEWHERE)),
+            "class_present must be on the cam's device",
+        ),
+        (
+            lambda x, q: absent_class_loss(x, torch.ones(2, 3, **ELSEWHERE)),
+            "class_present must be on the logits' device",
+        ),
+        (
+            lambda x, q: multi_label_loss(x[..., 0, 0], torch.ones(2, 3, **ELSEWHERE)),
+            "present must be on the logits' device",
+        ),
+        (
+            lambda x, q: superpixel_consistency_loss(x, torch.zeros(2, 8, 9, dtype=torch.long, **ELSEWHERE), q),
+            "target must be on the logits' device",
+        ),
+        (
+            lambda x, q: superpixel_consistency_loss(x, MARKS, q, class_weight=torch.ones(3, **ELSEWHERE)),
+            "class_weight must be on the logits' device",
+        ),
+        (
+            lambda x, q: superpixel_reconstruction_loss(q, x.to("meta")),
+            "target must be on the superpixels' device",
+        ),
+        (
+            lambda x, q: superpixel_reconstruction_loss(q, MARKS.to("meta")),
+            "target must be on the superpixels' device",
+        ),
+        (
+            lambda x, q: class_factors(x.softmax(1), torch.ones(3, **ELSEWHERE)),
+            "fractions must be on the other tensors' device",
+        ),
+        (
+            lambda x, q: superpixel_unpool(x, Superpixels(q.assignment.to("meta"), 4)),
+            "assignment must be on the other tensors' device",
+        ),
+    ],
+)
+def test_errors_name_the_argument_whose_device_or_batch_is_another(call: Any, message: str) -> None:
+    """Where there is no image, none is named."""
+    x, q = torch.rand(2, 3, 8, 9), soft_slic(torch.rand(2, 3, 8, 9), cell_size=4)
+    with pytest.raises(ValueError, match=message):
+        call(x, q)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
