@@ -38,6 +38,8 @@ from closedform_wsss.solver.system import system_solver
 
 FN = "matting_filter"
 EPS = 1e-6
+MAX_ITER = 2000
+CURE = "raise max_iter, fidelity or eps"
 # Times 1 / sqrt(fidelity): steps that leave an error of a few hundredths, and steps below which it may be a third.
 ENOUGH_STEPS, FEWEST_STEPS = 6, 1
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # torch 2.6
@@ -54,7 +56,7 @@ def matting_filter(
     eps: float | None = None,
     radius: int | None = None,
     tol: float = 1e-3,
-    max_iter: int = 2000,
+    max_iter: int = MAX_ITER,
     num_iters: int | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
@@ -119,18 +121,51 @@ def matting_filter(
         >>> [round(v, 2) for v in matting_filter(cam, image)[0, 0, 4, ::5].tolist()]
         [0.27, 0.27, 0.8, 0.8]
     """
+    return filter_maps(
+        *(FN, CURE, x, image),
+        target=target,
+        mark_weight=mark_weight,
+        fidelity=fidelity,
+        kind=kind,
+        eps=eps,
+        radius=radius,
+        tol=tol,
+        max_iter=max_iter,
+        num_iters=num_iters,
+        ignore_index=ignore_index,
+    )
+
+
+def filter_maps(
+    fn: str,
+    cure: str,
+    x: Tensor,
+    image: Tensor | MattingLaplacian,
+    *,
+    target: Tensor | None,
+    mark_weight: float,
+    fidelity: float,
+    kind: Kind | None,
+    eps: float | None,
+    radius: int | None,
+    tol: float,
+    max_iter: int,
+    num_iters: int | None,
+    ignore_index: int,
+) -> Tensor:
+    """:func:`matting_filter` for the function ``fn``, whose user can do ``cure`` where the solver does not converge."""
     laplacian = image if isinstance(image, MattingLaplacian) else None
-    options = check_laplacian_options(FN, laplacian, kind, eps, radius, default_eps=EPS)
-    check_options(FN, mark_weight, fidelity, tol, max_iter)
-    image = check_image(FN, image) if not isinstance(image, MattingLaplacian) else image.image
-    x = check_maps(FN, "x", x, image.shape[0], image.device)
-    check_finite(FN, "x", x)
+    options = check_laplacian_options(fn, laplacian, kind, eps, radius, default_eps=EPS)
+    check_options(fn, mark_weight, fidelity, tol, max_iter)
+    image = check_image(fn, image) if not isinstance(image, MattingLaplacian) else image.image
+    x = check_maps(fn, "x", x, image.shape[0], image.device)
+    check_finite(fn, "x", x)
     n, classes, h, w = x.shape
     if target is not None:
-        target = check_target(FN, target, n, image.device, classes, ignore_index)
+        target = check_target(fn, target, n, image.device, classes, ignore_index)
     dtype = compute_dtype(x)
-    x = x.to(dtype if laplacian is None else laplacian.check_fits(FN, "x", x))
-    check_same_view(FN, target=target, x=x, image=image if laplacian is None else None)
+    x = x.to(dtype if laplacian is None else laplacian.check_fits(fn, "x", x))
+    check_same_view(fn, target=target, x=x, image=image if laplacian is None else None)
     if x.numel() == 0:
         return x
     if laplacian is None:
@@ -142,13 +177,13 @@ def matting_filter(
         marked = (target != ignore_index).to(x.dtype) * float(mark_weight)
         marks = torch.arange(classes, device=x.device)[:, None, None] == target[:, None]
         data_weight, right = data_weight + marked, right + marked[:, None] * marks
-    fitting = options.fitting(FN, h, w)
+    fitting = options.fitting(fn, h, w)
     if num_iters is None:
-        return filtered(right, image, data_weight, fitting, float(tol), int(max_iter), laplacian)
-    check_count(FN, "num_iters", num_iters, 1)
+        return filtered(right, image, data_weight, fitting, float(tol), int(max_iter), laplacian, fn=fn, cure=cure)
+    check_count(fn, "num_iters", num_iters, 1)
     if num_iters * fidelity**0.5 < FEWEST_STEPS and not torch.compiler.is_compiling():
         warn_user(
-            f"{FN}: {num_iters} steps are far too few for fidelity {fidelity:g}: take about "
+            f"{fn}: {num_iters} steps are far too few for fidelity {fidelity:g}: take about "
             f"{round(ENOUGH_STEPS / fidelity**0.5)}",
             ConvergenceWarning,
         )
@@ -193,11 +228,14 @@ def filtered(
     tol: float,
     max_iter: int,
     laplacian: MattingLaplacian | None = None,
+    *,
+    fn: str,
+    cure: str,
 ) -> Tensor:
-    """(L + D)^-1 b for D = ``data_weight`` ``(N, H, W)``, of arguments that the caller has checked."""
+    """(L + D)^-1 b for D = ``data_weight`` ``(N, H, W)``, of arguments that the caller, ``fn``, has checked."""
     if laplacian is None and not torch.compiler.is_compiling():
         laplacian = MattingLaplacian.of_checked(image, *options)
-    y: Tensor = _Filter.apply(b, image, data_weight, *options, tol, max_iter, laplacian)
+    y: Tensor = _Filter.apply(b, image, data_weight, *options, tol, max_iter, laplacian, fn, cure)
     return y
 
 
@@ -209,7 +247,9 @@ def check_options(fn: str, mark_weight: Any, fidelity: Any, tol: Any, max_iter: 
 
 
 @without_autocast
-def _solve(b: Tensor, laplacian: MattingLaplacian, data_weight: Tensor, tol: float, max_iter: int) -> Tensor:
+def _solve(
+    b: Tensor, laplacian: MattingLaplacian, data_weight: Tensor, tol: float, max_iter: int, fn: str, cure: str
+) -> Tensor:
     """(L + D)^-1 b for D = ``data_weight`` ``(N, H, W)``."""
     # Scale the maps, so that the tolerance does not depend on their range: to [0, 1] where constants stay unchanged.
     values = b / data_weight[:, None]
@@ -221,7 +261,7 @@ def _solve(b: Tensor, laplacian: MattingLaplacian, data_weight: Tensor, tol: flo
     solver = system_solver(laplacian, data_weight, tol)
     stopping = Stopping(tol, max_iter)
     result = by_classes(partial(solver.solve, stopping=stopping), values, values, at_once=solver.classes_at_once)
-    warn_unless_converged(FN, result, tol, "of the range", "raise max_iter, fidelity or eps")
+    warn_unless_converged(fn, result, tol, "of the range", cure)
     return low + span * result.x
 
 
@@ -231,7 +271,7 @@ def _solve(b: Tensor, laplacian: MattingLaplacian, data_weight: Tensor, tol: flo
 def _filter_run(
     b: Tensor, image: Tensor, data_weight: Tensor, kind: Kind, eps: float, radius: int, tol: float, max_iter: int
 ) -> Tensor:
-    return _solve(b, MattingLaplacian.of_checked(image, kind, eps, radius), data_weight, tol, max_iter)
+    return _solve(b, MattingLaplacian.of_checked(image, kind, eps, radius), data_weight, tol, max_iter, FN, CURE)
 
 
 def _filter_fake(b: Tensor, image: Tensor, data_weight: Tensor, *_: Any) -> Tensor:
@@ -261,10 +301,12 @@ class _Filter(torch.autograd.Function):
         tol: float,
         max_iter: int,
         laplacian: MattingLaplacian | None,
+        fn: str,
+        cure: str,
     ) -> Tensor:
         """laplacian: that of the image, None where a compiled program makes it."""
         if laplacian is not None:
-            return _solve(b, laplacian, data_weight, tol, max_iter)
+            return _solve(b, laplacian, data_weight, tol, max_iter, fn, cure)
         y: Tensor = _filter(b, image, data_weight, kind, eps, radius, tol, max_iter)
         return y
 
@@ -275,4 +317,4 @@ class _Filter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _Filter.apply(grad.contiguous(), *ctx.saved_tensors, *ctx.options), *([None] * 8)
+        return _Filter.apply(grad.contiguous(), *ctx.saved_tensors, *ctx.options), *([None] * 10)

@@ -23,7 +23,7 @@ from closedform_wsss._common.superpixel_grid import grid_size
 from closedform_wsss._resize import resize_image
 from closedform_wsss.functional.asam import propagated
 from closedform_wsss.functional.calibrate_cam import calibrated, check_level
-from closedform_wsss.functional.matting_filter import ENOUGH_STEPS, filtered, filtered_in_steps
+from closedform_wsss.functional.matting_filter import ENOUGH_STEPS, MAX_ITER, filtered, filtered_in_steps
 from closedform_wsss.functional.soft_slic import soft_assignment
 from closedform_wsss.laplacian import LaplacianOptions
 from closedform_wsss.solver.map_solver import WELL_CONDITIONED
@@ -36,7 +36,7 @@ LAPLACIAN = LaplacianOptions("closed_form", eps=1e-6, radius=1)
 SALIENCY_ODDS = 2.0
 SALIENCY_LIGHTNESS = 50.0  # in the superpixels, of 100 from black to white
 BOUNDARY_POWER = 6
-TOL, MAX_ITER = 3e-2, 2000  # the error found is a sixth of it
+TOL = 3e-2  # the error found is a sixth of it
 
 
 def refine_cam(
@@ -172,7 +172,7 @@ def _smoothed(x: Tensor, image: Tensor, fidelity: float) -> Tensor:
     weight = torch.full_like(image[:, 0], fidelity)
     if fidelity >= WELL_CONDITIONED:
         return filtered_in_steps(fidelity * x, image, weight, LAPLACIAN, fidelity, round(ENOUGH_STEPS / fidelity**0.5))
-    return filtered(fidelity * x, image, weight, LAPLACIAN, TOL, MAX_ITER)
+    return filtered(fidelity * x, image, weight, LAPLACIAN, TOL, MAX_ITER, fn=FN, cure="raise fidelity")
 
 
 def check_options(fn: str, num_iters: Any, fidelity: Any, level: Any) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from closedform_wsss._checks import (
     as_compute_dtype,
     check_class_present,
+    check_count,
     check_device,
     check_image,
     check_integer,
@@ -20,7 +21,7 @@ from closedform_wsss._checks import (
     reads_values,
 )
 from closedform_wsss._resize import resize_probabilities, scaled_size
-from closedform_wsss.functional.matting_filter import check_options, matting_filter
+from closedform_wsss.functional.matting_filter import MAX_ITER, check_options, filter_maps
 from closedform_wsss.laplacian import MattingLaplacian, check_laplacian_options
 
 FN = "refine_prediction"
@@ -101,7 +102,9 @@ def refine_prediction(
         if check_positive(FN, "scale", scale) > 1:
             raise ValueError(f"{FN}: scale must be in (0, 1], got {scale}")
     own = check_laplacian_options(FN, laplacian, None, eps, None, default_eps=1e-7)
-    check_options(FN, mark_weight, fidelity, tol, 1)
+    check_options(FN, mark_weight, fidelity, tol, MAX_ITER)
+    if num_iters is not None:
+        check_count(FN, "num_iters", num_iters, 1)
     image = image if isinstance(image, MattingLaplacian) else check_image(FN, image)
     n, device = image.shape[0], image.device
     probs = check_maps(FN, "probs", probs, n, device)
@@ -140,14 +143,19 @@ def refine_prediction(
         p = restricted(p, class_present)
     if scale is not None:
         p = resize_probabilities(p, scaled_size(size, scale))
-    q = matting_filter(
+    q = filter_maps(
+        FN,
+        "raise tol or fidelity" if laplacian is not None else "raise tol, fidelity or eps",
         _normalized(p),
         image,
         target=marks,
         fidelity=fidelity,
         mark_weight=mark_weight,
+        kind=None,
         eps=own.eps if laplacian is None else None,
+        radius=None,
         tol=tol,
+        max_iter=MAX_ITER,
         num_iters=num_iters,
         ignore_index=ignore_index,
     )

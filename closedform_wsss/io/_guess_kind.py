@@ -43,8 +43,9 @@ def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) 
             "them in class order (palette; --colors of closedform-wsss marks)"
         )
     hint = " or the image that was drawn on" if image is None else ""
+    where = " to read_marks" if opened.caller == "guess_kind" else ""
     raise ValueError(
-        f"{opened.caller}: kind must be given (scribbles, labels or trimap; --kind on the command line){hint}, "
+        f"{opened.caller}: kind must be given{where} (scribbles, labels or trimap; --kind on the command line){hint}, "
         f"because {opened.path!r} looks like {what}{cure}"
     )
 

@@ -155,7 +155,7 @@ def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orie
     if by_name is not None:
         return by_name
     pixels = None if image is None else as_pixels("guess_kind", "image", image)
-    return kind_of_file(open_image(path, _FN, orientation=orientation or "apply"), pixels, None)
+    return kind_of_file(open_image(path, "guess_kind", orientation=orientation or "apply"), pixels, None)
 
 
 def _kind_by_name(path: PathLike) -> str | None:

@@ -1,5 +1,7 @@
 """Refined CAMs and averaged views: on hard inputs, errors."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,7 @@ from helpers.pictures import photo
 from closedform_wsss import _ops, functional
 from closedform_wsss._resize import resize_image
 from closedform_wsss.cams.methods import REFINERS
-from closedform_wsss.functional import asam, matting_filter, refine_cam, soft_slic
+from closedform_wsss.functional import ConvergenceWarning, asam, matting_filter, refine_cam, soft_slic
 from closedform_wsss.io import from_array
 
 
@@ -181,6 +183,15 @@ IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
 def test_errors(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+def test_a_warning_names_the_function_and_an_option_that_it_has(monkeypatch):
+    monkeypatch.setattr(sys.modules[refine_cam.__module__], "MAX_ITER", 1)
+    cam = torch.rand(1, 2, 8, 8, requires_grad=True)
+    with pytest.warns(ConvergenceWarning, match="^refine_cam: stopped .*: raise fidelity$"):
+        refined = refine_cam(cam, torch.rand(1, 3, 64, 64), fidelity=1e-5, num_iters=0)
+    with pytest.warns(ConvergenceWarning, match="^refine_cam: stopped .*: raise fidelity$"):
+        refined.sum().backward()
 
 
 def test_public_names():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from closedform_wsss import MattingLaplacian
-from closedform_wsss.functional import matting_filter, refine_prediction
+from closedform_wsss.functional import ConvergenceWarning, matting_filter, refine_prediction
 from closedform_wsss.training import class_factors, winning_fractions
 
 
@@ -109,8 +112,23 @@ def test_scale_is_for_images() -> None:
         ({"class_factors": [1.0, 1.0]}, "class_factors must be a tensor"),
         ({"scale": 1.5}, r"scale must be in \(0, 1\], got 1.5"),
         ({"scale": 0.0}, "scale must be"),
+        ({"num_iters": 0}, "num_iters must be an integer >= 1, got 0"),
+        ({"num_iters": 0, "probs": torch.rand(1, 2, 0, 8)}, "num_iters must be an integer >= 1, got 0"),
     ],
 )
 def test_errors(options: dict, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=f"refine_prediction: {message}"):
         refine_prediction(**({"probs": torch.full((1, 2, 8, 8), 0.5), "image": torch.rand(1, 3, 8, 8)} | options))
+
+
+def test_warnings_name_the_function_and_options_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    probs, image, _ = problem()
+    with pytest.warns(ConvergenceWarning, match="^refine_prediction: 2 steps are far too few for fidelity 0.01"):
+        refine_prediction(probs, image, fidelity=0.01, num_iters=2)
+    monkeypatch.setattr(sys.modules[refine_prediction.__module__], "MAX_ITER", 1)
+    options = {"fidelity": 1e-6, "tol": 1e-6}
+    with pytest.warns(ConvergenceWarning, match="^refine_prediction: stopped .*: raise tol, fidelity or eps$"):
+        refine_prediction(probs, image, **options)
+    laplacian = MattingLaplacian(F.interpolate(image, probs.shape[2:], mode="bilinear", antialias=True))
+    with pytest.warns(ConvergenceWarning, match="^refine_prediction: stopped .*: raise tol or fidelity$"):
+        refine_prediction(probs, laplacian, **options)
