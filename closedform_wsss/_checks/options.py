@@ -7,10 +7,14 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 
 def check_option(fn: str, name: str, value: Any, options: Sequence[Any]) -> None:
     """One of a few values."""
-    if value not in options:
+    # Arrays are compared element by element.
+    if isinstance(value, (np.ndarray, Tensor)) or value not in options:
         raise ValueError(f"{fn}: {name} must be one of {', '.join(map(repr, options))}, got {value!r}")
 
 
@@ -46,6 +50,13 @@ def check_count(fn: str, name: str, value: Any, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < minimum:
         raise ValueError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
+
+
+def check_names(fn: str, name: str, value: Any) -> None:
+    """A sequence of texts, not one text, which is a sequence of letters."""
+    is_sequence = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
+    if not is_sequence or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{fn}: {name} must be a sequence of names, got {type(value).__name__} {value!r:.60}")
 
 
 def check_probability(fn: str, name: str, value: Any) -> float:

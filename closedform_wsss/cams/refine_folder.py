@@ -27,6 +27,7 @@ from closedform_wsss.io._cams import checked_cam
 from closedform_wsss.io._record import Caller, claim
 
 FN = "refine_folder"
+_SAMPLE = "(name, image, maps, classes) or (name, image, maps, classes, cues)"
 KINDS = {"cams": ("cams",), "labels": ("labels",), "both": ("cams", "labels")}
 
 Picture = str | os.PathLike[str] | Tensor | npt.NDArray[np.generic]
@@ -98,6 +99,8 @@ def refine_folder(
         threshold = check_probability(FN, "threshold", DEFAULT_THRESHOLD if threshold is None else threshold)
     margin = check_probability(FN, "margin", margin)
     options = RefineOptions(method, normalize, "npz", threshold, power, margin)
+    if not isinstance(samples, Iterable):
+        raise TypeError(f"{FN}: samples must be an iterable of {_SAMPLE}, got {type(samples).__name__}")
     root, kinds = Path(folder), KINDS[write]
     made = {"closedform_wsss": closedform_wsss.__version__, "samples": "of Python"}
     claim(
@@ -107,7 +110,14 @@ def refine_folder(
         caller=Caller(f"{FN}: folder", "overwrite=True"),
     )
     refined, seen = 0, set()
-    for name, image, cam, classes, *rest in samples:
+    for index, sample in enumerate(samples):
+        try:
+            name, image, cam, classes, *rest = sample
+        except (TypeError, ValueError):
+            count = f" of {len(sample)} parts" if isinstance(sample, Sequence) else ""
+            raise ValueError(f"{FN}: samples[{index}] must be {_SAMPLE}, got {type(sample).__name__}{count}") from None
+        if not isinstance(name, (str, os.PathLike)):
+            raise TypeError(f"{FN}: names of samples must be texts, got {type(name).__name__} {name!r:.60}")
         if name in seen:
             raise ValueError(f"{FN}: names of samples must differ, got {name!r} twice")
         seen.add(name)

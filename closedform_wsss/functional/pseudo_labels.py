@@ -145,9 +145,12 @@ def _label_table(
     ignore_index = check_integer(fn, "ignore_index", ignore_index)
     if ignore_index == 0:
         raise ValueError(f"{fn}: ignore_index must not be 0, the background's label")
-    if isinstance(classes, str):
-        raise TypeError(f"{fn}: classes must be integers, got text {classes!r}")
-    chosen = torch.as_tensor(range(1, channels + 1) if classes is None else classes, device=device)
+    try:
+        chosen = torch.as_tensor(range(1, channels + 1) if classes is None else classes, device=device)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError for what is no number
+        if isinstance(classes, Tensor):
+            raise
+        raise TypeError(f"{fn}: classes must be integers (C,), got {type(classes).__name__} {classes!r:.80}") from None
     if chosen.shape != (channels,):
         raise ValueError(f"{fn}: classes must be (C,) = ({channels},) like cam, got shape {tuple(chosen.shape)}")
     if channels and (chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool):

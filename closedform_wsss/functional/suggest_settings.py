@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_target
+from closedform_wsss._checks import check_image, check_target, check_tensor
 from closedform_wsss._mark_spacing import sides_from_marks
 
 FN = "suggest_settings"
@@ -126,15 +126,25 @@ def _pairs(
     """Image ``(1, D, H, W)`` and marks ``(1, H, W)``, checked."""
     if isinstance(images, Tensor) and images.ndim != 4:
         check_image(FN, images)  # which says what is wrong
+    for name, values, of_one in (("images", images, "(D, H, W)"), ("marks", marks, "(H, W)")):
+        if not isinstance(values, (Tensor, Sequence)) and (name == "images" or values is not None):
+            raise TypeError(
+                f"{FN}: {name} must be a tensor or a sequence of tensors {of_one}, got {type(values).__name__}"
+            )
+    if isinstance(marks, Tensor) and marks.ndim != 3:
+        raise ValueError(f"{FN}: marks must be (N, H, W), got shape {tuple(marks.shape)}")
     if len(images) == 0:
         raise ValueError(f"{FN}: images must hold at least one image, got none")
     if marks is not None and len(marks) != len(images):
         raise ValueError(f"{FN}: marks must be those of the {len(images)} images, got {len(marks)}")
+    for image in images:
+        check_tensor(FN, "each image", image)
     checked = [check_image(FN, image[None]) for image in images]
     if marks is None:
         return [(image, None) for image in checked]
     pairs: list[tuple[Tensor, Tensor | None]] = []
     for image, own in zip(checked, marks, strict=True):
+        check_tensor(FN, "marks of each image", own)
         target = check_target(FN, own[None], 1, image.device, None, ignore_index, name="marks")
         if target.shape[1:] != image.shape[2:]:
             raise ValueError(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_count
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.io._drawings import checked_shape, with_classes
 from closedform_wsss.io._open import UInt8Array
 from closedform_wsss.io._rasterize import draw_line, fill_polygon
 from closedform_wsss.io._tensors import label_tensor
@@ -33,6 +34,7 @@ def from_lines(lines: Iterable[tuple[PointList, int]], shape: tuple[int, int], *
         int64 ``(H, W)``, 255 where no line is.
 
     Raises:
+        TypeError: An argument is of another type.
         ValueError: A line has no point or points that are not two finite numbers, or a class or an option is out of
             range.
 
@@ -60,6 +62,7 @@ def from_polygons(polygons: Iterable[tuple[PointList, int]], shape: tuple[int, i
         int64 ``(H, W)``, 255 where no polygon is.
 
     Raises:
+        TypeError: An argument is of another type.
         ValueError: A polygon has fewer than 3 points or points that are not two finite numbers, or a class is out of
             range.
 
@@ -78,20 +81,15 @@ def _drawn(
     minimum: int,
     draw: Callable[[UInt8Array, npt.NDArray[np.float64], int], None],
 ) -> Tensor:
-    height, width = shape
-    if height < 0 or width < 0:
-        raise ValueError(f"{fn}: shape must be (H, W), got {shape}")
-    marks = np.full(shape, IGNORE_INDEX, np.uint8)
-    for index, (path, label) in enumerate(drawings):
-        if not 0 <= label < IGNORE_INDEX or int(label) != label:
-            raise ValueError(f"{fn}: {name}[{index}] must have a class in 0..{IGNORE_INDEX - 1}, got {label!r}")
+    marks = np.full(checked_shape(fn, shape), IGNORE_INDEX, np.uint8)
+    for which, (path,), label in with_classes(fn, name, drawings, "(points, class)"):
         try:
             points = np.asarray(path, np.float64)
         except (TypeError, ValueError):
             points = np.empty((0, 0))
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < minimum:
-            raise ValueError(f"{fn}: {name}[{index}] must have {minimum} or more points (x, y), got {path!r:.80}")
+            raise ValueError(f"{fn}: {which} must have {minimum} or more points (x, y), got {path!r:.80}")
         if not (np.abs(points) < 1e6).all():  # this form also refuses NaN
-            raise ValueError(f"{fn}: {name}[{index}] must have coordinates below a million, got {path!r:.80}")
-        draw(marks, points, int(label))
+            raise ValueError(f"{fn}: {which} must have coordinates below a million, got {path!r:.80}")
+        draw(marks, points, label)
     return label_tensor(marks)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable
 
 import numpy as np
 from torch import Tensor
 
+from closedform_wsss._checks import check_not_negative
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.io._drawings import checked_shape, with_classes
 from closedform_wsss.io._tensors import label_tensor
 
 
@@ -28,6 +31,7 @@ def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, in
         int64 ``(H, W)``, 255 where no disc is.
 
     Raises:
+        TypeError: An argument is of another type.
         ValueError: A point lies outside, a class or an option is out of range, or two points of different
             classes share a pixel.
 
@@ -35,26 +39,22 @@ def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, in
         >>> from_points([(1, 0, 7), (3, 1, 2)], (2, 5), radius=1).tolist()
         [[7, 7, 7, 2, 255], [255, 7, 2, 2, 2]]
     """
-    height, width = shape
-    if height < 0 or width < 0:
-        raise ValueError(f"from_points: shape must be (H, W), got {shape}")
-    if not (radius >= 0 and math.isfinite(radius)):
-        raise ValueError(f"from_points: radius must be a number of at least 0, got {radius}")
-    marks = np.full(shape, IGNORE_INDEX, np.uint8)
-    nearest = np.full(shape, np.inf)
+    fn = "from_points"
+    height, width = checked_shape(fn, shape)
+    radius = check_not_negative(fn, "radius", radius)
+    marks = np.full((height, width), IGNORE_INDEX, np.uint8)
+    nearest = np.full((height, width), np.inf)
     reach = int(radius)
-    for index, (x, y, label) in enumerate(points):
-        if not 0 <= label < IGNORE_INDEX or int(label) != label:
-            raise ValueError(f"from_points: points[{index}] must have a class in 0..{IGNORE_INDEX - 1}, got {label}")
+    for which, (x, y), label in with_classes(fn, "points", points, "(x, y, class)"):
+        if not all(isinstance(value, numbers.Real) for value in (x, y)):
+            raise TypeError(f"{fn}: {which} must be numbers (x, y, class), got x={x!r}, y={y!r}")
         # This form also refuses NaN, for which every comparison is false.
         if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-            raise ValueError(
-                f"from_points: points[{index}] must lie inside (H, W) = ({height}, {width}), got x={x}, y={y}"
-            )
+            raise ValueError(f"{fn}: {which} must lie inside (H, W) = ({height}, {width}), got x={x}, y={y}")
         column, row = math.floor(x + 0.5), math.floor(y + 0.5)
         if nearest[row, column] == 0 and marks[row, column] != label:
             raise ValueError(
-                f"from_points: points must not give one pixel two classes, got {marks[row, column]} and "
+                f"{fn}: points must not give one pixel two classes, got {marks[row, column]} and "
                 f"{label} at x={column}, y={row}"
             )
         rows = slice(max(row - reach, 0), row + reach + 1)

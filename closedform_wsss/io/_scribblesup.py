@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 from torch import Tensor
 
+from closedform_wsss._checks import check_count, check_names
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import PathLike, UInt8Array
 from closedform_wsss.io._rasterize import draw_line
@@ -53,6 +54,7 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
 
     Raises:
         OSError: The file is missing or may not be read.
+        TypeError: An option is of another type.
         ValueError: The file is not of this kind, has a document type declaration, names an unknown class, or has only
             objects with bounding boxes.
 
@@ -71,8 +73,8 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
 
 def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, width: int = 3) -> UInt8Array:
     """``read_scribblesup_xml``, as an array."""
-    if width < 1:
-        raise ValueError(f"read_scribblesup_xml: width must be at least 1, got {width}")
+    check_count("read_scribblesup_xml", "width", width, 1)
+    check_names("read_scribblesup_xml", "class_names", class_names)
     if not 1 <= len(class_names) <= IGNORE_INDEX:
         raise ValueError(f"read_scribblesup_xml: class_names must be 1 to {IGNORE_INDEX} names, got {len(class_names)}")
     name = os.fspath(path)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from closedform_wsss._arrays import as_array
+from closedform_wsss._checks import check_names
 from closedform_wsss.io._annotations.classes import is_background
 from closedform_wsss.io._array_file import load_item
 from closedform_wsss.io._open import PathLike
@@ -47,6 +48,7 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
 
     Raises:
         OSError: The file is missing or may not be read.
+        TypeError: names are not a sequence of texts.
         ValueError: The file has none of these formats; a class is no number from 1 to 254, or not among the names; an
             image comes twice with different classes. The message names the line.
 
@@ -58,6 +60,8 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
         ...     read_tags(path)
         {'2007_000032': (1, 15), '2007_000033': (1,)}
     """
+    if names is not None:
+        check_names(FN, "names", names)
     known = None if names is None else {_folded(name): label for label, name in enumerate(names)}
     where = os.fspath(path)
     if Path(path).suffix.lower() == ".npy":

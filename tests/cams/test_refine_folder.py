@@ -91,6 +91,8 @@ IMAGE, MAPS = torch.rand(3, 8, 9), torch.rand(2, 4, 4)
         (("a", IMAGE * torch.nan, MAPS, [1, 2]), "sample 'a': .*image must be in"),
         (("a", IMAGE[None], MAPS, [1, 2]), "sample 'a': an image must be .*without a batch dimension"),
         (("a", IMAGE, MAPS, [1, 255]), "sample 'a': classes must be up to 254, got 255|got 255"),
+        (("a", IMAGE, MAPS), r": samples\[0\] must be \(name, image, maps, classes\) or .*, got tuple of 3 parts"),
+        (5, r": samples\[0\] must be \(name, image, maps, classes\) or .*, got int"),
         (("../a", IMAGE, MAPS, [1, 2]), "must be relative paths without"),
         (("/a", IMAGE, MAPS, [1, 2]), "must be relative paths without"),
     ],
@@ -102,6 +104,12 @@ def test_mistakes_name_the_sample(tmp_path: Path, sample: tuple, message: str) -
 
 
 def test_mistakes_in_options(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"^refine_folder: samples must be an iterable of \(name, .*, got int"):
+        refine_folder(5, tmp_path / "none")
+    with pytest.raises(TypeError, match=r"^refine_folder: names of samples must be texts, got list"):
+        refine_folder([([], IMAGE, MAPS, [1, 2])], tmp_path, method="none")
+    with pytest.raises(TypeError, match=r"^refine_folder, sample 'a': classes must be integers, got"):
+        refine_folder([("a", IMAGE, MAPS, ["dog", "cat"])], tmp_path, method="none")
     with pytest.raises(ValueError, match="names of samples must differ, got 'a' twice"):
         refine_folder([("a", IMAGE, MAPS, [1, 2])] * 2, tmp_path, method="none")
     for options, message in (

@@ -120,6 +120,13 @@ def test_text_has_the_settings_and_the_reasons():
     ("images", "marks", "error", "message"),
     [
         (torch.rand(0, 3, 8, 8), None, ValueError, "images must hold at least one image, got none"),
+        (3, None, TypeError, r"images must be a tensor or a sequence of tensors \(D, H, W\), got int"),
+        (None, None, TypeError, "images must be a tensor or a sequence of tensors .* got NoneType"),
+        ([1, 2], None, TypeError, "each image must be a tensor, got int"),
+        ("ab", None, TypeError, "each image must be a tensor, got str"),
+        (torch.rand(1, 1, 8, 8), 3, TypeError, r"marks must be a tensor or a sequence of tensors \(H, W\), got int"),
+        (torch.rand(1, 1, 8, 8), [3], TypeError, "marks of each image must be a tensor, got int"),
+        (torch.rand(1, 1, 8, 8), torch.tensor(3), ValueError, r"marks must be \(N, H, W\), got shape \(\)"),
         ([], None, ValueError, "images must hold at least one image, got none"),
         (torch.rand(3, 8, 8), None, ValueError, r"image must be \(N, D, H, W\) in \[0, 1\], got shape \(3, 8, 8\)"),
         (torch.rand(1, 1, 8, 8) * 300, None, ValueError, r"image must be in \[0, 1\]"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from skimage import draw
 
-from closedform_wsss.io import from_lines, from_polygons
+from closedform_wsss.io import from_lines, from_points, from_polygons
 from closedform_wsss.io._rasterize import fill_disc, fill_ellipse
 
 RNG = np.random.default_rng(3)
@@ -139,6 +139,12 @@ def test_discs_are_clipped() -> None:
         (from_lines, [([(0, 2e6)], 1)], r"lines\[0\] must have coordinates below a million"),
         (from_lines, [([(0, 0)], 255)], r"lines\[0\] must have a class in 0..254, got 255"),
         (from_lines, [([(0, 0)], 1.5)], r"lines\[0\] must have a class in 0..254, got 1.5"),
+        (from_lines, [5], r"^from_lines: lines\[0\] must be \(points, class\), got 5"),
+        (from_lines, [([(0, 0)], 1, 2)], r"lines\[0\] must be \(points, class\), got"),
+        (from_lines, [([(0, 0)], "a")], r"lines\[0\] must have a class in 0..254, got 'a'"),
+        (from_polygons, [([(0, 0)], None)], r"polygons\[0\] must have a class in 0..254, got None"),
+        (from_points, [(0, 0)], r"^from_points: points\[0\] must be \(x, y, class\), got \(0, 0\)"),
+        (from_points, [(0, 0, "a")], r"points\[0\] must have a class in 0..254, got 'a'"),
         (from_polygons, [([(0, 0), (1, 1)], 1)], r"from_polygons: polygons\[0\] must have 3 or more points"),
         (from_polygons, [([(0, 0), (1, 1), (2, 0)], -1)], r"polygons\[0\] must have a class in 0..254, got -1"),
     ],
@@ -153,3 +159,20 @@ def test_errors_of_options() -> None:
         from_lines([], (4, 4), width=0)
     with pytest.raises(ValueError, match=r"from_polygons: shape must be \(H, W\), got \(-1, 4\)"):
         from_polygons([], (-1, 4))
+
+
+@pytest.mark.parametrize("function", [from_lines, from_polygons, from_points])
+@pytest.mark.parametrize("shape", [5, (5,), (5, 5, 5), None, "ab", (5.0, 5), "abc"])
+def test_shapes_that_are_none(function, shape) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"^{function.__name__}: shape must be \(H, W\).*, got"):
+        function([], shape)
+
+
+def test_arguments_of_another_type() -> None:
+    assert from_lines([], (np.int64(2), np.uint8(3))).shape == from_points([], np.array([2, 3])).shape == (2, 3)
+    with pytest.raises(TypeError, match=r"^from_lines: lines must hold \(points, class\) for each, got int"):
+        from_lines(5, (4, 4))
+    with pytest.raises(TypeError, match=r"^from_points: points\[0\] must be numbers \(x, y, class\), got x='a', y=0"):
+        from_points([("a", 0, 1)], (4, 4))
+    with pytest.raises(TypeError, match=r"^from_points: radius must be a number >= 0, got str 'a'"):
+        from_points([], (4, 4), radius="a")

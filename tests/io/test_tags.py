@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from closedform_wsss.io import VOC_CLASSES, read_tags
+from closedform_wsss.io import VOC_CLASSES, read_scribblesup_xml, read_tags
 
 WANTED = {"2007_000032": (1, 15), "b.c": (3,), "none": ()}
 
@@ -78,6 +79,24 @@ def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None
 def test_mistakes_name_the_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"read_tags: .*{message}"):
         read_tags(table(tmp_path, text))
+
+
+@pytest.mark.parametrize("names", [5, "voc", [1, 2], {"background", "cat"}])
+def test_names_that_are_none(names: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"^read_tags: names must be a sequence of names, got"):
+        read_tags(table(tmp_path, "a,cat\n"), names)
+    with pytest.raises(TypeError, match=r"^read_scribblesup_xml: class_names must be a sequence of names, got"):
+        read_scribblesup_xml(table(tmp_path, "<annotation/>"), class_names=names)
+
+
+@pytest.mark.parametrize("width", ["3", 0, 1.5, None])
+def test_widths_of_scribbles_that_are_none(width: Any, tmp_path: Path) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^read_scribblesup_xml: width must be an integer >= 1, got"):
+        read_scribblesup_xml(table(tmp_path, "<annotation/>"), width=width)
+
+
+def test_names_in_an_array(tmp_path: Path) -> None:
+    assert read_tags(table(tmp_path, "a,cat\n"), np.array(["background", "dog", "cat"])) == {"a": (2,)}
 
 
 def test_other_mistakes(tmp_path: Path) -> None:

@@ -86,7 +86,11 @@ NUMBER_WRONG = {
 }
 COUNT_WRONG = NUMBER_WRONG | {"1.5": to(1.5), "2.0": to(2.0)}
 OPTION_WRONG = {
-    name: to(value) for name, value in {"text": "no such", "1": 1, "a list": ["mean"], "b": b"mean"}.items()
+    name: to(value)
+    for name, value in {
+        **{"text": "no such", "1": 1, "a list": ["mean"], "b": b"mean", "an array": np.array(["mean", "energy"])},
+        "a tensor": torch.ones(2),
+    }.items()
 }
 CLASSES_WRONG = {"too few": lambda x: x[..., :2], "negative": with_value(-1), "NaN": with_value(float("nan"))}
 MATTE_WRONG = {
@@ -172,6 +176,11 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
         "255": to([1, 2, 255]),
         "1.5": to([1.5, 2.0, 3.0]),
         "text": to("abc"),
+        "names": to(["a", "b", "c"]),
+        "ragged": to([[1], [2, 3], [4]]),
+        "None inside": to([1, None, 2]),
+        "a set": to({1, 2, 3}),
+        "a number": to(5),
     },
     "present": {"a list": lambda x: x.tolist(), "other classes": lambda x: x[:, :2], "None": to(None)},
     "size": {
