@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_finite, check_image, check_maps, check_pixels, check_positive
+from closedform_wsss._checks import (
+    as_compute_dtype,
+    check_finite,
+    check_image,
+    check_maps,
+    check_option,
+    check_pixels,
+    check_positive,
+)
 from closedform_wsss._resize import resize_image
 
 FN = "test_time_augmentation"
@@ -34,12 +42,12 @@ def test_time_augmentation(
         flip: Use each copy also mirrored left to right. Default False.
 
     Returns:
-        ``(N, C, H, W)``.
+        ``(N, C, H, W)``; float64 if x is, float32 otherwise.
 
     Raises:
         TypeError: A wrong dtype.
         ValueError: A shape or device does not fit; NaN in x; ``scales`` is empty or holds a number that is not
-            above 0; the image is not in [0, 1].
+            above 0; ``flip`` is not a bool; the image is not in [0, 1].
 
     Example:
         >>> import torch
@@ -56,10 +64,12 @@ def test_time_augmentation(
     check_finite(FN, "x", x)
     if not callable(refine):
         raise TypeError(f"{FN}: refine must be a function of maps and image, got {type(refine).__name__}")
+    check_option(FN, "flip", flip, (True, False))
     if not hasattr(scales, "__len__") or len(scales) == 0:
         raise ValueError(f"{FN}: scales must hold at least one number, got {scales!r}")
     size = (image.shape[2], image.shape[3])
-    x = x.to(image.dtype)
+    x = as_compute_dtype(x)
+    image = image.to(x.dtype)
     total, count = x.new_zeros(*x.shape[:2], *size), 0
     for scale in scales:
         scale = check_positive(FN, "scales", scale)

@@ -157,6 +157,23 @@ def test_average_views():
     torch.testing.assert_close(functional.test_time_augmentation(refine, x, image, scales=(0.5, 1)), (own + small) / 2)
 
 
+@pytest.mark.parametrize("of_x", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("of_image", [torch.uint8, torch.float32, torch.float64])
+def test_averaged_views_are_as_precise_as_the_maps(of_x, of_image):
+    x, image = torch.rand(1, 2, 16, 24, dtype=torch.float64), torch.rand(1, 3, 16, 24)
+    seen = []
+
+    def refine(maps, view):
+        seen.append((maps.dtype, view.dtype))
+        return maps
+
+    image = (image * 255).to(of_image) if of_image == torch.uint8 else image.to(of_image)
+    found = functional.test_time_augmentation(refine, x.to(of_x), image)
+    wanted = torch.float64 if of_x == torch.float64 else torch.float32
+    assert found.dtype == wanted and seen == [(wanted, wanted)]
+    assert torch.equal(found, x.to(of_x).to(wanted))
+
+
 IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
 
 
@@ -178,6 +195,7 @@ IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
             lambda: functional.test_time_augmentation(asam, CAM, IMAGE, scales=(0.0,)),
             "scales must be a finite number > 0",
         ),
+        (lambda: functional.test_time_augmentation(asam, CAM, IMAGE, flip="no"), "flip must be one of True, False"),
     ],
 )
 def test_errors(call, message):
