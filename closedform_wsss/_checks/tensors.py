@@ -180,11 +180,14 @@ def _range(fn: str, name: str, values: Tensor) -> tuple[float, float]:
     return low, high
 
 
-def check_class_weight(fn: str, class_weight: Tensor, classes: int, device: torch.device, *, of: str = "image") -> None:
-    """Finite weights ``(C,)`` >= 0."""
+def check_class_weight(
+    fn: str, class_weight: Tensor, classes: int | None, device: torch.device, *, of: str = "image"
+) -> None:
+    """Finite weights ``(C,)`` >= 0. None: any number of classes."""
     check_tensor(fn, "class_weight", class_weight)
-    if class_weight.shape != (classes,):
-        raise ValueError(f"{fn}: class_weight must be (C,) = ({classes},), got shape {tuple(class_weight.shape)}")
+    if class_weight.ndim != 1 or classes not in (None, len(class_weight)):
+        wanted = "(C,)" if classes is None else f"(C,) = ({classes},)"
+        raise ValueError(f"{fn}: class_weight must be {wanted}, got shape {tuple(class_weight.shape)}")
     check_device(fn, "class_weight", class_weight, device, of=of)
     if reads_values(class_weight) and not bool(((class_weight >= 0) & torch.isfinite(class_weight)).all()):
         raise ValueError(f"{fn}: class_weight must be >= 0 and finite, got {class_weight.tolist()}")

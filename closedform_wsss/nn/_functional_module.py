@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from closedform_wsss._checks import check_class_weight
 
 
 class FunctionalModule(nn.Module):
@@ -16,7 +18,7 @@ class FunctionalModule(nn.Module):
         self._names = tuple(options)
         for name, value in options.items():
             if name == "class_weight":
-                self.register_buffer(name, None if value is None else torch.as_tensor(value))
+                self.register_buffer(name, None if value is None else _weights(type(self).__name__, value))
             else:
                 setattr(self, name, value)
 
@@ -27,3 +29,13 @@ class FunctionalModule(nn.Module):
     def extra_repr(self) -> str:
         shown = {name: value for name, value in self.options.items() if name != "class_weight" and value is not None}
         return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+
+
+def _weights(fn: str, value: Any) -> Tensor:
+    """Weights of any number of classes, checked."""
+    try:
+        weight = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError for what is no number
+        raise TypeError(f"{fn}: class_weight must be numbers (C,), got {type(value).__name__} {value!r:.60}") from None
+    check_class_weight(fn, weight, None, weight.device)
+    return weight

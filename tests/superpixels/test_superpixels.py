@@ -105,6 +105,22 @@ def test_modules_check_their_options_when_they_are_made(module, options: dict, m
         module(**options)
 
 
+@pytest.mark.parametrize("module", [nn.ClosedFormLoss, nn.SuperpixelConsistencyLoss])
+@pytest.mark.parametrize(
+    ("weight", "kind", "message"),
+    [
+        ([-1, 2], ValueError, r"class_weight must be >= 0 and finite, got \[-1, 2\]"),
+        (torch.tensor([1.0, torch.nan]), ValueError, "class_weight must be >= 0 and finite"),
+        (torch.ones(2, 2), ValueError, r"class_weight must be \(C,\), got shape \(2, 2\)"),
+        ("ab", TypeError, r"class_weight must be numbers \(C,\), got str 'ab'"),
+    ],
+)
+def test_losses_check_their_weights_when_they_are_made(module, weight, kind, message: str) -> None:
+    with pytest.raises(kind, match=f"^{module.__name__}: {message}"):
+        module(class_weight=weight)
+    assert module(class_weight=[1.0, 2.0]).class_weight.tolist() == [1, 2]
+
+
 def test_modules_pass_their_options_on() -> None:
     image, cam = torch.rand(1, 3, 32, 40), torch.rand(1, 2, 8, 10)
     superpixels, maps = functional.soft_slic(image, cell_size=4), torch.rand(1, 2, 32, 40)
