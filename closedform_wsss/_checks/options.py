@@ -47,7 +47,9 @@ def check_integer(fn: str, name: str, value: Any) -> int:
 
 def check_count(fn: str, name: str, value: Any, minimum: int) -> int:
     """An integer that is not below the minimum."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < minimum:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
+    if int(value) < minimum:
         raise ValueError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
 

@@ -16,11 +16,16 @@ def set_value_checks(enabled: bool | None) -> None:
             training loop. False: never. None (the default): only for tensors on the CPU. Under ``torch.compile``
             values are never checked.
 
+    Raises:
+        TypeError: ``enabled`` is none of them.
+
     Example:
         >>> import closedform_wsss
         >>> closedform_wsss.set_value_checks(True)
         >>> closedform_wsss.set_value_checks(None)
     """
+    if enabled is not None and not isinstance(enabled, bool):
+        raise TypeError(f"set_value_checks: enabled must be True, False or None, got {enabled!r}")
     global _value_checks
     _value_checks = enabled
 

@@ -104,7 +104,9 @@ def calibrated(cam: Tensor, image: Tensor, level: float) -> Tensor:
 
 def check_level(fn: str, level: Any) -> None:
     """A number in (0, 1)."""
-    if isinstance(level, bool) or not isinstance(level, numbers.Real) or not 0 < float(level) < 1:
+    if isinstance(level, bool) or not isinstance(level, numbers.Real):
+        raise TypeError(f"{fn}: level must be a number in (0, 1), got {type(level).__name__} {level!r}")
+    if not 0 < float(level) < 1:
         raise ValueError(f"{fn}: level must be a number in (0, 1), got {level!r}")
 
 

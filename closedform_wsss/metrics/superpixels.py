@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from closedform_wsss._arrays import as_array
+from closedform_wsss._checks import check_count
 
 _Labels: TypeAlias = npt.NDArray[np.integer]
 _Counts: TypeAlias = npt.NDArray[np.int64]
@@ -55,10 +56,7 @@ def boundary_recall(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tenso
         (1.0, 0.25)
     """
     fn = "boundary_recall"
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int):
-        raise TypeError(f"{fn}: tolerance must be an integer >= 0, got {type(tolerance).__name__} {tolerance!r}")
-    if tolerance < 0:
-        raise ValueError(f"{fn}: tolerance must be an integer >= 0, got {tolerance}")
+    tolerance = check_count(fn, "tolerance", tolerance, 0)
     own, annotators = _checked(fn, preds, target, bool_too=True)
     near = ndimage.maximum_filter(_boundaries(own), size=2 * tolerance + 1, mode="constant", cval=0)
     drawn = [annotator if annotator.dtype == np.bool_ else _boundaries(annotator) for annotator in annotators]

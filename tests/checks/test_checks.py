@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from helpers.arguments import calls
 from torch import Tensor
 
+import closedform_wsss
 from closedform_wsss import MattingLaplacian, Superpixels
 from closedform_wsss._ops import _define
 from closedform_wsss.functional import (
@@ -246,6 +247,21 @@ def test_numbers_of_numpy_are_numbers() -> None:
     q = soft_slic(image, cell_size=np.uint8(4)).assignment
     found = asam(cam, Superpixels(q, np.int16(4)), num_iters=five, restart=some)
     assert torch.equal(found, asam(cam, Superpixels(q, 4), num_iters=5, restart=0.25))
+
+
+@pytest.mark.parametrize("wrong", ["3", 1.5, True])
+def test_a_wrong_type_is_a_type_error(wrong: Any) -> None:
+    x, image = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 8, 8)
+    for call in (
+        lambda: refine_cam(x, image, num_iters=wrong),
+        lambda: refine_cam(x, image, level="0.4"),
+        lambda: matting_filter(x, image, max_iter=wrong),
+        lambda: matting_filter(x, image, radius=wrong),
+        lambda: soft_slic(image, cell_size=wrong),
+        lambda: closedform_wsss.set_value_checks("no"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError, match=r"^\w+: \w+ must be"):
+            call()
 
 
 def test_kernels_refuse_memory_that_they_would_misread() -> None:

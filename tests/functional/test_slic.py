@@ -136,7 +136,6 @@ def test_device_and_gradients(device: str) -> None:
         ({"cell_size": 0}, "cell_size must be a finite number > 0, got 0"),
         ({"cell_size": 0.5}, "cell_size must be >= 1, got 0.5"),
         ({"num_iters": 0}, "num_iters must be an integer >= 1, got 0"),
-        ({"num_iters": True}, "num_iters must be an integer >= 1, got True"),
         ({"compactness": 0.0}, "compactness must be a finite number > 0"),
     ],
 )
@@ -151,6 +150,7 @@ def test_values_are_checked(argument: dict, message: str) -> None:
         ({"image": np.zeros((1, 3, 4, 4))}, "image must be a tensor, got ndarray"),
         ({"image": torch.zeros(1, 3, 4, 4, dtype=torch.int64)}, "image must be floating point"),
         ({"cell_size": "8"}, "cell_size must be a number > 0, got str"),
+        ({"num_iters": True}, "num_iters must be an integer >= 1, got True"),
         ({"compactness": "10"}, "compactness must be a number > 0, got str"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -211,9 +212,11 @@ def test_wrong_arguments(preds: torch.Tensor, target: torch.Tensor, error: type[
         ConfusionMatrix(3).update(preds, target)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, True, 2.0])
-def test_no_classes(wrong) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match="ConfusionMatrix: num_classes must be an integer >= 2"):
+@pytest.mark.parametrize(
+    ("wrong", "kind"), [(0, ValueError), (-1, ValueError), (True, TypeError), (2.0, TypeError), ("3", TypeError)]
+)
+def test_no_classes(wrong: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="ConfusionMatrix: num_classes must be an integer >= 2"):
         ConfusionMatrix(wrong)
 
 

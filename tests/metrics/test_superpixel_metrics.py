@@ -178,5 +178,7 @@ def test_only_the_recall_takes_boundary_maps() -> None:
 
 @pytest.mark.parametrize("tolerance", [-1, 1.5, True])
 def test_tolerance_is_checked(tolerance) -> None:
+    labels = np.arange(36).reshape(6, 6) // 5
+    assert boundary_recall(labels, labels, tolerance=np.int64(1)) == boundary_recall(labels, labels, tolerance=1)
     with pytest.raises((TypeError, ValueError), match="boundary_recall: tolerance must be an integer >= 0"):
         boundary_recall([[0, 1]], [[0, 1]], tolerance=tolerance)
