@@ -10,14 +10,18 @@ from closedform_wsss._warn import warn_user
 _SUM = 1e-2  # from 1; half precision rounds
 
 
-def check_logits(fn: str, logits: Tensor) -> None:
-    """Two classes or more: a single class would win everywhere, without a gradient. Warns of probabilities: their
-    softmax is nearly flat."""
+def check_two_classes(fn: str, logits: Tensor) -> None:
+    """Two classes or more. A single one would win everywhere: its softmax is 1, and only it can be marked."""
     if logits.shape[1] < 2 and logits.shape[0]:
         raise ValueError(
             f"{fn}: logits must have 2 or more channels, one for each class, got shape {tuple(logits.shape)}: for a "
             "binary network with one logit z, sigmoid(z) the foreground, pass torch.cat([torch.zeros_like(z), z], 1)"
         )
+
+
+def check_logits(fn: str, logits: Tensor) -> None:
+    """Logits of a softmax: two classes or more. Warns of probabilities: their softmax is nearly flat."""
+    check_two_classes(fn, logits)
     # A row first: that says no for almost all logits.
     if reads_values(logits) and _probabilities(logits[:1, :, :1]) and _probabilities(logits):
         warn_user(

@@ -23,6 +23,7 @@ from closedform_wsss._checks import (
     check_positive,
     check_same_view,
     check_target,
+    check_two_classes,
     compute_dtype,
     reads_values,
 )
@@ -98,7 +99,8 @@ def closed_form_loss(
             window always fits into the averaged image.
         class_weight: ``(C,)`` weights :math:`w_c` >= 0. Default all 1.
         class_present: ``(N, C)`` bool, or 0 to 1: classes absent from an image are left out of its loss. Default all.
-        activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are the maps
+        activation: "softmax" (default), "sigmoid" (independent classes; without a target also a single one, as no mark
+            could say where it is not), or None where ``logits`` are the maps
             themselves: probabilities, or mattes, which may leave [0, 1].
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
         reduction: "mean" over images (default), "sum", or "none" for one value an image.
@@ -110,8 +112,8 @@ def closed_form_loss(
         TypeError: logits are not floating point, target is not integer, image is neither floating point nor uint8;
             logits are float64 and the operator is float32.
         ValueError: A shape, device or batch size does not fit; the image is not in [0, 1]; a label is outside [0, C);
-            there is one channel only; logits or image hold NaN; an option is out of range. (Values are read on the CPU
-            only, see :func:`~closedform_wsss.set_value_checks`.)
+            there is one channel only, with a softmax, or with a sigmoid and marks; logits or image hold NaN; an option
+            is out of range. (Values are read on the CPU only, see :func:`~closedform_wsss.set_value_checks`.)
 
     Reference:
         Yao, Ortiz, Bonnin-Pascual: A weakly-supervised semantic segmentation approach based on a closed-form matting
@@ -132,9 +134,11 @@ def closed_form_loss(
     image = check_image(FN, image) if not isinstance(image, MattingLaplacian) else image.image
     logits = check_maps(FN, "logits", logits, image.shape[0], image.device)
     n, classes, h, w = logits.shape
-    if activation is not None:
-        check_logits(FN, logits)
     marked = target is not None
+    if activation == "softmax":
+        check_logits(FN, logits)
+    elif activation == "sigmoid" and marked:
+        check_two_classes(FN, logits)
     if target is None:
         check_integer(FN, "ignore_index", ignore_index)
         target = torch.full((n, h, w), ignore_index, device=logits.device)

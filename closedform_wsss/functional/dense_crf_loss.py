@@ -55,7 +55,8 @@ def dense_crf_loss(
             interpolation. A constant: no gradient flows into it.
         position_sigma: :math:`\sigma_u` in pixels of the logits, >= 0.001. Default 100.
         color_sigma: :math:`\sigma_I` for colours in [0, 1], from 0.0001 to 1. Default 15 / 255.
-        activation: "softmax" (default), "sigmoid" (independent classes), or None where ``logits`` are the maps.
+        activation: "softmax" (default), "sigmoid" (independent classes, also a single one), or None where ``logits``
+            are the maps.
         reduction: "mean" over images (default), "sum", or "none" for one value an image.
 
     Returns:

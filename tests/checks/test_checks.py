@@ -231,6 +231,30 @@ def test_errors_name_the_argument_whose_device_or_batch_is_another(call: Any, me
         call(x, q)
 
 
+@pytest.mark.parametrize("form", ["energy", "residual"])
+def test_a_single_independent_map_needs_no_other_where_there_are_no_marks(form: Any) -> None:
+    z, image = torch.randn(2, 1, 12, 14, dtype=torch.float64), torch.rand(2, 3, 12, 14, dtype=torch.float64)
+    z.requires_grad_()
+    for loss in (
+        lambda z, activation: closed_form_loss(z, None, image, form=form, activation=activation),
+        lambda z, activation: dense_crf_loss(z, image, activation=activation),
+    ):
+        found, expected = loss(z, "sigmoid"), loss(z.sigmoid(), None)
+        torch.testing.assert_close(found, expected)
+        (slope,), (wanted,) = (torch.autograd.grad(v, z, retain_graph=True) for v in (found, expected))
+        torch.testing.assert_close(slope, wanted)
+        with pytest.raises(ValueError, match="2 or more channels"):
+            loss(z, "softmax")
+
+
+def test_probabilities_before_a_sigmoid_are_not_taken_for_those_of_a_softmax() -> None:
+    marks, image = torch.full((2, 9, 11), 1), torch.rand(2, 3, 9, 11)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        closed_form_loss(PROBABILITIES, marks, image, activation="sigmoid")
+        dense_crf_loss(PROBABILITIES, image, activation="sigmoid")
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     cam, image = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 16, 16)
     marks = torch.full((1, 16, 16), 255)
