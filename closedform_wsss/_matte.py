@@ -14,7 +14,7 @@ from torch import Tensor
 
 from closedform_wsss import io
 from closedform_wsss._arrays import as_tensor
-from closedform_wsss._checks import check_image, check_positive
+from closedform_wsss._checks import check_image, check_positive, hints
 from closedform_wsss.functional import Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
 
@@ -198,10 +198,8 @@ def _marks(marks: Any, image: Tensor) -> Tensor:
             f"{tuple(labels.shape)}"
         )
     labels = labels.long()
-    present = labels.unique().tolist()
     # A foreground would be 1, so this is the picture of a trimap.
-    is_trimap = len(present) == 3 and present[::2] == [0, 255] and 64 <= present[1] < 192
-    return io.from_trimap(labels) if is_trimap else labels
+    return io.from_trimap(labels) if hints.is_trimap(labels.unique().tolist()) else labels
 
 
 def _drawn(picture: Tensor, image: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def image_range(low: float, high: float, channels: int) -> str:
     return f"{before}, or {_UNIT_RANGE}(image, percentiles=(1, 99))"
 
 
-def image_dtype(dtype: object) -> str:
+def image_dtype() -> str:
     """For an image of integers other than uint8."""
     return (
         f"divide 16 bits by 65535; for Hounsfield units or other measured values {_UNIT_RANGE}(image, window=(low, "
@@ -76,13 +76,12 @@ def target_shape(name: str, shape: Sequence[int], n: int) -> str:
     return ""
 
 
-def labels(found: Sequence[int], classes: int | None, ignore_index: int, present: Sequence[int]) -> str:
+def labels(found: Sequence[int], classes: int | None, present: Sequence[int]) -> str:
     """For marks that are neither classes nor ``ignore_index``.
 
     Args:
         found: Some of the wrong labels.
         classes: The number of classes.
-        ignore_index: The label of unmarked pixels.
         present: All labels that occur, at most 257.
     """
     if looks_like_trimap(present):
@@ -107,6 +106,10 @@ def unmarked(present: Sequence[int], name: str) -> str:
 
 
 def looks_like_trimap(present: Sequence[int]) -> bool:
-    """Whether labels are those of a stored trimap: 0, 255 and one value near the middle."""
-    inner = set(present) - {0, 255}
-    return bool({0, 255} & set(present)) and len(inner) == 1 and 64 <= min(inner) < 192
+    """Whether labels are those of a stored trimap: 0, 255 and one value near the middle; 0 or 255 may be missing."""
+    return bool({0, 255} & set(present)) and is_trimap(sorted({0, 255, *present}))
+
+
+def is_trimap(present: Sequence[int]) -> bool:
+    """Whether ascending labels are exactly 0, one value near the middle, and 255."""
+    return len(present) == 3 and present[0] == 0 and 64 <= present[1] < 192 and present[2] == 255

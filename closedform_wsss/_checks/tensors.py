@@ -46,8 +46,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
         return image.contiguous().to(torch.float32) / 255
     if not image.is_floating_point():
         raise TypeError(
-            f"{fn}: image must be floating point in [0, 1] or uint8, got {image.dtype}: "
-            f"{hints.image_dtype(image.dtype)}"
+            f"{fn}: image must be floating point in [0, 1] or uint8, got {image.dtype}: {hints.image_dtype()}"
         )
     image = image.detach()
     image = as_compute_dtype(image).contiguous()
@@ -130,7 +129,7 @@ def check_target(
             present = torch.unique(target)[:257].tolist()
             raise ValueError(
                 f"{fn}: {name} must hold {allowed} or ignore_index {ignore_index}, "
-                f"got {found[:_MAX_LABELS_SHOWN]}{hints.labels(found, num_classes, ignore_index, present)}"
+                f"got {found[:_MAX_LABELS_SHOWN]}{hints.labels(found, num_classes, present)}"
             )
     return target
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from closedform_wsss._checks import hints
 from closedform_wsss.io._bit_depth import grey_as_bytes
 from closedform_wsss.io._image import color_distance, has_transparency, to_rgb
 from closedform_wsss.io._open import Opened, UInt8Array
@@ -106,4 +107,4 @@ def _could_be_trimap(opened: Opened, remap: Remap | None) -> bool:
     if opened.image.mode == "F" or (grey := _shown(opened)) is None:
         return False
     values: list[int] = np.unique(grey if remap is None else grey_values(opened, remap)).tolist()
-    return len(values) == 3 and [values[0], values[2]] == [0, 255] and 64 <= values[1] < 192
+    return hints.is_trimap(values)
