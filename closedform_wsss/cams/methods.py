@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
-from closedform_wsss._resize import resize_image
+from closedform_wsss._resize import resize_image, scaled_size
 from closedform_wsss.functional import (
     asam,
     background_score,
@@ -77,7 +77,7 @@ def crf(image: Tensor, cam: Tensor) -> Tensor:
 
 
 def _half(image: Tensor) -> Tensor:
-    size = (max(round(image.shape[2] / 2), 1), max(round(image.shape[3] / 2), 1))
+    size = scaled_size((image.shape[2], image.shape[3]), 1 / 2)
     return resize_image(image.float() / 255, size).clamp(0, 1)
 
 

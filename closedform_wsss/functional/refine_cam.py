@@ -20,7 +20,7 @@ from closedform_wsss._checks import (
     check_unit_range,
 )
 from closedform_wsss._common.superpixel_grid import grid_size
-from closedform_wsss._resize import resize_image
+from closedform_wsss._resize import resize_image, scaled_size
 from closedform_wsss.functional.asam import propagated
 from closedform_wsss.functional.calibrate_cam import calibrated, check_level
 from closedform_wsss.functional.matting_filter import ENOUGH_STEPS, MAX_ITER, filtered, filtered_in_steps
@@ -115,10 +115,10 @@ def refine_cam(
     if cam.numel() == 0:
         return cam.new_zeros(*cam.shape[:2], *size)
     image = image.to(cam.dtype)
-    quarter = resize_image(image, _part(size, 4)).clamp(0, 1)
+    quarter = resize_image(image, scaled_size(size, 1 / 4)).clamp(0, 1)
     x = cam
     if num_iters != 0:
-        half = resize_image(image, _part(size, 2)).clamp(0, 1)
+        half = resize_image(image, scaled_size(size, 1 / 2)).clamp(0, 1)
         colors = _with_channel(rgb_to_lab(half), saliency, SALIENCY_LIGHTNESS)
         openness = None if boundaries is None else (1 - _resized(boundaries, half)) ** BOUNDARY_POWER
         steps = asam_steps(colors.shape[2], colors.shape[3], CELL_SIZE) if num_iters is None else int(num_iters)
@@ -181,7 +181,3 @@ def check_options(fn: str, num_iters: Any, fidelity: Any, level: Any) -> None:
     check_positive(fn, "fidelity", fidelity)
     if level is not None:
         check_level(fn, level)
-
-
-def _part(size: tuple[int, int], part: int) -> tuple[int, int]:
-    return max(round(size[0] / part), 1), max(round(size[1] / part), 1)

@@ -16,7 +16,7 @@ from closedform_wsss._checks import (
     check_pixels,
     check_positive,
 )
-from closedform_wsss._resize import resize_image
+from closedform_wsss._resize import resize_image, scaled_size
 
 FN = "test_time_augmentation"
 
@@ -73,7 +73,7 @@ def test_time_augmentation(
     total, count = x.new_zeros(*x.shape[:2], *size), 0
     for scale in scales:
         scale = check_positive(FN, "scales", scale)
-        view_size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+        view_size = scaled_size(size, scale)
         view = resize_image(image, view_size).clamp(0, 1)
         maps = F.interpolate(x, view_size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from PIL import Image
 
 from closedform_wsss._checks import check_option
 from closedform_wsss.io._open import Opened, UInt8Array
+from closedform_wsss.io._stroke_colors import packed
 from closedform_wsss.io._stroke_options import checked_colors
 
 Palette: TypeAlias = str | Sequence[Sequence[int]]
@@ -143,12 +144,8 @@ def look_up(opened: Opened, colors: UInt8Array, palette: UInt8Array | None) -> U
 
 def label_of_color(colors: UInt8Array, palette: UInt8Array = VOC_COLORS) -> npt.NDArray[np.int16]:
     """Labels of colours ``(..., 3)`` in a palette ``(C, 3)``; -1 for other colours."""
-    known = _packed(palette)
+    known = packed(palette)
     order = known.argsort()
-    wanted = _packed(colors)
+    wanted = packed(colors)
     at = np.searchsorted(known[order], wanted).clip(max=len(known) - 1)
     return np.where(known[order][at] == wanted, order[at], -1).astype(np.int16)
-
-
-def _packed(colors: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    return np.asarray(colors.astype(np.int32) @ np.array([65536, 256, 1], np.int32))

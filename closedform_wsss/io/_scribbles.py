@@ -21,6 +21,7 @@ from closedform_wsss.io._stroke_colors import (
     is_blend,
     is_close,
     is_lossy,
+    packed,
     unique_colors,
 )
 from closedform_wsss.io._stroke_layer import is_layer, layer_marks
@@ -224,7 +225,7 @@ def strokes(
 
 def _check_copy(rgba: UInt8Array) -> None:
     """Refuses pictures that may be a copy, for example of a dark image, but have few colours, as layers have."""
-    colors = np.unique(rgba[rgba[..., 3] > 0][:, :3].astype(np.int32) @ np.array([65536, 256, 1]))
+    colors = np.unique(packed(rgba[rgba[..., 3] > 0][:, :3]))
     if len(colors) <= IGNORE_INDEX:
         raise ValueError(
             "scribbled must be a copy of image or a layer of strokes, got transparent pixels, "

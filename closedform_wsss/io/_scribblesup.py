@@ -11,13 +11,13 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_count, check_names
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss.io._annotations.shapes import MAX_PIXELS, number
 from closedform_wsss.io._open import PathLike, UInt8Array
 from closedform_wsss.io._rasterize import draw_line
 from closedform_wsss.io._tensors import label_tensor
 from closedform_wsss.io._voc import VOC_CLASSES
 from closedform_wsss.io._xml import parse_xml
 
-_MAX_PIXELS = 1 << 28  # a file that states more is damaged or hostile
 _OTHER_NAMES = {
     "plane": "aeroplane",
     "airplane": "aeroplane",
@@ -80,14 +80,14 @@ def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, 
     name = os.fspath(path)
     root = parse_xml(path, "read_scribblesup_xml")
     columns, rows = (round(_number(root, f"size/{side}", name)) for side in ("width", "height"))
-    if columns < 1 or rows < 1 or columns * rows > _MAX_PIXELS:
+    if columns < 1 or rows < 1 or columns * rows > MAX_PIXELS:
         raise ValueError(f"read_scribblesup_xml: size must be that of an image, got {columns} x {rows} in {name!r}")
     if root.find("object") is not None and next(root.iter("polygon"), None) is None:
         raise ValueError(
             f"read_scribblesup_xml: path must hold polygons, got objects with bounding boxes only in {name!r}: these "
             "are annotations for detection, as of PASCAL VOC, and a box holds background too"
         )
-    index = {label: number for number, label in enumerate(class_names)}
+    index = {label: place for place, label in enumerate(class_names)}
     marks = np.full((rows, columns), IGNORE_INDEX, np.uint8)
     for polygon in root.iter("polygon"):
         tag = (polygon.findtext("tag") or "").strip()
@@ -103,11 +103,7 @@ def scribblesup_marks(path: PathLike, class_names: Sequence[str] = VOC_CLASSES, 
 
 
 def _number(element: ElementTree.Element, child: str, path: str) -> float:
-    text = element.findtext(child)
     try:
-        value = float(text or "")
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < 1e6:
-        raise ValueError(f"read_scribblesup_xml: {child} must be a number below a million, got {text!r} in {path!r}")
-    return value
+        return number(element.findtext(child), child)
+    except ValueError as error:
+        raise ValueError(f"read_scribblesup_xml: {error} in {path!r}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -125,8 +125,12 @@ def is_solid(where: BoolArray, values: npt.NDArray[np.int16], color: Color, tole
     return 2 * int(np.count_nonzero(in_block)) >= len(values)
 
 
+def packed(colors: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Colours ``(..., 3)`` as one number each, 0xRRGGBB."""
+    return np.asarray(colors.astype(np.int32) @ np.array([65536, 256, 1], np.int32))
+
+
 def unique_colors(values: npt.NDArray[np.int16]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.intp]]:
     """The different colours among ``(N, 3)``, and how often each occurs."""
-    packed = values.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    unique, repeats = np.unique(packed, return_counts=True)
+    unique, repeats = np.unique(packed(values), return_counts=True)
     return np.stack([unique >> 16, (unique >> 8) & 255, unique & 255], axis=-1).astype(np.int16), repeats

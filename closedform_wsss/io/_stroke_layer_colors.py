@@ -9,12 +9,20 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._stroke_colors import HALO, BoolArray, Color, is_blend, is_close, is_solid, unique_colors
+from closedform_wsss.io._stroke_colors import (
+    HALO,
+    BoolArray,
+    Color,
+    is_blend,
+    is_close,
+    is_solid,
+    packed,
+    unique_colors,
+)
 
 _TINY = 5  # fewer pixels beside other strokes count as their mixture
 _BESIDE = 2  # pixels
@@ -124,10 +132,10 @@ def _are_mixed(
 
 def _in_flat_block(rgb: UInt8Array, where: BoolArray) -> BoolArray:
     """The pixels in blocks of 2 x 2 of one colour. Edges of strokes are too thin for such blocks."""
-    packed: npt.NDArray[np.int32] = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    packed[~where] = -1
-    first = packed[:-1, :-1]
-    same = (first >= 0) & (first == packed[1:, :-1]) & (first == packed[:-1, 1:]) & (first == packed[1:, 1:])
+    color = packed(rgb)
+    color[~where] = -1
+    first = color[:-1, :-1]
+    same = (first >= 0) & (first == color[1:, :-1]) & (first == color[:-1, 1:]) & (first == color[1:, 1:])
     flat = np.zeros_like(where)
     for rows in (slice(None, -1), slice(1, None)):
         for columns in (slice(None, -1), slice(1, None)):

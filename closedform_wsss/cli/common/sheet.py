@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from closedform_wsss._common import IGNORE_INDEX
+from closedform_wsss._resize import scaled_size
 from closedform_wsss.io import read_image, read_label_png, voc_palette
 from closedform_wsss.io._save import save_png
 
@@ -97,7 +98,7 @@ def _overlay(panel: Panel, orientation: str | None, window: tuple[float, float] 
     marks = read_label_png(panel.marks)
     height, width = marks.shape
     scale = min(_HEIGHT / height, _WIDTH / width)
-    size = max(round(height * scale), 1), max(round(width * scale), 1)
+    size = scaled_size((height, width), scale)
     if panel.image is None:
         plain = np.full((*size, 3), 225, np.uint8)
         pale = plain.copy()

@@ -16,7 +16,7 @@ from torch import Tensor
 from closedform_wsss import functional, io
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._matte import stretch
-from closedform_wsss._resize import resize_marks
+from closedform_wsss._resize import resize_marks, scaled_size
 from closedform_wsss.cli.common.data_set import NotConverged
 from closedform_wsss.cli.matte.files import write_alpha, write_cutout, write_matte
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
@@ -160,7 +160,7 @@ def _shrink(image: Tensor, marks: Tensor, longest: int) -> tuple[Tensor, Tensor]
     scale = longest / max(height, width)
     if scale >= 1:
         return image, marks
-    size = max(round(height * scale), 1), max(round(width * scale), 1)
+    size = scaled_size((height, width), scale)
     # Averages over areas keep a pixel of mixed colour the same mixture of its two layers.
     small = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size[1], size[0]), Image.Resampling.BOX)
     # Numbers without gaps, because resize_marks holds the votes of all classes in memory.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._matte import cutout
+from closedform_wsss._resize import scaled_size
 from closedform_wsss.functional import ConvergenceWarning, Solution, solve_matting
 from closedform_wsss.io import from_array, voc_palette
 from closedform_wsss.io._rasterize import draw_line
@@ -72,7 +73,7 @@ class Painting:
         height, width = image.shape[1:]
         self.size = height, width
         scale = min(preview_side / max(height, width), 1.0)
-        small = max(round(height * scale), 1), max(round(width * scale), 1)
+        small = scaled_size(self.size, scale)
         picture = Image.fromarray(image.permute(1, 2, 0).numpy())
         reduced = picture if small == self.size else picture.resize(small[::-1], Image.Resampling.BOX)
         # By whether it is at full size.
