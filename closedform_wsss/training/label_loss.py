@@ -25,7 +25,7 @@ def label_loss(fn: str, logits: Tensor, target: Tensor, class_weight: Tensor | N
     logits = check_maps(fn, "logits", logits, None, None)
     check_logits(fn, logits)
     n, classes, h, w = logits.shape
-    target = check_target(fn, target, n, logits.device, classes, ignore_index)
+    target = check_target(fn, target, n, logits.device, classes, ignore_index, of="logits")
     check_finite(fn, "logits", logits)
     check_same_view(fn, target=target, logits=logits)
     x = logits.to(compute_dtype(logits))
