@@ -17,6 +17,7 @@ from closedform_wsss._arrays import as_tensor
 from closedform_wsss._checks import check_image, check_positive, hints
 from closedform_wsss.functional import Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
+from closedform_wsss.io._image import has_transparency, laid_over
 
 _FN = "matte"
 _MAX_SHOWN = 5
@@ -158,7 +159,9 @@ def _image(image: Any) -> Tensor:
                 f"{_FN}: image must have 8 bits per channel, got a Pillow image of mode {image.mode!r}: pass the path "
                 "of its file, or an array that closedform_wsss.io.to_unit_range maps to [0, 1]"
             )
-        if image.mode not in ("L", "RGB"):
+        if has_transparency(image):  # as read_image does with a file
+            image = Image.fromarray(laid_over(image))
+        elif image.mode not in ("L", "RGB"):
             image = image.convert("RGB")
     pixels = image if isinstance(image, Tensor) else _from_array(_array("image", image))
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):

@@ -84,6 +84,12 @@ def to_rgb(opened: Opened, backdrop: UInt8Array | None = None, *, window: Window
         return colors
     layer = image.convert("RGBA")
     check_wide_color(opened, np.asarray(layer)[np.asarray(layer)[..., 3] > 0])
+    return laid_over(layer, backdrop)
+
+
+def laid_over(image: Image.Image, backdrop: UInt8Array | None = None) -> UInt8Array:
+    """The colours ``(H, W, 3)`` of an image with transparent pixels, over ``backdrop`` or white."""
+    layer = image.convert("RGBA")
     behind = Image.new("RGB", image.size, "white") if backdrop is None else Image.fromarray(backdrop)
     # Unlike alpha_composite, paste keeps opaque and empty pixels exact.
     behind.paste(layer, mask=layer)

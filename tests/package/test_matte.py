@@ -177,6 +177,16 @@ def test_pillow_images_of_more_than_8_bits_are_not_clipped(mode: str, tmp_path: 
         np.testing.assert_allclose(closedform_wsss.matte(cure, labels()).alpha, grey, atol=2e-3)
 
 
+def test_transparent_pixels_of_a_pillow_image_are_white_as_those_of_its_file(tmp_path: Path) -> None:
+    opacity = np.full(photo().shape[:2], 255, np.uint8)
+    opacity[:10] = 0
+    image = Image.fromarray(np.dstack([photo(), opacity]))
+    image.save(tmp_path / "layer.png")
+    of_image, of_file = (closedform_wsss.matte(given, labels()).alpha for given in (image, tmp_path / "layer.png"))
+    np.testing.assert_array_equal(of_image, of_file)
+    assert not np.array_equal(of_image, closedform_wsss.matte(photo(), labels()).alpha)
+
+
 def test_missing_and_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         closedform_wsss.matte(tmp_path / "none.png", labels())
