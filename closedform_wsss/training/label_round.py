@@ -87,9 +87,12 @@ class LabelRound:
         if _is_first():
             with atomic(self.folder / "new" / state_file(self.folder).name) as stream:
                 stream.write(json.dumps({"round": self.number, "fractions": report.labels.tolist()}).encode())
-            labels = self.folder / "labels"
-            shutil.rmtree(labels, ignore_errors=True)
+            labels, old = self.folder / "labels", self.folder / "old"
+            shutil.rmtree(old, ignore_errors=True)
+            if labels.exists():
+                labels.rename(old)  # to remove many files takes a while, in which there would be no labels
             (self.folder / "new").rename(labels)
+            shutil.rmtree(old, ignore_errors=True)
         gathered(None)
 
     def _make(self, samples: Iterable[Predicted]) -> Report:
