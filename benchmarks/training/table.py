@@ -123,13 +123,16 @@ def left_out(scores: Scores) -> str:
     for row in ROWS:
         methods.setdefault(row.method, []).append(row)
     lines = []
+    ran = {name for _, _, name in scores}
     for method, rows in methods.items():
+        if sum(row.name in ran for row in rows) < 2:
+            continue  # nothing was chosen
         cells = []
         for case in CASES:
             row = chosen_elsewhere(scores, rows, case[0])
             gap = None if row is None else gap_of(scores, case, row.name)
             cells.append("" if row is None or gap is None else f"{gap:.0f} % ({row.setting})")
-        if len(rows) > 1 and any(cells):
+        if any(cells):
             lines.append([method, *cells])
     if not lines:
         return ""
