@@ -36,6 +36,9 @@ def draw_gaps(results: dict[str, Any], file: Path) -> None:
         gaps = [gap_of(scores, (data, marks), row.name) for row in rows]
         colours = [OURS if "**" in row.title else OTHERS for row in rows]
         axes.barh(range(len(rows)), [max(gap or 0, 0) for gap in gaps], color=colours, height=0.66)
+        for k, gap in enumerate(gaps):
+            if gap is None:
+                axes.text(3, k, "not run", fontsize=7, color=FAINT, va="center")
         axes.set_title(f"{data.title}\n{marks.replace('_', ' ')}", fontsize=9)
         axes.set_xlim(0, 100)
         _plain(axes, "x")
