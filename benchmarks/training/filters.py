@@ -7,6 +7,8 @@ settings are of no use here.
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 from cams import baselines
 from torch import Tensor
@@ -34,3 +36,10 @@ def mean_field(p: Tensor, image: Tensor, *, target: Tensor, **_: object) -> Tens
         p, image, smoothness_weight=3, smoothness_sigma=1, appearance_weight=4,
         position_sigma=67 * p.shape[3] / 500, color_sigma=3 / 255,
     )  # fmt: skip
+
+
+def use(name: str) -> None:
+    """``refine_prediction``, and with it self-training, filters by this function from now on."""
+    module, chosen = importlib.import_module("closedform_wsss.functional.refine_prediction"), globals()[name]
+    assert hasattr(module, "filter_maps"), "refine_prediction filters by another function now"
+    module.filter_maps = lambda fn, cure, *maps, **options: chosen(*maps, **options)  # type: ignore[attr-defined]

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
-import importlib
 import json
 import os
 import shlex
@@ -54,8 +53,7 @@ def child(argv: list[str]) -> None:
         at = argv.index("--set")
         name, value = argv[at + 1].split("=")
         if name == "filter":
-            module = importlib.import_module("closedform_wsss.functional.refine_prediction")
-            module.matting_filter = getattr(filters, value)
+            filters.use(value)
         elif name in CONSTANTS:
             setattr(CONSTANTS[name], name, ast.literal_eval(value))
         else:

@@ -122,7 +122,10 @@ def matting_filter(
         [0.27, 0.27, 0.8, 0.8]
     """
     return filter_maps(
-        *(FN, CURE, x, image),
+        FN,
+        CURE,
+        x,
+        image,
         target=target,
         mark_weight=mark_weight,
         fidelity=fidelity,

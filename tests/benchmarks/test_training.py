@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from types import ModuleType
@@ -11,6 +12,7 @@ import torch
 from helpers import ROOT
 from torch import Tensor
 
+from closedform_wsss.functional import refine_prediction
 from closedform_wsss.superpixels.lab import rgb_to_lab
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -228,6 +230,12 @@ def test_filters(monkeypatch, name):
     assert (q[:, 1, 10, 10:20] > 0.5).all() and (q[:, 0, 1, 2:30] > 0.5).all()
     spread = q[:, 1, 7:9, 12:18] > 0.5
     assert spread.all() if name != "none" else not spread.any()
+    # A row of the benchmark filters by it. Undone at the end of the test.
+    module = importlib.import_module("closedform_wsss.functional.refine_prediction")
+    monkeypatch.setattr(module, "filter_maps", module.filter_maps)
+    filters.use(name)
+    refined = refine_prediction(p, image, target)
+    torch.testing.assert_close(refined, q / q.sum(1, keepdim=True))
 
 
 def test_every_row_is_a_run_of_the_example(monkeypatch, tmp_path):
