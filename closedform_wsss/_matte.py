@@ -18,6 +18,7 @@ from closedform_wsss._checks import check_image, check_positive, hints
 from closedform_wsss.functional import Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.io._image import has_transparency, laid_over
+from closedform_wsss.io._tensors import pixels_tensor
 
 _FN = "matte"
 _MAX_SHOWN = 5
@@ -163,23 +164,12 @@ def _image(image: Any) -> Tensor:
             image = Image.fromarray(laid_over(image))
         elif image.mode not in ("L", "RGB"):
             image = image.convert("RGB")
-    pixels = image if isinstance(image, Tensor) else _from_array(_array("image", image))
+    pixels = image if isinstance(image, Tensor) else pixels_tensor(_FN, "image", "(H, W, 3)", _array("image", image))
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
         wanted = "(3, H, W)" if isinstance(image, Tensor) else "(H, W, 3)"
         cure = ": pass image[..., :3]" if not isinstance(image, Tensor) and pixels.shape[0] == 4 else ""
         raise ValueError(f"{_FN}: image must be a photograph {wanted}, got shape {tuple(np.shape(image))}{cure}")
     return pixels
-
-
-def _from_array(pixels: npt.NDArray[Any]) -> Tensor:
-    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
-        raise TypeError(
-            f"{_FN}: image must be uint8 or floating point, got {pixels.dtype}: closedform_wsss.io.to_unit_range maps "
-            "other values to [0, 1]"
-        )
-    if pixels.ndim not in (2, 3):
-        raise ValueError(f"{_FN}: image must be (H, W, 3) or (H, W), got shape {pixels.shape}")
-    return io.from_array(pixels)
 
 
 def _marks(marks: Any, image: Tensor) -> Tensor:

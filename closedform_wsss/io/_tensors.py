@@ -31,15 +31,19 @@ def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:
         >>> from_array(np.zeros((480, 640, 3), np.uint8)).shape
         torch.Size([3, 480, 640])
     """
-    array = np.asarray(pixels)
+    return pixels_tensor("from_array", "pixels", "(H, W, D)", np.asarray(pixels))
+
+
+def pixels_tensor(fn: str, name: str, wanted: str, array: npt.NDArray[Any]) -> Tensor:
+    """:func:`from_array` for the argument ``name`` of the function ``fn``."""
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise TypeError(
-            f"from_array: pixels must be uint8 or floating point, got {array.dtype}: "
-            "closedform_wsss.io.to_unit_range maps other values to [0, 1]"
+            f"{fn}: {name} must be uint8 or floating point, got {array.dtype}: closedform_wsss.io.to_unit_range maps "
+            "other values to [0, 1]"
         )
     if array.ndim not in (2, 3):
-        raise ValueError(f"from_array: pixels must be (H, W, D) or (H, W), got shape {array.shape}")
-    return as_tensor("from_array", "pixels", array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
+        raise ValueError(f"{fn}: {name} must be {wanted} or (H, W), got shape {array.shape}")
+    return as_tensor(fn, name, array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
 
 
 def image_tensor(pixels: npt.NDArray[Any]) -> Tensor:
