@@ -29,6 +29,7 @@ def test_values_are_chosen_on_the_other_sets(settings: ModuleType) -> None:
     scores = {case: dict.fromkeys(every, 0.5) for case in cases}
     scores["street", "scribbles"]["repeats 0"] = scores["street", "points"]["repeats 0"] = 0.6
     scores["organ", "scribbles"]["repeats 0"] = 0.35
+    scores["street", "scribbles"]["repeats 4"], scores["street", "points"]["repeats 4"] = 0.7, 0.25
     scores["photo", "scribbles"]["fidelity 0.1"] = 0.9
     assert settings.chosen_elsewhere(scores, "photo") == {}
     assert settings.chosen_elsewhere(scores, "street") == {"fidelity": 0.1}
