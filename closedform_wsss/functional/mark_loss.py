@@ -98,7 +98,8 @@ def mark_loss(
         image, weight = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3])), x.new_ones(n, classes)
         energy = loss_of_images(
             *(x, target, image, weight, LAPLACIAN),
-            side=None, mark_weight=0.0, ignore_index=ignore_index, residual=False, activation="softmax", maps=log_a.exp,
+            side=None, mark_weight=0.0, ignore_index=ignore_index, residual=False, activation="softmax",
+            maps=lambda: log_a.exp(),  # torch.compile cannot trace the method itself
         )  # fmt: skip
         loss = loss + energy_weight * energy.mean()
     return loss

@@ -81,6 +81,14 @@ def test_no_mark_and_no_image() -> None:
     assert empty == 0 and empty.requires_grad
 
 
+def test_compiles_in_one_graph() -> None:
+    logits, marks, image = problem()
+    arguments = logits, marks, image, classes_present(marks, 4)
+    compiled = torch.compile(MarkLoss(), fullgraph=True, backend="aot_eager")
+    ours, eager = (torch.autograd.grad(loss(*arguments), logits)[0] for loss in (compiled, MarkLoss()))
+    torch.testing.assert_close(ours, eager)
+
+
 def test_errors() -> None:
     logits, marks, image = problem()
     with pytest.raises(ValueError, match="mark_loss: energy_weight must be a finite number >= 0"):
