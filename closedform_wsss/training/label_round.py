@@ -23,6 +23,7 @@ from closedform_wsss.io._save import atomic
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import winning_fractions
 from closedform_wsss.training.filtering import filtered
+from closedform_wsss.training.mark_counts import count_marks, warn_of_marks_everywhere
 from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import filter_sides
@@ -123,14 +124,7 @@ class LabelRound:
                 f"{FN}: samples must hold marks, got {self.ignore_index}, which is ignore_index, at every pixel of "
                 "every sample: check the folder and the values of the marks"
             )
-        if marked.sum() < pixels:
-            return
-        most = int(marked.argmax())
-        warn_user(
-            f"{FN}: every pixel is marked, {float(marked[most] / pixels):.0%} with class {most}: if it "
-            f"stands for pixels without a mark, give these ignore_index {self.ignore_index}, and classes from 0",
-            UserWarning,
-        )
+        warn_of_marks_everywhere(FN, marked, pixels, self.ignore_index)
 
     def _store_all(self, samples: Iterable[Predicted]) -> tuple[list[str], Tensor, Tensor, Tensor]:
         """Store what the later steps need: keys, pixels of each class in the marks, fractions in the predictions,
@@ -152,7 +146,7 @@ class LabelRound:
             predicted += winning_fractions(p).double()
             if self.recipe.complete_marks:
                 p = restricted(p, classes_present(target, self.num_classes, ignore_index=self.ignore_index))
-            marked += torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
+            marked += count_marks(target, self.num_classes, self.ignore_index)
             pixels_seen += target.numel()
             store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
         if not keys and not dist.is_initialized():

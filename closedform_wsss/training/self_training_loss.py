@@ -29,6 +29,7 @@ from closedform_wsss.training.area_correction import LARGEST_FACTOR, TRACE, corr
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
+from closedform_wsss.training.mark_counts import count_marks, warn_of_marks_everywhere
 from closedform_wsss.training.ranks import gathered, mean_of_ranks, total, world
 from closedform_wsss.training.recipe import Recipe
 from closedform_wsss.training.resolution import filter_sides
@@ -70,6 +71,10 @@ class SelfTrainingLoss(nn.Module):
     Raises:
         TypeError, ValueError: When it is made: an option is out of range. When it is called: what
             :func:`~closedform_wsss.functional.closed_form_loss` raises; the state is of other classes, steps or rounds.
+
+    Warns:
+        UserWarning: It is called more often than ``total_steps``; or, when it makes the factors, no pixel of their
+            images is marked, or every pixel.
 
     Example:
         >>> import torch
@@ -198,7 +203,22 @@ class SelfTrainingLoss(nn.Module):
     def _refined(self, p: Tensor, image: Tensor, marks: Tensor, factors: Tensor) -> Tensor:
         return filtered(self.recipe, p, image, marks, factors, self.ignore_index)
 
+    def _check_marks(self) -> None:
+        """Marks that are all missing, or on every pixel, are hardly meant."""
+        targets = [marks for _, _, marks in self._collected]
+        marked = total(torch.stack([count_marks(x, self.num_classes, self.ignore_index) for x in targets]).sum(0))
+        pixels = total(torch.tensor(sum(x.numel() for x in targets), dtype=torch.float64, device="cpu"))
+        if not marked.any():
+            warn_user(
+                f"{FN}: marks are {self.ignore_index}, which is ignore_index, at every pixel of all images of round "
+                f"{self.rounds_done + 1}, so the labels are made of the predictions alone: check the folder and the "
+                "values of the marks",
+                UserWarning,
+            )
+        warn_of_marks_everywhere(FN, marked, pixels, self.ignore_index)
+
     def _correct_areas(self) -> None:
+        self._check_marks()
         picked = []
         for p, _, marks in self._collected:
             small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)

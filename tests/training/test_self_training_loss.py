@@ -168,13 +168,24 @@ def test_half_precision_and_8_bit_images() -> None:
 
 def test_a_batch_without_marks_and_an_empty_one() -> None:
     criterion = SelfTrainingLoss(3, 4, Recipe(num_images=2))
-    for step in range(4):
-        logits, marks, image = batch(2 * step)
-        criterion(logits, torch.full_like(marks, 255), image).backward()
+    with pytest.warns(UserWarning, match="marks are 255, which is ignore_index, at every pixel of all .* of round 1"):
+        for step in range(4):
+            logits, marks, image = batch(2 * step)
+            criterion(logits, torch.full_like(marks, 255), image).backward()
     assert criterion.rounds_done == 2
     empty = criterion(torch.zeros(0, 3, 8, 8, requires_grad=True), torch.zeros(0, 8, 8).long(), torch.zeros(0, 3, 8, 8))
     assert empty == 0 and empty.requires_grad
     assert criterion.steps_done == 5  # an empty batch is a step too
+
+
+@pytest.mark.parametrize("ignore_index", [255, -1])
+def test_marks_without_an_unmarked_pixel_are_reported(ignore_index: int) -> None:
+    """Such as those of a tool that stores 0 where nothing was drawn."""
+    criterion = SelfTrainingLoss(3, 3, Recipe(num_images=2, rounds=(0.3,)), ignore_index=ignore_index)
+    logits, marks, image = batch(0)
+    criterion(logits, marks.masked_fill(marks == 255, ignore_index), image)
+    with pytest.warns(UserWarning, match=rf"every pixel is marked, \d+% with class 0: .* ignore_index {ignore_index}"):
+        criterion(logits, marks.masked_fill(marks == 255, 0), image)
 
 
 def test_labels_keep_the_marks_to_the_pixel() -> None:
