@@ -20,7 +20,7 @@ from closedform_wsss.training.evaluation_mode import evaluation_mode
 from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file, state_file
 from closedform_wsss.training.model_output import check_probabilities, probabilities
-from closedform_wsss.training.recipe import Recipe, Report
+from closedform_wsss.training.recipe import Recipe, Report, check_recipe
 from closedform_wsss.training.resolution import prediction_scales
 from closedform_wsss.training.sample import Sample, check_sample
 
@@ -87,9 +87,7 @@ class PseudoLabeler:
                 f"{fn}: labels are stored in 8 bits: num_classes must be at most 254 and ignore_index in "
                 f"[{num_classes}, 255], got {num_classes} and {ignore_index}"
             )
-        if recipe is not None and not isinstance(recipe, Recipe):
-            raise TypeError(f"{fn}: recipe must be a Recipe, got {type(recipe).__name__}: pass Recipe(repeats=1, ...)")
-        self.recipe = Recipe() if recipe is None else recipe
+        self.recipe = check_recipe(fn, recipe)
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._rounds_before: int | None = None  # of the round that is due

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -58,8 +60,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         fn = "Recipe"
-        if not isinstance(self.rounds, tuple):
-            raise TypeError(f"{fn}: rounds must be a tuple of fractions, got {type(self.rounds).__name__}")
+        if not isinstance(self.rounds, tuple) or not all(isinstance(part, numbers.Real) for part in self.rounds):
+            raise TypeError(f"{fn}: rounds must be a tuple of fractions, got {self.rounds!r}")
         if not all(0 < part < 1 for part in self.rounds) or list(self.rounds) != sorted(set(self.rounds)):
             raise ValueError(f"{fn}: rounds must be ascending fractions in (0, 1), got {self.rounds}")
         check_count(fn, "repeats", self.repeats, 0)
@@ -76,6 +78,15 @@ class Recipe:
         check_positive(fn, "fidelity", self.fidelity)
         check_count(fn, "num_images", self.num_images, 1)
         check_count(fn, "num_pixels", self.num_pixels, 1)
+
+
+def check_recipe(fn: str, recipe: Any) -> Recipe:
+    """The settings of ``fn``: the default ones for None."""
+    if recipe is None:
+        return Recipe()
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"{fn}: recipe must be a Recipe, got {type(recipe).__name__}: pass Recipe(repeats=1, ...)")
+    return recipe
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
 from closedform_wsss.training.mark_counts import count_marks, warn_of_marks_everywhere
 from closedform_wsss.training.ranks import gathered, mean_of_ranks, total, world
-from closedform_wsss.training.recipe import Recipe
+from closedform_wsss.training.recipe import Recipe, check_recipe
 from closedform_wsss.training.resolution import filter_sides
 
 FN = "SelfTrainingLoss"
@@ -99,7 +99,7 @@ class SelfTrainingLoss(nn.Module):
         super().__init__()
         self.num_classes = check_count(FN, "num_classes", num_classes, 2)
         self.total_steps = check_count(FN, "total_steps", total_steps, 1)
-        self.recipe = Recipe() if recipe is None else recipe
+        self.recipe = check_recipe(FN, recipe)
         self.ignore_index = check_integer(FN, "ignore_index", ignore_index)
         if 0 <= ignore_index < num_classes:
             raise ValueError(f"{FN}: ignore_index must not be a class, got {ignore_index} with {num_classes} classes")

@@ -10,7 +10,7 @@ import torch
 from helpers.scenes import network, samples
 from torch import Tensor
 
-from closedform_wsss.training import PseudoLabeler, Recipe
+from closedform_wsss.training import PseudoLabeler, Recipe, SelfTrainingLoss
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,14 @@ def test_recipes_check_their_settings(options: dict, message: str) -> None:
 
 
 def test_types_of_settings(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="Recipe: rounds must be a tuple of fractions, got float"):
+    with pytest.raises(TypeError, match=r"Recipe: rounds must be a tuple of fractions, got 0\.5"):
         Recipe(rounds=0.5)
+    with pytest.raises(TypeError, match=r"Recipe: rounds must be a tuple of fractions, got \('1/3',\)"):
+        Recipe(rounds=("1/3",))
     with pytest.raises(TypeError, match="PseudoLabeler: recipe must be a Recipe, got dict"):
         PseudoLabeler(tmp_path, 3, {})
+    with pytest.raises(TypeError, match="SelfTrainingLoss: recipe must be a Recipe, got dict"):
+        SelfTrainingLoss(3, 10, {})
 
 
 def test_errors(tmp_path: Path) -> None:
