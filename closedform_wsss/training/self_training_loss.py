@@ -54,7 +54,8 @@ class SelfTrainingLoss(nn.Module):
     The loss counts its calls, so it must be called once in each step of the training, in training mode. In evaluation
     mode (``criterion.eval()``) it is the cross-entropy on the marks, or on labels, and counts nothing. Its
     ``state_dict`` holds what a resumed training needs. (If it was saved while a round collects predictions, the round
-    collects them anew.) Under ``torch.distributed`` all ranks make the factors together.
+    collects them anew.) Under ``torch.distributed`` all ranks make the factors together, so they must call it equally
+    often, as with a ``DistributedSampler``.
 
     Args:
         num_classes: C >= 2.
