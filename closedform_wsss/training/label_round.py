@@ -46,6 +46,22 @@ def state_file(folder: Path) -> Path:
     return folder / "labels" / "state.json"
 
 
+def read_state(file: Path) -> tuple[int, list[float]]:
+    """Number of the round and fractions of its classes.
+
+    Raises:
+        ValueError: The file is damaged, or of another program.
+    """
+    try:
+        state = json.loads(file.read_bytes())
+        return int(state["round"]), [float(part) for part in state["fractions"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"PseudoLabeler: {file} must be the state of a PseudoLabeler, got {type(error).__name__}: {error}: pass "
+            "another folder"
+        ) from error
+
+
 @dataclass(frozen=True)
 class LabelRound:
     """Makes the labels of all samples of this rank.

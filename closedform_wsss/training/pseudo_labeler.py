@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,11 +17,11 @@ from closedform_wsss.io import read_label_png
 from closedform_wsss.training.class_balance import class_weights
 from closedform_wsss.training.evaluation_mode import evaluation_mode
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file, state_file
+from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file, read_state, state_file
 from closedform_wsss.training.model_output import check_probabilities, probabilities
 from closedform_wsss.training.recipe import Recipe, Report, check_recipe
 from closedform_wsss.training.resolution import prediction_scales
-from closedform_wsss.training.sample import Sample, check_sample
+from closedform_wsss.training.sample import Sample, check_sample, parts_of
 
 
 class PseudoLabeler:
@@ -93,13 +92,13 @@ class PseudoLabeler:
         self._rounds_before: int | None = None  # of the round that is due
         self.round, self._fractions = 0, torch.full((self.num_classes,), 1 / self.num_classes, device="cpu")
         if state_file(self.folder).exists():
-            state = json.loads(state_file(self.folder).read_text())
-            if len(state["fractions"]) != self.num_classes:
+            self.round, fractions = read_state(state_file(self.folder))
+            if len(fractions) != self.num_classes:
                 raise ValueError(
-                    f"{fn}: {self.folder} holds labels of {len(state['fractions'])} classes, got num_classes "
+                    f"{fn}: {self.folder} holds labels of {len(fractions)} classes, got num_classes "
                     f"{num_classes}: pass another folder"
                 )
-            self.round, self._fractions = state["round"], torch.tensor(state["fractions"], device="cpu")
+            self._fractions = torch.tensor(fractions, device="cpu")
         elif (self.folder / "labels").exists():
             raise ValueError(
                 f"{fn}: {self.folder} holds a folder labels that no PseudoLabeler made, and would replace it: pass "
@@ -255,14 +254,16 @@ class PseudoLabeler:
         return report
 
     def _predicted(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Iterator[Predicted]:
-        for key, image, marks in samples:
+        for sample in samples:
+            key, image, marks = parts_of(FN, sample, ("key", "image", "marks"))
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
             scales = prediction_scales(self.recipe.prediction_scales, target, self.num_classes, self.ignore_index)
             yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, scales, self.recipe.flip)
 
     def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[Predicted]:
-        for key, image, marks, probs in samples:
+        for sample in samples:
+            key, image, marks, probs = parts_of(FN, sample, ("key", "image", "marks", "probs"))
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
             yield key, pixels, target, check_probabilities(fn, probs, self.num_classes)

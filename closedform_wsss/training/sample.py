@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,19 @@ from closedform_wsss._checks import check_image, check_same_view, check_target, 
 from closedform_wsss.io._save import atomic
 
 Sample = tuple[str, Tensor, Tensor]
+
+
+def parts_of(fn: str, sample: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """The parts of a sample, which have these names."""
+    parts = tuple(sample) if isinstance(sample, (tuple, list)) else None
+    if parts is None or len(parts) != len(names):
+        got = type(sample).__name__ if parts is None else f"{len(parts)} parts, {', '.join(map(_kind, parts))}"
+        raise TypeError(f"{fn}: samples must be ({', '.join(names)}), with a name as key, got {got}")
+    return parts
+
+
+def _kind(part: object) -> str:
+    return f"Tensor {tuple(part.shape)}" if isinstance(part, Tensor) else type(part).__name__
 
 
 def check_sample(fn: str, image: Tensor, marks: Tensor, classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:

@@ -106,6 +106,29 @@ def test_wrong_samples_are_named(
         PseudoLabeler(tmp_path, 3).update(network, [(key, *parts)])
 
 
+def test_samples_of_other_parts_are_described(tmp_path: Path) -> None:
+    """Such as those of a data set without names."""
+    key, image, marks = samples(1)[0]
+    with pytest.raises(
+        TypeError, match=r"samples must be \(key, image, marks\), .*, got 2 parts, Tensor \(3, .*, Tensor"
+    ):
+        PseudoLabeler(tmp_path, 3).update(network, [(image, marks)])
+    with pytest.raises(TypeError, match=r"samples must be \(key, image, marks\), with a name as key, got dict"):
+        PseudoLabeler(tmp_path, 3).update(network, [{"image": image, "marks": marks}])
+    with pytest.raises(TypeError, match=r"\(key, image, marks, probs\), with a name as key, got 3 parts, str, Tensor"):
+        PseudoLabeler(tmp_path, 3).update_from([(key, image, marks)])
+
+
+@pytest.mark.parametrize(
+    "state", ["{", "[]", "{}", '{"round": 1, "fractions": 0.5}', '{"round": "a", "fractions": []}']
+)
+def test_a_damaged_state_is_named(tmp_path: Path, state: str) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "state.json").write_text(state)
+    with pytest.raises(ValueError, match=r"PseudoLabeler: .*state\.json must be the state of a PseudoLabeler, got"):
+        PseudoLabeler(tmp_path, 3)
+
+
 def test_logits_that_are_not_finite_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sample 'folder/0': logits must be finite, got NaN values"):
         PseudoLabeler(tmp_path, 3).update(lambda image: network(image) * float("nan"), samples(1))
