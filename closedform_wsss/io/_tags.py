@@ -32,8 +32,9 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
       ``2007_000032,1,15``, or with spaces if there is none of these. Classes in one column have ``|`` or spaces between
       them. A first line that names the columns is skipped, and so are lines that start with ``#``. Classes are ids of
       a label map, or names if ``names`` is given.
-    * Text with a table of 0 and 1, below a first line that names the columns: the column after the images' names is
-      class 1, the next class 2. A column "background" is left out.
+    * Text with a table of 0 and 1, below a first line that names the columns. With ``names`` a column of one of these
+      names is that class. Otherwise the column after the images' names is class 1, the next class 2. A column
+      "background" is left out.
     * JSON ``{image: [classes]}``.
     * ``.npy``, a dictionary ``{image: (C,) of 0 and 1}``, as ``cls_labels.npy`` of IRN and its successors; the first
       value is class 1, and an image 2007000032 is 2007_000032.
@@ -49,8 +50,9 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
     Raises:
         OSError: The file is missing or may not be read.
         TypeError: names are not a sequence of texts.
-        ValueError: The file has none of these formats; a class is no number from 1 to 254, or not among the names; an
-            image comes twice with different classes. The message names the line.
+        ValueError: The file has none of these formats; a class is no number from 1 to 254, or not among the names; a
+            table of 0 and 1 has columns that are not among the names; an image comes twice with different classes. The
+            message names the line.
 
     Example:
         >>> import pathlib, tempfile
@@ -69,7 +71,7 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
             rows = _of_vectors(load_item(file), where)
     else:
         text = read_text(f"{FN}: path", Path(path))
-        rows = _of_json(text, where) if text.lstrip().startswith("{") else _of_lines(text, known)
+        rows = _of_json(text, where) if text.lstrip().startswith("{") else _of_lines(text, known, where)
     tags: dict[str, tuple[int, ...]] = {}
     for place, image, cells in rows:
         classes = tuple(sorted({_label(cell, known, place, where) for cell in cells}))
@@ -84,19 +86,43 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
 _Rows = Iterable[tuple[str, str, Sequence[object]]]  # place in the file, image, classes
 
 
-def _of_lines(text: str, known: Mapping[str, int] | None) -> _Rows:
+def _of_lines(text: str, known: Mapping[str, int] | None, where: str) -> _Rows:
     lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1)]
     lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
     separators = [sign for sign in "\t;," if any(sign in line for _, line in lines)]
     table = [(f"line {n}", _cells(line, separators)) for n, line in lines]
     if _is_table_of_bits(table):
-        first = 1 if is_background(table[0][1][1]) else 0
+        numbers = _numbers_of_columns(table[0][1][1:], known, where)
         return [
-            (place, row[0], [n for n, bit in enumerate(row[1 + first :], 1) if bit == "1"]) for place, row in table[1:]
+            (place, row[0], [n for n, bit in zip(numbers, row[1:], strict=True) if n is not None and bit == "1"])
+            for place, row in table[1:]
         ]
     if len(table) > 1 and _names_columns(table[0][1], table[1][1], known):
         table = table[1:]
-    return [(place, row[0], [part for cell in row[1:] for part in _parts(cell)]) for place, row in table]
+    return [(place, row[0], [part for cell in row[1:] for part in _parts(cell, known)]) for place, row in table]
+
+
+def _numbers_of_columns(columns: Sequence[str], known: Mapping[str, int] | None, where: str) -> list[int | None]:
+    """The class of each column of a table of 0 and 1; None for the background.
+
+    Raises:
+        ValueError: Only some of the columns have a name that is known, or there are more columns than names.
+    """
+    classes = [column for column in columns if not is_background(column)]
+    unnamed = [column for column in classes if _folded(column) not in (known or {})]
+    if known is not None and len(unnamed) < len(classes):
+        if unnamed:
+            raise ValueError(
+                f"{FN}: the columns of {where!r} must be among the names, got {', '.join(map(repr, unnamed[:5]))}"
+            )
+        return [None if is_background(column) else known[_folded(column)] for column in columns]
+    if known is not None and len(classes) >= len(known):
+        raise ValueError(
+            f"{FN}: {where!r} must have a column for each of the names but the first, the background, {len(known) - 1} "
+            f"columns, got {len(classes)}"
+        )
+    place = iter(range(1, 1 + len(classes)))
+    return [None if is_background(column) else next(place) for column in columns]
 
 
 def _cells(line: str, separators: Sequence[str]) -> list[str]:
@@ -104,17 +130,19 @@ def _cells(line: str, separators: Sequence[str]) -> list[str]:
     return [part.strip().strip("\"'") for part in parts]
 
 
-def _parts(cell: str) -> list[str]:
-    """The classes in a cell: several may have ``|`` between them, and numbers spaces."""
-    parts = cell.split("|")
-    return [part.strip() for part in (cell.split() if all(map(str.isdigit, cell.split())) else parts) if part.strip()]
+def _parts(cell: str, known: Mapping[str, int] | None) -> list[str]:
+    """The classes in a cell: several have ``|`` between them, or spaces, unless these are in the name of a class."""
+    words = cell.split()
+    are_classes = all(word.isdigit() or _folded(word) in (known or {}) for word in words)
+    parts = words if are_classes and _folded(cell) not in (known or {}) else cell.split("|")
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _names_columns(first: list[str], second: list[str], known: Mapping[str, int] | None) -> bool:
     """Whether the first line names columns: its cells are no classes, and those of the second line are."""
 
     def are_classes(row: list[str]) -> bool:
-        return all(part.isdigit() or _folded(part) in (known or {}) for cell in row[1:] for part in _parts(cell))
+        return all(part.isdigit() or _folded(part) in (known or {}) for cell in row[1:] for part in _parts(cell, known))
 
     return len(first) > 1 and not are_classes(first) and are_classes(second)
 
@@ -154,7 +182,7 @@ def _of_vectors(item: Any, where: str) -> _Rows:
 
 def _label(cell: object, known: Mapping[str, int] | None, place: str, where: str) -> int:
     text = str(cell).strip()
-    if text.isdigit():
+    if text.isdecimal():
         label = int(text)
     elif known is not None and _folded(text) in known:
         label = known[_folded(text)]
@@ -165,10 +193,11 @@ def _label(cell: object, known: Mapping[str, int] | None, place: str, where: str
             else "a number, or names must be given (--names voc or --names FILE of a command)"
         )
         raise ValueError(f"{FN}: a class must be {cure}, got {text!r} in {place} of {where!r}")
-    if not 1 <= label <= 254:
+    last = 254 if known is None else max(known.values(), default=0)
+    if not 1 <= label <= last:
         hint = "; 0 is the background, and a table of 0 and 1 needs a first line that names its columns"
         raise ValueError(
-            f"{FN}: a class must be from 1 to 254, got {label} in {place} of {where!r}{hint if label == 0 else ''}"
+            f"{FN}: a class must be from 1 to {last}, got {label} in {place} of {where!r}{hint if label == 0 else ''}"
         )
     return label
 

@@ -41,11 +41,39 @@ def test_names_of_classes(tmp_path: Path) -> None:
     assert read_tags(table(tmp_path, text), VOC_CLASSES) == {"2007_000032": (1, 15), "b": (11, 20), "c": (7,)}
 
 
-@pytest.mark.parametrize("background", ["", ",background"])
-def test_table_of_bits(tmp_path: Path, background: str) -> None:
-    always = ",1" if background else ""
-    text = f"image{background},cat,dog,sky\na{always},0,1,1\nb{always},0,0,0\n"
+def test_names_with_spaces_between_them(tmp_path: Path) -> None:
+    text = "a,aeroplane person\nb,dining table\nc,dining table|cat\n"
+    assert read_tags(table(tmp_path, text), VOC_CLASSES) == {"a": (1, 15), "b": (11,), "c": (8, 11)}
+
+
+@pytest.mark.parametrize("place", [None, 0, 1, 3])
+def test_table_of_bits(tmp_path: Path, place: int | None) -> None:
+    rows = [["cat", "dog", "sky"], ["0", "1", "1"], ["0", "0", "0"]]
+    if place is not None:
+        for row, cell in zip(rows, ("background", "1", "1"), strict=True):
+            row.insert(place, cell)
+    text = "".join(",".join((name, *row)) + "\n" for name, row in zip(("image", "a", "b"), rows, strict=True))
     assert read_tags(table(tmp_path, text)) == {"a": (2, 3), "b": ()}
+
+
+def test_columns_of_bits_are_the_classes_that_they_name(tmp_path: Path) -> None:
+    names = ("background", "dog", "potted plant", "cat")
+    text = "image,cat,Dog,background,potted_plant\na,1,0,1,0\nb,0,1,1,1\n"
+    assert read_tags(table(tmp_path, text), names) == {"a": (3,), "b": (1, 2)}
+    assert read_tags(table(tmp_path, "image,cat\na,1\nb,0\n"), names) == {"a": (3,), "b": ()}
+    assert read_tags(table(tmp_path, "image,x,y\na,1,0\nb,0,1\n"), names) == {"a": (1,), "b": (2,)}
+    with pytest.raises(ValueError, match=r"the columns of '.*tags\.csv' must be among the names, got 'mouse'"):
+        read_tags(table(tmp_path, "image,cat,mouse\na,1,0\nb,0,1\n"), names)
+    with pytest.raises(ValueError, match=r"must have a column for each of the names .* 3 columns, got 4"):
+        read_tags(table(tmp_path, "image,w,x,y,z\na,1,0,0,1\nb,0,1,0,1\n"), names)
+
+
+def test_numbers_beyond_the_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a class must be from 1 to 20, got 21 in line 1"):
+        read_tags(table(tmp_path, "a,21\n"), VOC_CLASSES)
+    np.save(tmp_path / "cls_labels.npy", {"a": np.eye(25)[22]})
+    with pytest.raises(ValueError, match=r"a class must be from 1 to 20, got 23 in 'a'"):
+        read_tags(tmp_path / "cls_labels.npy", VOC_CLASSES)
 
 
 def test_json_and_vectors_of_irn(tmp_path: Path) -> None:
