@@ -28,9 +28,12 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
         with open(temporary, "xb") as file:
             yield file
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename == temporary:
+            # The name that the caller knows. The constructor makes FileNotFoundError and others of OSError.
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
 
 

@@ -189,7 +189,7 @@ def test_the_first_file_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     monkeypatch.setattr(matte_files, "num_threads", lambda: threads)
-    with pytest.raises(FileNotFoundError, match=r"\.alpha_0\.png\..*\.tmp"):
+    with pytest.raises(FileNotFoundError, match=r"/alpha_0\.png'$"):
         matte_files.write_matte(tmp_path / "missing", *some_matte([0, 1]), [0, 1], 8)
     (tmp_path / "alpha_1.png").mkdir()
     with pytest.raises(OSError, match="alpha_1"):

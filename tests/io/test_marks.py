@@ -212,6 +212,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_errors_of_writers_name_the_file_and_not_a_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("missing/labels.png", FileNotFoundError), ("folder", IsADirectoryError)):
+        with pytest.raises(kind) as caught:
+            io.write_label_png(tmp_path / name, [[1]])
+        assert caught.value.filename == str(tmp_path / name) and caught.value.filename2 is None
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_files_written_at_once_have_the_usual_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
