@@ -74,7 +74,10 @@ def fill_polygon(marks: UInt8Array, points: npt.NDArray[np.float64], label: int)
 def fill_ellipse(
     marks: UInt8Array, center: tuple[float, float], radii: tuple[float, float], degrees: float, label: int
 ) -> None:
-    """Marks the pixels whose centre is inside an ellipse with radii along x and y, turned by degrees from x to y."""
+    """Marks the pixels whose centre is inside an ellipse with radii along x and y, turned by degrees from x to y. One
+    without an area marks nothing."""
+    if not all(radii):
+        return
     rows, columns = draw.ellipse(
         center[1], center[0], radii[1], radii[0], marks.shape, rotation=-math.radians((degrees + 90) % 180 - 90)
     )

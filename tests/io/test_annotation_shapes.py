@@ -276,6 +276,17 @@ def test_shapes_that_leave_the_image(tmp_path: Path) -> None:
     assert marks[11, 1] == 1
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("rx", "ry"), [(0, 0), (3, 0), (0, 3)])
+def test_ellipses_without_an_area_mark_nothing(tmp_path: Path, rx: float, ry: float) -> None:
+    """Around the centre of a pixel their equation divides zero by zero."""
+    ellipse = f'<ellipse label="road" cx="5.5" cy="5.5" rx="{rx}" ry="{ry}"/>'
+    found = read_annotations(write(tmp_path / "a.xml", cvat(cvat_image("a.jpg", ellipse))))
+    assert torch.equal(found["a.jpg"], EMPTY)
+    click = labelme([shape("road", "circle", [[5.5, 5.5], [5.5, 5.5]])])
+    assert torch.equal(read_annotations(write(tmp_path / "a.json", click))["a.jpg"], EMPTY)
+
+
 def test_rectangles_need_a_decision(tmp_path: Path) -> None:
     line = shape("road", "linestrip", [list(p) for p in LINE])
     both = [line, shape("car", "rectangle", [[1, 1], [9, 9]])]
