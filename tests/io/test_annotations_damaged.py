@@ -194,6 +194,36 @@ def test_regions_of_different_sizes(tmp_path: Path) -> None:
         read_annotations(file)
 
 
+def test_regions_on_several_images_of_one_task(tmp_path: Path) -> None:
+    """Two images side by side: the export does not say which file is which."""
+    point = region("keypoint", "road", {"x": 1, "y": 1})
+    one = task("a.jpg", [point, {**point, "to_name": "after"}])
+    one["data"]["later"] = "b.jpg"
+    with pytest.raises(
+        ValueError, match=r"must be on one image, got regions on 'after', 'image' in the task of 'a\.jpg'"
+    ):
+        read_annotations(write(tmp_path / "a.json", [one]))
+    one["annotations"][0]["result"].pop()
+    assert read_annotations(write(tmp_path / "a.json", [one]))["a.jpg"][0, 0] == 0
+
+
+@pytest.mark.parametrize("named", [{}, {"labels": ["road"]}])
+def test_regions_of_json_min_without_a_kind(tmp_path: Path, named: dict[str, Any]) -> None:
+    """Left out, their marks would be missing."""
+    entry = {"points": [[0, 0], [50, 0], [50, 50]], "original_width": 16, "original_height": 12, **named}
+    file = {"image": "a.jpg", "id": 1, "tag": [entry], "annotation_id": 5}
+    with pytest.raises(ValueError, match=r"a region of JSON-MIN must have labels of its kind, .* or export JSON"):
+        read_annotations(write(tmp_path / "a.json", [file]))
+    file["tag"] = [{**entry, "polygonlabels": ["road"]}, {**entry, "choices": ["wet"]}]
+    assert read_annotations(write(tmp_path / "a.json", [file]))["a.jpg"][0, 4] == 0
+
+
+def test_several_annotations_of_a_task_in_json_min(tmp_path: Path) -> None:
+    entries = [{"image": "a.jpg", "id": 7, "tag": [], "annotation_id": number} for number in (1, 2)]
+    with pytest.raises(ValueError, match=r"got several of 1 tasks, such as that with the id 7, .* export JSON"):
+        read_annotations(write(tmp_path / "a.json", entries))
+
+
 @pytest.mark.parametrize("options", [{"width": 0}, {"radius": -1}, {"boxes": "keep"}])
 def test_options(tmp_path: Path, options: dict[str, Any]) -> None:
     file = write(tmp_path / "a.json", labelme([]))

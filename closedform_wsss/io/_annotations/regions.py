@@ -37,6 +37,7 @@ class Region:
         value: Its geometry, in per cent of the image.
         size: The height and width of the image as it states them, or None and None.
         rotation: The degrees by which the annotator turned the image.
+        image: Where the tool shows its image, as the configuration calls it; "" if the export does not say it.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Region:
     value: dict[str, Any]
     size: tuple[Any, Any]
     rotation: Any
+    image: str
 
     def label(self) -> str:
         """The name of its class.
@@ -73,6 +75,7 @@ def regions_of(results: Sequence[dict[str, Any]]) -> list[Region]:
             value=result["value"],
             size=(result.get("original_height"), result.get("original_width")),
             rotation=result.get("image_rotation"),
+            image=str(result.get("to_name") or ""),
         )
         for index, result in enumerate(results)
         if _kind(result) in _KINDS and isinstance(result.get("value"), dict)
