@@ -39,6 +39,7 @@ from closedform_wsss.io._stroke_options import (
 from closedform_wsss.io._tensors import as_pixels, label_tensor
 
 _NAMED = 8  # colours that a message names
+_REDUCED = 256  # colours of a file with a palette
 
 
 def from_scribbles(
@@ -81,7 +82,7 @@ def from_scribbles(
 
     Warns:
         UserWarning: Pixels beside the strokes differ from the image too, and a colour that was found is no usual one
-            of a brush: a soft brush may have mixed it with the image.
+            of a brush: a soft brush may have mixed it with the image. Or the copy has at most 256 colours, as a GIF.
 
     Example:
         >>> import numpy as np
@@ -139,8 +140,22 @@ def copy_marks(
             f"{', name the colors' if colors is None else ''}, or save the strokes as a transparent layer; "
             "or are image and scribbled in the wrong order?"
         )
-    mixed = impure(palette) if colors is None and is_lossy(image, scribbled, changed) else palette[:0]
-    if len(mixed):
+    if colors is None and is_lossy(image, scribbled, changed):
+        _warn_of_colors(scribbled, palette)
+    return marks, palette
+
+
+def _warn_of_colors(scribbled: UInt8Array, palette: UInt8Array) -> None:
+    """Colours of a copy with losses that may be no strokes."""
+    # The nearest of few colours may be any, so that a pure one says nothing.
+    if len(np.unique(packed(scribbled))) <= _REDUCED:
+        warn_user(
+            f"from_scribbles: the colours {', '.join(color_names(palette[:_NAMED]))} became classes, but scribbled has "
+            f"at most {_REDUCED} colours, as a GIF or PNG8, so that parts of the image that changed may be among them: "
+            "save the copy in all colours, or, if they are right, name the colors (--colors on the command line)",
+            UserWarning,
+        )
+    elif len(mixed := impure(palette)):
         warn_user(
             f"from_scribbles: the colours {', '.join(color_names(mixed))} became classes, but a soft brush or "
             "compression may have mixed them with the image, or image and scribbled are swapped: draw with a hard "
@@ -148,7 +163,6 @@ def copy_marks(
             "command line)",
             UserWarning,
         )
-    return marks, palette
 
 
 def _refuse_canvas(scribbled: UInt8Array, changed: BoolArray) -> None:

@@ -227,6 +227,22 @@ def test_colours_that_a_soft_brush_mixed_are_named(tmp_path: Path) -> None:
         io.from_scribbles(image, bars(image, [(70, 10, 90), (172, 112, 94)])[0])  # hard strokes of any colour
 
 
+def test_a_copy_of_few_colors_names_all_that_became_classes(tmp_path: Path) -> None:
+    """The palette of a GIF changes the photograph too, also to colours that are nearly pure."""
+    image = photo(100, 140)
+    path = tmp_path / "few.gif"
+    Image.fromarray(bars(image, [BLACK, RED], 8)[0]).quantize(64).save(path)
+    with pytest.warns(UserWarning, match=r"became classes, but scribbled has at most 256 colours") as caught:
+        _, colors = io.read_scribbles(path, image)
+    assert re.findall("#(......)", str(caught[0].message)) == [bytes(color).hex() for color in colors.tolist()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        io.read_scribbles(path, image, colors=colors.tolist())  # confirmed
+        flat = np.full((40, 60, 3), 90, np.uint8)
+        Image.fromarray(bars(flat, [BLACK, RED])[0]).quantize(4).save(path)
+        io.read_scribbles(path, flat)  # nothing was lost
+
+
 @pytest.mark.parametrize("backdrop", [False, True])
 def test_strokes_on_paper_are_no_copy(tmp_path: Path, backdrop: bool) -> None:
     """The paper would be a class, also where the photograph itself has a backdrop of about its colour."""
