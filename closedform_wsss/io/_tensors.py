@@ -18,7 +18,9 @@ def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:
     """Turns a picture of another library (Pillow, scikit-image, OpenCV) into an image tensor.
 
     Args:
-        pixels: ``(H, W, D)``, or ``(H, W)`` for one channel; uint8 or floating point. An array or a Pillow image.
+        pixels: ``(H, W, D)``, or ``(H, W)`` for one channel; uint8 or floating point. An array or a Pillow image. A
+            Pillow image with a palette, or with other colours than RGB, such as CMYK, is converted to RGB, or to RGBA
+            if its palette has transparent colours.
 
     Returns:
         ``(D, H, W)`` of the same type, a view where ``pixels`` is contiguous and can be written to.
@@ -31,7 +33,19 @@ def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:
         >>> from_array(np.zeros((480, 640, 3), np.uint8)).shape
         torch.Size([3, 480, 640])
     """
-    return pixels_tensor("from_array", "pixels", "(H, W, D)", np.asarray(pixels))
+    array = np.asarray(_in_rgb(pixels) if isinstance(pixels, Image.Image) else pixels)
+    return pixels_tensor("from_array", "pixels", "(H, W, D)", array)
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    """Its values as grey or RGB, with alpha if it has one: no indices of a palette, and no other kind of colours."""
+    mode = image.mode
+    if mode in ("L", "LA", "RGB", "RGBA") or mode[0] in "IF":
+        return image
+    others = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+    if mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.convert(others.get(mode, "RGB"))
 
 
 def pixels_tensor(fn: str, name: str, wanted: str, array: npt.NDArray[Any]) -> Tensor:

@@ -130,6 +130,25 @@ def test_from_array_of_grey_and_floating_point() -> None:
     np.testing.assert_array_equal(io.from_array(big_endian)[0], grey / 255)
 
 
+def test_from_array_shows_pillow_images_of_every_mode() -> None:
+    """The array of a palette image holds indices, and that of CMYK or HSV no red, green and blue."""
+    picture = Image.fromarray(np.full((5, 7, 3), (200, 40, 40), np.uint8))
+    for mode in ("CMYK", "HSV", "YCbCr", "RGBX"):
+        found = pixels(io.from_array(picture.convert(mode)))
+        assert np.abs(found.astype(int) - (200, 40, 40)).max() <= 3, mode
+    few = picture.quantize(4)
+    np.testing.assert_array_equal(pixels(io.from_array(few)), np.asarray(few.convert("RGB")))
+    few.info["transparency"] = int(np.asarray(few)[0, 0])
+    assert io.from_array(few).shape == (4, 5, 7) and not io.from_array(few)[3].any()
+    assert io.from_array(few.convert("PA")).shape == (4, 5, 7)
+    assert set(io.from_array(picture.convert("1")).unique().tolist()) <= {0, 255}
+    for mode, channels in (("L", 1), ("LA", 2), ("RGBA", 4), ("F", 1)):
+        layout = np.asarray(picture.convert(mode)).reshape(5, 7, channels)
+        np.testing.assert_array_equal(io.from_array(picture.convert(mode)).permute(1, 2, 0), layout)
+    with pytest.raises(TypeError, match="got int32"):
+        io.from_array(picture.convert("I"))
+
+
 def test_errors_of_from_array() -> None:
     with pytest.raises(TypeError, match=r"pixels must be uint8 or floating point, got uint16: .*to_unit_range"):
         io.from_array(np.zeros((2, 2), np.uint16))
