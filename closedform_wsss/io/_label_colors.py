@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from closedform_wsss.io._open import PathLike, UInt8Array
+from closedform_wsss.io._text_file import read_text
 
 _FN = "read_label_colors"
 _CVAT = re.compile(r"(.*?):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?")
@@ -36,7 +38,7 @@ def read_label_colors(path: PathLike) -> LabelColors:
     with ``#`` and are no colour.
 
     Args:
-        path: The text file, in UTF-8.
+        path: The text file, in UTF-8, or in UTF-16 with a byte order mark.
 
     Returns:
         The names and the colours, for ``palette`` of :func:`read_label_png` and ``colors`` of :func:`read_marks`.
@@ -55,12 +57,7 @@ def read_label_colors(path: PathLike) -> LabelColors:
         (('background', 'road'), [[0, 0, 0], [128, 64, 128]])
     """
     file = os.fspath(path)
-    with open(path, "rb") as stream:
-        data = stream.read()
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{_FN}: path must be a text file in UTF-8, got {file!r} ({error})") from error
+    lines = read_text(f"{_FN}: path", Path(path)).splitlines()
     found = [_class(text, number, file) for number, line in enumerate(lines, 1) if (text := line.strip())]
     classes = [entry for entry in found if entry is not None]
     if not classes:

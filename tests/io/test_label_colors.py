@@ -51,6 +51,13 @@ def test_wrong_lists(tmp_path: Path, text: str, message: str) -> None:
         read_label_colors(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    """PowerShell writes UTF-16, which lists of names and tags may have too."""
+    (tmp_path / "a.txt").write_text("straße:1,2,3::\n", encoding)
+    assert read_label_colors(tmp_path / "a.txt").names == ("straße",)
+
+
 def test_lists_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(ValueError, match="must be a text file in UTF-8"):
