@@ -84,7 +84,7 @@ def write_probabilities(path: PathLike, probs: npt.ArrayLike | Tensor) -> None:
         dtype('float16')
     """
     try:
-        values = _checked(as_array(probs), channels_last=False)
+        values = _checked(as_array(probs), of_file=False)
     except ValueError as error:
         raise ValueError(f"write_probabilities: probs must be probabilities (C, h, w), got {error}") from error
     with atomic(path) as file:
@@ -110,14 +110,15 @@ def _maps(item: Any) -> npt.NDArray[Any]:
     return maps.astype(np.float32)
 
 
-def _checked(maps: npt.NDArray[Any], *, channels_last: bool = True) -> npt.NDArray[np.float32]:
+def _checked(maps: npt.NDArray[Any], *, of_file: bool = True) -> npt.NDArray[np.float32]:
     if maps.ndim != 3 or maps.dtype.kind != "f" or not np.isfinite(maps).all():
         raise ValueError(f"shape {maps.shape} and type {maps.dtype}, or values that are not finite")
     low, high = float(maps.min()), float(maps.max())
     if low < -SUM_TOLERANCE or high > 1 + SUM_TOLERANCE:
-        raise ValueError(f"values from {low:.4g} to {high:.4g}: for logits pass logits=True (--logits of a command),")
+        cure = "for logits pass logits=True (--logits of a command)," if of_file else "of logits take the softmax first"
+        raise ValueError(f"values from {low:.4g} to {high:.4g}: {cure}")
     if not _adds_up(maps, 0):
-        if not (channels_last and _adds_up(maps, 2)):
+        if not (of_file and _adds_up(maps, 2)):
             sums = maps.sum(0)
             raise ValueError(
                 f"{maps.shape[0]} maps that add up to {float(sums.min()):.3g} to {float(sums.max()):.3g} over the "

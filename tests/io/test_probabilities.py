@@ -78,7 +78,7 @@ def test_other_mistakes(tmp_path: Path) -> None:
     (tmp_path / "empty.npy").touch()
     with pytest.raises(ValueError, match="an empty file"):
         read_probabilities(tmp_path / "empty.npy")
-    with pytest.raises(ValueError, match=r"write_probabilities: probs must be probabilities .* for logits"):
+    with pytest.raises(ValueError, match=r"write_probabilities: probs must be .* of logits take the softmax first$"):
         write_probabilities(tmp_path / "a.npz", LOGITS)
     assert not (tmp_path / "a.npz").exists()
 
