@@ -23,8 +23,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", "
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images of a folder, in the order of their names."""
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    """The images of a folder, in the order of their names. Hidden files, as macOS puts beside images, are left out."""
+    visible = (file for file in folder.iterdir() if not file.name.startswith("."))
+    files = sorted(file for file in visible if file.suffix.lower() in SUFFIXES)
     if not files:
         raise SystemExit(f"{folder} holds no images ({', '.join(SUFFIXES)})")
     times = Counter(file.stem for file in files)

@@ -169,7 +169,8 @@ def test_images_of_any_kind_are_found(train, folder, tmp_path):
     for k, suffix in enumerate((".webp", ".BMP", ".tif")):
         Image.open(folder / "images" / f"{k}.png").save(folder / "images" / f"{k}{suffix}", lossless=True)
         (folder / "images" / f"{k}.png").unlink()
-    (folder / "images" / ".DS_Store").touch()
+    for hidden in (".DS_Store", "._0.jpg"):
+        (folder / "images" / hidden).touch()
     data = train.MarkedFolder(folder, "scribbles", 3, None)
     assert [data.name(k) for k in range(len(data))] == [str(k) for k in range(8)]
     assert all(data[k][1].shape == (3, 64, 96) for k in range(3))
