@@ -38,6 +38,7 @@ class PseudoLabelCallback(TrainerCallback):
 
     def __init__(self, labeler: PseudoLabeler, samples: Iterable[Sample], predict: Predict | None = None) -> None:
         self._rounds = Rounds(labeler, samples, predict)
+        self._epoch = 0  # that begins next
 
     @property
     def report(self) -> Any:
@@ -49,11 +50,16 @@ class PseudoLabelCallback(TrainerCallback):
                 f"PseudoLabelCallback: the training must be given by num_train_epochs, got max_steps {args.max_steps}: "
                 "labels are made before epochs"
             )
+        # As the Trainer counts them. state.epoch is that of the last step: within an epoch after a resumption, and at
+        # its end too where the last batches are too few for a step.
+        steps = max(int(state.max_steps / args.num_train_epochs + 1e-6), 1)
+        self._epoch = state.global_step // steps
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **parts: Any
     ) -> None:
-        self._rounds.start_epoch(round(state.epoch or 0), math.ceil(args.num_train_epochs), parts["model"])
+        self._rounds.start_epoch(self._epoch, math.ceil(args.num_train_epochs), parts["model"])
+        self._epoch += 1
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._rounds.end()

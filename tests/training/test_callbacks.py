@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -93,6 +96,34 @@ def test_a_training_too_short_for_a_round_is_reported(tmp_path: Path) -> None:
     rounds.start_epoch(0, 1, Net())
     with pytest.warns(UserWarning, match="no round was due in this training: it needs 2 epochs or more"):
         rounds.end()
+
+
+@pytest.mark.parametrize("steps", [5, 4])
+@pytest.mark.parametrize("resumed", [0.0, 1.4, 1.6, 2.8])
+def test_epochs_of_the_trainer_of_transformers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, resumed: float
+) -> None:
+    """Its state has the epoch of the last step. With 5 batches and 4 steps an epoch ends at 0.8."""
+    stub: Any = ModuleType("transformers")
+    for name in ("TrainerCallback", "TrainerControl", "TrainerState", "TrainingArguments"):
+        setattr(stub, name, type(name, (), {}))
+    monkeypatch.setitem(sys.modules, "transformers", stub)
+    monkeypatch.delitem(sys.modules, "closedform_wsss.training.transformers", raising=False)
+    module = importlib.import_module("closedform_wsss.training.transformers")
+    monkeypatch.delitem(sys.modules, "closedform_wsss.training.transformers")
+    callback = module.PseudoLabelCallback(PseudoLabeler(tmp_path, 3), Scenes())
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(callback._rounds, "start_epoch", lambda epoch, epochs, model: begun.append((epoch, epochs)))
+    args = SimpleNamespace(max_steps=-1, num_train_epochs=4.0)
+    first, done = int(resumed), int((resumed % 1) * steps)
+    state = SimpleNamespace(epoch=resumed, global_step=first * steps + done, max_steps=4 * steps)
+    callback.on_train_begin(args, state, None)
+    for epoch in range(first, 4):
+        callback.on_epoch_begin(args, state, None, model=Net())
+        state.epoch, state.global_step = epoch + steps / 5, (epoch + 1) * steps
+    assert begun == [(epoch, 4) for epoch in range(first, 4)]
+    with pytest.raises(ValueError, match="the training must be given by num_train_epochs, got max_steps 9"):
+        callback.on_train_begin(SimpleNamespace(max_steps=9), state, None)
 
 
 def test_the_loss_of_a_labeler(tmp_path: Path) -> None:
