@@ -286,6 +286,48 @@ def test_scribblesup(tmp_path: Path) -> None:
     assert list(results(tmp_path / "one")) == ["2007.png"]
 
 
+@pytest.mark.parametrize(("names", "number"), [("sky,cat", 1), ("sky:0,cat:5", 5), ("sky:3,cat:255", 255)])
+def test_names_and_width_of_scribblesup(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str, number: int
+) -> None:
+    text = (
+        "<annotation><size><width>16</width><height>12</height></size><polygon><tag>cat</tag>"
+        "<point><X>1</X><Y>4</Y></point><point><X>13</X><Y>4</Y></point></polygon></annotation>"
+    )
+    write(tmp_path / "xml" / "a.xml", text)
+    command = ["marks", str(tmp_path / "xml"), "-o", str(tmp_path / "out"), "--names"]
+    assert main([*command, names, "--width", "1"]) == 0
+    expected = np.full((12, 16), 255)
+    expected[4, 1:14] = number
+    assert results(tmp_path / "out")["a.png"].tolist() == expected.tolist()
+    capsys.readouterr()
+    assert main([*command, "sky,dog", "--overwrite"]) == 1
+    assert "a: read_scribblesup_xml: tag must be one of sky, dog, got 'cat' in" in capsys.readouterr().err
+    assert main([*command, "sky,cat", "--overwrite", "--unmarked", "0"]) == 2
+    assert "--unmarked goes with pictures of marks, got it for ScribbleSup" in capsys.readouterr().err
+    image(tmp_path / "images" / "a.png", 20, 30)
+    assert main([*command, "sky,cat", "--overwrite", "--images", str(tmp_path / "images")]) == 1
+    assert (
+        "a: read_scribblesup_xml: marks must have the size of image (H, W) = (20, 30), got (12, 16)"
+        in capsys.readouterr().err
+    )
+
+
+def test_masks_and_classes_without_a_name_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask = np.zeros((8, 9), np.uint8)
+    mask[2:4, 3:7] = 255
+    (tmp_path / "maps").mkdir()
+    save(tmp_path / "maps" / "a.png", mask)
+    command = ["marks", str(tmp_path / "maps"), "-o", str(tmp_path / "out"), "--kind", "labels", "--overwrite"]
+    assert main(command) == 0
+    assert "warning: class 0 alone is marked: if the files are masks of 0 and 255, --remap 255:1" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, "--remap", "255:2", "--names", "background,road"]) == 0
+    said = capsys.readouterr().err
+    assert "warning: --names lacks classes that are marked: 2" in said and "class 0 alone" not in said
+
+
 @pytest.mark.parametrize(
     ("pattern", "path", "name"),
     [

@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
             f"closedform-wsss marks: warning: {len(kept)} label maps of an earlier run are still there, such as "
             f"{kept[0]}: --overwrite deletes them"
         )
-    for text in warnings_of(done, images, by_value=how.remap is not None or how.unmarked is not None):
+    for text in warnings_of(source, done, images, by_value=how.remap is not None or how.unmarked is not None):
         note(f"closedform-wsss marks: warning: {text}")
     return _FAILED if done.failed else 0
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cli.marks.convert import Done
 from closedform_wsss.cli.marks.images import Images
-from closedform_wsss.cli.marks.sources import Source
+from closedform_wsss.cli.marks.sources import NAMES, Source
 from closedform_wsss.cli.marks.totals import Totals
 from closedform_wsss.io._annotations.classes import is_background
 
@@ -48,7 +48,7 @@ def _background_note(classes: Mapping[str, int], totals: Totals) -> list[str]:
     return [f"note: {what}: if only objects are drawn, nothing teaches what is not an object: {cure}"]
 
 
-def warnings_of(done: Done, images: Images, *, by_value: bool) -> list[str]:
+def warnings_of(source: Source, done: Done, images: Images, *, by_value: bool) -> list[str]:
     """Reasons why the marks may be wrong. ``by_value``: an option says which stored value means unmarked."""
     warnings = []
     if images.turned:
@@ -67,6 +67,12 @@ def warnings_of(done: Done, images: Images, *, by_value: bool) -> list[str]:
             f"{pixels[most] / pixels.sum():.1%} of the pixels are marks of class {most}: if it means unmarked, pass "
             "--unmarked and the number that is stored for it"
         )
+    labels = done.totals.labels()
+    if source.of_values and labels == [0] and pixels[IGNORE_INDEX] and not by_value:
+        warnings.append("class 0 alone is marked: if the files are masks of 0 and 255, --remap 255:1 makes 255 a class")
+    unnamed = [label for label in labels if label not in source.classes.values()]
+    if source.order == NAMES and unnamed:
+        warnings.append(f"{NAMES} lacks classes that are marked: {listed(list(map(str, unnamed)))}")
     if done.sizeless:
         warnings.append(
             f"no label map for {listed(done.sizeless)}: they have no marks, and EXPORT does not state their sizes "

@@ -8,16 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
 from closedform_wsss.cli.common.pattern import files_below, name_of_image, stem_pattern
 from closedform_wsss.cli.marks.options import Codes, Palette
-from closedform_wsss.io import guess_kind, read_annotations, read_image, read_marks
+from closedform_wsss.io import (
+    IGNORE_INDEX,
+    VOC_CLASSES,
+    guess_kind,
+    read_annotations,
+    read_image,
+    read_marks,
+    read_scribblesup_xml,
+)
+from closedform_wsss.io._scribbles import check_size
 
 _TEXT = (".json", ".xml")
 _LABEL_MAP, _LABEL_FOLDER = "labelmap.txt", "SegmentationClass"  # of CVAT's export "Segmentation mask"
+
+NAMES = "--names"  # where the numbers of classes are from, if they are from there
 
 Size: TypeAlias = tuple[int, int]
 
@@ -50,6 +62,7 @@ class Source:
         order: Where the numbers are from, for the report.
         files: The files with marks, relative to EXPORT if that is a folder.
         left_out: The number of rectangles of each class that are not drawn.
+        of_values: Whether the files may store classes as numbers, and not as names.
     """
 
     what: str
@@ -58,6 +71,7 @@ class Source:
     order: str
     files: frozenset[str] = frozenset()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    of_values: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,12 +151,7 @@ def _is_scribblesup(path: Path) -> bool:
 
 
 def _annotations(export: Path, files: Sequence[str], how: Reading) -> Source:
-    for option, got in (("colors", how.colors), ("unmarked", how.unmarked), ("remap", how.remap)):
-        if got is not None:
-            raise ValueError(
-                f"--{option} goes with pictures of marks, got it for annotations in {export}: --names gives classes "
-                "their numbers, and 255 leaves one unmarked"
-            )
+    _refuse_options_of_pictures("annotations", export, how)
     folder = export if export.is_dir() else export.parent
     found = read_annotations(
         [folder / file for file in files], classes=how.names, width=how.width, radius=how.radius, boxes=how.boxes
@@ -157,7 +166,7 @@ def _annotations(export: Path, files: Sequence[str], how: Reading) -> Source:
             (common / name).as_posix(), found.size(name), not shapes_of, lambda _, size: found.draw(name, size)
         )
 
-    order = {"argument": "--names", "file": "the order of the file's list", "names": "the order of their names"}
+    order = {"argument": NAMES, "file": "the order of the file's list", "names": "the order of their names"}
     return Source(
         found.tool,
         [entry(name) for name in found],
@@ -168,23 +177,42 @@ def _annotations(export: Path, files: Sequence[str], how: Reading) -> Source:
     )
 
 
+def _refuse_options_of_pictures(what: str, where: Path, how: Reading) -> None:
+    for option, got in (("colors", how.colors), ("unmarked", how.unmarked), ("remap", how.remap)):
+        if got is not None:
+            raise ValueError(
+                f"--{option} goes with pictures of marks, got it for {what} in {where}: --names gives classes their "
+                "numbers, and 255 leaves one unmarked"
+            )
+
+
 def _files(folder: Path, files: Sequence[tuple[str, str]], how: Reading) -> Source:
     def entry(file: str, name: str) -> Entry:
         return Entry(name, None, False, lambda image, _: _read(folder / file, image, how, several=len(files) > 1))
 
+    is_text = files[0][0].lower().endswith(_TEXT)
+    if is_text:
+        _refuse_options_of_pictures("ScribbleSup", folder, how)
     if how.names is not None:
         classes = how.names if isinstance(how.names, dict) else {name: n for n, name in enumerate(how.names)}
-        order = "--names"
+        order = NAMES
     else:
         listed = how.colors.names if how.colors is not None else ()
         classes, order = {name: number for number, name in enumerate(listed) if name}, "the order of the colours"
     return Source(
-        "files of marks", [entry(*pair) for pair in files], classes, order, frozenset(file for file, _ in files)
+        "files of marks",
+        [entry(*pair) for pair in files],
+        classes,
+        order,
+        frozenset(file for file, _ in files),
+        of_values=how.colors is None and not is_text,
     )
 
 
 def _read(path: Path, image: Path | None, how: Reading, *, several: bool) -> Tensor:
     pixels = None if image is None else read_image(image, orientation=how.orientation or "apply")
+    if path.suffix.lower() in _TEXT:
+        return _read_scribblesup(path, pixels, how)
     colors = None if how.colors is None else how.colors.colors
     kind = how.kind
     if kind == "auto" and colors is not None:
@@ -209,6 +237,18 @@ def _read(path: Path, image: Path | None, how: Reading, *, several: bool) -> Ten
         remap=how.remap,
         orientation=how.orientation,
     )
+
+
+def _read_scribblesup(path: Path, image: Tensor | None, how: Reading) -> Tensor:
+    names = VOC_CLASSES if how.names is None else tuple(how.names)
+    marks = read_scribblesup_xml(path, class_names=names, width=how.width)
+    if image is not None:
+        check_size("read_scribblesup_xml", path, tuple(marks.shape), image.permute(1, 2, 0).numpy())
+    if not isinstance(how.names, dict):
+        return marks
+    numbers = torch.full((256,), IGNORE_INDEX)
+    numbers[: len(names)] = torch.tensor(list(how.names.values()))
+    return numbers[marks]
 
 
 def _shows_only(path: Path, colors: Sequence[tuple[int, int, int]]) -> bool:
