@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -46,6 +47,7 @@ _COMMANDS = {
 }
 _USER_ERROR = 2  # the status that argparse uses too
 _INTERRUPTED = 130
+_PIPE_CLOSED = 141  # as the shell reports a program that the closed pipe ends
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        The exit status: 0 success, 2 a mistake in the arguments or files, 130 interrupted. Commands may have others.
+        The exit status: 0 success, 2 a mistake in the arguments or files, 130 interrupted, 141 nobody reads the output,
+        as after ``| head``. Commands may have others.
 
     Raises:
         SystemExit: After ``--help`` (status 0) or arguments that cannot be parsed (status 2).
@@ -71,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser(arguments).parse_args(arguments)
     try:
         status: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest when it ends
+        return _PIPE_CLOSED
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(args.command, f"{where}{error.strerror or error}")

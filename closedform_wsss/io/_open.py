@@ -18,6 +18,7 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 
 _LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
+_ANIMATED = frozenset({"GIF", "PNG", "WEBP"})  # MPO is a photograph with a preview
 _UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # tags of TIFF
 _SIGNED = 2
@@ -40,7 +41,8 @@ class Opened:
         wide_color: 16 bits per channel; Pillow keeps the upper 8.
         white_is_zero: 0 is white in the stored samples (TIFF).
         signed, unsigned: The true type where Pillow uses another: int8 read as uint8, uint32 read as int32.
-        pages: Of a TIFF file, those of one size, of which the first is read. Others are thumbnails, for example.
+        pages: Of a TIFF file, those of one size, of which the first is read. Others are thumbnails, for example. Of an
+            animation, its frames.
     """
 
     image: Image.Image
@@ -109,8 +111,9 @@ def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -
     if orientation is None and turned != 1:
         warn_of_orientation(caller, name, turned)
     if opened.pages > 1:
+        what = "frames" if opened.format in _ANIMATED else "pages of one size"
         warn_user(
-            f"{caller}: {name!r} holds {opened.pages} pages of one size, and the first is read: save each as a file, "
+            f"{caller}: {name!r} holds {opened.pages} {what}, and the first is read: save each as a file, "
             "or all as NIfTI for closedform_wsss.io.read_volume",
             UserWarning,
         )
@@ -139,11 +142,12 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
             _check_bmp(file, rawmode)
         # Pillow turns TIFF files while it decodes them. In PNG files EXIF data may come after the pixels.
         orientation = stored_orientation(image) if kind == "TIFF" else 1
+        frames = getattr(image, "n_frames", 1) if kind in _ANIMATED else 1
         image.load()
         if kind != "TIFF":
             orientation = stored_orientation(image)
         upright = oriented(image, orientation, ignore=ignore)
-    pages = _pages(file) if kind == "TIFF" else 1
+    pages = _pages(file) if kind == "TIFF" else frames
     mode = upright.mode
     if mode in _UNPREMULTIPLIED:
         upright = upright.convert(_UNPREMULTIPLIED[mode])

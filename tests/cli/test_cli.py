@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -358,3 +359,16 @@ def test_runs_as_a_module(tmp_path):
     command[3:] = ["matte", "a.png", "b.png", "-o", "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2 and "a.png" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break in another way")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_stops_early(unbuffered: str) -> None:
+    """As in ``closedform-wsss info | head -1``: no message, at the latest when the program ends."""
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "closedform_wsss", "info"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -26,6 +26,14 @@ def test_one_reason_for_the_first_images() -> None:
         failures.add("d", reason("d", 4))
 
 
+def test_names_with_spaces_are_no_other_reason() -> None:
+    failures = Failures(4)
+    failures.add("my photo", "/data/my photo.png lacks classes")
+    failures.add("/x/of a dog.png", "/data/of a dog.png lacks classes")
+    with pytest.raises(ValueError, match=r"for this reason, my photo: /data/my photo\.png lacks classes"):
+        failures.add("the cat 2", "/data/the cat 2.png lacks classes")
+
+
 @pytest.mark.parametrize("case", ["another reason", "a success", "done before", "few images"])
 def test_lines_of_images_that_fail_for_themselves(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     with Failures(3 if case == "few images" else 9, stops=case != "done before") as failures:

@@ -238,6 +238,19 @@ def test_pages_of_a_tiff_file_are_counted(tmp_path: Path) -> None:
             assert torch.equal(first, read(thumbnail)) and first.unique().numel() == 1
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_frames_of_an_animation_are_counted(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.fromarray(np.full((6, 8, 3), value, np.uint8)) for value in (10, 120, 240)]
+    file, single = tmp_path / f"moves.{suffix}", tmp_path / f"still.{suffix}"
+    frames[0].save(file, save_all=True, append_images=frames[1:], lossless=True)
+    frames[0].save(single, lossless=True)
+    with pytest.warns(UserWarning, match=rf"moves.{suffix}' holds 3 frames, and the first is read"):
+        first = io.read_image(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(first, io.read_image(single)) and first.unique().tolist() == [10]
+
+
 def test_sixteen_bits_of_color() -> None:
     for name in ("opencv_12_in_16_rgb.png", "imagemagick_12_in_16_alpha.png"):
         with pytest.raises(ValueError, match=r"upper 8 of 16 bits a channel, which are 0 to 15 of 255.*: store 8 bits"):

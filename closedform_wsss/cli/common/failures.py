@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 
 from closedform_wsss.cli.common.progress import note
 
@@ -41,7 +42,7 @@ class Failures:
             note(f"{name}: {reason}")
             return
         self._waiting.append((str(name), reason))
-        if len({_VARYING.sub("", said) for _, said in self._waiting}) > 1:
+        if len({_alike(name, said) for name, said in self._waiting}) > 1:
             self.flush()
         elif len(self._waiting) == _FIRST:
             name, reason = self._waiting[0]
@@ -59,3 +60,9 @@ class Failures:
         for name, reason in self._waiting or ():
             note(f"{name}: {reason}")
         self._waiting = None
+
+
+def _alike(name: str, reason: str) -> str:
+    """A reason without what differs between images. The name of an image may hold spaces."""
+    own = re.compile(rf"(?<!\w){re.escape(PurePath(name).stem)}(?!\w)")
+    return _VARYING.sub("", own.sub("", reason))
