@@ -17,6 +17,10 @@ MIN_SIDE, MIN_ENTROPY = 3, 0.05
 # Of each of three colours 8 cells, at least this wide in all: rounding, or noise of 8 bits, makes no difference.
 COLOR_CELLS, MIN_RANGE = 512, 0.05
 MAX_CHANNELS = 9  # 2 cells of each
+# Deviations over the thresholds, in the order of SCORES, up to which a score counts as constant. What the colours say
+# is a difference of large numbers: on a flat image only rounding is left of it, 1e-7 in float32, on a photograph 1e-4
+# or more.
+CONSTANT = (1e-5, 1e-12, 1e-5, 1e-12, 1e-12)
 
 
 def levels_like(cam: Tensor) -> Tensor:
@@ -27,7 +31,8 @@ def levels_like(cam: Tensor) -> Tensor:
 def threshold_scores(cam: Tensor, image: Tensor) -> Tensor:
     """The scores of all thresholds, ``(N, C, NUM_LEVELS, 5)`` in the order of ``SCORES``.
 
-    Each has zero mean and unit deviation over the thresholds. The formulas are those of :func:`calibrate_cam`.
+    Each has zero mean and unit deviation over the thresholds, or is 0 where it hardly changes. The formulas are those
+    of :func:`calibrate_cam`.
 
     Args:
         cam: ``(N, C, H, W)`` in [0, 1].
@@ -46,14 +51,15 @@ def threshold_scores(cam: Tensor, image: Tensor) -> Tensor:
         _border(below).to(cam.dtype),
         pairs / (inside.sqrt() + MIN_SIDE),
     ]
-    return torch.stack([_standard(score) for score in scores], 2).unflatten(0, (n, classes))
+    standard = [_standard(score, constant) for score, constant in zip(scores, CONSTANT, strict=True)]
+    return torch.stack(standard, 2).unflatten(0, (n, classes))
 
 
-def _standard(score: Tensor) -> Tensor:
-    """Zero mean and unit deviation over the thresholds; 0 where all are equal."""
+def _standard(score: Tensor, constant: float) -> Tensor:
+    """Zero mean and unit deviation over the thresholds; 0 where the deviation is not above ``constant``."""
     centred = score - score.mean(1, keepdim=True)
     deviation = centred.square().mean(1, keepdim=True).sqrt()
-    return torch.where(deviation > 1e-12, centred / deviation.clamp_min(1e-12), 0)
+    return torch.where(deviation > constant, centred / deviation.clamp_min(constant), 0)
 
 
 def _inside(below: Tensor, amount: Tensor, largest: float = 1.0) -> Tensor:

@@ -42,8 +42,9 @@ def calibrate_cam(cam: Tensor, image: Tensor, *, level: float = 0.4) -> Tensor:
             && \text{raggedness.}
 
     The colours I are CIELAB divided by 128, in 8 x 8 x 8 cells of their range for :math:`\nu`. Each score is
-    standardised over the thresholds. The estimate is the mean of the thresholds with the weights :math:`w_t`, in which
-    a normal density is the prior:
+    standardised over the thresholds; one that does not depend on them, such as the contrast on a flat image, is left
+    out. The estimate is the mean of the thresholds with the weights :math:`w_t`, in which a normal density is the
+    prior:
 
     .. math::
         w_t \propto \mathcal{N}(t;\, 0.33,\, 0.1^2)\, e^{2 \kappa + 1.5 \sigma + 1.5 \nu - 2.5 \beta - \chi}, \qquad

@@ -123,6 +123,18 @@ def test_finds_the_object_however_weak_its_map_is(weak):
     assert (out & truth).sum() / (out | truth).sum() > 0.85
 
 
+@pytest.mark.parametrize("colour", [(0, 0, 0), (1, 1, 1), (0.3, 0.3, 0.3), (0.2, 0.5, 0.7)])
+def test_a_flat_image_says_nothing(colour):
+    """Not what rounding leaves of the contrast and the colours, as large as any score once it is standardised."""
+    cam = torch.rand(1, 3, 21, 34, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    image = torch.tensor(colour, dtype=torch.float64)[None, :, None, None].expand(1, 3, 21, 34)
+    expected = [naive_level(m.numpy(), image[0].numpy()) for m in cam[0]]
+    for dtype in (torch.float32, torch.float64):
+        noise = 1e-6 * torch.rand(1, 3, 21, 34, dtype=dtype) * (1 - 2 * image[:, :1].round().to(dtype))
+        assert best_level(cam.to(dtype), image.to(dtype))[0].tolist() == pytest.approx(expected, abs=1e-4)
+        assert best_level(cam.to(dtype), image.to(dtype) + noise)[0].tolist() == pytest.approx(expected, abs=1e-4)
+
+
 def test_zero_maps_and_empty_batches():
     zero = torch.zeros(1, 1, 8, 8, requires_grad=True)
     calibrate_cam(zero, torch.rand(1, 3, 8, 8)).sum().backward()
