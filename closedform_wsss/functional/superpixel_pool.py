@@ -68,12 +68,11 @@ def superpixel_pool(
         s = _ops.superpixel_pool(x, q, cell_size)
         weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size) if reduction == "mean" else None
     else:
-        x = x.to(dtype)
         count = _number(assignment, num_superpixels)
         s = _sum_of_labels(x, assignment, count)
         weight = _sum_of_labels(torch.ones_like(x[:, :1]), assignment, count) if reduction == "mean" else None
     check_finite(FN, "x", s)  # NaN and infinity come through, and s is the smaller one
-    return s if weight is None else mean_of(s, weight)
+    return (s if weight is None else mean_of(s, weight)).to(dtype)
 
 
 def mean_of(sums: Tensor, weight: Tensor) -> Tensor:
@@ -94,6 +93,8 @@ def _number(labels: Tensor, num_superpixels: int | None) -> int:
 
 
 def _sum_of_labels(x: Tensor, labels: Tensor, count: int) -> Tensor:
+    """In float64: pixels are added one after the other, and a label may have millions of them."""
     n, c = x.shape[:2]
     at = labels.flatten(1)[:, None].expand(n, c, -1)
+    x = x.double()
     return x.new_zeros(n, c, count).scatter_add(2, at, x.flatten(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from closedform_wsss import _ops
@@ -64,4 +65,6 @@ def _of_labels(s: Tensor, labels: Tensor) -> Tensor:
         raise ValueError(f"{FN}: superpixels must hold labels in [0, {s.shape[2]}), got {int(labels.max())}")
     n, c, _ = s.shape
     at = labels.flatten(1)[:, None].expand(n, c, -1)
-    return s.gather(2, at).unflatten(2, tuple(labels.shape[1:]))
+    # The gradient of a superpixel is a sum over its pixels: in float64, as that of superpixel_pool.
+    wide = s.double() if s.requires_grad and torch.is_grad_enabled() else s
+    return wide.gather(2, at).to(s.dtype).unflatten(2, tuple(labels.shape[1:]))

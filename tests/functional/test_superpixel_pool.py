@@ -160,6 +160,19 @@ def test_hard_labels_agree_with_naive_loop():
     assert gradcheck(lambda v: superpixel_unpool(superpixel_pool(v, labels), labels), x)
 
 
+def test_hard_labels_of_a_million_pixels():
+    """Added up in float32, one after the other, these means are wrong by 1 %."""
+    labels = torch.zeros(1, 1000, 1000, dtype=torch.uint8)
+    labels[:, 0] = 1
+    x = torch.full((1, 1, 1000, 1000), 0.1)
+    assert superpixel_pool(x, labels).flatten().tolist() == pytest.approx([0.1, 0.1], rel=1e-6)
+    sums = superpixel_pool(x, labels, reduction="sum")
+    assert sums.dtype == torch.float32 and sums.flatten().tolist() == pytest.approx([99900, 100], rel=1e-6)
+    s = torch.rand(1, 1, 2, requires_grad=True)
+    (superpixel_unpool(s, labels) * x).sum().backward()
+    assert s.grad.flatten().tolist() == pytest.approx([99900, 100], rel=1e-6)
+
+
 def test_hard_labels_are_one_hot_association():
     """Labels of the cells themselves give what q = 1 on the own cell gives."""
     labels = (torch.arange(12)[:, None] // 4 * 3 + torch.arange(12) // 4)[None]
