@@ -21,7 +21,7 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._common.superpixel_grid import EMPTY
 from closedform_wsss.functional.superpixel_pool import mean_of
-from closedform_wsss.superpixels import Superpixels, check_soft_superpixels
+from closedform_wsss.superpixels import Superpixels, check_pooled, check_soft_superpixels
 
 _CENTER = 12  # of the 5 x 5
 
@@ -59,7 +59,9 @@ def asam_affinity(superpixels: Superpixels) -> Tensor:
         (torch.Size([1, 25, 3, 4]), True)
     """
     q, cell_size = check_soft_superpixels("asam_affinity", superpixels)
-    return _normalized(_ops.asam_affinity(as_compute_dtype(q), cell_size))
+    shared = _ops.asam_affinity(as_compute_dtype(q), cell_size)
+    check_finite("asam_affinity", "superpixels.assignment", shared)
+    return _normalized(shared)
 
 
 def _normalized(shared: Tensor) -> Tensor:
@@ -138,7 +140,7 @@ def propagated(
     tol: float | None = None,
     pixel_weight: Tensor | None = None,
 ) -> Tensor:
-    """ASAM of arguments that the caller has checked; NaN is noticed in the superpixels, which are fewer than pixels.
+    """ASAM of arguments that the caller has checked, but for NaN.
 
     ``pixel_weight``, ``(N, 1, H, W)`` >= 0, says how much each pixel counts in the affinity.
     """
@@ -148,7 +150,7 @@ def propagated(
     affinity = _normalized(_ops.asam_affinity(shares, cell_size))
     weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size)
     start = mean_of(_ops.superpixel_pool(cam, q, cell_size), weight)
-    check_finite("asam", "cam", start)
+    check_pooled("asam", "cam", start, q)
     if tol is None:
         s = _propagate(affinity, start, num_iters, restart)
     else:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _ops
-from closedform_wsss._checks import check_count, check_finite, check_maps, check_option, compute_dtype, reads_values
+from closedform_wsss._checks import check_count, check_maps, check_option, compute_dtype, reads_values
 from closedform_wsss._common.superpixel_grid import EMPTY
-from closedform_wsss.superpixels import Superpixels, check_superpixels
+from closedform_wsss.superpixels import Superpixels, check_pooled, check_superpixels
 
 FN = "superpixel_pool"
 
@@ -71,7 +71,7 @@ def superpixel_pool(
         count = _number(assignment, num_superpixels)
         s = _sum_of_labels(x, assignment, count)
         weight = _sum_of_labels(torch.ones_like(x[:, :1]), assignment, count) if reduction == "mean" else None
-    check_finite(FN, "x", s)  # NaN and infinity come through, and s is the smaller one
+    check_pooled(FN, "x", s, assignment)
     return (s if weight is None else mean_of(s, weight)).to(dtype)
 
 

@@ -18,6 +18,7 @@ from closedform_wsss._checks import (
     check_positive,
     check_target,
     check_tensor,
+    reads_values,
 )
 from closedform_wsss.superpixels import Superpixels, check_soft_superpixels
 
@@ -96,6 +97,8 @@ def superpixel_reconstruction_loss(
         check_finite(FN, "target", target)
         distance = _distance(q, target.to(q.dtype).contiguous(), cell_size)
     loss = distance + float(position_weight) / cell_size * _distance(q, _positions(q), cell_size)
+    if reads_values(loss) and not bool(torch.isfinite(loss).all()):
+        check_finite(FN, "superpixels.assignment", q)
     if reduction == "none":
         return loss
     return loss.sum() / max(n, 1) if reduction == "mean" else loss.sum()

@@ -2,9 +2,10 @@
 
 from closedform_wsss.superpixels.superpixels import (
     Superpixels,
+    check_pooled,
     check_soft_superpixels,
     check_superpixels,
     check_weights,
 )
 
-__all__ = ["Superpixels", "check_soft_superpixels", "check_superpixels", "check_weights"]
+__all__ = ["Superpixels", "check_pooled", "check_soft_superpixels", "check_superpixels", "check_weights"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import as_int64, check_cell_size, check_device, check_tensor, reads_values
+from closedform_wsss._checks import as_int64, check_cell_size, check_device, check_finite, check_tensor, reads_values
 from closedform_wsss._common.superpixel_grid import grid_size, neighbours_inside
 
 # How far from 1 the nine weights of a pixel may add up: half precision leaves a few thousandths.
@@ -135,3 +135,16 @@ def check_weights(fn: str, superpixels: Superpixels) -> None:
             f"{fn}: superpixels.assignment must add up to 1 over the superpixels inside the grid, got {got:.4g} at a "
             f"pixel: with cell_size {cell_size}, leave out those outside (-inf before the softmax)"
         )
+
+
+def check_pooled(fn: str, name: str, pooled: Tensor, assignment: Tensor) -> None:
+    """Sums of the argument ``name`` over superpixels are finite; the error names the weights if they are not.
+
+    NaN and infinity come through a sum, and there are fewer superpixels than pixels.
+    """
+    try:
+        check_finite(fn, name, pooled)
+    except ValueError:
+        if assignment.is_floating_point():
+            check_finite(fn, "superpixels.assignment", assignment)
+        raise

@@ -207,6 +207,19 @@ def test_empty_batch():
 Q, CAM = association(2, 8, 8, 4), torch.rand(2, 3, 8, 8)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_error_names_weights_that_are_not_finite(value):
+    """In a row that the check of their sum does not read."""
+    wrong = Q.clone()
+    wrong[0, 4, 1, 5] = value
+    for name, call in (
+        ("asam", lambda: asam(CAM, Superpixels(wrong, 4))),
+        ("asam_affinity", lambda: asam_affinity(Superpixels(wrong, 4))),
+    ):
+        with pytest.raises(ValueError, match=f"{name}: superpixels.assignment must be finite"):
+            call()
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [

@@ -236,6 +236,7 @@ LABELS = torch.zeros(2, 8, 8, dtype=torch.long)
         ((X, LABELS[:, None]), {}, r"labels \(N, H, W\), integers, got shape \(2, 1, 8, 8\)"),
         ((X, LABELS.bool()), {}, "integers, got shape"),
         ((X * torch.nan, Q), {}, "x must be finite, got NaN"),
+        ((X, Q.index_fill(3, torch.tensor(5), torch.nan)), {}, "superpixels.assignment must be finite, got NaN"),
     ],
 )
 def test_pool_errors(arguments, options, message):

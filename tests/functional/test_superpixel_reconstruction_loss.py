@@ -246,6 +246,16 @@ GOOD = {
             "assignment must add up to 1 .* got nan",
         ),
         ({"superpixels": torch.full((1, 9, 4, 4), 0.2)}, ValueError, "assignment must add up to 1"),
+        (
+            {  # in a row that the check of their sum does not read
+                "superpixels": torch.eye(9)[4][None, :, None, None]
+                .repeat(1, 1, 8, 8)
+                .index_fill(2, torch.tensor(1), math.nan),
+                "target": torch.rand(1, 3, 8, 8),
+            },
+            ValueError,
+            "superpixels.assignment must be finite, got NaN",
+        ),
         ({"target": "rgb"}, TypeError, "target must be a tensor"),
         ({"target": torch.rand(1, 4, 4)}, ValueError, "target must be maps .* got torch.float32 of shape"),
         ({"target": torch.tensor(0.5)}, ValueError, r"target must be maps .* got torch.float32 of shape \(\)"),
