@@ -35,7 +35,8 @@ def test_time_augmentation(
     depends less on both.
 
     Args:
-        refine: ``(x, image) -> y``: maps ``(N, C, h, w)`` and an image ``(N, D, h, w)`` of a size to maps of any size.
+        refine: ``(x, image) -> y``: maps ``(N, C, h, w)`` and an image ``(N, D, h, w)`` of a size to maps
+            ``(N, C, h', w')`` of any size, floating point.
         x: ``(N, C, H', W')``, any size; resized to each copy of the image by bilinear interpolation.
         image: ``(N, D, H, W)`` in [0, 1] or uint8.
         scales: Sizes of the copies, > 0, relative to the image. Default (1,).
@@ -45,9 +46,9 @@ def test_time_augmentation(
         ``(N, C, H, W)``; float64 if x is, float32 otherwise.
 
     Raises:
-        TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; NaN in x; ``scales`` is empty or holds a number that is not
-            above 0; ``flip`` is not a bool; the image is not in [0, 1].
+        TypeError: A wrong dtype, or ``refine`` returns no floating-point tensor.
+        ValueError: A shape or device does not fit, also of what ``refine`` returns; NaN in x; ``scales`` is empty or
+            holds a number that is not above 0; ``flip`` is not a bool; the image is not in [0, 1].
 
     Example:
         >>> import torch
@@ -77,10 +78,23 @@ def test_time_augmentation(
         view = resize_image(image, view_size).clamp(0, 1)
         maps = F.interpolate(x, view_size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):
-            y = refine(maps.flip(-1), view.flip(-1)).flip(-1) if mirrored else refine(maps, view)
-            total = total + F.interpolate(y, size, mode="bilinear", align_corners=False)
+            y = refine(maps.flip(-1), view.flip(-1)) if mirrored else refine(maps, view)
+            y = _checked(y, x)
+            total = total + F.interpolate(y.flip(-1) if mirrored else y, size, mode="bilinear", align_corners=False)
             count += 1
     return total / count
+
+
+def _checked(y: Tensor, x: Tensor) -> Tensor:
+    """A result of ``refine``, as maps like x: others would be added up by broadcasting."""
+    name = "the result of refine"
+    y = check_maps(FN, name, y, x.shape[0], x.device, of="x")
+    check_pixels(FN, name, y)
+    if y.shape[1] != x.shape[1]:
+        raise ValueError(
+            f"{FN}: {name} must be maps of the {x.shape[1]} classes of x, (N, C, h, w), got shape {tuple(y.shape)}"
+        )
+    return y.to(x.dtype)
 
 
 # pytest collects functions whose name starts with "test" from modules that import them by name.

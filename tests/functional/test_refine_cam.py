@@ -172,6 +172,27 @@ def test_averaged_views_are_as_precise_as_the_maps(of_x, of_image):
     wanted = torch.float64 if of_x == torch.float64 else torch.float32
     assert found.dtype == wanted and seen == [(wanted, wanted)]
     assert torch.equal(found, x.to(of_x).to(wanted))
+    for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        as_dtype = functional.test_time_augmentation(lambda m, _, dtype=dtype: m.to(dtype), x.to(of_x), image)
+        assert as_dtype.dtype == wanted
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda x: x[:1], "the result of refine and x must have the same batch size, got 1 and 2"),
+        (lambda x: x[:, :1], r"the result of refine must be maps of the 3 classes of x, .* got shape \(2, 1, 16, 24\)"),
+        (lambda x: x[0], r"the result of refine must be \(N, C, H, W\), got shape \(3, 16, 24\)"),
+        (lambda x: x.argmax(1, keepdim=True), "the result of refine must be floating point, got torch.int64"),
+        (lambda x: x[..., :0], "the result of refine must be .* with H and W >= 1"),
+        (lambda x: (x,), r"the result of refine must be a tensor \(N, C, H, W\), got tuple"),
+        (lambda x: None, r"the result of refine must be a tensor \(N, C, H, W\), got NoneType"),
+    ],
+)
+def test_averaged_views_must_be_maps_like_the_input(result, message):
+    """Not what broadcasting makes of others: the first image's result for all of the batch."""
+    with pytest.raises((TypeError, ValueError), match=f"test_time_augmentation: {message}"):
+        functional.test_time_augmentation(lambda x, _: result(x), torch.rand(2, 3, 8, 12), torch.rand(2, 3, 16, 24))
 
 
 IMAGE, CAM = torch.rand(1, 3, 16, 16), torch.rand(1, 2, 4, 4)
