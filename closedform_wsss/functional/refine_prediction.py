@@ -137,7 +137,7 @@ def refine_prediction(
         factors = class_factors.to(p.dtype)[:, None, None]
         p = p * factors
         # Where only classes with the factor 0 have a probability, the others become equal.
-        p = torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype))
+        p = _normalized(torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype)))
     if class_present is not None:
         check_class_present(FN, class_present, n, p.shape[1], device)
         p = restricted(p, class_present)
@@ -159,7 +159,9 @@ def refine_prediction(
         num_iters=num_iters,
         ignore_index=ignore_index,
     )
-    return resize_probabilities(_normalized(q.clamp(0, 1)), size)
+    q = q.clamp(0, 1)
+    q = torch.where(q.sum(1, keepdim=True) > 0, q, 1.0)  # no class has a probability at or near the pixel
+    return resize_probabilities(_normalized(q), size)
 
 
 def restricted(p: Tensor, class_present: Tensor) -> Tensor:
@@ -171,4 +173,5 @@ def restricted(p: Tensor, class_present: Tensor) -> Tensor:
 
 
 def _normalized(p: Tensor) -> Tensor:
-    return p / p.sum(1, keepdim=True).clamp_min(TINY)
+    total = p.sum(1, keepdim=True)
+    return p / torch.where(total > 0, total, 1)

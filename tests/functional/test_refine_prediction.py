@@ -70,6 +70,27 @@ def test_a_factor_of_zero_is_a_class_that_is_nowhere() -> None:
     assert factors[2] == 0 and refine_prediction(probs, image, class_factors=factors).isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_only_the_ratios_of_the_factors_count(dtype: torch.dtype) -> None:
+    probs, image, marks = (v.to(dtype) if v.is_floating_point() else v for v in problem())
+    factors, present = torch.tensor([1.0, 1.0, 2.0]), torch.tensor([[1, 0, 1], [0.5, 0.5, 0]])
+    for options in ({"tol": 1e-5}, {"tol": 1e-5, "class_present": present}):
+        expected = refine_prediction(probs, image, marks, class_factors=factors, **options)
+        for size in (1e-13, 1e-25, 1e25):
+            found = refine_prediction(probs, image, marks, class_factors=size * factors, **options)
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_it_adds_up_to_one_where_nothing_does() -> None:
+    probs, image, marks = problem()
+    for options in ({}, {"num_iters": 20}, {"scale": 0.5}, {"class_factors": torch.ones(3)}):
+        q = refine_prediction(torch.zeros_like(probs), image, **options)
+        torch.testing.assert_close(q, torch.full_like(q, 1 / 3))
+    probs[0], probs[1, :, :, :8] = 0, 0
+    q = refine_prediction(probs, image, marks)
+    torch.testing.assert_close(q.sum(1), torch.ones(2, 12, 16, dtype=torch.float64))
+
+
 def test_an_operator_in_place_of_the_image() -> None:
     probs, _, marks = problem()
     small = torch.rand(2, 3, 12, 16, dtype=torch.float64)
