@@ -47,7 +47,10 @@ def background_score(cam: Tensor, *, power: float) -> Tensor:
     """
     cam = _checked("background_score", cam)
     power = check_positive("background_score", "power", power)
-    return (1 - _strongest(cam)).clamp_min(0) ** power
+    left = (1 - _strongest(cam)).clamp_min(0)
+    # The derivative of a power below 1 is infinite at 0, so zeros are left out.
+    nothing = left == 0
+    return torch.where(nothing, 0, torch.where(nothing, 1, left) ** power)
 
 
 def pseudo_labels(

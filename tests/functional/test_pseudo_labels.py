@@ -113,6 +113,14 @@ def test_background_score_is_the_formula_and_differentiable() -> None:
     assert torch.autograd.gradcheck(lambda x: background_score(x, power=3), cam.requires_grad_())
 
 
+@pytest.mark.parametrize("power", [0.3, 1.0, 4.0])
+def test_background_score_has_finite_gradients_at_the_maximum_of_a_cam(power: float) -> None:
+    """Which is 1 in every map that was divided by its maximum: a power below 1 is infinitely steep there."""
+    cam = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 1, 1, 3).requires_grad_()
+    background_score(cam, power=power).sum().backward()
+    assert cam.grad.isfinite().all() and cam.grad[..., 1] == pytest.approx(-power * 0.5 ** (power - 1))
+
+
 def test_labels_follow_tensors_of_classes_and_carry_no_gradient() -> None:
     cam = torch.rand(1, 2, 3, 4, requires_grad=True)
     labels = pseudo_labels(cam, threshold=0.5, classes=torch.tensor([300, 4], dtype=torch.int16), ignore_index=-1)
