@@ -16,6 +16,7 @@ from closedform_wsss._checks import (
     check_count,
     check_finite,
     check_image,
+    check_integer,
     check_maps,
     check_positive,
     check_same_view,
@@ -160,6 +161,9 @@ def filter_maps(
     laplacian = image if isinstance(image, MattingLaplacian) else None
     options = check_laplacian_options(fn, laplacian, kind, eps, radius, default_eps=EPS)
     check_options(fn, mark_weight, fidelity, tol, max_iter)
+    check_integer(fn, "ignore_index", ignore_index)
+    if num_iters is not None:
+        check_count(fn, "num_iters", num_iters, 1)
     image = check_image(fn, image) if not isinstance(image, MattingLaplacian) else image.image
     x = check_maps(fn, "x", x, image.shape[0], image.device)
     check_finite(fn, "x", x)
@@ -183,7 +187,6 @@ def filter_maps(
     fitting = options.fitting(fn, h, w)
     if num_iters is None:
         return filtered(right, image, data_weight, fitting, float(tol), int(max_iter), laplacian, fn=fn, cure=cure)
-    check_count(fn, "num_iters", num_iters, 1)
     if num_iters * fidelity**0.5 < FEWEST_STEPS and not torch.compiler.is_compiling():
         warn_user(
             f"{fn}: {num_iters} steps are far too few for fidelity {fidelity:g}: take about "

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_target, check_tensor
+from closedform_wsss._checks import check_image, check_integer, check_target, check_tensor
 from closedform_wsss._mark_spacing import sides_from_marks
 
 FN = "suggest_settings"
@@ -124,6 +124,7 @@ def _pairs(
     images: Tensor | Sequence[Tensor], marks: Tensor | Sequence[Tensor] | None, ignore_index: int
 ) -> list[tuple[Tensor, Tensor | None]]:
     """Image ``(1, D, H, W)`` and marks ``(1, H, W)``, checked."""
+    check_integer(FN, "ignore_index", ignore_index)
     if isinstance(images, Tensor) and images.ndim != 4:
         check_image(FN, images)  # which says what is wrong
     for name, values, of_one in (("images", images, "(D, H, W)"), ("marks", marks, "(H, W)")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 import torch
@@ -184,6 +185,10 @@ class MattingLaplacian:
 
     def _entries(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, columns and values of image n."""
+        try:
+            n = operator.index(n)
+        except TypeError:
+            raise TypeError(f"{FN}: n must be an integer, got {type(n).__name__} {n!r}") from None
         if not 0 <= n < self.shape[0]:
             raise IndexError(f"{FN}: n must be an image in [0, {self.shape[0]}), got {n}")
         return self._operator.entries(n)

@@ -23,6 +23,10 @@ class Stopping:
 
     @classmethod
     def checked(cls, caller: str, tol: float, max_iter: int, callback: Callback | None) -> Stopping:
+        if callback is not None and not callable(callback):
+            raise TypeError(
+                f"{caller}: callback must be a function of iterations and error, got {type(callback).__name__}"
+            )
         return cls(check_positive(caller, "tol", tol), check_count(caller, "max_iter", max_iter, 1), callback)
 
 

@@ -224,6 +224,8 @@ X, IMAGE = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 8, 8)
             "mark_weight must be a finite number > 0",
         ),
         ((X, IMAGE), {"max_iter": 0}, "max_iter must be an integer >= 1, got 0"),
+        ((X, IMAGE), {"ignore_index": "255"}, "ignore_index must be an integer, got str"),
+        ((X[:0], IMAGE[:0]), {"num_iters": 0}, "num_iters must be an integer >= 1, got 0"),
     ],
 )
 def test_errors(arguments, options, message):

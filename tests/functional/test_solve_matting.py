@@ -305,6 +305,7 @@ IMAGE, MARKS = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
         ({"mark_weight": torch.zeros(1, 8, 9)}, ValueError, r"at least one marked pixel"),
         ({"tol": 0.0}, ValueError, r"tol must be a finite number > 0, got 0.0"),
         ({"max_iter": 0}, ValueError, r"max_iter must be an integer >= 1, got 0"),
+        ({"callback": 3}, TypeError, r"callback must be a function of iterations and error, got int"),
         (
             {"initial": torch.zeros(1, 2, 8, 9)},
             ValueError,

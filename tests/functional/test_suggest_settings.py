@@ -142,6 +142,11 @@ def test_bad_input(images, marks, error, message):
         suggest_settings(images, marks)
 
 
+def test_ignore_index_is_checked_without_marks() -> None:
+    with pytest.raises(TypeError, match="suggest_settings: ignore_index must be an integer, got str"):
+        suggest_settings(torch.rand(1, 1, 8, 8), ignore_index="255")
+
+
 def test_marks_of_one_class_say_nothing_about_the_scale() -> None:
     marks = torch.full((1, 40, 50), 255)
     marks[0, 5, 5:40] = 1

@@ -274,3 +274,7 @@ def test_bad_products():
         laplacian.product(torch.rand(1, 2, 8, 9), torch.rand(8, 9))
     with pytest.raises(IndexError, match="n must be an image in"):
         laplacian.to_scipy(1)
+    for n in (0.5, "0", None, [0]):
+        for convert in (laplacian.to_scipy, laplacian.to_sparse_csr):
+            with pytest.raises(TypeError, match="MattingLaplacian: n must be an integer, got"):
+                convert(n)
