@@ -56,7 +56,7 @@ def estimate_foreground(
 
     Returns:
         F, ``(N, D, H, W)`` in [0, 1]; float64 if the image is, float32 otherwise. The background B is
-        ``estimate_foreground(image, 1 - alpha)``. No gradient flows.
+        ``estimate_foreground(image, 1 - alpha)``, or of ``255 - alpha`` in uint8. No gradient flows.
 
     Raises:
         TypeError: A wrong dtype.

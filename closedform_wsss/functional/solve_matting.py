@@ -66,8 +66,9 @@ def solve_matting(
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; an image has no mark and ``unmarked`` is "error"; a label is
-            outside [0, C); the image is not in [0, 1] or holds NaN; an option is out of range.
+        ValueError: A shape or device does not fit; an image has no mark and ``unmarked`` is "error"; every pixel of an
+            image has an integer mark, so that nothing is left to solve for; a label is outside [0, C); the image is not
+            in [0, 1] or holds NaN; an option is out of range.
 
     Warns:
         ConvergenceWarning: ``max_iter`` was reached first.

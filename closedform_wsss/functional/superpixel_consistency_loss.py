@@ -65,7 +65,7 @@ def superpixel_consistency_loss(
         superpixels: :class:`~closedform_wsss.Superpixels`, such as of :func:`soft_slic` or :func:`slic`; or integer
             labels ``(N, H, W)``.
         weighting: "agreement" (default): the fraction of the pixel's label. "majority": only labels that win their
-            superpixel. "purity": how uniform the superpixel is.
+            superpixel; k equally frequent ones have :math:`a_u = 1 / k`. "purity": how uniform the superpixel is.
         gamma: :math:`\gamma` > 0; larger trusts less. Default 1.
         class_weight: ``(C,)`` >= 0, multiplied with :math:`w_p`. Default all 1.
         ignore_index: Label of pixels that count neither in h nor in the loss, outside [0, C). Default 255.

@@ -45,7 +45,8 @@ def superpixel_reconstruction_loss(
     .. math:: \frac{1}{P} \sum_p d(f_p, f'_p) + \frac{m}{S} \lVert x_p - x'_p \rVert_2.
 
     For maps, :math:`d = \lVert f_p - f'_p \rVert_2`. For labels, d is the cross-entropy :math:`-\log f'_p(l_p)` of the
-    pixel's label, with one-hot labels as f. The value does not depend on the resolution.
+    pixel's label, with one-hot labels as f; unlabelled pixels are left out of f', and its mean is over the others. The
+    value does not depend on the resolution.
 
     Args:
         superpixels: Soft :class:`~closedform_wsss.Superpixels` of ``(N, 9, H, W)``, such as of

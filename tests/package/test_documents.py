@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import ROOT
 
 import closedform_wsss
+from closedform_wsss import MattingLaplacian
+from closedform_wsss.functional import closed_form_loss, solve_matting
 
 PAGES = [*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md", ROOT / "examples" / "cams" / "README.md"]
 
@@ -48,6 +51,30 @@ def test_files_that_pages_name():
     assert named
     placeholders = {name for name in named if Path(name).stem in ("x", "test_x")}
     assert not [name for name in sorted(named - placeholders) if not (ROOT / name).exists()]
+
+
+def test_messages_of_the_solver_are_on_the_page():
+    """As it raises them; the page has ... in place of what varies."""
+    image, marks = torch.rand(1, 3, 8, 9), torch.full((1, 8, 9), 255)
+    marks[0, 2, 2], marks[0, 4, 4] = 0, 2
+    trimap = torch.tensor([0, 128, 255]).repeat(1, 8, 3)
+    page = (ROOT / "docs" / "troubleshooting.rst").read_text()
+    quoted = [re.escape(text).replace(r"\.\.\.", ".*") for text in re.findall("``([^`]+)``", page)]
+    for call in (
+        lambda: solve_matting(marks[:, :4], image),
+        lambda: solve_matting(trimap, image),
+        lambda: solve_matting(torch.rand(1, 3, 8, 9), image, num_classes=2),
+        lambda: solve_matting(marks.clamp(max=2), image),
+        lambda: solve_matting(marks, image, initial=torch.rand(1, 2, 8, 9)),
+        lambda: solve_matting(marks, image, mark_weight=torch.ones(8, 9)),
+        lambda: solve_matting(torch.full_like(marks, 255), image),
+        lambda: MattingLaplacian(image) @ torch.rand(1, 2, 8, 8),
+        lambda: closed_form_loss(torch.rand(1, 3, 8, 9), marks, image, form="other"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            call()
+        message = str(caught.value).partition(": ")[2]
+        assert any(len(text) > 20 and re.match(text, message) for text in quoted), message
 
 
 def test_version_of_citation():
