@@ -102,7 +102,8 @@ def check_target(
     """
     if not isinstance(target, Tensor):
         raise TypeError(f"{fn}: {name} must be an integer tensor (N, H, W), got {type(target).__name__}")
-    if target.ndim != 3 or n not in (None, target.shape[0]) or 0 in target.shape[1:]:
+    # Not "in", which torch.compile answers with no where one of two equal sizes is a symbol.
+    if target.ndim != 3 or (n is not None and n != target.shape[0]) or 0 in target.shape[1:]:
         images = "" if n is None else f" with N = {n} images"
         shape = tuple(target.shape)
         raise ValueError(
@@ -184,7 +185,7 @@ def check_class_weight(
 ) -> None:
     """Finite weights ``(C,)`` >= 0. None: any number of classes."""
     check_tensor(fn, "class_weight", class_weight)
-    if class_weight.ndim != 1 or classes not in (None, len(class_weight)):
+    if class_weight.ndim != 1 or (classes is not None and classes != len(class_weight)):
         wanted = "(C,)" if classes is None else f"(C,) = ({classes},)"
         raise ValueError(f"{fn}: class_weight must be {wanted}, got shape {tuple(class_weight.shape)}")
     check_device(fn, "class_weight", class_weight, device, of=of)

@@ -193,7 +193,7 @@ def loss_of_images(
         x, own_image, own_target, own_activation = logits, image, target, activation
         if side > 1:
             if not given:
-                given.append(maps() if maps else _maps(logits, activation, weight.dtype))
+                given.append(maps() if maps is not None else _maps(logits, activation, weight.dtype))
             x, own_activation = averaged(given[0], side), None
             own_target = _voted(target, side, *labels)
             if isinstance(image, Tensor):

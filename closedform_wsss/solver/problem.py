@@ -30,7 +30,7 @@ def check_marks(
     if isinstance(marks, Tensor) and marks.is_floating_point():
         marks = check_maps(FN, "marks", marks, n, laplacian.device)
         check_finite(FN, "marks", marks)
-        if num_classes not in (None, marks.shape[1]):
+        if num_classes is not None and num_classes != marks.shape[1]:
             raise ValueError(
                 f"{FN}: num_classes must be the {marks.shape[1]} channels of soft marks, got {num_classes}"
             )

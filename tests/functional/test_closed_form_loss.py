@@ -186,6 +186,14 @@ def test_compiles_in_one_graph(form, dynamic):
         torch.testing.assert_close(ours, eager)
 
 
+def test_compiles_where_only_the_marks_have_any_number_of_images():
+    logits, target, image = problem(dtype=torch.float32)
+    torch._dynamo.maybe_mark_dynamic(target, 0)
+    torch.compiler.reset()  # the number of graphs of one function is limited
+    compiled = torch.compile(closed_form_loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(logits, target, image), closed_form_loss(logits, target, image))
+
+
 def test_compiles_with_inductor():
     compiled = torch.compile(ClosedFormLoss(), fullgraph=True)
     logits, target, image = problem(dtype=torch.float32)

@@ -81,12 +81,17 @@ def test_no_mark_and_no_image() -> None:
     assert empty == 0 and empty.requires_grad
 
 
-def test_compiles_in_one_graph() -> None:
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiles_in_one_graph(dynamic: bool) -> None:
+    compiled = torch.compile(mark_loss, fullgraph=True, dynamic=dynamic, backend="aot_eager")
     logits, marks, image = problem()
-    arguments = logits, marks, image, classes_present(marks, 4)
-    compiled = torch.compile(MarkLoss(), fullgraph=True, backend="aot_eager")
-    ours, eager = (torch.autograd.grad(loss(*arguments), logits)[0] for loss in (compiled, MarkLoss()))
-    torch.testing.assert_close(ours, eager)
+    for size in (32, 20):
+        arguments = (logits[..., :size], marks[..., :size], image[..., :size])
+        present = classes_present(arguments[1], 4)
+        found, expected = (f(*arguments, class_present=present) for f in (compiled, mark_loss))
+        torch.testing.assert_close(found, expected)
+        gradients = (torch.autograd.grad(v, logits)[0] for v in (found, expected))
+        torch.testing.assert_close(*gradients)
 
 
 def test_errors() -> None:
