@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import check_device, check_finite, check_option, check_tensor, reads_values
+from closedform_wsss._checks import (
+    as_compute_dtype,
+    check_device,
+    check_finite,
+    check_option,
+    check_tensor,
+    reads_values,
+)
 
 
 def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: Literal["mean", "sum", "none"] = "mean") -> Tensor:
@@ -20,7 +26,7 @@ def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: Literal["mea
         reduction: "mean" (default), "sum" or "none" (``(N, C)``).
 
     Returns:
-        A scalar, or ``(N, C)``; zero for an empty batch.
+        A scalar, or ``(N, C)``; zero for an empty batch. float64 if the logits are, float32 otherwise.
 
     Raises:
         TypeError: logits or present is no tensor, or logits are not floating point.
@@ -28,6 +34,8 @@ def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: Literal["mea
             reduction is unknown.
 
     Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import multi_label_loss
         >>> multi_label_loss(torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool))
         tensor(0.6931)
     """
@@ -45,7 +53,7 @@ def multi_label_loss(logits: Tensor, present: Tensor, *, reduction: Literal["mea
     check_finite(fn, "logits", logits)
     if reads_values(present) and not bool(((present >= 0) & (present <= 1)).all()):
         raise ValueError(f"{fn}: present must be bool or in [0, 1], got values outside")
+    logits = as_compute_dtype(logits).contiguous()
     if logits.numel() == 0:
         return logits if reduction == "none" else logits.sum()
-    logits = (logits.float() if logits.dtype != torch.float64 else logits).contiguous()
     return F.binary_cross_entropy_with_logits(logits, present.to(logits.dtype).contiguous(), reduction=reduction)

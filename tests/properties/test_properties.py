@@ -113,12 +113,16 @@ def test_half_precision_is_computed_in_float32_and_any_integers_are_marks(
 OF_ALL_IMAGES = ("winning_fractions", "class_factors", "class_weights")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (*METRICS, *OF_ALL_IMAGES)])
-def test_empty_batches(name: str) -> None:
-    function, arguments = prepared(name, (0, 5, 6), 0)
-    result = function(**arguments)
-    one = function(**prepared(name, (1, 5, 6), 0)[1])
-    assert result.dtype == one.dtype and result.shape == (0, *one.shape[1:]) if one.ndim else result == 0
+def test_empty_batches(name: str, dtype: torch.dtype) -> None:
+    def of(n: int) -> Tensor:
+        function, arguments = prepared(name, (n, 5, 6), 0)
+        return torch.as_tensor(function(**changed(arguments, lambda x: x.to(dtype) if x.is_floating_point() else x)))
+
+    result, one = of(0), of(1)
+    assert result.dtype == one.dtype
+    assert result.shape == (0, *one.shape[1:]) if one.ndim else result == 0
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "image" in calls(1, 3, 3)[name][1]])
