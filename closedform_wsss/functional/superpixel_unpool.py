@@ -55,7 +55,9 @@ def superpixel_unpool(s: Tensor, superpixels: Superpixels | Tensor) -> Tensor:
             f"and cell_size {cell_size}, got shape {tuple(s.shape)}"
         )
     check_weights(FN, superpixels)
-    return _ops.superpixel_unpool(s, assignment.to(s.dtype), cell_size)
+    x: Tensor = _ops.superpixel_unpool(s, assignment.to(s.dtype), cell_size)
+    check_finite(FN, "superpixels.assignment", x[:, :1])  # s is finite, and a wrong weight shows in every channel
+    return x
 
 
 def _of_labels(s: Tensor, labels: Tensor) -> Tensor:

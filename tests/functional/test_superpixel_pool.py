@@ -254,6 +254,8 @@ S = torch.rand(2, 3, 2, 2)
         ((S.long(), Q), "s must be floating point"),
         ((S, torch.full_like(Q, 1 / 9)), "add up to 1 over the superpixels inside the grid, got 0.4444"),
         ((S, Q * torch.nan), "add up to 1"),
+        # in a row that the check of their sum does not read
+        ((S, Q.index_fill(2, torch.tensor(1), torch.nan)), "superpixels.assignment must be finite, got NaN"),
         ((S, LABELS), r"s must be \(N, C, K\) for labels"),
         ((S.flatten(2), LABELS + 4), r"labels in \[0, 4\), got 4"),
         ((S * torch.inf, Q), "s must be finite, got infinite"),
