@@ -106,7 +106,8 @@ def closed_form_loss(
         reduction: "mean" over images (default), "sum", or "none" for one value an image.
 
     Returns:
-        A scalar, or ``(N,)`` for "none"; zero with a graph for an empty batch.
+        A scalar, or ``(N,)`` for "none"; zero with a graph for an empty batch. float64 if the logits or the operator
+        are, float32 otherwise.
 
     Raises:
         TypeError: logits are not floating point, target is not integer, image is neither floating point nor uint8;

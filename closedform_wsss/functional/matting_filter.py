@@ -103,7 +103,7 @@ def matting_filter(
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
-        ``(N, C, H, W)``; float64 if x is, float32 otherwise. It may leave the range of x a little.
+        ``(N, C, H, W)``; float64 if x or the operator is, float32 otherwise. It may leave the range of x a little.
 
     Raises:
         TypeError: A wrong dtype.

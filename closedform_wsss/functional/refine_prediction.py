@@ -75,7 +75,7 @@ def refine_prediction(
 
     Returns:
         ``(N, C, H, W)``, or with ``scale`` ``(N, C, H', W')``, in [0, 1], adding up to 1 over the classes; float64 if
-        probs are, float32 otherwise. No gradient flows.
+        probs or the operator are, float32 otherwise. No gradient flows.
 
     Raises:
         TypeError: A wrong dtype.
