@@ -137,12 +137,12 @@ def refine_prediction(
         factors = class_factors.to(p.dtype)[:, None, None]
         p = p * factors
         # Where only classes with the factor 0 have a probability, the others become equal.
-        p = _normalized(torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype)))
+        p = torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype))
     if class_present is not None:
         check_class_present(FN, class_present, n, p.shape[1], device)
-        p = restricted(p, class_present)
+        p = restricted(_normalized(p), class_present)
     if scale is not None:
-        p = resize_probabilities(p, scaled_size(size, scale))
+        p = resize_probabilities(_normalized(p), scaled_size(size, scale))
     q = filter_maps(
         FN,
         "raise tol or fidelity" if laplacian is not None else "raise tol, fidelity or eps",

@@ -81,6 +81,22 @@ def test_only_the_ratios_of_the_factors_count(dtype: torch.dtype) -> None:
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [None, 1.0, 0.5])
+def test_probabilities_are_normalised_before_they_are_resized(scale: float | None) -> None:
+    """In a mean over squares, a pixel whose probabilities are small would count less than its neighbours."""
+    torch.manual_seed(0)
+    probs = (4 * torch.randn(1, 4, 16, 24, dtype=torch.float64)).softmax(1)
+    image, factors = torch.rand(1, 3, 16, 24, dtype=torch.float64), torch.tensor([0.1, 1.0, 3.0, 0.5])
+    p = probs * factors[:, None, None]
+    expected = refine_prediction(p / p.sum(1, keepdim=True), image, scale=scale, tol=1e-6)
+    everything = torch.ones(1, 4).bool()
+    for options in ({}, {"class_present": everything}):
+        found = refine_prediction(probs, image, class_factors=factors, scale=scale, tol=1e-6, **options)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    found = refine_prediction(probs * torch.rand(1, 1, 16, 24), image, class_factors=factors, scale=scale, tol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
 def test_it_adds_up_to_one_where_nothing_does() -> None:
     probs, image, marks = problem()
     for options in ({}, {"num_iters": 20}, {"scale": 0.5}, {"class_factors": torch.ones(3)}):
