@@ -109,7 +109,8 @@ class Labels:
     def mean_iou(self, changed: Changed) -> float:
         """Of the labels with these settings."""
         fields = {name: value for name, value in changed.items() if name not in CONSTANTS}
-        recipe, counts = Recipe(**fields), ConfusionMatrix(self.spec.classes)
+        recipe = Recipe(**fields, max_ambiguity=1.0)  # a label at every pixel, to be compared
+        counts = ConfusionMatrix(self.spec.classes)
         with ExitStack() as stack:
             for name in changed.keys() & CONSTANTS.keys():
                 stack.enter_context(patch.object(CONSTANTS[name], name, changed[name]))

@@ -26,7 +26,7 @@ from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.mark_counts import count_marks, warn_of_marks_everywhere
 from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
-from closedform_wsss.training.resolution import filter_sides
+from closedform_wsss.training.resolution import are_dots, filter_sides
 from closedform_wsss.training.sample import file_of, load, store
 
 # A class has collapsed if its labels are less than this fraction of its predictions, and hardly more than its marks.
@@ -117,10 +117,13 @@ class LabelRound:
         self._check_marks(total(marked), total(pixels))
         factors = self._class_factors(keys)
         won = torch.zeros(self.num_classes, dtype=torch.float64, device="cpu")
+        ambiguous = torch.zeros((), dtype=torch.float64, device="cpu")
         for key in keys:
             q, marks = self._filtered(key, factors)
             won += winning_fractions(q).double()
-            self._save_label(key, q, marks)
+            label = self._label(q, marks)
+            ambiguous += (label == self.ignore_index).sum().cpu()
+            self._save_label(key, label)
         in_marks, in_predictions, in_labels = (_fractions(counts) for counts in (marked, predicted, won))
         only_marks = in_labels < ONLY_MARKS * total(marked) / total(pixels)
         few = (in_marks > 0) & (in_labels < COLLAPSED * in_predictions) & only_marks
@@ -131,7 +134,8 @@ class LabelRound:
                 f"{self.number}: use fewer repeats in the recipe, or more marks",
                 UserWarning,
             )
-        return Report(self.number, in_marks, in_predictions, in_labels, collapsed)
+        left = float(total(ambiguous) / total(pixels).clamp_min(1))
+        return Report(self.number, in_marks, in_predictions, in_labels, collapsed, left)
 
     def _check_marks(self, marked: Tensor, pixels: Tensor) -> None:
         """Marks that are all missing, or on every pixel, are hardly meant."""
@@ -193,10 +197,16 @@ class LabelRound:
         p, image, marks = load(self._store_file(key))
         return filtered(self.recipe, p.clamp(0, 1), image, marks, factors, self.ignore_index), marks
 
-    def _save_label(self, key: str, q: Tensor, marks: Tensor) -> None:
-        size = (marks.shape[1], marks.shape[2])
-        label = F.interpolate(q, size, mode="bilinear", align_corners=False).max(1).indices
-        label = torch.where(marks == self.ignore_index, label, marks)
+    def _label(self, q: Tensor, marks: Tensor) -> Tensor:
+        """The winning class of q, of the size of the marks, which stay; ``ignore_index`` where it hardly wins."""
+        q = F.interpolate(q, (marks.shape[1], marks.shape[2]), mode="bilinear", align_corners=False)
+        label = q.max(1).indices
+        if not are_dots(marks, self.num_classes, self.ignore_index):
+            first, second = q.topk(2, 1).values.unbind(1)
+            label = torch.where(second > self.recipe.max_ambiguity * first, self.ignore_index, label)
+        return torch.where(marks == self.ignore_index, label, marks)
+
+    def _save_label(self, key: str, label: Tensor) -> None:
         file = file_of(self.folder / "new", key, ".png")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_label_png(file, label[0])

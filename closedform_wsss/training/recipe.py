@@ -35,6 +35,9 @@ class Recipe:
         flip: Predict the mirrored copies too, and average (:class:`PseudoLabeler` only). Default False: it takes twice
             the time, and labels hardly change.
         fidelity: Of :func:`~closedform_wsss.functional.refine_prediction`, > 0. Default 0.03.
+        max_ambiguity: A pixel has no label where the second class has more than this fraction of the probability of the
+            first, in [0, 1] (:class:`PseudoLabeler` only). Most errors of the labels are there, along outlines. 1
+            labels every pixel, and so does any value in an image with dots alone. Default 0.5.
         num_images: The areas come from about so many images, >= 1. Default 64.
         num_pixels: Pixels of each of them for the mean probabilities, >= 1. Default 500.
 
@@ -55,6 +58,7 @@ class Recipe:
     prediction_scales: tuple[float, ...] = (1.0, 2.0)
     flip: bool = False
     fidelity: float = 0.03
+    max_ambiguity: float = 0.5
     num_images: int = 64
     num_pixels: int = 500
 
@@ -76,6 +80,7 @@ class Recipe:
         check_option(fn, "complete_marks", self.complete_marks, (True, False))
         check_option(fn, "flip", self.flip, (True, False))
         check_positive(fn, "fidelity", self.fidelity)
+        check_probability(fn, "max_ambiguity", self.max_ambiguity)
         check_count(fn, "num_images", self.num_images, 1)
         check_count(fn, "num_pixels", self.num_pixels, 1)
 
@@ -97,8 +102,9 @@ class Report:
         round: Number of the round, from 1.
         marks: In the marked pixels.
         predictions: In the predictions, where the class is the most probable.
-        labels: In the labels.
+        labels: In the labels, if ambiguous pixels had the label of their most probable class.
         collapsed: Classes that have marks but almost no labels.
+        ambiguous: The fraction of the pixels that have no label, see ``max_ambiguity`` of :class:`Recipe`.
 
     Example:
         >>> import torch
@@ -110,6 +116,7 @@ class Report:
             0   33.3%        33.3%   50.0%
             1   33.3%        33.3%   50.0%
             2   33.3%        33.3%    0.0%  collapsed
+        no label, because ambiguous: 0.0%
     """
 
     round: int
@@ -117,10 +124,11 @@ class Report:
     predictions: Tensor
     labels: Tensor
     collapsed: list[int] = field(default_factory=list)
+    ambiguous: float = 0.0
 
     def __str__(self) -> str:
         rows = [f"round {self.round}", "class   marks  predictions  labels"]
         for c, (m, p, q) in enumerate(zip(self.marks, self.predictions, self.labels, strict=True)):
             note = "  collapsed" if c in self.collapsed else ""
             rows.append(f"{c:5d}  {float(m):6.1%}       {float(p):6.1%}  {float(q):6.1%}{note}")
-        return "\n".join(rows)
+        return "\n".join([*rows, f"no label, because ambiguous: {self.ambiguous:.1%}"])

@@ -1,4 +1,4 @@
-"""The sizes at which images are predicted, and predictions filtered."""
+"""What marks say of their image: the sizes at which it is predicted, and predictions filtered."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from closedform_wsss.functional.classes_present import classes_present
 SIDES = (1, 2, 4, 8, 16)
 # The filter reaches a few of its pixels far: marks of different classes should be this many of them apart.
 REACH = 10
-# Where the marks of a class cover a smaller part of an image, its copies are left out: from dots a network does not
-# learn how large a class is, and in an enlarged image it finds too little of it.
+# Marks that cover a smaller part of an image, divided by the number of its classes, are dots.
 COVERED = 1e-3
 
 
@@ -20,11 +19,13 @@ def filter_sides(target: Tensor, classes: int, ignore_index: int) -> Tensor:
     return sides_from_marks(target, classes, ignore_index, sides=SIDES, reach=REACH)
 
 
-def prediction_scales(scales: tuple[float, ...], target: Tensor, classes: int, ignore_index: int) -> tuple[float, ...]:
-    """The scales for an image with the marks ``(1, H, W)``: 1 alone where these are dots.
-
-    Dots are marks that cover less than ``COVERED`` of the image, divided by the number of classes that it holds.
-    """
+def are_dots(target: Tensor, classes: int, ignore_index: int) -> bool:
+    """Whether the marks ``(1, H, W)`` are dots, from which a network does not learn how large a class is."""
     held = classes_present(target, classes, ignore_index=ignore_index).sum().clamp_min(1)
-    covered = (target != ignore_index).float().mean() / held
-    return scales if float(covered) >= COVERED else (1.0,)
+    return float((target != ignore_index).float().mean() / held) < COVERED
+
+
+def prediction_scales(scales: tuple[float, ...], target: Tensor, classes: int, ignore_index: int) -> tuple[float, ...]:
+    """The scales for an image with the marks ``(1, H, W)``: 1 alone where these are dots, because then a network finds
+    too little of a class in an enlarged image."""
+    return (1.0,) if are_dots(target, classes, ignore_index) else scales

@@ -19,7 +19,8 @@ from closedform_wsss.training.callback import Rounds
 
 
 def accuracy(labeler: PseudoLabeler, count: int = 6) -> float:
-    hits = [(labeler[f"folder/{k}"] == scene(k, 48 + 2 * k, 64)[2]).float().mean() for k in range(count)]
+    pairs = [(labeler[f"folder/{k}"], scene(k, 48 + 2 * k, 64)[2]) for k in range(count)]
+    hits = [(label == truth)[label != 255].float().mean() for label, truth in pairs]
     return float(torch.stack(hits).mean())
 
 
@@ -59,6 +60,30 @@ def test_marks_stay_whatever_the_filter_gives(tmp_path: Path, monkeypatch: pytes
     labeler.update(network, samples(1))
     marks = samples(1)[0][2]
     assert torch.equal(labeler["folder/0"], torch.where(marks == 255, 2, marks).byte())
+
+
+@pytest.mark.filterwarnings("ignore:.* have marks but hardly any labels")
+@pytest.mark.parametrize(("max_ambiguity", "kept"), [(0.5, [0, 3]), (0.8, [0, 1, 3]), (1.0, [0, 1, 2, 3])])
+def test_ambiguous_pixels_have_no_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_ambiguity: float, kept: list[int]
+) -> None:
+    """Four bands of rows: the second class has 0.2, 0.75, 0.95 and 0.4 of the probability of the first."""
+    ratio = torch.tensor([0.2, 0.75, 0.95, 0.4]).repeat_interleave(12)[:, None].expand(48, 64)
+    q = torch.stack([1 / (1 + ratio), torch.zeros(48, 64), ratio / (1 + ratio)])[None]
+    monkeypatch.setattr(label_round, "filtered", lambda *_: q)
+    _, image, _ = samples(1)[0]
+    dots, strokes = torch.full((2, 48, 64), 255)
+    dots[18, 10:13] = 1
+    strokes[18, 10:50], strokes[40, 10:50] = 1, 2
+    recipe = Recipe(repeats=0, filter_scale=1.0, max_ambiguity=max_ambiguity)
+    labeler = PseudoLabeler(tmp_path, 3, recipe)
+    report = labeler.update(network, [("dots", image, dots), ("strokes", image, strokes)])
+    bands = torch.isin(torch.arange(4), torch.tensor(kept)).repeat_interleave(12)[:, None].expand(48, 64)
+    expected = torch.where(strokes == 255, torch.where(bands, 0, 255), strokes)
+    assert torch.equal(labeler["strokes"].long(), expected)
+    assert torch.equal(labeler["dots"].long(), torch.where(dots == 255, 0, dots))
+    assert report.ambiguous == pytest.approx(float((expected == 255).float().mean()) / 2)
+    assert str(report).endswith(f"no label, because ambiguous: {report.ambiguous:.1%}")
 
 
 def test_marks_stay(tmp_path: Path) -> None:
@@ -165,7 +190,7 @@ def test_a_collapsed_class_is_reported(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(label_round, "ONLY_MARKS", 100)
     with pytest.warns(UserWarning, match=r"the classes \[2\] have marks but hardly any labels after round 1"):
         report = PseudoLabeler(tmp_path / "collapsed", 3).update(network, samples())
-    assert report.collapsed == [2] and str(report).splitlines()[-1].endswith("collapsed")
+    assert report.collapsed == [2] and str(report).splitlines()[-2].endswith("collapsed")
     without = [(key, image, marks.masked_fill(marks == 2, 255)) for key, image, marks in samples()]
     assert PseudoLabeler(tmp_path / "no marks", 3).update(network, without).collapsed == []
 
@@ -299,9 +324,7 @@ def test_a_round_that_is_cut_changes_no_label(before: int, tmp_path: Path, monke
         labeler.update(network, broken_off(1))
     assert not (tmp_path / "store-0").exists()
 
-    def killed(
-        self: label_round.LabelRound, key: str, q: Tensor, marks: Tensor, save=label_round.LabelRound._save_label
-    ):
+    def killed(self: label_round.LabelRound, key: str, label: Tensor, save=label_round.LabelRound._save_label):
         save(self, key, 1 - q, marks)
         if key == "folder/1":
             raise KeyboardInterrupt
