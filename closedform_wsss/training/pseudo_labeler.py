@@ -38,7 +38,9 @@ class PseudoLabeler:
     3. The fractions of pixels that each class wins in q are the wanted areas. :func:`class_factors` multiplies p so
        that its mean has these areas, but not so far that a class loses its marks, and step 2 follows again. All this
        twice.
-    4. The winning class of q at each pixel is the label; marked pixels keep their marks.
+    4. The winning class of q at each pixel is the label; marked pixels keep their marks. A pixel has no label, which is
+       ``ignore_index``, where the second class has more than half of the probability of the first: there most errors
+       are. An image with dots alone has a label at every pixel.
 
     Labels are PNG files in a folder, so a data set reads them before its own augmentation, in any process and after a
     restart. Under ``torch.distributed`` each rank passes its own part of the samples, and all share the folder.
@@ -193,7 +195,7 @@ class PseudoLabeler:
         return label_file(self.folder, key).exists()
 
     def __getitem__(self, key: str) -> Tensor:
-        """The label of a sample, uint8 ``(H, W)``, of the size of its marks.
+        """The label of a sample, uint8 ``(H, W)``, of the size of its marks; ``ignore_index`` where it is ambiguous.
 
         Raises:
             KeyError: No label of this name was made.

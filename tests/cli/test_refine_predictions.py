@@ -126,7 +126,7 @@ def test_self_label_is_made_once_for_each_folder(data: Path, capsys: pytest.Capt
     assert (data / "out/labels/a.png").read_bytes() == before
     assert run("self-label", data, *options, "--incomplete-marks", out="other") == 0
     labels = io.read_label_png(data / "out/labels/a.png"), io.read_label_png(data / "other/labels/a.png")
-    assert set(labels[0].unique().tolist()) == {0, 1} and set(labels[1].unique().tolist()) == {0, 1, 2}
+    assert set(labels[0].unique().tolist()) == {0, 1, 255} and set(labels[1].unique().tolist()) == {0, 1, 2, 255}
 
 
 @pytest.mark.parametrize("command", ["refine-predictions", "self-label"])

@@ -48,7 +48,7 @@ def test_labels_are_made_at_the_rounds(tmp_path: Path) -> None:
     done = []
     for epoch in range(6):
         rounds.start_epoch(epoch, 6, net)
-        done.append((labeler.get("scene-0", marks) != 255).all().item())
+        done.append((labeler.get("scene-0", marks) != 255).float().mean().item() > 0.9)
     assert done == [False, False, True, True, True, True]
     assert labeler.round == 2 and rounds.report is not None and net.training
     assert labeler.get("scene-0", marks).dtype == marks.dtype
@@ -83,7 +83,7 @@ def test_get_refuses_other_marks(tmp_path: Path) -> None:
     marks = Scenes()[0][2]
     assert labeler.get("scene-0", marks) is marks
     labeler.update(network, [Scenes()[0]])
-    assert (labeler.get("scene-0", marks) != 255).all()
+    assert (labeler.get("scene-0", marks) != 255).float().mean() > 0.9
     for wrong in (marks.flip(0), marks[:40], Scenes()[1][2]):
         with pytest.raises(ValueError, match="before augmentation"):
             labeler.get("scene-0", wrong)
@@ -140,7 +140,7 @@ def test_the_loss_of_a_labeler(tmp_path: Path) -> None:
     labeler.update(network, samples)
     labels = torch.stack([labeler[key] for key, _, _ in samples])
     full = F.interpolate(logits, marks.shape[1:])
-    expected = F.cross_entropy(full, labels.long(), labeler.class_weight)
+    expected = F.cross_entropy(full, labels.long(), labeler.class_weight, ignore_index=255)
     torch.testing.assert_close(labeler.loss(full, labels, image), expected)
     padded = labels.clone()
     padded[:, :5] = 255

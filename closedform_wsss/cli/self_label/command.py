@@ -32,9 +32,9 @@ the marks for a third of the training, predict the training images, make labels 
 these. Make them once more at half of the training. It is closedform_wsss.training.PseudoLabeler: see the page
 "Training from marks" of the documentation.
 
-DIR gets labels/ with label maps (PNG, VOC palette) at the size of the images, sheet.png with some images under their
-labels, {_WEIGHTS} with the weights of the classes for the cross-entropy, and self-label.json, which records
-how they were made.
+DIR gets labels/ with label maps (PNG, VOC palette, 255 where the label is ambiguous: ignore it) at the size of the
+images, sheet.png with some images under their labels, {_WEIGHTS} with the weights of the classes for the
+cross-entropy, and self-label.json, which records how they were made.
 
 exit status: 0 done; 2 a mistake in the arguments or files.
 """
