@@ -2,7 +2,7 @@
 
 The number of windows that contain a pixel is such a bound, for the matrix of a window has no eigenvalue above 1. It is
 far too large where a pixel alone has another colour than its neighbours: the indicator of that pixel is affine in
-colour in each window, so the learning-based L_ii is nearly zero there. Damped by the number of windows, Jacobi would
+colour in each window, so L_ii is nearly zero there, but for eps. Damped by the number of windows, Jacobi would
 leave such a pixel as it is, and no coarse basis function is as small as a pixel.
 """
 

@@ -12,6 +12,7 @@ from closedform_wsss import _ops
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import CLASSES_AT_ONCE, PCGResult, pcg
+from closedform_wsss.solver.clipped_regions import ClippedRegions
 from closedform_wsss.solver.diagonal_bound import diagonal_bound
 from closedform_wsss.solver.multigrid.local_basis import local_basis
 from closedform_wsss.solver.multigrid.w_cycle import WCycle
@@ -39,35 +40,41 @@ class TileSolver:
         assert isinstance(of_image, StencilOperator)
         self.laplacian, self.data_weight, self.tiles = laplacian, data_weight, tiles
         self.operator = TileOperator(tiles, of_image.stencil, of_image.row_sums, data_weight)
-        learning_based = laplacian.kind == "learning_based"
         bound = laplacian.windows_per_pixel().expand(data_weight.shape[0], -1, -1, -1)
-        if learning_based:  # the closed form has fewer loose pixels, and takes as many iterations without
-            bound = diagonal_bound(of_image, bound)
-        bound = tiles.gather(bound + data_weight[:, None])[:, 0]
+        bound = tiles.gather(diagonal_bound(of_image, bound) + data_weight[:, None])[:, 0]
         inside = bound > 0
         self.weights = [torch.where(inside, step / bound, 0) for step in JACOBI_STEPS]
         tile_weight = tiles.gather(data_weight[:, None])[:, 0]
         free = (tile_weight < DIRICHLET_WEIGHT) & inside
+        learning_based = laplacian.kind == "learning_based"
         local = local_basis(laplacian.image, tiles, free, tile_weight, laplacian.eps, learning_based)
         self.basis, self.starts = local.basis, local.starts
         self.coarse = WCycle(local.energies)
+        self.regions = ClippedRegions(laplacian, data_weight, tiles)
 
     def precondition(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
-        """About (L + D)^-1 r: two Jacobi steps, coarse correction, the Jacobi steps in reverse."""
+        """About (L + D)^-1 r: two Jacobi steps, the clipped regions, coarse correction, and the same in reverse."""
         first, *others = self.weights
         torch.mul(first[:, None], r, out=z)
         for weight in others:
             self.operator.relax(z, r, weight, scratch)
             z, scratch = scratch, z
-        self.operator.product(z, scratch)
-        torch.sub(r, scratch, out=scratch)
-        coarse = self.restrict(scratch)
+        self._correct_regions(r, z, scratch)
+        coarse = self.restrict(self._residual(r, z, scratch))
         if len(coarse):
             self.prolong(self.coarse.correct(coarse), z)
+        self._correct_regions(r, z, scratch)
         for weight in self.weights[::-1]:
             self.operator.relax(z, r, weight, scratch)
             z, scratch = scratch, z
         return z, scratch
+
+    def _correct_regions(self, r: Tensor, z: Tensor, scratch: Tensor) -> None:
+        if self.regions.count:
+            self.regions.correct(self._residual(r, z, scratch), z)
+
+    def _residual(self, r: Tensor, z: Tensor, scratch: Tensor) -> Tensor:
+        return torch.sub(r, self.operator.product(z, scratch), out=scratch)
 
     def restrict(self, x: Tensor) -> Tensor:
         """P^T x, ``(F, C)``."""

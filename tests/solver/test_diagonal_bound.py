@@ -88,6 +88,7 @@ def test_a_batch():
 @pytest.mark.parametrize("size", [(96, 128), (128, 192)])
 def test_fewer_iterations(monkeypatch, size):
     """On a photograph whose blue is 0 but for single pixels, as in warm shadows of 8 bits."""
+    monkeypatch.setattr("closedform_wsss.solver.clipped_regions.CLIPPED", 2.0)  # it would correct them too
     image = photograph(size)
     image[:, 2] = (torch.rand(1, *size, generator=torch.Generator().manual_seed(0)) < 0.03) / 255
     marks = strokes(size, 2)
