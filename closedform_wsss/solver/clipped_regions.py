@@ -47,10 +47,9 @@ class ClippedRegions:
         count: How many functions there are.
     """
 
-    def __init__(self, laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles) -> None:
-        """data_weight: D, ``(N, H, W)``."""
+    def __init__(self, functions: list[Part], laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles) -> None:
+        """functions: those of :func:`clipped_functions`; data_weight: D, ``(N, H, W)``."""
         self.count = 0
-        functions = list(_functions(laplacian.image, data_weight))
         if not functions:
             return
         pixels, basis = _matrix(functions)
@@ -81,9 +80,13 @@ class ClippedRegions:
         z[tile, :, y, x] += self._basis @ solution
 
 
-def _functions(image: Tensor, data_weight: Tensor) -> Iterator[Part]:
+def clipped_functions(image: Tensor, data_weight: Tensor) -> list[Part]:
     """For each image, channel and end of its range with regions: pixels, the region of each, counted from 0, and
-    values."""
+    values. An empty list where an image is not clipped."""
+    return list(_functions(image, data_weight))
+
+
+def _functions(image: Tensor, data_weight: Tensor) -> Iterator[Part]:
     pixels_of_image = image[0, 0].numel()
     ends = torch.stack([image.amin((2, 3)), image.amax((2, 3))], 2)  # (N, D, 2)
     counts = torch.stack([(image == end[..., None, None]).sum((2, 3)) for end in ends.unbind(2)], 2)

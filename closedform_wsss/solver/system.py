@@ -11,6 +11,7 @@ from closedform_wsss._common.tile_layout import SIDE
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import PCGResult
+from closedform_wsss.solver.clipped_regions import clipped_functions
 from closedform_wsss.solver.map_solver import MapSolver, is_well_conditioned
 from closedform_wsss.solver.multigrid.local_basis import MAX_CHANNELS
 from closedform_wsss.solver.stencil_solver import StencilSolver
@@ -51,10 +52,12 @@ def system_solver(
         return StencilSolver(laplacian, data_weight)
     if well_conditioned or not stencil:
         return MapSolver(laplacian, data_weight)
-    if laplacian.kind == "learning_based":
-        # Its energies are squares of the closed form's: the smallest are lost in float32.
+    clipped = clipped_functions(laplacian.image, data_weight)
+    if clipped or laplacian.kind == "learning_based":
+        # The smallest energies are lost in float32: those of regions that only eps holds, and of the learning-based
+        # Laplacian, whose energies are squares of the closed form's.
         laplacian, data_weight = laplacian.to_float64(), data_weight.double()
-    return TileSolver(laplacian, data_weight, _tiles(data_weight, tol, marks))
+    return TileSolver(laplacian, data_weight, _tiles(data_weight, tol, marks), clipped)
 
 
 def _tiles(data_weight: Tensor, tol: float, marks: Tensor | None) -> Tiles:

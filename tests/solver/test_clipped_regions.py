@@ -13,7 +13,7 @@ from torch import Tensor
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import matting_filter, solve_matting
 from closedform_wsss.solver import clipped_regions as module
-from closedform_wsss.solver.clipped_regions import ClippedRegions
+from closedform_wsss.solver.clipped_regions import ClippedRegions, clipped_functions
 from closedform_wsss.solver.tiles import Tiles
 
 
@@ -61,7 +61,8 @@ def test_the_correction_is_exact(kind: str, device: torch.device, monkeypatch: p
     weight[:, 10:12, 5:40] = 100
     laplacian, tiles = MattingLaplacian(image.to(device), kind=kind), all_tiles(2, 33, 44)
     tiles = Tiles(tiles.chosen.to(device), 33, 44)
-    regions = ClippedRegions(laplacian, weight.to(device), tiles)
+    functions = clipped_functions(laplacian.image, weight.to(device))
+    regions = ClippedRegions(functions, laplacian, weight.to(device), tiles)
     r = torch.randn(2, 3, 33, 44, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     z = torch.zeros_like(tiles.gather(r.to(device)))
     regions.correct(tiles.gather(r.to(device)), z)
@@ -87,16 +88,16 @@ def test_the_correction_is_exact(kind: str, device: torch.device, monkeypatch: p
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (0.5, 1.0), (0.35, 0.65)])
 def test_over_and_under_exposed(low: float, high: float, grey: bool, seed: int) -> None:
-    """Without the correction four of these stop 0.2 to 1 away from the solution."""
+    """Without the correction some of these stop 0.1 to 1 away from the solution."""
     size = (90, 131)
     image, target = clipped(size, low, high, seed), strokes(size, 3)
     if grey:
         image = image[:, :1].expand(-1, 3, -1, -1)
     weight = (target != 255).double() * 100
     right = weight * torch.stack([target[0] == c for c in range(3)])
-    solution = solve_matting(target, image.float(), tol=1e-2)
+    solution = solve_matting(target, image.float(), tol=1e-3)
     error = (solution.alpha[0].double() - exact(image, weight, right)).abs().max()
-    assert solution.converged and error < 0.1
+    assert solution.converged and error < 0.05
 
 
 @pytest.mark.parametrize(("low", "high", "iterations"), [(0.0, 0.5, 70), (0.35, 0.65, 70)])
@@ -123,4 +124,4 @@ def test_images_without_clipped_pixels_have_none() -> None:
     size = (40, 50)
     weight = (strokes(size, 3) != 255).double() * 100
     for image in (photograph(size), torch.full((1, 3, *size), 0.5), torch.full((1, 3, *size), 1.0)):
-        assert ClippedRegions(MattingLaplacian(image), weight, all_tiles(1, *size)).count == 0
+        assert clipped_functions(image, weight) == []
