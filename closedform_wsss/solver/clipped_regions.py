@@ -29,6 +29,8 @@ from closedform_wsss.solver.tiles import Tiles
 
 # A channel is clipped at its smallest or largest value if this fraction of the image has it.
 CLIPPED = 0.01
+# Regions that cover less of an image in all, as the specks of any photograph, leave the solve as it is.
+COVERED = 0.003
 # D in a region, from which on it is held by more than its neighbours.
 MAX_DATA_WEIGHT = 1e-2
 # Added to E, relative to a function's own energy: keeps it positive definite where channels are nearly equal.
@@ -82,25 +84,32 @@ class ClippedRegions:
 
 def clipped_functions(image: Tensor, data_weight: Tensor) -> list[Part]:
     """For each image, channel and end of its range with regions: pixels, the region of each, counted from 0, and
-    values. An empty list where an image is not clipped."""
-    return list(_functions(image, data_weight))
-
-
-def _functions(image: Tensor, data_weight: Tensor) -> Iterator[Part]:
+    values. Of images with few such pixels none."""
     pixels_of_image = image[0, 0].numel()
     ends = torch.stack([image.amin((2, 3)), image.amax((2, 3))], 2)  # (N, D, 2)
     counts = torch.stack([(image == end[..., None, None]).sum((2, 3)) for end in ends.unbind(2)], 2)
     # With all pixels a channel is constant.
-    chosen = ((counts >= CLIPPED * pixels_of_image) & (counts < pixels_of_image)).nonzero().tolist()
-    for i, c, end in chosen:
-        if any(torch.equal(image[i, c], image[i, before]) for before in range(c)):  # grey as RGB
-            continue
-        values = (image[i, c] - ends[i, c, end]).double().cpu().numpy()
-        held = (data_weight[i] >= MAX_DATA_WEIGHT).cpu().numpy()
-        regions = _regions(values != 0, held)
-        pixels = np.flatnonzero(regions >= 0)
-        if len(pixels):
-            yield i * pixels_of_image + pixels, regions.ravel()[pixels], values.ravel()[pixels]
+    chosen = (counts >= CLIPPED * pixels_of_image) & (counts < pixels_of_image)
+    parts = []
+    for n, of_image in enumerate(chosen.cpu()):
+        found = [
+            (n * pixels_of_image + pixels, regions, values)
+            for c, end in of_image.nonzero().tolist()
+            if not any(torch.equal(image[n, c], image[n, before]) for before in range(c))  # grey as RGB
+            for pixels, regions, values in _functions(image[n, c] - ends[n, c, end], data_weight[n])
+        ]
+        if found and len(np.unique(np.concatenate([pixels for pixels, _, _ in found]))) >= COVERED * pixels_of_image:
+            parts += found
+    return parts
+
+
+def _functions(values: Tensor, data_weight: Tensor) -> Iterator[Part]:
+    """Those of a channel, if it has any: pixels, regions and values."""
+    maps = values.double().cpu().numpy()
+    regions = _regions(maps != 0, (data_weight >= MAX_DATA_WEIGHT).cpu().numpy())
+    pixels = np.flatnonzero(regions >= 0)
+    if len(pixels):
+        yield pixels, regions.ravel()[pixels], maps.ravel()[pixels]
 
 
 def _regions(inside: npt.NDArray[np.bool_], held: npt.NDArray[np.bool_]) -> IntArray:
