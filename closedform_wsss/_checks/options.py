@@ -18,13 +18,27 @@ def check_option(fn: str, name: str, value: Any, options: Sequence[Any]) -> None
         raise ValueError(f"{fn}: {name} must be one of {', '.join(map(repr, options))}, got {value!r}")
 
 
+# Options of which float32 can still hold the square or the inverse.
+MAX_NUMBER = 1e18
+
+
+def _number(value: Any) -> float:
+    """Infinity for an integer that is too large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def check_positive(fn: str, name: str, value: Any) -> float:
     """A finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{fn}: {name} must be a number > 0, got {type(value).__name__} {value!r}")
-    number = float(value)
+    number = _number(value)
     if not 0 < number < math.inf:
         raise ValueError(f"{fn}: {name} must be a finite number > 0, got {value!r}")
+    if not 1 / MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(f"{fn}: {name} must be from {1 / MAX_NUMBER:g} to {MAX_NUMBER:g}, got {value!r}")
     return number
 
 
@@ -32,9 +46,11 @@ def check_not_negative(fn: str, name: str, value: Any) -> float:
     """A finite number, zero or above."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{fn}: {name} must be a number >= 0, got {type(value).__name__} {value!r}")
-    number = float(value)
+    number = _number(value)
     if not 0 <= number < math.inf:
         raise ValueError(f"{fn}: {name} must be a finite number >= 0, got {value!r}")
+    if number > MAX_NUMBER:
+        raise ValueError(f"{fn}: {name} must be at most {MAX_NUMBER:g}, got {value!r}")
     return number
 
 

@@ -6,15 +6,17 @@ the kernels. From it come the stencil, the box sums of larger windows, and the e
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from closedform_wsss._checks import check_positive
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.laplacian.windows import WindowOperator
 
 Kind = Literal["closed_form", "learning_based"]
 KINDS = ("closed_form", "learning_based")
+MIN_EPS = 1e-15  # below, rounding of float64 is larger
 
 
 class LaplacianOperator(Protocol):
@@ -36,3 +38,11 @@ def laplacian_operator(image: Tensor, kind: Kind, eps: float, radius: int) -> La
     if radius == 1 and min(image.shape[-2:]) >= 3:
         return StencilOperator(image, eps, learning_based)
     return WindowOperator(image, eps, radius, learning_based)
+
+
+def check_eps(fn: str, eps: Any) -> float:
+    """A regularisation of the colours, which are in [0, 1]."""
+    number = check_positive(fn, "eps", eps)
+    if number < MIN_EPS:
+        raise ValueError(f"{fn}: eps must be at least {MIN_EPS:g}, got {eps!r}")
+    return number

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from closedform_wsss._checks import check_image, check_option, check_positive, check_radius
-from closedform_wsss.laplacian.kinds import KINDS, Kind
+from closedform_wsss._checks import check_image, check_option, check_radius
+from closedform_wsss.laplacian.kinds import KINDS, Kind, check_eps
 from closedform_wsss.laplacian.matting_laplacian import MattingLaplacian
 
 
@@ -51,7 +51,7 @@ def check_laplacian_options(
         return own
     kind = "closed_form" if kind is None else kind
     check_option(fn, "kind", kind, KINDS)
-    eps = check_positive(fn, "eps", default_eps if eps is None else eps)
+    eps = check_eps(fn, default_eps if eps is None else eps)
     return LaplacianOptions(kind, eps, check_radius(fn, 1 if radius is None else radius, sys.maxsize, sys.maxsize))
 
 

@@ -13,12 +13,11 @@ from closedform_wsss._checks import (
     check_image,
     check_maps,
     check_option,
-    check_positive,
     check_radius,
     check_tensor,
 )
 from closedform_wsss._common.sparse_tensor import sparse_coo
-from closedform_wsss.laplacian.kinds import KINDS, Kind, laplacian_operator
+from closedform_wsss.laplacian.kinds import KINDS, Kind, check_eps, laplacian_operator
 from closedform_wsss.laplacian.windows import windows_per_pixel
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class MattingLaplacian:
         if own.dtype == image.dtype:
             own = own.clone()  # the solver reads it later, when the caller may have written other pixels there
         check_option(FN, "kind", kind, KINDS)
-        eps = check_positive(FN, "eps", eps)
+        eps = check_eps(FN, eps)
         self._build(own, kind, eps, check_radius(FN, radius, *own.shape[2:]))
 
     @classmethod

@@ -345,3 +345,28 @@ def test_probabilities_in_place_of_logits_are_noticed(loss: Any, dtype: torch.dt
         warnings.simplefilter("error", UserWarning)
         loss(PROBABILITIES.log().to(dtype), marks, image)
         loss(almost.to(dtype), marks, image)
+
+
+@pytest.mark.parametrize("value", [1e39, 1e-30, 1e300, pytest.param(10**400, id="1e400"), 2.5e18])
+def test_numbers_that_float32_cannot_hold(value: float) -> None:
+    """They gave NaN, wrong labels or errors of the C library."""
+    image = torch.rand(1, 3, 8, 8)
+    marks = torch.full((1, 8, 8), 255)
+    marks[0, 0, 0], marks[0, 7, 7] = 0, 1
+    for call in (
+        lambda: solve_matting(marks, image, mark_weight=value),
+        lambda: matting_filter(image, image, fidelity=value),
+        lambda: soft_slic(image, cell_size=4, temperature=value),
+        lambda: slic(image, cell_size=4, compactness=value),
+    ):
+        with pytest.raises(ValueError, match=r"must be (from 1e-18 to 1e\+18|a finite number > 0), got"):
+            call()
+
+
+@pytest.mark.parametrize("kind", ["closed_form", "learning_based"])
+def test_the_smallest_eps(kind: str) -> None:
+    grey = torch.rand(1, 1, 9, 9).expand(-1, 3, -1, -1)
+    assert MattingLaplacian(grey, kind=kind, eps=1e-15).diagonal().isfinite().all()
+    for make in (MattingLaplacian, lambda image, **options: matting_filter(image, image, **options)):
+        with pytest.raises(ValueError, match="eps must be at least 1e-15, got 1e-17"):
+            make(grey, kind=kind, eps=1e-17)
