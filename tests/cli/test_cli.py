@@ -363,12 +363,14 @@ def test_runs_as_a_module(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break in another way")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_stops_early(unbuffered: str) -> None:
+def test_a_reader_that_stops_early(tmp_path: Path, unbuffered: str) -> None:
     """As in ``closedform-wsss info | head -1``: no message, at the latest when the program ends."""
     read, write = os.pipe()
     os.close(read)
     program = [sys.executable, "-m", "closedform_wsss", "info"]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
-    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    done = subprocess.run(
+        program, stdout=write, stderr=subprocess.PIPE, text=True, env=environment, check=False, cwd=tmp_path
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")

