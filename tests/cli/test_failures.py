@@ -34,6 +34,14 @@ def test_names_with_spaces_are_no_other_reason() -> None:
         failures.add("the cat 2", "/data/the cat 2.png lacks classes")
 
 
+def test_the_word_a_is_no_name() -> None:
+    failures = Failures(4)
+    failures.add("a", "/data/a.png is a picture")
+    failures.add("b", "/data/b.png is a picture")
+    with pytest.raises(ValueError, match="for this reason, a"):
+        failures.add("c", "/data/c.png is a picture")
+
+
 @pytest.mark.parametrize("case", ["another reason", "a success", "done before", "few images"])
 def test_lines_of_images_that_fail_for_themselves(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     with Failures(3 if case == "few images" else 9, stops=case != "done before") as failures:

@@ -63,6 +63,6 @@ class Failures:
 
 
 def _alike(name: str, reason: str) -> str:
-    """A reason without what differs between images. The name of an image may hold spaces."""
-    own = re.compile(rf"(?<!\w){re.escape(PurePath(name).stem)}(?!\w)")
-    return _VARYING.sub("", own.sub("", reason))
+    """A reason without what differs between images. The name of a file may hold spaces."""
+    own = re.escape(PurePath(name).stem)
+    return _VARYING.sub("", re.sub(rf"(?<=[/\\]){own}|{own}(?=\.\w)", "", reason))
