@@ -11,7 +11,9 @@ from torch import Tensor
 
 
 def as_array(value: npt.ArrayLike | Tensor) -> npt.NDArray[Any]:
-    """An array, or a tensor on any device, with or without a gradient, as an array."""
+    """An array, or a tensor on any device, with or without a gradient, as an array; a list of tensors too."""
+    if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
+        return np.asarray([as_array(part) for part in value])
     if not isinstance(value, Tensor):
         return np.asarray(value)
     value = value.detach().cpu()

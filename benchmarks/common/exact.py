@@ -35,7 +35,7 @@ def tight_mattes(
     """
     laplacian = MattingLaplacian(from_array(image)[None]).to_scipy(0)  # float64 in, float64 through and through
     known = marks != unmarked
-    held = scipy.sparse.diags_array(known.reshape(-1) * mark_weight)
+    held = scipy.sparse.diags(known.reshape(-1) * mark_weight)
     system = (laplacian + held).tocsr()
     goal = (known & (marks == 1)).astype(np.float64).reshape(-1)
     right = mark_weight * goal

@@ -84,7 +84,7 @@ def exact(image: Matte, alpha: Matte) -> Matte:
     values = np.concatenate([np.sqrt(weight), -np.sqrt(weight)])
     difference = scipy.sparse.csr_array((values, (rows, columns)), (len(first), h * w))
     graph = (difference.T @ difference).tocsr()
-    a_f, a_b = scipy.sparse.diags_array(a), scipy.sparse.diags_array(1 - a)
+    a_f, a_b = scipy.sparse.diags(a), scipy.sparse.diags(1 - a)
     system = scipy.sparse.block_array([[a_f @ a_f + graph, a_f @ a_b], [a_b @ a_f, a_b @ a_b + graph]]).tocsc()
     goal = image.reshape(-1, 3)
     right = np.concatenate([a[:, None] * goal, (1 - a)[:, None] * goal])

@@ -259,7 +259,7 @@ def tight(system: str, own: bool = False) -> Callable[[Problem], Run]:
             if system == "hard":
                 x = solve_free(matrix, np.zeros_like(goal), goal, ~known.reshape(-1))
             else:
-                held = scipy.sparse.diags_array(known.reshape(-1) * CONFIDENCE)
+                held = scipy.sparse.diags(known.reshape(-1) * CONFIDENCE)
                 band = scipy.ndimage.binary_dilation(~known, np.ones((3, 3)), iterations=BAND).reshape(-1)
                 x = solve_free((matrix + held).tocsr(), CONFIDENCE * goal, goal, band)
             return Solution(x.T.reshape(-1, *problem.marks.shape))

@@ -152,7 +152,7 @@ def _regular(matrix: sp.csc_array) -> sp.csc_array:
     """Add a ridge against rounding, and 1 for basis functions that vanish (colours that do not vary in a cell)."""
     diagonal = matrix.diagonal()
     floor = 1e-12 * max(diagonal.max(initial=0.0), 1e-300)
-    return (matrix + sp.diags_array(np.where(diagonal <= floor, 1.0, COARSE_RIDGE * diagonal))).tocsc()
+    return (matrix + sp.diags(np.where(diagonal <= floor, 1.0, COARSE_RIDGE * diagonal))).tocsc()
 
 
 class TwoLevel:

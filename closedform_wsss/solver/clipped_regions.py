@@ -9,7 +9,7 @@ own, E = Z^T (L + D) Z with one of them in each column of Z, which hardly couple
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -49,7 +49,9 @@ class ClippedRegions:
         count: How many functions there are.
     """
 
-    def __init__(self, functions: list[Part], laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles) -> None:
+    def __init__(
+        self, functions: Sequence[Part], laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles
+    ) -> None:
         """functions: those of :func:`clipped_functions`; data_weight: D, ``(N, H, W)``."""
         self.count = 0
         if not functions:
@@ -61,7 +63,7 @@ class ClippedRegions:
         lengths = basis.multiply(basis).sum(0)
         kept = np.flatnonzero(energies.diagonal() > MIN_ENERGY * lengths)
         basis, energies = basis[:, kept], energies[kept][:, kept]
-        energies += sp.diags_array(RIDGE * energies.diagonal())
+        energies += sp.diags(RIDGE * energies.diagonal())
         self.count = len(kept)
         self._set_places(torch.from_numpy(pixels).to(tiles.image.device), data_weight, tiles)
         self._basis, self._transposed = (Sparse(sp.csr_array(part), laplacian.image) for part in (basis, basis.T))
@@ -130,7 +132,7 @@ def _regions(inside: npt.NDArray[np.bool_], held: npt.NDArray[np.bool_]) -> IntA
     return found
 
 
-def _matrix(functions: list[Part]) -> tuple[IntArray, sp.csr_array]:
+def _matrix(functions: Sequence[Part]) -> tuple[IntArray, sp.csr_array]:
     """The pixels of all functions, and Z on them."""
     starts = np.cumsum([0, *(regions.max() + 1 for _, regions, _ in functions)])
     pixels, rows = np.unique(np.concatenate([part[0] for part in functions]), return_inverse=True)
@@ -146,7 +148,7 @@ def _energies(operator: StencilOperator, data_weight: Tensor, pixels: IntArray, 
     planes = stencil_planes(operator.stencil, operator.width)
     diagonal = data_weight if operator.row_sums is None else data_weight + operator.row_sums
     own = diagonal.flatten()[torch.from_numpy(pixels).to(diagonal.device)].double().cpu().numpy()
-    energies = basis.T @ sp.diags_array(own) @ basis
+    energies = basis.T @ sp.diags(own) @ basis
     place = np.full(data_weight.numel(), len(pixels))  # of a pixel beyond all regions: a row of zeros
     place[pixels] = np.arange(len(pixels))
     padded = sp.vstack([basis, sp.csr_array((1, basis.shape[1]))]).tocsr()
@@ -163,5 +165,5 @@ def _energies(operator: StencilOperator, data_weight: Tensor, pixels: IntArray, 
             entries = [torch.from_numpy(part[at]).to(planes.device) for part in (image, *first)]
             entry = planes[entries[0], k, entries[1], entries[2]].double().cpu().numpy()
             difference = padded[at] - padded[other]
-            energies = energies - difference.T @ sp.diags_array(entry) @ difference
+            energies = energies - difference.T @ sp.diags(entry) @ difference
     return sp.csr_array(energies)

@@ -5,6 +5,8 @@ Vectors and preconditioner are in the image's precision, x and its residual in f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ class TileSolver:
     classes_at_once = CLASSES_AT_ONCE
 
     def __init__(
-        self, laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles, clipped: list[Part] | None = None
+        self, laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles, clipped: Sequence[Part] = ()
     ) -> None:
         """data_weight: D, ``(N, H, W)``; clipped: the functions of :func:`clipped_functions`."""
         of_image = laplacian._operator
@@ -52,7 +54,7 @@ class TileSolver:
         local = local_basis(laplacian.image, tiles, free, tile_weight, laplacian.eps, learning_based)
         self.basis, self.starts = local.basis, local.starts
         self.coarse = WCycle(local.energies)
-        self.regions = ClippedRegions(clipped or [], laplacian, data_weight, tiles)
+        self.regions = ClippedRegions(clipped, laplacian, data_weight, tiles)
 
     def precondition(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
         """About (L + D)^-1 r: two Jacobi steps, the clipped regions, coarse correction, and the same in reverse."""

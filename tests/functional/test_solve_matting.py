@@ -67,7 +67,7 @@ def test_the_error_is_below_tol(any_levels, tol):
     laplacian = MattingLaplacian(image)
     D = (target != 255).double().numpy().ravel() * 100
     right = np.stack([D * (target == c).numpy().ravel() for c in range(3)], 1)
-    expected = scipy.sparse.linalg.spsolve((laplacian.to_scipy(0) + scipy.sparse.diags_array(D)).tocsc(), right)
+    expected = scipy.sparse.linalg.spsolve((laplacian.to_scipy(0) + scipy.sparse.diags(D)).tocsc(), right)
     solution = solve_matting(target, laplacian, tol=tol)
     alpha = solution.alpha
     assert solution.converged

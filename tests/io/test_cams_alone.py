@@ -47,6 +47,12 @@ def test_tensors(tmp_path: Path, item: object) -> None:
     np.testing.assert_allclose(got, MAPS, atol=1e-3)
 
 
+def test_a_list_of_bfloat16_with_gradients(tmp_path: Path) -> None:
+    maps = [torch.tensor(m, requires_grad=True).bfloat16() for m in MAPS]
+    _, got = read_cam(saved(tmp_path / "a.pt", maps), [3, 7])
+    assert torch.equal(got, torch.stack(maps).float()) and not got.requires_grad
+
+
 def test_one_map(tmp_path: Path) -> None:
     """As pytorch-grad-cam gives it for one target."""
     for path, item in ((tmp_path / "a.npy", MAPS[0]), (tmp_path / "b.pt", torch.tensor(MAPS[0]))):

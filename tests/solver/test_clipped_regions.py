@@ -32,7 +32,7 @@ def all_tiles(n: int, h: int, w: int) -> Tiles:
 
 def exact(image: Tensor, data_weight: Tensor, right: Tensor) -> Tensor:
     """(L + D)^-1 of maps ``(C, H, W)``."""
-    system = MattingLaplacian(image).to_scipy(0) + sp.diags_array(data_weight.numpy().ravel())
+    system = MattingLaplacian(image).to_scipy(0) + sp.diags(data_weight.numpy().ravel())
     solution = scipy.sparse.linalg.splu(system.tocsc()).solve(right.flatten(1).numpy().T)
     return torch.from_numpy(solution.T).view_as(right)
 
@@ -115,7 +115,7 @@ def test_the_filter_of_an_overexposed_image() -> None:
     x = torch.nn.functional.interpolate(x, size, mode="bilinear")
     found = matting_filter(x, image, fidelity=1e-4, tol=1e-3)
     weight = torch.full((1, *size), 1e-4, dtype=torch.float64)
-    system = MattingLaplacian(image, eps=1e-6).to_scipy(0) + sp.diags_array(weight.numpy().ravel())
+    system = MattingLaplacian(image, eps=1e-6).to_scipy(0) + sp.diags(weight.numpy().ravel())
     expected = scipy.sparse.linalg.splu(system.tocsc()).solve(1e-4 * x[0].flatten(1).numpy().T).T
     assert np.abs(found[0].flatten(1).numpy() - expected).max() < 5e-3
 

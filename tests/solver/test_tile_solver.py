@@ -17,7 +17,7 @@ def direct(image, target, classes, kind, radius=1):
     laplacian = MattingLaplacian(image, kind=kind, radius=radius)
     D = (target != 255).double().numpy().ravel() * 100
     right = np.stack([D * (target == c).numpy().ravel() for c in range(classes)], 1)
-    system = laplacian.to_scipy(0) + scipy.sparse.diags_array(D)
+    system = laplacian.to_scipy(0) + scipy.sparse.diags(D)
     return scipy.sparse.linalg.spsolve(system.tocsc(), right).T.reshape(classes, *target.shape[1:])
 
 
