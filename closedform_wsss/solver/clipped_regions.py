@@ -33,7 +33,7 @@ CLIPPED = 0.01
 COVERED = 0.003
 # D in a region, from which on it is held by more than its neighbours.
 MAX_DATA_WEIGHT = 1e-2
-# Added to E, relative to a function's own energy: keeps it positive definite where channels are nearly equal.
+# Added to E, relative to a function's own energy: keeps it positive definite where channels are equal, or nearly so.
 RIDGE = 1e-2
 # An energy below this, relative to the squared length of the function, is rounding of the stencil.
 MIN_ENERGY = 1e-9
@@ -97,7 +97,6 @@ def clipped_functions(image: Tensor, data_weight: Tensor) -> list[Part]:
         found = [
             (n * pixels_of_image + pixels, regions, values)
             for c, end in of_image.nonzero().tolist()
-            if not any(torch.equal(image[n, c], image[n, before]) for before in range(c))  # grey as RGB
             for pixels, regions, values in _functions(image[n, c] - ends[n, c, end], data_weight[n])
         ]
         if found and len(np.unique(np.concatenate([pixels for pixels, _, _ in found]))) >= COVERED * pixels_of_image:

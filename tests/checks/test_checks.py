@@ -20,6 +20,7 @@ from closedform_wsss.functional import (
     asam,
     calibrate_cam,
     closed_form_loss,
+    dense_crf,
     dense_crf_loss,
     mark_loss,
     matting_filter,
@@ -361,6 +362,11 @@ def test_numbers_that_float32_cannot_hold(value: float) -> None:
     ):
         with pytest.raises(ValueError, match=r"must be (from 1e-18 to 1e\+18|a finite number > 0), got"):
             call()
+
+
+def test_a_weight_that_float32_cannot_hold() -> None:
+    with pytest.raises(ValueError, match=r"smoothness_weight must be at most 1e\+18, got 1e\+39"):
+        dense_crf(torch.full((1, 2, 8, 8), 0.5), torch.rand(1, 3, 8, 8), smoothness_weight=1e39)
 
 
 @pytest.mark.parametrize("kind", ["closed_form", "learning_based"])

@@ -14,6 +14,7 @@ from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import matting_filter, solve_matting
 from closedform_wsss.solver import clipped_regions as module
 from closedform_wsss.solver.clipped_regions import ClippedRegions, clipped_functions
+from closedform_wsss.solver.tile_solver import TileSolver
 from closedform_wsss.solver.tiles import Tiles
 
 
@@ -88,16 +89,16 @@ def test_the_correction_is_exact(kind: str, device: torch.device, monkeypatch: p
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (0.5, 1.0), (0.35, 0.65)])
 def test_over_and_under_exposed(low: float, high: float, grey: bool, seed: int) -> None:
-    """Without the correction some of these stop 0.1 to 1 away from the solution."""
+    """Without the correction some of these stop 0.1 to 1 away from the solution, and in float32 0.01."""
     size = (90, 131)
     image, target = clipped(size, low, high, seed), strokes(size, 3)
     if grey:
         image = image[:, :1].expand(-1, 3, -1, -1)
     weight = (target != 255).double() * 100
     right = weight * torch.stack([target[0] == c for c in range(3)])
-    solution = solve_matting(target, image.float(), tol=1e-3)
+    solution = solve_matting(target, image.float(), tol=1e-4)
     error = (solution.alpha[0].double() - exact(image, weight, right)).abs().max()
-    assert solution.converged and error < 0.05
+    assert solution.converged and error < 1e-3 and solution.alpha.dtype == torch.float32
 
 
 @pytest.mark.parametrize(("low", "high", "iterations"), [(0.0, 0.5, 70), (0.35, 0.65, 70)])
@@ -106,6 +107,20 @@ def test_the_correction_saves_iterations(low: float, high: float, iterations: in
     size = (90, 131)
     solution = solve_matting(strokes(size, 3), clipped(size, low, high, 7), tol=1e-3)
     assert solution.converged and solution.iterations <= iterations
+
+
+def test_the_preconditioner_is_symmetric_and_positive() -> None:
+    """As conjugate gradients ask for."""
+    size = (48, 64)
+    image, weight = clipped(size, 0.0, 0.5), (strokes(size, 3) != 255).double() * 100
+    tiles = all_tiles(1, *size)
+    functions = clipped_functions(image, weight)
+    solver = TileSolver(MattingLaplacian(image), weight, tiles, functions)
+    generator = torch.Generator().manual_seed(1)
+    u, v = (tiles.gather(torch.randn(1, 2, *size, generator=generator).double()) for _ in range(2))
+    mu, mv = (solver.precondition(x, torch.empty_like(x), torch.empty_like(x))[0] for x in (u, v))
+    assert functions and float((u * mu).sum()) > 0 and float((v * mv).sum()) > 0
+    torch.testing.assert_close((u * mv).sum(), (v * mu).sum(), rtol=1e-6, atol=0)
 
 
 def test_the_filter_of_an_overexposed_image() -> None:
@@ -118,6 +133,19 @@ def test_the_filter_of_an_overexposed_image() -> None:
     system = MattingLaplacian(image, eps=1e-6).to_scipy(0) + sp.diags(weight.numpy().ravel())
     expected = scipy.sparse.linalg.splu(system.tocsc()).solve(1e-4 * x[0].flatten(1).numpy().T).T
     assert np.abs(found[0].flatten(1).numpy() - expected).max() < 5e-3
+
+
+def test_specks_cost_nothing() -> None:
+    """Four enclosed pixels of 2000, 0.2 %, and eight, 0.4 %, around the limit of 0.3 %."""
+    size = (40, 50)
+    weight = torch.zeros(1, *size)
+    for side, expected in ((1, 0), (2, 3)):
+        image = torch.ones(1, 3, *size)
+        image[..., :10] = photograph(size)[..., :10]
+        weight[..., :10] = 100
+        for x in (20, 30) if side == 2 else (20, 25, 30, 35):
+            image[..., 20 : 20 + side, x : x + side] = 0.5
+        assert len(clipped_functions(image, weight)) == expected
 
 
 def test_images_without_clipped_pixels_have_none() -> None:

@@ -98,3 +98,16 @@ def test_fewer_iterations(monkeypatch, size):
     assert solution.converged and before.converged
     assert solution.iterations < 0.6 * before.iterations  # 60 and 133, 72 and 177
     torch.testing.assert_close(solution.alpha, before.alpha, rtol=0, atol=1e-5)
+
+
+def test_lone_pixels_of_the_closed_form(monkeypatch):
+    """Single pixels of other colours in a white image. With the number of windows as the bound 0.2 remains."""
+    monkeypatch.setattr("closedform_wsss.solver.clipped_regions.CLIPPED", 2.0)  # it would correct them too
+    size, generator = (90, 131), torch.Generator().manual_seed(0)
+    lone = torch.rand(1, 1, *size, generator=generator) < 0.03
+    image = torch.where(lone, torch.rand(1, 3, *size, generator=generator), 1.0)
+    marks = strokes(size, 3)
+    found = solve_matting(marks, image, tol=1e-3)
+    expected = solve_matting(marks, image.double(), tol=1e-9)
+    assert found.converged and expected.converged and found.iterations <= 32
+    torch.testing.assert_close(found.alpha, expected.alpha.float(), rtol=0, atol=5e-3)
