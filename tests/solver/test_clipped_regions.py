@@ -148,6 +148,18 @@ def test_specks_cost_nothing() -> None:
         assert len(clipped_functions(image, weight)) == expected
 
 
+def test_channels_with_few_clipped_pixels_have_no_regions() -> None:
+    """A ring of 64 or 108 clipped pixels of 10,000 around a region of 36."""
+    for ring, expected in ((2, 0), (3, 3)):
+        image = 0.2 + 0.5 * torch.rand(1, 3, 100, 100, generator=torch.Generator().manual_seed(0))
+        inner = image[..., 40:46, 40:46].clone()
+        image[..., 40 - ring : 46 + ring, 40 - ring : 46 + ring] = 1
+        image[..., 40:46, 40:46] = inner
+        weight = torch.zeros(1, 100, 100)
+        weight[..., :10] = 100
+        assert len(clipped_functions(image, weight)) == expected
+
+
 def test_images_without_clipped_pixels_have_none() -> None:
     size = (40, 50)
     weight = (strokes(size, 3) != 255).double() * 100
