@@ -19,6 +19,9 @@ from closedform_wsss.solver.stopping import Stopping
 from closedform_wsss.solver.tile_solver import TileSolver
 from closedform_wsss.solver.tiles import Tiles, active_tiles
 
+# Rows of a float32 stencil add up to 1e-7 rather than 0. A smaller weight at every pixel is lost beside that.
+LOST_WEIGHT = 1e-7
+
 
 class SystemSolver(Protocol):
     """A solver of one system for any s.
@@ -53,9 +56,9 @@ def system_solver(
     if well_conditioned or not stencil:
         return MapSolver(laplacian, data_weight)
     clipped = clipped_functions(laplacian.image, data_weight)
-    if clipped or laplacian.kind == "learning_based":
-        # The smallest energies are lost in float32: those of regions that only eps holds, and of the learning-based
-        # Laplacian, whose energies are squares of the closed form's.
+    if clipped or 0 < data_weight.amin() < LOST_WEIGHT or laplacian.kind == "learning_based":
+        # The smallest energies are lost in float32: those of regions that only eps holds, those of tiny weights, and
+        # those of the learning-based Laplacian, which are squares of the closed form's.
         laplacian, data_weight = laplacian.to_float64(), data_weight.double()
     return TileSolver(laplacian, data_weight, _tiles(data_weight, tol, marks), clipped)
 

@@ -51,6 +51,14 @@ def test_constants_and_means_are_kept_and_maps_go_on_adding_up_to_one(h, w, fide
     torch.testing.assert_close(y.sum(1), torch.ones_like(y[:, 0]), rtol=0, atol=1e-5)
 
 
+def test_a_tiny_fidelity_keeps_the_means_in_float32():
+    torch.manual_seed(0)
+    image, x = torch.rand(1, 3, 40, 56), torch.rand(1, 2, 40, 56)
+    y = matting_filter(x, image, fidelity=1e-10, tol=1e-5)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.mean((2, 3)), x.mean((2, 3)), rtol=0, atol=1e-5)
+
+
 def test_flips_commute_and_a_batch_is_its_images():
     image, x = torch.rand(2, 3, 12, 17, dtype=torch.float64), torch.rand(2, 2, 12, 17, dtype=torch.float64)
     y = matting_filter(x, image, tol=1e-8)
