@@ -91,9 +91,12 @@ def check_cell_size(fn: str, cell_size: Any) -> int:
     """The side of a superpixel cell, in pixels."""
     if isinstance(cell_size, bool) or not isinstance(cell_size, numbers.Integral):
         raise TypeError(f"{fn}: cell_size must be an integer >= 1, got {type(cell_size).__name__} {cell_size!r}")
+    cell_size = int(cell_size)
     if cell_size < 1:
         raise ValueError(f"{fn}: cell_size must be an integer >= 1, got {cell_size}")
-    return int(cell_size)
+    if cell_size >= 2**31:  # the kernels' integers
+        raise ValueError(f"{fn}: cell_size must be below 2^31, got {cell_size}: one cell already holds the whole image")
+    return cell_size
 
 
 def check_radius(fn: str, radius: Any, height: int, width: int) -> int:

@@ -21,14 +21,15 @@ def grid_size(height: int, width: int, cell_size: int) -> tuple[int, int]:
 def cell_sums(x: Tensor, cell_size: int) -> Tensor:
     """Sums over the cells: ``(N, C, H, W)`` -> ``(N, C, h, w)``."""
     h, w = grid_size(x.shape[-2], x.shape[-1], cell_size)
-    x = F.pad(x, (0, w * cell_size - x.shape[-1], 0, h * cell_size - x.shape[-2]))
-    return x.unflatten(3, (w, cell_size)).sum(4).unflatten(2, (h, cell_size)).sum(3)
+    rows, columns = min(cell_size, x.shape[-2]), min(cell_size, x.shape[-1])  # of a cell; it may exceed the image
+    x = F.pad(x, (0, w * columns - x.shape[-1], 0, h * rows - x.shape[-2]))
+    return x.unflatten(3, (w, columns)).sum(4).unflatten(2, (h, rows)).sum(3)
 
 
 def cell_repeat(s: Tensor, cell_size: int, size: tuple[int, int]) -> Tensor:
     """The value of its own cell for every pixel: ``(N, C, h, w)`` -> ``(N, C, H, W)``."""
-    x = s.repeat_interleave(cell_size, 2)[:, :, : size[0]]
-    return x.repeat_interleave(cell_size, 3)[..., : size[1]]
+    x = s.repeat_interleave(min(cell_size, size[0]), 2)[:, :, : size[0]]
+    return x.repeat_interleave(min(cell_size, size[1]), 3)[..., : size[1]]
 
 
 def neighbour_of(s: Tensor, dy: int, dx: int) -> Tensor:
