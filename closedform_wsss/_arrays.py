@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from closedform_wsss._checks import check_dense
+
 
 def as_array(value: npt.ArrayLike | Tensor) -> npt.NDArray[Any]:
     """An array, or a tensor on any device, with or without a gradient, as an array; a list of tensors too."""
@@ -26,9 +28,10 @@ def as_tensor(fn: str, name: str, value: npt.ArrayLike | Tensor) -> Tensor:
     """A tensor as it is; an array as a tensor, a copy where torch cannot use its memory.
 
     Raises:
-        TypeError: The values are not numbers.
+        TypeError: The values are not numbers, or the tensor is not dense.
     """
     if isinstance(value, Tensor):
+        check_dense(fn, name, value)
         return value
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":

@@ -15,7 +15,7 @@ ROOT = Path(closedform_wsss.__file__).parent
 FLOORS = (
     ("_C", "_openmp", "_warn"),
     ("_autocast", "_checks", "_common", "_scatter_sums", "_resize", "_mark_spacing"),
-    ("_cuda", "_reference", "_threshold_scores"),
+    ("_arrays", "_cuda", "_reference", "_threshold_scores"),
     ("_build",),
     ("_ops",),
     ("laplacian", "lattice", "superpixels"),

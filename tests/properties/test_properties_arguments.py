@@ -55,10 +55,15 @@ SHAPES = {
     "one dimension more": lambda x: x[None],
     "flat": lambda x: x.reshape(-1),
     "no dimension": lambda x: x.reshape(-1)[0],
+    "sparse": lambda x: x.to_sparse(),
+    "nested": lambda x: torch.nested.as_nested_tensor(list(x)),
 }
 NOT_FINITE = {"NaN": with_value(float("nan")), "inf": with_value(float("inf")), "-inf": with_value(-float("inf"))}
 BATCH = {"another batch": lambda x: x[:1], "no pixels": lambda x: x[..., :0]}
-NOT_FLOATING = {str(dtype): (lambda x, dtype=dtype: x.to(dtype)) for dtype in (torch.int64, torch.bool, torch.cfloat)}
+NOT_FLOATING = {
+    str(dtype): (lambda x, dtype=dtype: x.to(dtype))
+    for dtype in (torch.int64, torch.bool, torch.cfloat, torch.float8_e4m3fn)
+}
 NOT_INTEGERS = {str(dtype): (lambda x, dtype=dtype: x.to(dtype)) for dtype in (torch.bool, torch.cfloat)}
 
 MAPS_WRONG = NOT_TENSORS | SHAPES | NOT_FINITE | BATCH | NOT_FLOATING
