@@ -172,6 +172,14 @@ def test_tiny_images(size):
     )
 
 
+def test_one_class_alone(level):
+    """Nothing is left to solve for, so the kernels get maps of no class."""
+    target = torch.full((2, 20, 30), 255)
+    target[:, 3, 4] = 0
+    solution = solve_matting(target, torch.rand(2, 3, 20, 30))
+    assert (solution.alpha == 1).all() and solution.converged and solution.iterations == 0
+
+
 def test_one_class_of_the_learning_based_laplacian():
     """Nothing comes free there: its rows do not sum to zero, so that even one class alone has to be solved for."""
     image = torch.rand(1, 3, 10, 12, dtype=torch.float64)

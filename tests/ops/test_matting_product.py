@@ -85,6 +85,11 @@ def test_any_strides(level):
         assert torch.equal(_ops.matting_product(stencil, view, data_weight.mT.contiguous().mT), expected)
 
 
+def test_no_classes(level):
+    stencil, x, data_weight = problem((12, 14))
+    assert _ops.matting_product(stencil, x[:, :0], data_weight).shape == (2, 0, 12, 14)
+
+
 def test_values_beyond_a_tile_do_not_leak(level):
     """A value far away changes nothing, not even if it is NaN."""
     stencil, x, data_weight = problem((70, 600), classes=5, n=1)

@@ -110,6 +110,12 @@ def test_no_tiles(level):
         assert got.shape == (0, 3, 16, 16)
 
 
+def test_no_classes(level):
+    stencil, tiles, neighbours, diagonal, x, *_ = stencil_problem((20, 20))
+    got = product(stencil, tiles, neighbours, diagonal, x[:, :0].contiguous(), (20, 20))
+    assert got.shape == (len(tiles), 0, 16, 16)
+
+
 def test_same_bits_for_any_number_of_threads(threads):
     size = (200, 150)
     arguments = stencil_problem(size)[:5]

@@ -76,6 +76,12 @@ def test_no_tiles(level):
         assert relax(*nothing, (20, 20), run).shape == (0, 3, 16, 16)
 
 
+def test_no_classes(level):
+    *operator, x, b, weight = stencil_problem((20, 20))
+    got = relax(*operator, x[:, :0].contiguous(), b[:, :0].contiguous(), weight, (20, 20))
+    assert got.shape == (len(x), 0, 16, 16)
+
+
 def test_same_bits_for_any_number_of_threads(threads):
     size = (200, 150)
     arguments = stencil_problem(size)
