@@ -113,4 +113,5 @@ def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     count = count.to(log_a.dtype)
     weight = count.clamp_min(1) ** -BALANCE
     total = (weight * count).sum().clamp_min(torch.finfo(log_a.dtype).tiny)
-    return F.nll_loss(log_a, target, weight, ignore_index=ignore_index, reduction="sum") / total
+    # Added up apart: on a GPU nll_loss does it in any order.
+    return F.nll_loss(log_a, target, weight, ignore_index=ignore_index, reduction="none").sum() / total

@@ -36,5 +36,6 @@ def label_loss(fn: str, logits: Tensor, target: Tensor, class_weight: Tensor | N
     weight = x.new_ones(classes) if class_weight is None else class_weight.to(x, non_blocking=True)
     labelled = target != ignore_index
     total = (weight[torch.where(labelled, target, 0)] * labelled).sum()
-    loss = F.cross_entropy(x, target, weight, ignore_index=ignore_index, reduction="sum")
-    return loss / total.clamp_min(torch.finfo(x.dtype).tiny)
+    # Added up apart: on a GPU cross_entropy does it in any order.
+    loss = F.cross_entropy(x, target, weight, ignore_index=ignore_index, reduction="none")
+    return loss.sum() / total.clamp_min(torch.finfo(x.dtype).tiny)
