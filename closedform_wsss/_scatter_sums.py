@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -17,6 +18,17 @@ def scatter_sums(values: Tensor, index: Tensor, size: int, largest: float) -> Te
     if values.device.type == "cpu":
         return values.new_zeros(len(values), size).scatter_add_(1, index, values)
     return sums_of_integers(values, index, size, largest)
+
+
+def cumulative_sums(values: Tensor) -> Tensor:
+    """The sums of the first, the first two ... along the last dimension, which is short."""
+    # A GPU's cumsum of floats has no fixed order.
+    return values.cumsum(-1) if values.device.type == "cpu" else sums_in_order(values)
+
+
+def sums_in_order(values: Tensor) -> Tensor:
+    """The same by one addition after the other, in float64 like cumsum on the CPU."""
+    return torch.stack(list(accumulate(values.double().unbind(-1))), -1).to(values.dtype)
 
 
 def sums_of_integers(values: Tensor, index: Tensor, size: int, largest: float) -> Tensor:

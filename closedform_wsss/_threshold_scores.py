@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._scatter_sums import scatter_sums
+from closedform_wsss._scatter_sums import cumulative_sums, scatter_sums
 
 # CAMs are divided by their maximum, so the outlines of objects lie in this range.
 LOWEST, HIGHEST, NUM_LEVELS = 0.1, 0.8, 41
@@ -64,7 +64,7 @@ def _standard(score: Tensor, constant: float) -> Tensor:
 
 def _inside(below: Tensor, amount: Tensor, largest: float = 1.0) -> Tensor:
     """The amounts ``(M, P)`` of the pixels that lie inside at each threshold, added up: ``(M, NUM_LEVELS)``."""
-    outside = scatter_sums(amount, below, NUM_LEVELS + 1, largest).cumsum(1)
+    outside = cumulative_sums(scatter_sums(amount, below, NUM_LEVELS + 1, largest))
     return (outside[:, -1:] - outside[:, :NUM_LEVELS]).clamp_min(0)
 
 
@@ -84,7 +84,7 @@ def _along_contour(below: Tensor, image: Tensor, classes: int) -> tuple[Tensor, 
         ends = torch.cat([torch.minimum(a, b).flatten(1), torch.maximum(a, b).flatten(1)], 1)
         for sums, amount in zip(steps, (contrast.flatten(1), torch.ones_like(contrast).flatten(1)), strict=True):
             sums += scatter_sums(torch.cat([amount, -amount], 1), ends, NUM_LEVELS + 1, largest)
-    contrast, pairs = steps.cumsum(2)[..., :NUM_LEVELS].clamp_min(0)
+    contrast, pairs = cumulative_sums(steps)[..., :NUM_LEVELS].clamp_min(0)
     return contrast, pairs
 
 
@@ -103,7 +103,7 @@ def _color_information(below: Tensor, inside: Tensor, image: Tensor) -> Tensor:
     cell = _color_cells(image).repeat_interleave(classes, 0)
     index = cell * (NUM_LEVELS + 1) + below
     sums = scatter_sums(torch.ones_like(index, dtype=image.dtype), index, COLOR_CELLS * (NUM_LEVELS + 1), 1.0)
-    outer = sums.view(-1, COLOR_CELLS, NUM_LEVELS + 1).cumsum(2)
+    outer = cumulative_sums(sums.view(-1, COLOR_CELLS, NUM_LEVELS + 1))
     total, outer = outer[..., -1:], outer[..., :NUM_LEVELS]
     fraction = inside / pixels
     # Half a pixel more in each cell, divided like the whole image: a cell with few pixels tells little.

@@ -68,8 +68,10 @@ def _simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     scaled = torch.stack(
         [features[..., i] * (k * math.sqrt(2 / 3) / math.sqrt((i + 1) * (i + 2))) for i in range(k - 1)], -1
     )
-    sums = F.pad(scaled.flip(-1).cumsum(-1).flip(-1), (0, 1))  # of the features from i on
-    x = sums - F.pad(scaled * j, (1, 0))
+    sums = [torch.zeros_like(scaled[..., 0])]
+    for own in reversed(scaled.unbind(-1)):  # not cumsum, which has no fixed order on a GPU
+        sums.append(sums[-1] + own)
+    x = torch.stack(sums[::-1], -1) - F.pad(scaled * j, (1, 0))
     multiple = torch.round(x / k)
     rest = x - multiple * k
     index = torch.arange(k, device=features.device)

@@ -2,7 +2,7 @@
 
 import torch
 
-from closedform_wsss._scatter_sums import scatter_sums, sums_of_integers
+from closedform_wsss._scatter_sums import scatter_sums, sums_in_order, sums_of_integers
 
 
 def test_integers_give_the_sums_whatever_the_order():
@@ -27,3 +27,9 @@ def test_what_is_no_number_shows():
     got = sums_of_integers(values, torch.zeros(2, 4, dtype=torch.long), 2, 1.0)
     assert (got[0] == 0).all() and got[1].isnan().all()
     assert sums_of_integers(values[:, :0], torch.zeros(2, 0, dtype=torch.long), 2, 1.0).tolist() == [[0, 0], [0, 0]]
+
+
+def test_additions_in_order_are_a_cumulative_sum():
+    for dtype in (torch.float32, torch.float64):
+        values = torch.randn(2, 5, 42, dtype=dtype)
+        assert torch.equal(sums_in_order(values), values.cumsum(-1))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from closedform_wsss import MattingLaplacian, Superpixels
+from closedform_wsss import MattingLaplacian, Superpixels, _reference
 from closedform_wsss import functional as F
 from closedform_wsss.training import PseudoLabeler, SelfTrainingLoss
 
@@ -220,6 +220,20 @@ def test_sums_of_a_step_have_an_order(name):
         assert not order.seen
         meta(3).cumsum(0), torch.nn.functional.nll_loss(meta(1, 2, 3, 4), meta(1, 3, 4, dtype=torch.int64))
     assert order.seen == ["cumsum", "nll_loss2d_forward"]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: _reference.lattice_build(meta(N, 3, H, W), 80.0, 0.1),  # that of a GPU
+        lambda: F.calibrate_cam(meta(N, C, H, W), meta(N, 3, H, W)),
+    ],
+    ids=["lattice_build", "calibrate_cam"],
+)
+def test_cumulative_sums_have_an_order(run):
+    with AnyOrder() as order:
+        run()
+    assert not order.seen
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
