@@ -18,6 +18,11 @@ def grid_size(height: int, width: int, cell_size: int) -> tuple[int, int]:
     return -(-height // cell_size), -(-width // cell_size)
 
 
+def side_inside(cell_size: int, height: int, width: int) -> int:
+    """The side of cells that end where the image does: the same grid, for kernels, whose integers have 32 bits."""
+    return min(cell_size, max(height, width))
+
+
 def cell_sums(x: Tensor, cell_size: int) -> Tensor:
     """Sums over the cells: ``(N, C, H, W)`` -> ``(N, C, h, w)``."""
     h, w = grid_size(x.shape[-2], x.shape[-1], cell_size)

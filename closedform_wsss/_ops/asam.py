@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss import _reference
-from closedform_wsss._common.superpixel_grid import NEIGHBOURS, exists, grid_size, neighbour_of
+from closedform_wsss._common.superpixel_grid import NEIGHBOURS, exists, grid_size, neighbour_of, side_inside
 from closedform_wsss._ops._define import define, define_gradient, launch
 
 # --- asam_affinity: B[k, i] = sum_p q(p -> i) q(p -> j), j the k-th of the 5 x 5 superpixels around i -----------------
@@ -21,7 +21,7 @@ def _affinity(q: Tensor, cell_size: int) -> Tensor:
     shared = _affinity_fake(q, cell_size)
     # Scratch memory: what the pixels of each cell give to the pairs of their nine superpixels.
     pairs = q.new_empty(n, shared.shape[2] * shared.shape[3], 9, 9)
-    launch("asam_affinity", q, q, pairs, shared, n, h, w, cell_size)
+    launch("asam_affinity", q, q, pairs, shared, n, h, w, side_inside(cell_size, h, w))
     return shared
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss import _reference
-from closedform_wsss._common.superpixel_grid import EMPTY, grid_size
+from closedform_wsss._common.superpixel_grid import EMPTY, grid_size, side_inside
 from closedform_wsss._ops._define import define, define_gradient, in_large_pages, launch, readable
 
 
@@ -42,7 +42,7 @@ def _define(name: str, inputs: str, fake: Any, pooled: int | None = None, half: 
         # N, channels, H, W are those of the first input, but for unpool, which starts from superpixels.
         sizes = out.shape if name == "superpixel_unpool" else first.shape
         scratch = [] if pooled is None else [_partial_sums(out, first.shape[1] + pooled)]
-        launch(name, first, first, second, *scratch, out, *sizes, cell_size)
+        launch(name, first, first, second, *scratch, out, *sizes, side_inside(cell_size, sizes[2], sizes[3]))
         return out
 
     return define(name, f"({inputs}, int cell_size) -> Tensor", run, getattr(_reference, name), fake)

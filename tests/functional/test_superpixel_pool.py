@@ -54,6 +54,23 @@ def test_kernels_agree_with_twins(level, grid, channels):
             torch.testing.assert_close(got / scale, expected / scale, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("cell_size", [10**9, 2**31 - 1, 2**40])
+def test_a_cell_of_any_size_holds_the_whole_image(level, cell_size):
+    """The kernels' integers have 32 bits."""
+    x, q, s = problem(5, 7, 7)
+    centers = torch.randn_like(s)
+    for name, arguments in (
+        ("superpixel_pool", (x, q)),
+        ("superpixel_unpool", (s, q)),
+        ("superpixel_dot", (x, s)),
+        ("superpixel_assign", (x, centers)),
+        ("superpixel_update", (x, centers)),
+        ("asam_affinity", (q,)),
+    ):
+        operator = getattr(_ops, name)
+        assert torch.equal(operator(*arguments, cell_size), operator(*arguments, 7)), name
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_read_and_calculated_in_float32(level, dtype):
     x, q, s = problem(13, 18, 5, dtype=torch.float32)
