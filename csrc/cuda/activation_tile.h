@@ -42,7 +42,8 @@ __device__ __forceinline__ void read_softmax(SoftmaxTile<T, kBorder>& to, const 
 #pragma unroll
   for (int i = 0; i < kOwn; ++i) {
     const int index = int(threadIdx.x) + i * kThreads;
-    if (index < to.kCount) to.most[index] = most[i], to.share[index] = T(1) / sum[i];
+    // Added is 0, or NaN where a logit is infinite: all classes of that pixel are NaN then, as on the CPU.
+    if (index < to.kCount) to.most[index] = most[i], to.share[index] = T(1) / sum[i] + (most[i] - most[i]);
   }
 }
 

@@ -123,6 +123,16 @@ def test_nan_shows_in_the_loss(level, value, activation):
         assert loss[0].isfinite() and not loss[1].isfinite()
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_an_infinite_logit_of_a_class_without_weight_shows(level, residual):
+    """It takes the whole softmax, and infinity over infinity is no number."""
+    *operator, x, target, weight = problem((12, 40), activation="softmax")
+    weight[:, 1] = 0
+    x[1, 1, 3, 4] = torch.inf
+    loss, gradient = _ops.matting_loss(*operator, x, target, weight, 100.0, 255, residual, "softmax", True)
+    assert loss[0].isfinite() and loss[1].isnan() and gradient[1, :, 3, 4].isnan().all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
