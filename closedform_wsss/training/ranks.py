@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,17 +16,18 @@ def world() -> int:
 
 
 def gathered(x: T) -> list[T]:
-    """Of all ranks; sizes may differ."""
+    """Of all ranks; sizes may differ. Tensors are on the device of this rank's."""
     if not dist.is_initialized():
         return [x]
-    parts = [x] * dist.get_world_size()
-    dist.all_gather_object(parts, x)
-    return parts
+    parts: list[Any] = [None] * dist.get_world_size()
+    # From the CPU: a tensor of a GPU would arrive on the same GPU, that of the rank that sent it.
+    dist.all_gather_object(parts, x.cpu() if isinstance(x, Tensor) else x)
+    return [part.to(x.device) for part in parts] if isinstance(x, Tensor) else parts
 
 
 def total(counts: Tensor) -> Tensor:
     """The sum over all ranks."""
-    return torch.stack([part.to(counts.device) for part in gathered(counts)]).sum(0)
+    return torch.stack(gathered(counts)).sum(0)
 
 
 def mean_of_ranks(x: Tensor) -> Tensor:

@@ -225,7 +225,7 @@ class SelfTrainingLoss(nn.Module):
             small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
             picked.append(pick_pixels(p, small, self.ignore_index, self.recipe.num_pixels))
         probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
-        probs = torch.cat([part.to(probs.device) for part in gathered(probs)], 1)
+        probs = torch.cat(gathered(probs), 1)
 
         def refined(factors: Tensor) -> Iterator[Tensor]:
             return (self._refined(p, image, marks, factors) for p, image, marks in self._collected)
