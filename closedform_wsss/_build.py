@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 
 from closedform_wsss import _C, _cuda
 
+
 # libgomp cannot start threads in a forked child of a process that already used them: it waits for threads that were not
 # forked along. In a child the kernels run on one thread, which never enters the OpenMP runtime.
-_forked = False
+def _was_forked() -> bool:
+    """Whether this process is a fork by ``multiprocessing``: one made before the import of this module."""
+    if multiprocessing.parent_process() is None:
+        return False
+    of_process = getattr(multiprocessing.current_process(), "_start_method", None)
+    return (of_process or multiprocessing.get_start_method(allow_none=True)) == "fork"
+
+
+_forked = _was_forked()
 
 
 def _after_fork() -> None:

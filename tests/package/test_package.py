@@ -192,6 +192,34 @@ def test_forked_workers_do_not_hang():
     assert len(list(loader)) == 4
 
 
+# The parent starts torch's threads and never imports the package.
+IMPORT_IN_A_CHILD = """
+import multiprocessing, torch
+torch.set_num_threads(2)
+torch.ones(1000, 1000).exp().sum()
+def run():
+    import closedform_wsss
+    print(closedform_wsss.build_info()["threads"], flush=True)
+    closedform_wsss.MattingLaplacian(torch.full((1, 3, 80, 80), 0.5)) @ torch.ones(1, 2, 80, 80)
+if __name__ == "__main__":
+    child = multiprocessing.get_context({method!r}).Process(target=run)
+    child.start()
+    child.join(60)
+    alive = child.is_alive()
+    child.kill()
+    assert not alive and child.exitcode == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.parametrize(("method", "threads"), [("fork", 1), ("spawn", 2)])
+def test_a_child_that_imports_the_package_itself(method, threads, tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(IMPORT_IN_A_CHILD.format(method=method))
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == f"{threads}\n", done.stderr
+
+
 def test_import_warns_of_nothing_and_needs_no_optional_package(tmp_path):
     code = "import sys, closedform_wsss; assert not {'matplotlib', 'pymatting'} & set(sys.modules)"
     done = subprocess.run(
