@@ -72,11 +72,14 @@ def _simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     for own in reversed(scaled.unbind(-1)):  # not cumsum, which has no fixed order on a GPU
         sums.append(sums[-1] + own)
     x = torch.stack(sums[::-1], -1) - F.pad(scaled * j, (1, 0))
-    multiple = torch.round(x / k)
+    # Whatever the features are, NaN included, ranks are a permutation: no place beyond the simplex is written.
+    quotient = x / k
+    multiple = torch.where(quotient.abs() < 1e8, quotient, 0).round()
     rest = x - multiple * k
     index = torch.arange(k, device=features.device)
-    greater, equal = rest[..., None, :] > rest[..., None], rest[..., None, :] == rest[..., None]
-    moved = (greater | (equal & (index < index[:, None]))).sum(-1) + multiple.sum(-1, keepdim=True).to(torch.int64)
+    less = rest[..., None] < rest[..., None, :]
+    ranks = torch.where(index > index[:, None], less, ~less.mT & (index < index[:, None])).sum(-1)
+    moved = ranks + multiple.sum(-1, keepdim=True).clamp(1 - k, k - 1).to(torch.int64)
     turn = (moved < 0).to(torch.int64) - (moved >= k).to(torch.int64)
     ranks, corners = moved + turn * k, (multiple.to(torch.int64) + turn) * k
     ordered = torch.zeros_like(x).scatter_(-1, ranks, x - corners)

@@ -59,9 +59,10 @@ def test_a_flat_image_and_many_rows(level, value):
 def test_values_that_are_no_colours_do_no_harm(level):
     image = torch.rand(1, 3, 8, 9)
     image[0, 0, 2], image[0, 1, 3], image[0, 2, 4] = torch.nan, torch.inf, -1e30
-    indices, _, neighbours, counts = _ops.lattice_build(image, 3.0, 0.1)
-    assert indices.min() > 0 and indices.max() < counts
-    assert neighbours[0, :, : int(counts)].min() >= 0 and neighbours[0, :, : int(counts)].max() < counts
+    for run in (_ops.lattice_build, _reference.lattice_build):
+        indices, _, neighbours, counts = run(image, 3.0, 0.1)
+        assert indices.min() > 0 and indices.max() < counts
+        assert neighbours[0, :, : int(counts)].min() >= 0 and neighbours[0, :, : int(counts)].max() < counts
 
 
 def test_same_bits_for_any_number_of_threads(threads):
