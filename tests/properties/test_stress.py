@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +48,31 @@ def test_spawned_workers() -> None:
     expected = Images()[0]
     rows = [row for batch in loader for row in batch]
     assert len(rows) == 8 and all(torch.equal(row, expected) for row in rows)
+
+
+# Room for the memory that torch allocates, and hardly any for that of the kernel's threads.
+TOO_LITTLE = """
+import resource, torch
+from closedform_wsss import _ops
+torch.set_num_threads(2)
+x = torch.zeros(1, 8, 1500, 500)
+stencil, _ = _ops.matting_stencil(x[:, :1], 1e-3, False)  # the threads are there from here on
+in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (in_use + 7 * x.nbytes,) * 2)
+try:
+    _ops.matting_cg(stencil, torch.ones(1, 1500, 500), x, x, 1e-3, 2, 5, 8, 0.5, 0.9)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_thread_without_memory_is_an_error(tmp_path: Path) -> None:
+    """An exception in a thread must not end the process."""
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_LITTLE], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0 and "bad_alloc" in done.stdout, done.stderr
 
 
 def resident() -> int:
