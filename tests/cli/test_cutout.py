@@ -11,6 +11,7 @@ from PIL import Image
 import closedform_wsss
 from closedform_wsss import io
 from closedform_wsss.cli import main
+from closedform_wsss.cli.matte.files import result_names
 
 HEIGHT, WIDTH = 24, 32
 
@@ -133,3 +134,46 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             run(folder, "marks.png", "out", "--levels", text)
         assert "must be LOW,HIGH" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("marks", "options", "argument", "replaced"),
+    [
+        ("scribbles.png", ["-o", "image.png"], "IMAGE", "image.png"),
+        ("scribbles.png", ["-o", "linked.png", "--cutout"], "IMAGE", "linked.png"),
+        ("scribbles.png", ["-o", "scribbles.png"], "MARKS", "scribbles.png"),
+        ("labels.png", ["-o", "."], "MARKS", "labels.png"),
+        ("cutout.png", ["-o", ".", "--cutout"], "MARKS", "cutout.png"),
+        ("alpha_2.png", ["-o", ".", "--classes", "3"], "MARKS", "alpha_2.png"),
+    ],
+)
+def test_what_somebody_drew_is_not_replaced(
+    folder: Path,
+    marks: str,
+    options: list[str],
+    argument: str,
+    replaced: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "linked.png").symlink_to("image.png")
+    if not (folder / marks).exists():
+        (folder / marks).write_bytes((folder / "marks.png").read_bytes())
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["matte", "image.png", marks, *options]) == 2
+    assert f"-o must not replace {argument}, got {replaced}: name another" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("options", [[], ["--cutout"], ["--classes", "3"], ["--classes", "3", "--cutout"]])
+@pytest.mark.parametrize("marks", ["marks.png", "two.png", "three.png"])
+def test_the_names_of_results_are_known_before_the_solve(folder: Path, marks: str, options: list[str]) -> None:
+    if marks == "two.png" and "--classes" in options:
+        options = [*options[:1], "6", *options[2:]]
+    assert run(folder, marks, "out", *options) == 0
+    classes = {"marks.png": [0, 1], "two.png": [2, 5], "three.png": [0, 1, 2]}[marks]
+    if "--classes" in options:
+        classes = list(range(int(options[1])))
+    names = result_names(classes, cutouts="--cutout" in options)
+    assert sorted(names) == sorted(path.name for path in (folder / "out").iterdir())

@@ -27,6 +27,7 @@ from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.data_set import NOT_CONVERGED, add_data_set_arguments
 from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
 from closedform_wsss.cli.common.progress import error_callback, progress_bar
+from closedform_wsss.cli.matte.files import result_names
 from closedform_wsss.cli.matte.folder import run_folder
 from closedform_wsss.cli.matte.image import MatteOptions, Problem, not_converged, read_problem, solve, write, write_one
 from closedform_wsss.laplacian import KINDS
@@ -36,7 +37,7 @@ DIR gets alpha_<class>.png for each class, labels.png (the class with the larges
 overlay.png (the image under the colours of the classes, with the marks on top). If the classes are 0 and 1,
 background and foreground, alpha.png is the matte of the foreground, the same as alpha_1.png. With --cutout there is
 also cutout.png, the foreground in its own colours on a transparent background; with other classes,
-cutout_<class>.png for each. Files of the same names are replaced.
+cutout_<class>.png for each. Files of the same names are replaced, IMAGE and MARKS never.
 
 If DIR is a name that ends in .png, and the marks have two classes, only the alpha of the foreground is written to
 this file: the second of the two, class 1 of background and foreground. With --cutout it is the cut-out.
@@ -154,6 +155,7 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
             f"-o must be a folder unless the marks have two classes, got {args.output} and classes "
             f"{', '.join(map(str, problem.classes))}: {problem.about}"
         )
+    _check_overwrites(args, problem)
     # Before the solve, so that a folder that cannot be written to fails early.
     (args.output.parent if one_file else args.output).mkdir(parents=True, exist_ok=True)
 
@@ -181,6 +183,19 @@ def _run_image(args: argparse.Namespace, options: MatteOptions) -> int:
         _warn(not_converged(solution, options))
         return NOT_CONVERGED
     return 0
+
+
+def _check_overwrites(args: argparse.Namespace, problem: Problem) -> None:
+    """Refuses results with the names of the files that are read: what somebody drew would be lost."""
+    classes = problem.classes if args.classes is None else range(args.classes)
+    one_file = _is_file_name(args.output)
+    names = [""] if one_file else result_names(classes, cutouts=args.cutout)
+    for path in (args.output / name for name in names):
+        for argument, source in (("IMAGE", args.image), ("MARKS", args.marks)):
+            if path.exists() and path.samefile(source):
+                raise ValueError(
+                    f"-o must not replace {argument}, got {path}: name another {'file' if one_file else 'folder'}"
+                )
 
 
 def _foreground(problem: Problem, args: argparse.Namespace) -> str:

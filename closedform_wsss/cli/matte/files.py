@@ -64,6 +64,14 @@ def write_matte(
     return list(writers)
 
 
+def result_names(classes: Sequence[int], *, cutouts: bool) -> list[str]:
+    """The names of the files of ``write_matte``."""
+    names = [*(f"alpha_{label}.png" for label in classes), "labels.png", "overlay.png"]
+    if list(classes) == [0, 1]:
+        return [*names, "alpha.png", *(["cutout.png"] if cutouts else [])]
+    return [*names, *(f"cutout_{label}.png" for label in classes if cutouts)]
+
+
 def overlay(image: _UInt8Array, marks: _UInt8Array, alpha: _FloatArray, classes: Sequence[int]) -> _UInt8Array:
     """The mean of the image and the colours of its classes, weighted by their alphas; marks in full colour."""
     palette = voc_palette()
