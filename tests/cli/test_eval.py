@@ -100,7 +100,8 @@ def test_label_maps(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (got["images"], got["missing"], got["failed"], got["unlabelled"]) == (5, 0, 0, 0)
     assert "curve" not in got and "threshold" not in got
     out, err = capsys.readouterr()
-    assert f"mean IoU        {want.mean_iou:.4f} over 6 classes that occur" in out and err == ""
+    assert f"mean IoU        {want.mean_iou:.4f} over 6 classes that occur" in out
+    assert err.count("\n") == 1 and "never occur in GT: 2, 3, 5; PRED has them, so each counts as 0" in err
 
 
 def test_threshold_curve_of_cams(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,9 +217,9 @@ def test_lists_and_missing_predictions(data: Path, capsys: pytest.CaptureFixture
     # Names alone, with labels behind them, and paths: all are lists that data sets come with.
     (data / "list.txt").write_text("b\n\n/JPEGImages/c.jpg /SegmentationClassAug/c.png\nd 1 4\nd\n")
     listed = run(data, "pred", "--list", str(data / "list.txt"))
-    (warning,) = listed.pop("warnings")
+    warning, *others = listed.pop("warnings")
     assert warning == "--list names images more than once, 1 of them, such as d: each counts once"
-    assert some.pop("warnings") == [] and {**listed, "missing": 2} == some
+    assert some.pop("warnings") == others and {**listed, "missing": 2} == some
 
 
 # --- mistakes
@@ -270,3 +271,20 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
         assert main(["eval", str(data / pred), str(data / gt), *options]) == 2, message
         out, err = capsys.readouterr()
         assert message in err and err.count("\n") == 1 and out == ""
+
+
+def test_a_class_that_only_cams_have_is_named_if_it_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below the threshold, class 3 is background: it lowers no score."""
+    truth = np.zeros((4, 6), np.uint8)
+    truth[:, :2] = 1
+    maps = np.zeros((2, 4, 6), np.float32)
+    maps[0, :, :2], maps[1, :, 4:] = 0.9, 0.5
+    (tmp_path / "gt").mkdir()
+    (tmp_path / "cams").mkdir()
+    io.write_label_png(tmp_path / "gt/a.png", truth)
+    io.write_cam(tmp_path / "cams/a.npz", [1, 3], maps, format="npz")
+    command = ["eval", str(tmp_path / "cams"), str(tmp_path / "gt"), "--threshold"]
+    assert main([*command, "0.6"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*command, "0.4"]) == 0
+    assert "never occur in GT: 3; PRED has them, so each counts as 0" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,11 @@ def check_class_numbers(options: EvalOptions, total: Total) -> None:
     )
 
 
-def input_warnings(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
-    """The warnings, one line each."""
-    return [*_of_ignored(options, total), *_of_classes(options, total, names), *_of_masks(options, total)]
+def input_warnings(
+    options: EvalOptions, total: Total, names: list[str] | None, wrong: Collection[int] = ()
+) -> list[str]:
+    """The warnings, one line each. ``wrong`` are the classes that count in PRED and never occur in GT."""
+    return [*_of_ignored(options, total), *_of_classes(options, total, names, wrong), *_of_masks(options, total)]
 
 
 def _of_ignored(options: EvalOptions, total: Total) -> list[str]:
@@ -53,14 +56,22 @@ def _of_ignored(options: EvalOptions, total: Total) -> list[str]:
     return found
 
 
-def _of_classes(options: EvalOptions, total: Total, names: list[str] | None) -> list[str]:
+def _of_classes(options: EvalOptions, total: Total, names: list[str] | None, wrong: Collection[int]) -> list[str]:
     def called(label: int) -> str:
         return str(label) if names is None else f"{label} {names[label]}"
 
     labels, _ = _labels(options, total)
     if len(labels) == 1:
         return [f"class {called(labels[0])} alone occurs in GT: no score says how well other classes are found"]
-    absent = [label for label in range(options.num_classes or 0) if label not in labels]
+    if options.num_classes is None:
+        if not wrong:
+            return []
+        found = sorted(wrong)
+        return [
+            f"classes that never occur in GT: {', '.join(map(called, found[:_SHOWN]))}{_more(found)}; PRED has them, "
+            "so each counts as 0 in the mean IoU"
+        ]
+    absent = [label for label in range(options.num_classes) if label not in labels]
     if not absent:
         return []
     return [

@@ -31,10 +31,12 @@ def report(options: EvalOptions, total: Total, names: list[str] | None) -> dict[
         cure = ": if 255 is a class, --remap 255:1 numbers it" if options.ignore_index == 255 else ""
         raise ValueError(f"GT must have pixels other than --ignore-index {options.ignore_index}, got none{cure}")
     check_class_numbers(options, total)
+    scores = scores_of_halves(options, total.halves, names)
+    wrong = [row["class"] for row in scores["classes"] if row["recall"] is None]
     return {
-        **scores_of_halves(options, total.halves, names),
+        **scores,
         "ignored": total.ignored / (total.ignored + total.counted),
-        "warnings": input_warnings(options, total, names),
+        "warnings": input_warnings(options, total, names, wrong),
     }
 
 
