@@ -231,6 +231,7 @@ def test_copies_with_strokes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_label_maps_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """CVAT's export "Segmentation mask"."""
     export = tmp_path / "export"
+    export.mkdir()
     image(export / "JPEGImages" / "a.jpg")
     labels = np.zeros((12, 16), int)
     labels[2:5, 3:9] = 2
@@ -358,3 +359,23 @@ def test_what_a_killed_run_left_is_removed(data: Path, tmp_path: Path) -> None:
         path.write_bytes(b"half a file")
     assert main(command) == 0
     assert not mine.exists() and other.exists()
+
+
+@pytest.mark.parametrize("first", ["export", "export/out"])
+@pytest.mark.parametrize("kind", ["annotations", "pictures"])
+def test_results_inside_of_the_export_are_not_read(
+    tmp_path: Path, kind: str, first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the same command again, and by one with another folder for its results."""
+    export = tmp_path / "export"
+    export.mkdir()
+    image(tmp_path / "images" / "a.jpg")
+    if kind == "annotations":
+        write(export / "a.json", labelme([LINE], "a.jpg"))
+    else:
+        save(export / "a.png", np.repeat([[255, 0, 1, 255]], 12, axis=0).repeat(4, axis=1).astype(np.uint8))
+    options = ["--images", str(tmp_path / "images"), *(["--kind", "labels"] if kind == "pictures" else [])]
+    for out in (tmp_path / first, tmp_path / first, export / "other", tmp_path / "outside"):
+        assert main(["marks", str(export), "-o", str(out), "--quiet", *options]) == 0
+        assert list(results(out)) == ["a.png"]
+    assert "marks.json" not in capsys.readouterr().err

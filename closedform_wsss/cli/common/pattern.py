@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
 
 _STEM = "{stem}"
+_RECORD, _MADE = "marks.json", ("marks.json", "classes.txt", "sheet.png", "marks")  # of the command marks
 
 
 def files_below(folder: Path, results: Path) -> list[str]:
-    """The paths of all files in a folder and its sub-folders, relative with ``/``, sorted. Hidden ones and the folder
-    ``results`` are left out."""
+    """The paths of all files in a folder and its sub-folders, relative with ``/``, sorted. Hidden ones, the folder
+    ``results`` and what earlier runs of the command marks made are left out."""
     found = []
     for where, below, names in os.walk(folder):
+        if _RECORD in names and _is_record(Path(where, _RECORD)):
+            below[:], names = ([name for name in part if name not in _MADE] for part in (below, names))
         below[:] = [name for name in below if not name.startswith(".") and Path(where, name).resolve() != results]
         found += [Path(where, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
     return sorted(found)
+
+
+def _is_record(path: Path) -> bool:
+    """Whether the command marks wrote this file, and no annotation tool."""
+    try:
+        record = json.loads(path.read_bytes())
+        return "closedform_wsss" in record["marks"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def stem_pattern(text: str) -> re.Pattern[str]:
