@@ -77,3 +77,20 @@ def test_the_folders_of_the_command_are_no_sub_folders(data: Path, capsys: pytes
     for _ in range(2):
         assert run(data, "--quiet", cams="images/cams", out="images/out") == 0
     assert list((data / "images" / "out" / "labels").glob("*.png")) and capsys.readouterr().err == ""
+
+
+def test_the_sheet_is_not_written_among_the_images(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The next run would take it for an image, and an image of this name would be lost."""
+    (data / "link").symlink_to("images")
+    before = sorted(path.name for path in (data / "images").iterdir())
+    for out in ("images", "link"):
+        assert run(data, out=out) == 2
+        message = f"-o must not be IMAGES, where sheet.png would be one of the images, got {data / out}\n"
+        assert capsys.readouterr().err == f"closedform-wsss refine-cams: {message}"
+    probs = ["self-label", str(data / "images"), str(data / "cams"), "--marks", str(data), "-o", str(data / "images")]
+    assert main(probs) == 2
+    assert "-o must not be IMAGES" in capsys.readouterr().err
+    assert sorted(path.name for path in (data / "images").iterdir()) == before
+    assert run(data, "--write", "cams", "--quiet", out="images") == 0  # without a sheet
+    assert run(data, "--write", "cams", "--quiet", out="images") == 0
+    assert capsys.readouterr().err == ""

@@ -16,7 +16,7 @@ from closedform_wsss.cli.common.arguments import positive_int
 from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
-from closedform_wsss.cli.common.sheet import write_label_sheet
+from closedform_wsss.cli.common.sheet import SHEET, write_label_sheet
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
 from closedform_wsss.io._record import claim, release, remove_leftovers
 
@@ -91,10 +91,12 @@ def run_data_set(
 
     Raises:
         OSError: A folder cannot be read or made.
-        ValueError: The folders have no names in common, or see ``files_by_stem``, ``rank_and_world``, ``claim`` and
-            ``Failures``.
+        ValueError: The folders have no names in common, the sheet would be among the images, or see
+            ``files_by_stem``, ``rank_and_world``, ``claim`` and ``Failures``.
     """
     rank, world = rank_and_world(args)
+    if "labels" in options:
+        check_sheet(args.output, inputs[0])
     pairs = pairs_of(inputs, chosen, args.output)
     origin = {source.content.lower(): str(source.folder.resolve()) for source in inputs}
     made = {"closedform_wsss": closedform_wsss.__version__, **origin}
@@ -129,6 +131,16 @@ def run_data_set(
     if world > 1:  # torchrun would stop the other processes
         return 0
     return FAILED if failed else NOT_CONVERGED if not_converged else 0
+
+
+def check_sheet(output: Path, images: Inputs) -> None:
+    """Refuses the folder of the images for the results: the next run would take ``sheet.png`` for an image.
+
+    Raises:
+        ValueError: It is this folder.
+    """
+    if output.resolve() == images.folder.resolve():
+        raise ValueError(f"-o must not be {images.argument}, where {SHEET} would be one of the images, got {output}")
 
 
 def rank_and_world(args: argparse.Namespace) -> tuple[int, int]:

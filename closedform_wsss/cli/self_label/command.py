@@ -15,6 +15,7 @@ import closedform_wsss
 from closedform_wsss import io
 from closedform_wsss.cams.values import check_upright
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
+from closedform_wsss.cli.common.data_set import check_sheet
 from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, LABEL_SUFFIXES, files_by_stem
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.probability_files import add_probability_arguments, marks_of, read_class_marks
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         Inputs("IMAGES", args.images, IMAGE_SUFFIXES, "images"),
         Inputs("PROBABILITIES", args.probabilities, CAM_SUFFIXES, "probabilities", args.pattern),
     )
+    check_sheet(args.output, inputs[0])
     pairs = pairs_of(inputs, args.list, args.output)
     marks = files_by_stem("--marks", args.marks, LABEL_SUFFIXES)
     files = [(stem, image, probs, marks_of(marks, stem)) for stem, (image, probs) in pairs.both.items()]
