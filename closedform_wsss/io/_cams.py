@@ -54,7 +54,8 @@ def read_cam(
     * EPS, L2G and other successors of PSA (SEAM, MCTformer, S2C): a ``.npy`` dictionary
       ``{class: map (H, W)}``, the classes 0-based without background. (Files *after* a CRF look the same, but 0 is the
       background in them: do not pass those.)
-    * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with ids of a label map, 1-based; 1 to K if missing.
+    * npz: ``cams`` ``(K, h, w)``, and ``classes`` ``(K,)`` with ids of a label map, 1-based; 1 to K if missing, or
+      the K ``classes`` of the call if one of these is above K.
     * Maps alone, in ``.npy`` or from ``torch.save``: ``(K, h, w)``, or ``(h, w)`` of one class, as pytorch-grad-cam
       gives them. ``classes`` must name them, in their order.
 
@@ -130,7 +131,7 @@ def load_cam(
         try:
             item = load_item(file)
             if isinstance(item, Archive):
-                format, ids, maps = "npz", *_from_archive(item, all_classes if wanted is not None else ())
+                format, ids, maps = "npz", *_from_archive(item, wanted, all_classes)
             elif isinstance(item, dict):
                 format, ids, maps = _from_dictionary(item)
             elif isinstance(item, (np.ndarray, Tensor, list, tuple)):
@@ -245,14 +246,19 @@ def _with_keys(ids: npt.NDArray[Any], maps: npt.NDArray[Any], name: str | None) 
     return _zero_based(ids, maps)
 
 
-def _from_archive(archive: Archive, all_classes: Sequence[int]) -> tuple[Classes, Maps]:
+def _from_archive(archive: Archive, wanted: Classes | None, all_classes: Sequence[int]) -> tuple[Classes, Maps]:
     if "cams" not in archive:
         raise ValueError(f"no 'cams' among {', '.join(map(repr, archive)) or 'no arrays'}{_PROBABILITIES}")
     maps = archive["cams"]
     if "classes" in archive:
         return _checked(archive["classes"], maps)
     count = len(np.atleast_1d(maps))
-    return _of_all(maps, all_classes) if count in all_classes else _checked(np.arange(1, 1 + count), maps)
+    if wanted is not None and count in all_classes:
+        return _of_all(maps, all_classes)
+    if wanted is not None and (len(all_classes) > 1 or wanted.max(initial=0) > count):
+        # All classes are known to be more or fewer, so these are maps of some of them.
+        return _from_array(maps, wanted)
+    return _checked(np.arange(1, 1 + count), maps)
 
 
 def _of_all(maps: npt.NDArray[Any], all_classes: Sequence[int]) -> tuple[Classes, Maps]:

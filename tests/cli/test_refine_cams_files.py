@@ -88,6 +88,21 @@ def test_how_many_classes_there_are_must_be_known(data: Path, capsys: pytest.Cap
     assert io.read_cam(data / "out/cams/a.npz")[0].tolist() == [3, 7]
 
 
+def test_archives_of_maps_of_tags(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are read like arrays: no map is that of another class, as that of the background would be."""
+    for name, classes in TAGS.items():
+        maps = np.random.default_rng(2).random((len(classes), 6, 8)).astype(np.float32)
+        np.savez(data / "cams" / f"{name}_tag.npz", cams=maps)
+    options = ["--classes-of", f"{data}/tags.csv", "--pattern", "{stem}_tag.npz", "--method", "none"]
+    assert run(data, *options) == 0
+    for name, classes in TAGS.items():
+        assert io.read_cam(data / "out/cams" / f"{name}.npz")[0].tolist() == list(classes)
+    np.savez(data / "cams" / "b_tag.npz", cams=np.random.default_rng(3).random((2, 6, 8)).astype(np.float32))
+    assert run(data, *options, "--names", "voc", "--overwrite") == 1
+    # With the names of all classes, two maps are not those of the first two.
+    assert "2 maps for 1 classes, [7]: it must hold a map of each of them" in capsys.readouterr().err
+
+
 def test_names_of_the_classes(data: Path) -> None:
     (data / "tags.csv").write_text("a,bicycle,person\nb,person\nc\n")
     assert run(data, *with_tags(data), "--names", "voc", "--method", "none") == 0

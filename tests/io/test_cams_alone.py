@@ -134,3 +134,20 @@ def test_files_cannot_take_more_memory_than_they_hold(tmp_path: Path) -> None:
     path.write_bytes(stored.read_bytes()[:-4000])
     with pytest.raises(ValueError, match=r"a damaged file|more than tensors"):
         read_cam(path, [1])
+
+
+def test_archives_of_maps_of_tags(tmp_path: Path) -> None:
+    """Without classes in it, an archive holds maps of the classes of the call, if those from 1 on do not fit."""
+    path = tmp_path / "a.npz"
+    np.savez(path, cams=MAPS)
+    for given in ([1, 15], [15, 1]):
+        classes, got = read_cam(path, given)
+        assert classes.tolist() == given
+        np.testing.assert_array_equal(got, MAPS)
+    classes, got = read_cam(path, [2])  # of 1 and 2
+    assert classes.tolist() == [2]
+    np.testing.assert_array_equal(got, MAPS[1:])
+    with pytest.raises(ValueError, match=r"2 maps for 3 classes, \[1, 7, 8\]: it must hold a map of each"):
+        read_cam(path, [1, 7, 8])
+    with pytest.raises(ValueError, match=r"2 maps for 1 classes, \[15\]: it must hold a map of each"):
+        read_cam(path, [15])
