@@ -158,10 +158,10 @@ def _is_table_of_bits(table: list[tuple[str, list[str]]]) -> bool:
 
 def _of_json(text: str, where: str) -> _Rows:
     try:
-        item = json.loads(text)
+        pairs = json.loads(text, object_pairs_hook=tuple)  # a dictionary would keep the last of equal names only
     except ValueError as error:
         raise ValueError(f"{FN}: {where!r} is damaged ({error})") from error
-    return [(repr(image), image, cells if isinstance(cells, list) else [cells]) for image, cells in item.items()]
+    return [(repr(image), image, cells if isinstance(cells, list) else [cells]) for image, cells in pairs]
 
 
 def _of_vectors(item: Any, where: str) -> _Rows:

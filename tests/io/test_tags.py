@@ -89,6 +89,10 @@ def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None
     assert read_tags(table(tmp_path, "a,1\na.jpg,1\n")) == {"a": (1,)}
     with pytest.raises(ValueError, match="each image once, got 'a' twice, again in line 2"):
         read_tags(table(tmp_path, "a,1\na.jpg,2\n"))
+    assert read_tags(table(tmp_path, '{"a": [1], "a.jpg": 1}')) == {"a": (1,)}
+    for first in ("a", "x/a.jpg"):
+        with pytest.raises(ValueError, match="each image once, got 'a' twice, again in 'a'"):
+            read_tags(table(tmp_path, f'{{"{first}": [1], "a": [2]}}'))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,8 @@ def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None
         ("a,1\nb,1.5\n", "got '1.5' in line 2"),
         ("{broken", "is damaged"),
         ('{"a": [[1]]}', r"got '\[1\]' in 'a'"),
+        ('{"a": {"b": 1}}', r"got .* in 'a'"),
+        ('{"a": {}}', r"got .* in 'a'"),
     ],
 )
 def test_mistakes_name_the_line(tmp_path: Path, text: str, message: str) -> None:
