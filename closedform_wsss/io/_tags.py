@@ -20,6 +20,7 @@ from closedform_wsss.io._text_file import read_text
 
 FN = "read_tags"
 _VOC_NUMBER = re.compile(r"(20\d\d)(\d{6})")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 _IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?|ppm|pgm|npy|npz)$", re.IGNORECASE)
 
 
@@ -30,8 +31,8 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
 
     * Text, a line for each image: its name, then its classes, with commas, semicolons or tabs between them, such as
       ``2007_000032,1,15``, or with spaces if there is none of these. Classes in one column have ``|`` or spaces between
-      them. A first line that names the columns is skipped, and so are lines that start with ``#``. Classes are ids of
-      a label map, or names if ``names`` is given.
+      them. A first line that names the columns, none of them a number or a file, is skipped, and so are lines that
+      start with ``#``. Classes are ids of a label map, or names if ``names`` is given.
     * Text with a table of 0 and 1, below a first line that names the columns. With ``names`` a column of one of these
       names is that class. Otherwise the column after the images' names is class 1, the next class 2. A column
       "background" is left out.
@@ -144,12 +145,17 @@ def _names_columns(first: list[str], second: list[str], known: Mapping[str, int]
     def are_classes(row: list[str]) -> bool:
         return all(part.isdigit() or _folded(part) in (known or {}) for cell in row[1:] for part in _parts(cell, known))
 
-    return len(first) > 1 and not are_classes(first) and are_classes(second)
+    return len(first) > 1 and _may_name_columns(first) and not are_classes(first) and are_classes(second)
+
+
+def _may_name_columns(row: list[str]) -> bool:
+    """A row with a file or a number in it is that of an image, perhaps with a class that is not known."""
+    return not any(map(_IMAGE_SUFFIX.search, row)) and not any(map(_NUMBER.fullmatch, row[1:]))
 
 
 def _is_table_of_bits(table: list[tuple[str, list[str]]]) -> bool:
     """Whether there is a line of names, and then only 0 and 1, as many in each line."""
-    if len(table) < 2 or any(cell.isdigit() for cell in table[0][1][1:]):
+    if len(table) < 2 or not _may_name_columns(table[0][1]):
         return False
     width = len(table[0][1])
     rows = [row for _, row in table[1:]]

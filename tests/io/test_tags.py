@@ -104,6 +104,10 @@ def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None
         ("a,1\nb,cat\n", "must be a number, or names must be given .--names voc .*, got 'cat' in line 2"),
         ("a,1\nb,-1\n", "got '-1' in line 2"),
         ("a,1\nb,1.5\n", "got '1.5' in line 2"),
+        ("a,-1\nb,1\n", "got '-1' in line 1"),
+        ("a,1.0\nb,1\n", "got '1.0' in line 1"),
+        ("my photo.jpg 1\nb.jpg 2\n", "got 'photo.jpg' in line 1"),
+        ("x/a.JPEG,cat\nb,1\n", "got 'cat' in line 1"),
         ("{broken", "is damaged"),
         ('{"a": [[1]]}', r"got '\[1\]' in 'a'"),
         ('{"a": {"b": 1}}', r"got .* in 'a'"),
@@ -134,6 +138,8 @@ def test_names_in_an_array(tmp_path: Path) -> None:
 
 
 def test_other_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be one of the names, got 'catt' in line 1"):
+        read_tags(table(tmp_path, "a.jpg,catt\nb.jpg,dog\n"), VOC_CLASSES)
     with pytest.raises(ValueError, match="must be one of the names, got 'horse2' in line 1"):
         read_tags(table(tmp_path, "a,horse2\n"), VOC_CLASSES)
     with pytest.raises(FileNotFoundError):
