@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import http.client
 import io as streams
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,6 +205,25 @@ def test_an_address_that_is_taken(server: PaintServer, tmp_path: Path, capsys: p
     for address in (["--port", str(server.server_address[1])], ["--host", "192.0.2.1"]):
         assert main(["paint", str(tmp_path / "photo.png"), "--no-browser", *address]) == 2
         assert "--host and --port must be an address of this machine that is free, got" in capsys.readouterr().err
+
+
+def test_the_page_answers_a_browser_that_runs_in_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a browser returns when it is closed, not when it was started."""
+    Image.fromarray(photo()).save(tmp_path / "photo.png")
+    answers: list[bytes | OSError] = []
+
+    def browse(url: str) -> bool:
+        try:
+            answers.append(urllib.request.urlopen(url, timeout=5).read())
+        except OSError as error:
+            answers.append(error)
+        _thread.interrupt_main()  # as Ctrl+C does
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", browse)
+    main(["paint", str(tmp_path / "photo.png")])
+    (answer,) = answers
+    assert isinstance(answer, bytes) and b"<canvas" in answer
 
 
 @pytest.mark.slow

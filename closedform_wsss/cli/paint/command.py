@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     with made as server:
         print(f"painting on {args.image}: open {server.url} in a browser; Ctrl+C ends", flush=True)
         if not args.no_browser:
-            webbrowser.open(server.url)
+            # A browser in the terminal returns when it is closed, so it must not keep the server from answering.
+            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
         try:
             server.serve_forever()
         except KeyboardInterrupt:
