@@ -13,6 +13,7 @@ import threading
 import urllib.request
 import webbrowser
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_page_information_and_photo(server: PaintServer) -> None:
     assert (info["width"], info["height"], info["name"]) == (WIDTH, HEIGHT, "photo")
     shown = np.array(Image.open(streams.BytesIO(ask(server, "GET", "/photo")[2]))).astype(int)
     assert shown.shape == (HEIGHT, WIDTH, 3) and np.abs(shown - photo()).mean() < 6
+
+
+def test_strokes_are_kept_for_one_photograph() -> None:
+    """Not for another one of the same name and size, which the same address may show later."""
+    other = photo()
+    other[0, 0, 0] += 1
+    names = [solve.describe("photo", Painting(io.from_array(pixels), 40))["id"] for pixels in (photo(), other, photo())]
+    assert names[0] == names[2] != names[1]
+    page = resources.files("closedform_wsss.cli.paint").joinpath("page.html").read_text("utf-8")
+    assert "const key = () => `${info.width}x${info.height} ${info.id}`;" in page
 
 
 def test_preview_follows_the_strokes(server: PaintServer) -> None:

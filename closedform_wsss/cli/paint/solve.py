@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io as streams
 import json
 import math
@@ -72,6 +73,8 @@ class Painting:
         """image: uint8 ``(3, H, W)``."""
         height, width = image.shape[1:]
         self.size = height, width
+        # Tells photographs of equal names and sizes apart, for the strokes that the browser keeps.
+        self.id = hashlib.sha256(image.numpy().tobytes()).hexdigest()
         scale = min(preview_side / max(height, width), 1.0)
         small = scaled_size(self.size, scale)
         picture = Image.fromarray(image.permute(1, 2, 0).numpy())
@@ -176,4 +179,11 @@ def photo(image: Tensor, longest: int) -> bytes:
 def describe(name: str, painting: Painting) -> dict[str, Any]:
     """What the page must know."""
     height, width = painting.size
-    return {"name": name, "width": width, "height": height, "colors": COLORS, "eraser": IGNORE_INDEX}
+    return {
+        "name": name,
+        "id": painting.id,
+        "width": width,
+        "height": height,
+        "colors": COLORS,
+        "eraser": IGNORE_INDEX,
+    }
