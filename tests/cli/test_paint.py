@@ -150,6 +150,9 @@ def test_eraser_and_classes_with_gaps() -> None:
         ("/preview?what=heat", [LEFT, RIGHT], "picture must be one of marks, labels, alpha, cutout, got 'heat'"),
         ("/preview?what=alpha&class=x", [LEFT, RIGHT], "invalid literal"),
         ("/preview?what=labels", b"{", "strokes must be a list of label, width and points"),
+        ("/preview?what=labels", [stroke(float("inf"), (1, 1))], "strokes must be a list of label, width and points"),
+        ("/preview?what=labels", [stroke(0, (10**400, 1))], "strokes must be a list of label, width and points"),
+        ("/preview?what=labels", b"[" * 100_000, "strokes must be a list of label, width and points"),
         ("/preview?what=labels", [{"label": 0}], "strokes must be a list of label, width and points"),
         ("/preview?what=labels", [stroke(9, (1, 1))], "labels must be in 0..7 or 255, got 9"),
         ("/preview?what=labels", [stroke(0)], "strokes must have points and a width > 0"),
@@ -168,7 +171,8 @@ def test_strokes_far_outside_take_no_time(server: PaintServer) -> None:
 
 
 def test_other_sites_are_refused(server: PaintServer) -> None:
-    assert ask(server, "GET", "/photo", Host="evil.example")[0] == 403
+    for host in ("evil.example", "[::1", ""):
+        assert ask(server, "GET", "/photo", Host=host)[0] == 403
     assert ask(server, "POST", "/preview?what=marks", [LEFT], Origin="http://evil.example")[0] == 403
     host = f"127.0.0.1:{server.server_address[1]}"
     assert ask(server, "POST", "/preview?what=marks", [LEFT], Host=host, Origin=f"http://{host}")[0] == 200

@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Pages of other sites, which a browser also shows, must not reach this server by any name."""
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")
-        local = self.server.server_address[0] not in _LOOPBACK or urlsplit(f"//{host}").hostname in _LOOPBACK
+        local = self.server.server_address[0] not in _LOOPBACK or _name_of(host) in _LOOPBACK
         if local and origin in (None, f"http://{host}"):
             return True
         self._refuse(HTTPStatus.FORBIDDEN, "This server answers its own page only.")
@@ -112,3 +112,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the page shows what happens."""
+
+
+def _name_of(host: str) -> str | None:
+    """The name in a header ``Host``, without the port; None if there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None

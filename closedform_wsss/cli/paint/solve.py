@@ -53,7 +53,7 @@ def read_strokes(text: bytes) -> tuple[Stroke, ...]:
             Stroke(int(one["label"]), float(one["width"]), tuple((float(x), float(y)) for x, y in one["points"]))
             for one in json.loads(text)
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(f"paint: strokes must be a list of label, width and points, got {text[:60]!r}") from error
     if len(strokes) > _MAX_STROKES or sum(len(stroke.points) for stroke in strokes) > _MAX_POINTS:
         raise ValueError(f"paint: strokes must be at most {_MAX_STROKES}, with at most {_MAX_POINTS} points")
