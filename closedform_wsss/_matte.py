@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from closedform_wsss import io
 from closedform_wsss._arrays import as_tensor
 from closedform_wsss._checks import check_image, check_positive, hints
-from closedform_wsss.functional import Solution, estimate_foreground, solve_matting
+from closedform_wsss._warn import warn_user
+from closedform_wsss.functional import ConvergenceWarning, Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.io._image import has_transparency, laid_over
 from closedform_wsss.io._tensors import pixels_tensor
@@ -121,7 +123,15 @@ def matte(
     _check_labels(labels)
     batch = pixels[None]
     check_image(_FN, batch)
-    solution = solve_matting(labels[None].to(batch.device), batch, num_classes=2, eps=eps, tol=tol)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it names an option that this function does not have
+        solution = solve_matting(labels[None].to(batch.device), batch, num_classes=2, eps=eps, tol=tol)
+    if not solution.converged:
+        warn_user(
+            f"{_FN}: stopped after {solution.iterations} iterations with an estimated error of {solution.error:.2g} in "
+            f"alpha, above tol {tol:g}: raise eps or tol, or mark more",
+            ConvergenceWarning,
+        )
     return Matte(batch, solution, levels)
 
 

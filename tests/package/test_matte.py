@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from PIL import Image
 
 import closedform_wsss
 from closedform_wsss import io
-from closedform_wsss.functional import estimate_foreground, solve_matting
+from closedform_wsss.functional import ConvergenceWarning, estimate_foreground, solve_matting
 
 HEIGHT, WIDTH = 24, 32
 RED, BLUE = np.array([200, 60, 40]), np.array([60, 90, 190])
@@ -195,3 +198,20 @@ def test_missing_and_damaged_files(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"half\.png"):
         closedform_wsss.matte(path, labels())
+
+
+def test_a_solve_that_stops_early_is_told_with_options_of_this_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("closedform_wsss._matte")
+    monkeypatch.setattr(module, "solve_matting", partial(solve_matting, max_iter=1))
+    marks = np.full((20, 30), 255)
+    marks[5:15, 3], marks[5:15, 26] = 0, 1
+    photo = np.random.default_rng(0).random((20, 30, 3))
+    with pytest.warns(ConvergenceWarning) as caught:
+        result = closedform_wsss.matte(photo, marks)
+    (warning,) = caught
+    assert re.fullmatch(
+        r"matte: stopped after 1 iterations with an estimated error of \S+ in alpha, above tol 0.001: raise eps or tol,"
+        r" or mark more",
+        str(warning.message),
+    )
+    assert warning.filename == __file__ and not result.solution.converged
