@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from closedform_wsss.cams.refined import (
 from closedform_wsss.io import from_array, read_image
 from closedform_wsss.io._cams import checked_cam
 from closedform_wsss.io._record import Caller, claim
+from closedform_wsss.io._result_names import ResultNames
 
 FN = "refine_folder"
 _SAMPLE = "(name, image, maps, classes) or (name, image, maps, classes, cues)"
@@ -109,7 +110,7 @@ def refine_folder(
         overwrite=overwrite,
         caller=Caller(f"{FN}: folder", "overwrite=True"),
     )
-    refined, seen = 0, set()
+    refined, seen, names = 0, set(), ResultNames((".npz", ".png"))
     for index, sample in enumerate(samples):
         try:
             name, image, cam, classes, *rest = sample
@@ -118,9 +119,12 @@ def refine_folder(
             raise ValueError(f"{FN}: samples[{index}] must be {_SAMPLE}, got {type(sample).__name__}{count}") from None
         if not isinstance(name, (str, os.PathLike)):
             raise TypeError(f"{FN}: names of samples must be texts, got {type(name).__name__} {name!r:.60}")
+        name = os.fspath(name)
         if name in seen:
             raise ValueError(f"{FN}: names of samples must differ, got {name!r} twice")
         seen.add(name)
+        if (other := names.add(name)) is not None:
+            raise ValueError(f"{FN}: names of samples must not be folders of others, got {other!r} and {name!r}")
         results = {kind: _file(root / kind, name, suffix) for kind, suffix in (("cams", ".npz"), ("labels", ".png"))}
         wanted = [results[kind] for kind in kinds]
         if all(path.exists() for path in wanted):
@@ -141,8 +145,8 @@ def refine_folder(
 
 def _file(folder: Path, name: str, suffix: str) -> Path:
     parts = Path(name).parts
-    if not parts or ".." in parts or Path(name).is_absolute():
-        raise ValueError(f"{FN}: names of samples must be relative paths without '..', got {name!r}")
+    if not parts or ".." in parts or Path(name).is_absolute() or str(PurePosixPath(name)) != name:
+        raise ValueError(f"{FN}: names of samples must be relative paths without './', '//' or '..', got {name!r}")
     return folder / f"{name}{suffix}"
 
 

@@ -19,6 +19,7 @@ from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.refine_prediction import restricted
 from closedform_wsss.io import write_label_png
+from closedform_wsss.io._result_names import ResultNames
 from closedform_wsss.io._save import atomic
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import winning_fractions
@@ -152,11 +153,14 @@ class LabelRound:
         marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
         pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
         keys: dict[str, None] = {}  # a set that keeps the order
+        names = ResultNames((".npz", ".png"))
         for key, pixels, target, p in samples:
             file = self._store_file(key)
             if key in keys:
                 raise ValueError(f"{FN}: keys must differ, got {key!r} twice")
             keys[key] = None
+            if (other := names.add(key)) is not None:
+                raise ValueError(f"{FN}: keys must not be folders of others, got {other!r} and {key!r}")
             check_same_view(f"{FN}, sample {key!r}", prediction=p, image=pixels)
             scale = self.recipe.filter_scale
             if scale is None:

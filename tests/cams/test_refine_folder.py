@@ -95,6 +95,10 @@ IMAGE, MAPS = torch.rand(3, 8, 9), torch.rand(2, 4, 4)
         (5, r": samples\[0\] must be \(name, image, maps, classes\) or .*, got int"),
         (("../a", IMAGE, MAPS, [1, 2]), "must be relative paths without"),
         (("/a", IMAGE, MAPS, [1, 2]), "must be relative paths without"),
+        # Files of names that are equal to others, of which one would not be refined, or hidden ones.
+        (("./a", IMAGE, MAPS, [1, 2]), "must be relative paths without './', '//' or '..', got './a'"),
+        (("x//a", IMAGE, MAPS, [1, 2]), "must be relative paths without './', '//' or '..', got 'x//a'"),
+        (("a/", IMAGE, MAPS, [1, 2]), "must be relative paths without './', '//' or '..', got 'a/'"),
     ],
 )
 def test_mistakes_name_the_sample(tmp_path: Path, sample: tuple, message: str) -> None:
@@ -112,6 +116,8 @@ def test_mistakes_in_options(tmp_path: Path) -> None:
         refine_folder([("a", IMAGE, MAPS, ["dog", "cat"])], tmp_path, method="none")
     with pytest.raises(ValueError, match="names of samples must differ, got 'a' twice"):
         refine_folder([("a", IMAGE, MAPS, [1, 2])] * 2, tmp_path, method="none")
+    with pytest.raises(ValueError, match="names of samples must differ, got 'b' twice"):
+        refine_folder([(name, IMAGE, MAPS, [1, 2]) for name in ("b", Path("b"))], tmp_path, method="none")
     for options, message in (
         ({"method": "best"}, "method must be one of"),
         ({"write": "all"}, "write must be one of"),
@@ -123,3 +129,11 @@ def test_mistakes_in_options(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"refine_folder: {message}"):
             refine_folder([], tmp_path / "none", **options)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("names", [("a", "a.png/b"), ("x/a.npz/y/b", "x/a")])
+def test_a_name_is_not_the_folder_of_another(tmp_path: Path, names: tuple[str, str]) -> None:
+    message = f"^refine_folder: names of samples must not be folders of others, got '{names[0]}' and '{names[1]}'$"
+    with pytest.raises(ValueError, match=message):
+        refine_folder([(name, IMAGE, MAPS, [1, 2]) for name in names], tmp_path, method="none")
+    assert refine_folder([(f"{name}b", IMAGE, MAPS, [1, 2]) for name in ("z", "z/a")], tmp_path, method="none") == 2

@@ -74,6 +74,9 @@ def test_errors(tmp_path: Path) -> None:
         labeler.update(network, [])
     with pytest.raises(ValueError, match="keys must differ, got 'folder/0' twice"):
         labeler.update(network, samples(1) * 2)
+    for keys in (("a", "a.png/b"), ("a.npz/b", "a")):
+        with pytest.raises(ValueError, match=f"keys must not be folders of others, got '{keys[0]}' and '{keys[1]}'"):
+            labeler.update(network, [(key, *samples(1)[0][1:]) for key in keys])
     with pytest.raises(ValueError, match=r"keys must be relative paths without './', '//' or '..', got '../x'"):
         labeler.update(network, [("../x", *samples(1)[0][1:])])
     with pytest.raises(TypeError, match="keys must be text, got int 3"):
