@@ -190,6 +190,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     args = parser.parse_args(argv)
+    try:
+        torch.empty(0, device=args.device)
+    except (RuntimeError, AssertionError) as error:  # of no such device, or of a torch without CUDA
+        parser.error(f"--device must be a device of this machine, got {args.device} ({str(error).splitlines()[0]})")
     started = time.perf_counter()
     outcomes = run(args.device)
     for name, outcome in outcomes.items():

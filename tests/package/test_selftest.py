@@ -75,3 +75,11 @@ def test_info_is_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 25 and lines[-1].startswith("check: python -m closedform_wsss.selftest")
     assert any(line.startswith("installed") for line in lines)
+
+
+@pytest.mark.parametrize("device", ["nope", "cuda:99"])
+def test_a_device_that_is_not_there(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as status:
+        selftest.main(["--device", device])
+    assert status.value.code == 2
+    assert f"error: --device must be a device of this machine, got {device} (" in capsys.readouterr().err
