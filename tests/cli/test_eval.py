@@ -261,6 +261,7 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
         (["mixed", "gt"], "PRED must hold label maps or arrays, got both"),
         (["none", "gt"], "none: No such file"),
         (["pred", "gt", "--threshold", "0.5"], "--threshold is for CAMs"),
+        (["pred", "gt", "--normalize"], "--normalize is for CAMs, got label maps in"),
         (["pred", "gt", "--list", str(data / "list.txt")], "--list must name images in GT, got z"),
         (["pred", "gt", "--list", str(data / "binary.txt")], "--list must be a text file in UTF-8, got "),
         (["pred", "gt", "--names", str(data / "binary.txt")], "--names must be a text file in UTF-8, got "),

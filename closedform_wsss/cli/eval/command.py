@@ -96,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     if are_probabilities and not are_arrays:
         raise ValueError(f"--probabilities and --logits are for arrays, got label maps in {args.predictions}")
     are_cams = are_arrays and not are_probabilities
-    for option, got in (("threshold", args.threshold), ("classes-of", args.classes_of)):
+    normalize = args.normalize or None
+    for option, got in (("threshold", args.threshold), ("normalize", normalize), ("classes-of", args.classes_of)):
         if got is not None and not are_cams:
             what = "probabilities" if are_probabilities else "label maps"
             raise ValueError(f"--{option} is for CAMs, got {what} in {args.predictions}")
