@@ -20,6 +20,7 @@ from closedform_wsss._warn import warn_user
 from closedform_wsss.functional import ConvergenceWarning, Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
 from closedform_wsss.io._image import has_transparency, laid_over
+from closedform_wsss.io._orientation import stored_orientation
 from closedform_wsss.io._tensors import pixels_tensor
 
 _FN = "matte"
@@ -101,6 +102,7 @@ def matte(
 
     Warns:
         ConvergenceWarning: The solver stopped early.
+        OrientationWarning: A file was turned as its EXIF data says, or a Pillow image has such data and was not turned.
 
     Example:
         >>> import numpy as np
@@ -169,6 +171,14 @@ def _image(image: Any) -> Tensor:
             raise ValueError(
                 f"{_FN}: image must have 8 bits per channel, got a Pillow image of mode {image.mode!r}: pass the path "
                 "of its file, or an array that closedform_wsss.io.to_unit_range maps to [0, 1]"
+            )
+        image.load()  # Pillow turns TIFF files itself
+        if (orientation := stored_orientation(image)) != 1:
+            warn_user(
+                f"{_FN}: image states the EXIF orientation {orientation}, which is applied to files and not to Pillow "
+                "images: for marks drawn in a viewer pass its path or PIL.ImageOps.exif_transpose(image), for "
+                "marks of the stored pixels numpy.asarray(image)",
+                io.OrientationWarning,
             )
         if has_transparency(image):  # as read_image does with a file
             image = Image.fromarray(laid_over(image))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 import closedform_wsss
 from closedform_wsss import io
@@ -188,6 +189,30 @@ def test_transparent_pixels_of_a_pillow_image_are_white_as_those_of_its_file(tmp
     of_image, of_file = (closedform_wsss.matte(given, labels()).alpha for given in (image, tmp_path / "layer.png"))
     np.testing.assert_array_equal(of_image, of_file)
     assert not np.array_equal(of_image, closedform_wsss.matte(photo(), labels()).alpha)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_a_pillow_image_that_would_be_turned_as_a_file_is_told(suffix: str, tmp_path: Path) -> None:
+    """After a half turn the sizes do not show that the marks belong elsewhere."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = tmp_path / f"photo{suffix}"
+    Image.fromarray(photo()).save(path, exif=exif)
+    with pytest.warns(io.OrientationWarning, match="was turned by 180 degrees"):
+        wanted = closedform_wsss.matte(path, labels()).alpha
+    with warnings.catch_warnings(record=True) as caught, Image.open(path) as image:
+        warnings.simplefilter("always")
+        got = closedform_wsss.matte(image, labels()).alpha
+    if suffix == ".tif":  # Pillow has turned it
+        assert not caught and np.array_equal(got, wanted)
+        return
+    (warning,) = caught
+    assert "matte: image states the EXIF orientation 3, which is applied to files and not" in str(warning.message)
+    assert warning.category is io.OrientationWarning and warning.filename == __file__
+    with warnings.catch_warnings(), Image.open(path) as image:
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(closedform_wsss.matte(ImageOps.exif_transpose(image), labels()).alpha, wanted)
+        np.testing.assert_array_equal(closedform_wsss.matte(np.asarray(image), labels()).alpha, got)
 
 
 def test_missing_and_damaged_files(tmp_path: Path) -> None:
