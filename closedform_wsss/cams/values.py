@@ -38,12 +38,17 @@ def unit_range(maps: Tensor, *, normalize: bool) -> Tensor:
 
 
 def check_upright(maps: Tensor, height: int, width: int, what: str = "CAM", *, image: Path | None = None) -> None:
-    """Refuses maps that fit the image only after a quarter turn.
+    """Refuses maps that fit the image only after a quarter turn, or with the classes last.
 
     A camera may store a photograph turned and note that in its EXIF data. Not every program applies the note. Without
     the file of the image, the message cannot say whether this is the cause.
     """
-    h, w = maps.shape[1:]
+    count, h, w = maps.shape
+    if (count, h) == (height, width) and w != h and count > 1:
+        raise ValueError(
+            f"the {what} must be (classes, h, w), got shape ({count}, {h}, {w}) for an image of {height} x {width}: "
+            "the classes are last, numpy.moveaxis(maps, 2, 0) puts them first"
+        )
     if maps.numel() and _alike(h, w, width, height) and not _alike(h, w, height, width):
         causes = [
             "its rows and columns are swapped",

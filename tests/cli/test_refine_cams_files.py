@@ -10,6 +10,7 @@ import torch
 from helpers.pictures import photo, save
 
 from closedform_wsss import io
+from closedform_wsss.cams.values import check_upright
 from closedform_wsss.cli import main
 
 TAGS = {"a": (3, 7), "b": (7,), "c": ()}
@@ -167,3 +168,16 @@ def test_maps_without_tags_fail_each_with_a_cure(data: Path, capsys: pytest.Capt
     assert run(data, "--pattern", "{stem}_cam.*") == 1
     err = capsys.readouterr().err
     assert err.count("which names no classes: pass classes (--classes-of of a command)") == 3
+
+
+def test_cams_with_the_classes_last_are_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An archive without classes would have one for each row of the image."""
+    for name in TAGS:
+        np.savez(data / "cams" / f"{name}_last.npz", cams=np.zeros((24, 33, 3), np.float32))
+    assert run(data, "--pattern", "{stem}_last.npz") == 1
+    wrong = "the CAM must be (classes, h, w), got shape (24, 33, 3) for an image of 24 x 33: the classes are last"
+    assert capsys.readouterr().err.count(wrong) == 3
+    # Square maps of as many classes as a square image has rows are no such maps.
+    check_upright(torch.zeros(24, 24, 24), 24, 24)
+    check_upright(torch.zeros(24, 33, 33), 24, 33)
+    check_upright(torch.zeros(1, 33, 4), 1, 33)

@@ -197,3 +197,20 @@ def test_eval_of_arrays_beside_label_maps(data: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == alone
     assert main(["eval", f"{data}/probs", f"{data}/gt", "--pattern", "{stem}.png"]) == 0
     assert "mean IoU        1.0000" in capsys.readouterr().out
+
+
+def test_logits_with_the_classes_last_are_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They would be read as a class for each row of the image."""
+    for path in (data / "probs").iterdir():
+        path.unlink()
+    for stem in STEMS:
+        height, width = io.read_label_png(data / "gt" / f"{stem}.png").shape
+        np.save(data / "probs" / f"{stem}.npy", np.random.default_rng(0).normal(size=(height, width, 3)))
+    wrong = (
+        "the probabilities must be (classes, h, w), got shape (32, 41, 3) for an image of 32 x 41: the classes are last"
+    )
+    assert main(["eval", f"{data}/probs", f"{data}/gt", "--logits"]) == 1
+    assert wrong in capsys.readouterr().err
+    assert run("refine-predictions", data, "--logits", "--workers", "1") == 1
+    assert wrong in capsys.readouterr().err
+    assert not list((data / "out/labels").glob("*.png"))
