@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
@@ -13,10 +14,12 @@ from torch import Tensor
 from closedform_wsss._arrays import as_tensor
 from closedform_wsss.cams.methods import REFINERS
 from closedform_wsss.io import read_image
+from closedform_wsss.io._image import has_transparency
 
 CUES = ("saliency", "boundaries")
 MAX_COLOR = 32  # between channels: JPEG may leave some
 WHITE = {"I": (0.0, 65535.0), "F": (0.0, 1.0)}  # by Pillow's mode
+_ROUNDING = 0.02  # interpolation may exceed [0, 1] by this much
 Cue = str | os.PathLike[str] | Tensor | npt.ArrayLike
 
 
@@ -35,9 +38,10 @@ def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no image, is damaged, has colours, or holds 0 and 1 in place of black and white.
+        ValueError: It is no image, is damaged, has colours or transparent pixels, holds 0 and 1 in place of black and
+            white, or floating point outside [0, 1].
     """
-    image = read_image(path, orientation="apply", window=WHITE.get(_mode(path)))
+    image = read_image(path, orientation="apply", window=WHITE.get(_mode(cue, path)))
     if int((image.amax(0) - image.amin(0)).max()) > MAX_COLOR:
         raise ValueError(
             f"a file of {cue} must be grey, from black (none) to white (certain), got an image with colours in "
@@ -51,13 +55,27 @@ def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
     return image.float().mean(0, keepdim=True) / 255
 
 
-def _mode(path: str | os.PathLike[str]) -> str:
+def _mode(cue: str, path: str | os.PathLike[str]) -> str:
     """Pillow's name of the kind of pixels; nothing for a file that ``read_image`` will refuse."""
     try:
         with Image.open(path) as image:
-            return image.mode.partition(";")[0]
+            mode = image.mode.partition(";")[0]
+            see_through = has_transparency(image)
+            values = np.asarray(image) if mode == "F" else np.zeros(1)
+            low, high = float(values.min()), float(values.max())
     except Exception:  # a damaged file may raise any
         return ""
+    if see_through:  # read_image would make the pixels around a cut-out white
+        raise ValueError(
+            f"a file of {cue} must be grey, from black (none) to white (certain), got transparent pixels in "
+            f"{os.fspath(path)!r}: save the map itself, not a cut-out"
+        )
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(
+            f"a file of {cue} in floating point must be in [0, 1], got values from {low:.4g} to {high:.4g} in "
+            f"{os.fspath(path)!r}: divide the map by its maximum"
+        )
+    return mode
 
 
 def as_cue(cue: str, value: Cue) -> Tensor:

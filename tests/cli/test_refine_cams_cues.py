@@ -198,3 +198,30 @@ def test_mistakes_of_a_loop(tmp_path: Path, cues: object, message: str) -> None:
     sample = ("a", photo(*SIZE), np.full((6, 8), 0.5, np.float32), [3], cues)
     with pytest.raises((TypeError, ValueError), match=message):
         refine_folder([sample], tmp_path / "out")
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_cut_out_is_no_map(data: Path, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is around a white object that was cut out would become white too."""
+    alpha = np.zeros(SIZE, np.uint8)
+    alpha[8:16, 10:20] = 255
+    bands = [np.full(SIZE, 255, np.uint8)] * (len(mode) - 1)
+    Image.fromarray(np.dstack([*bands, alpha])).save(data / "saliency" / "a.png")
+    opaque = [*bands[1:], np.arange(24 * 33).reshape(SIZE).astype(np.uint8)] if mode == "LA" else [alpha] * 3
+    Image.fromarray(np.dstack([*opaque, np.full(SIZE, 255, np.uint8)])).save(data / "saliency" / "b.png")
+    assert run(data, *SALIENCY) == 1
+    err = capsys.readouterr().err
+    assert "a file of saliency must be grey, from black (none) to white (certain), got transparent pixels in" in err
+    assert [path.stem for path in (data / "out" / "labels").iterdir()] == ["b"]
+
+
+def test_floating_point_beyond_white(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Values from 0 to 255 would all be white."""
+    grey = np.random.default_rng(3).random(SIZE).astype(np.float32)
+    for name, factor in (("a", 255), ("b", 1.01)):  # an interpolation overshoots
+        (data / "saliency" / f"{name}.png").unlink()
+        Image.fromarray(factor * grey).save(data / "saliency" / f"{name}.tif")
+    assert run(data, *SALIENCY) == 1
+    wrong = f"a file of saliency in floating point must be in [0, 1], got values from {255 * grey.min():.4g} to "
+    assert wrong in capsys.readouterr().err
+    assert [path.stem for path in (data / "out" / "labels").iterdir()] == ["b"]
