@@ -94,3 +94,16 @@ def test_the_sheet_is_not_written_among_the_images(data: Path, capsys: pytest.Ca
     assert run(data, "--write", "cams", "--quiet", out="images") == 0  # without a sheet
     assert run(data, "--write", "cams", "--quiet", out="images") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_an_image_that_is_damaged_after_its_results(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sheet cannot show it, and the report is printed all the same."""
+    assert run(data) == 0
+    (data / "out" / "sheet.png").unlink()
+    path = next((data / "images").iterdir())
+    path.write_bytes(path.read_bytes()[:200])
+    capsys.readouterr()
+    assert run(data) == 0
+    out, err = capsys.readouterr()
+    assert "done before, 0 failed" in out and "sheet.png" not in out
+    assert f"warning: {data / 'out' / 'sheet.png'} was not written: read_image: " in err and path.name in err

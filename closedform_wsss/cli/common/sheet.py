@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._resize import scaled_size
+from closedform_wsss.cli.common.progress import note
 from closedform_wsss.io import read_image, read_label_png, voc_palette
 from closedform_wsss.io._save import save_png
 
@@ -44,13 +45,19 @@ def write_label_sheet(
 ) -> list[str]:
     """Writes ``sheet.png`` into a folder of results, of images and their label maps as far as both are there.
 
+    The results are more than the sheet: if one of the files cannot be read any more, a note on stderr says so.
+
     Returns:
-        The line that says so; none without such files.
+        The line that says that it is written; none without such files.
     """
     panels = [Panel(image.name, image, path) for image, path in labels if path.exists() and image.exists()]
     if not panels:
         return []
-    write_sheet(folder / SHEET, panels, dict(enumerate(names)), orientation, window)
+    try:
+        write_sheet(folder / SHEET, panels, dict(enumerate(names)), orientation, window)
+    except (OSError, ValueError) as error:
+        note(f"warning: {folder / SHEET} was not written: {error}")
+        return []
     return [f"wrote {folder / SHEET}: look whether the labels fit the images"]
 
 
