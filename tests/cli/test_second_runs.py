@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -77,6 +78,10 @@ def test_the_folders_of_the_command_are_no_sub_folders(data: Path, capsys: pytes
     for _ in range(2):
         assert run(data, "--quiet", cams="images/cams", out="images/out") == 0
     assert list((data / "images" / "out" / "labels").glob("*.png")) and capsys.readouterr().err == ""
+    shutil.rmtree(data / "images" / "out")
+    for _ in range(2):  # results in the folder of the CAMs
+        assert run(data, "--quiet", "--write", "cams", cams="images/cams", out="images/cams") == 0
+    assert list((data / "images" / "cams" / "cams").iterdir()) and capsys.readouterr().err == ""
 
 
 def test_the_sheet_is_not_written_among_the_images(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

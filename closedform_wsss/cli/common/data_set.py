@@ -97,12 +97,12 @@ def run_data_set(
     rank, world = rank_and_world(args)
     if "labels" in options:
         check_sheet(args.output, inputs[0])
-    pairs = pairs_of(inputs, chosen, args.output)
+    folders = [args.output / kind for kind in options]
+    pairs = pairs_of(inputs, chosen, (args.output, *folders))
     origin = {source.content.lower(): str(source.folder.resolve()) for source in inputs}
     made = {"closedform_wsss": closedform_wsss.__version__, **origin}
     planned = [plan(stem, *both) for stem, both in list(pairs.both.items())[rank::world]]
     claim(args.output / record, {kind: {**made, **how} for kind, how in options.items()}, overwrite=args.overwrite)
-    folders = [args.output / kind for kind in options]
     jobs = _undone(planned, folders)
     undone = set(map(id, jobs))
     _warn_of_older_results([job for job in planned if id(job) not in undone], sources)

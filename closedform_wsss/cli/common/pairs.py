@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +43,13 @@ class Pairs:
     others_alone: int
 
 
-def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None, output: Path) -> Pairs:
+def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None, results: Collection[Path]) -> Pairs:
     """The files of the images and of the other folder that have the same names, or are of the same case of nnU-Net.
 
     Args:
         inputs: The images, and the other files.
         chosen: A list of images, each of which must have its other file; the others are left out. None: all.
-        output: The folder of results, which may be below the others.
+        results: The folders of results, which may be below the others.
 
     Raises:
         OSError: A folder or the list cannot be read.
@@ -58,7 +58,7 @@ def pairs_of(inputs: tuple[Inputs, Inputs], chosen: Path | None, output: Path) -
     """
     images, others = (source.files() for source in inputs)
     if chosen is None:
-        known = (*(source.folder for source in inputs), output)
+        known = (*(source.folder for source in inputs), *results)
         for source in inputs:
             folders, files = count_below(source.folder, source.suffixes, without=known)
             if files:

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         Inputs("PROBABILITIES", args.probabilities, CAM_SUFFIXES, "probabilities", args.pattern),
     )
     check_sheet(args.output, inputs[0])
-    pairs = pairs_of(inputs, args.list, args.output)
+    pairs = pairs_of(inputs, args.list, (args.output, args.output / "labels"))
     marks = files_by_stem("--marks", args.marks, LABEL_SUFFIXES)
     files = [(stem, image, probs, marks_of(marks, stem)) for stem, (image, probs) in pairs.both.items()]
     classes = len(io.read_probabilities(files[0][2], logits=args.logits))
