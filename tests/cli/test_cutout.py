@@ -130,6 +130,11 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert printed == "" and message in err and err.count("\n") == 1
     assert main(["matte", both, both, "-o", str(folder / "alpha.png")]) == 2
     assert "-o must be a folder for the results of folders" in capsys.readouterr().err
+    file = str(folder / "marks.png")
+    for arguments in ([both, file], [file, both]):
+        assert main(["matte", *arguments, "-o", str(folder / "out")]) == 2
+        message = f"IMAGE and MARKS must be two files or two folders, got the folder {both} and the file {file}\n"
+        assert capsys.readouterr().err == f"closedform-wsss matte: {message}"
     for text in ("0.9,0.1", "0,2", "0.5", "a,b"):
         with pytest.raises(SystemExit):
             run(folder, "marks.png", "out", "--levels", text)

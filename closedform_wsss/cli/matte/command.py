@@ -139,6 +139,11 @@ def run(args: argparse.Namespace) -> int:
         if args.threads is not None:
             raise ValueError(f"--threads must be left out with folders, got {args.threads}: see --workers")
         return run_folder(args, options)
+    if args.image.is_dir() != args.marks.is_dir() and args.image.exists() and args.marks.exists():
+        folder, file = (args.image, args.marks) if args.image.is_dir() else (args.marks, args.image)
+        raise ValueError(
+            f"IMAGE and MARKS must be two files or two folders, got the folder {folder} and the file {file}"
+        )
     for name in ("workers", "overwrite", "skip_unmarked"):
         if getattr(args, name):
             raise ValueError(
