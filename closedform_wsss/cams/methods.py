@@ -1,7 +1,7 @@
 """The methods of ``refine-cams``.
 
-A method takes the image, uint8 ``(1, 3, H, W)``, and its CAMs, float32 ``(1, C, h, w)`` in [0, 1], and returns CAMs
-``(1, C, H, W)`` in [0, 1].
+A method takes the image ``(1, D, H, W)``, uint8 or in [0, 1], and its CAMs, float32 ``(1, C, h, w)`` in [0, 1], and
+returns CAMs ``(1, C, H, W)`` in [0, 1].
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def crf(image: Tensor, cam: Tensor) -> Tensor:
 
 def _half(image: Tensor) -> Tensor:
     size = scaled_size((image.shape[2], image.shape[3]), 1 / 2)
-    return resize_image(image.float() / 255, size).clamp(0, 1)
+    colors = image.float() / 255 if image.dtype == torch.uint8 else image
+    return resize_image(colors, size).clamp(0, 1)
 
 
 def refined(

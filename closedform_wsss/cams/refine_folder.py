@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import closedform_wsss
-from closedform_wsss._checks import check_option, check_positive, check_probability
+from closedform_wsss._checks import check_image, check_option, check_positive, check_probability
 from closedform_wsss.cams.cues import CUES, Cue, as_cue, check_method
 from closedform_wsss.cams.methods import DEFAULT, REFINERS
 from closedform_wsss.cams.refined import (
@@ -171,4 +171,6 @@ def _image(image: Picture) -> Tensor:
     found = image if isinstance(image, Tensor) else from_array(image)
     if found.ndim != 3:
         raise ValueError(f"an image must be (D, H, W), got shape {tuple(found.shape)}: without a batch dimension")
-    return found.detach().to("cpu", torch.uint8 if found.dtype == torch.uint8 else torch.float32)
+    found = found.detach().cpu()
+    # Not each method looks at the values.
+    return found if found.dtype == torch.uint8 else check_image(FN, found[None])[0].float()

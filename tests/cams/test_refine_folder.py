@@ -12,6 +12,7 @@ from helpers.pictures import photo, save
 
 from closedform_wsss import io
 from closedform_wsss.cams import refine_folder
+from closedform_wsss.cams.methods import REFINERS
 from closedform_wsss.cli import main
 
 CLASSES = {"a": [7, 3], "b": [15], "c": []}
@@ -60,6 +61,28 @@ def test_writes_what_the_command_writes(tmp_path: Path, threads: int) -> None:
         for kind, suffix in (("cams", "npz"), ("labels", "png")):
             ours, theirs = (tmp_path / who / kind / f"{name}.{suffix}" for who in ("python", "command"))
             assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize("method", list(REFINERS))
+def test_images_of_bytes_and_of_fractions_are_the_same(tmp_path: Path, method: str) -> None:
+    pixels = io.from_array(photo(24, 32))
+    maps = torch.rand(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    fractions = pixels.float() / 255
+    given = {
+        "bytes": pixels,
+        "floats": fractions,
+        "doubles": fractions.double(),
+        "array": fractions.permute(1, 2, 0).numpy(),
+    }
+    refine_folder([(name, image, maps, [1, 2]) for name, image in given.items()], tmp_path, method=method)
+    expected, *others = (io.read_cam(tmp_path / "cams" / f"{name}.npz")[1] for name in given)
+    for found in others:
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    for wrong in (255 * fractions, fractions - 0.5):
+        with pytest.raises(
+            ValueError, match=r"sample 'wrong': refine_folder: image must be in \[0, 1\], got values in"
+        ):
+            refine_folder([("wrong", wrong, maps, [1, 2])], tmp_path, method=method)
 
 
 def test_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
