@@ -379,3 +379,19 @@ def test_results_inside_of_the_export_are_not_read(
         assert main(["marks", str(export), "-o", str(out), "--quiet", *options]) == 0
         assert list(results(out)) == ["a.png"]
     assert "marks.json" not in capsys.readouterr().err
+
+
+def test_a_list_of_classes_of_another_program_is_kept(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """labelImg and YOLO have theirs beside the images."""
+    (data / "classes.txt").write_text("cat\ndog\n")
+    assert main(["marks", str(data), "-o", str(data)]) == 2
+    wrong = f"-o must not hold a classes.txt of another program, got {data / 'classes.txt'}: choose another folder, or"
+    assert capsys.readouterr().err == f"closedform-wsss marks: {wrong} --overwrite it\n"
+    assert (data / "classes.txt").read_text() == "cat\ndog\n" and not (data / "marks").exists()
+    (data / "classes.txt").write_text("car\r\nroad")  # the same
+    command = ["marks", str(data), "-o", str(data), "--quiet"]
+    assert main(command) == 0
+    assert main([*command, "--names", "road,car", "--overwrite"]) == 0  # its own may change
+    assert (data / "classes.txt").read_text() == "road\ncar\n"

@@ -42,7 +42,7 @@ Sub-folders are searched, results of this command in them are left out. DIR gets
 
 exit status: 0 done; 1 some images failed (each has a line on stderr); 2 a mistake in the arguments or files.
 """
-_KIND, _CLASSES = "marks", "classes.txt"
+_KIND, _CLASSES, _RECORD = "marks", "classes.txt", "marks.json"
 _FAILED = 1
 
 
@@ -112,18 +112,20 @@ def run(args: argparse.Namespace) -> int:
     if not source.entries:
         raise ValueError(f"EXPORT must hold marks of images, got {source.what} without an image in {args.export}")
     images = _images(args, source, results)
+    if not args.overwrite:
+        _check_class_list(args.output, source)
     made = {"closedform_wsss": closedform_wsss.__version__, "export": str(args.export.resolve()), **_recorded(how)}
-    claim(args.output / "marks.json", {_KIND: made}, overwrite=args.overwrite)
+    claim(args.output / _RECORD, {_KIND: made}, overwrite=args.overwrite)
     shown = not args.quiet and (args.progress or sys.stderr.isatty())
     try:
         done = convert(source, images, args.output / _KIND, shown=shown)
     finally:
-        release(args.output / "marks.json", (_KIND,))  # if nothing was written
+        release(args.output / _RECORD, (_KIND,))  # if nothing was written
     if done.failed and not done.written:
         return _FAILED  # their lines say all
     wrote = [f"wrote {len(done.written)} label maps to {args.output / _KIND}"]
     if source.classes:
-        (args.output / _CLASSES).write_text("".join(f"{name}\n" for name in class_list(source.classes)), "utf-8")
+        (args.output / _CLASSES).write_text(_class_lines(source), "utf-8")
         wrote.append(f"wrote {args.output / _CLASSES}")
     if done.panels:
         write_sheet(args.output / SHEET, done.panels, names_by_number(source.classes), args.orientation)
@@ -140,6 +142,25 @@ def run(args: argparse.Namespace) -> int:
     for text in warnings_of(source, done, images, by_value=how.remap is not None or how.unmarked is not None):
         note(f"closedform-wsss marks: warning: {text}")
     return _FAILED if done.failed else 0
+
+
+def _class_lines(source: Source) -> str:
+    return "".join(f"{name}\n" for name in class_list(source.classes))
+
+
+def _check_class_list(output: Path, source: Source) -> None:
+    """Refuses to replace a list of classes that this command did not write: other tools keep theirs under this name.
+
+    Raises:
+        ValueError: There is one, with other classes.
+    """
+    path = output / _CLASSES
+    if not source.classes or (output / _RECORD).exists() or not path.is_file():
+        return
+    if path.read_bytes().split() != _class_lines(source).encode().split():
+        raise ValueError(
+            f"-o must not hold a {_CLASSES} of another program, got {path}: choose another folder, or --overwrite it"
+        )
 
 
 def _of_earlier_runs(folder: Path, written: Iterable[str]) -> list[Path]:
