@@ -69,7 +69,7 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
     where = os.fspath(path)
     if Path(path).suffix.lower() == ".npy":
         with open(path, "rb") as file:
-            rows = _of_vectors(load_item(file), where)
+            rows = _of_vectors(load_item(file), where, None if names is None else len(names))
     else:
         text = read_text(f"{FN}: path", Path(path))
         rows = _of_json(text, where) if text.lstrip().startswith("{") else _of_lines(text, known, where)
@@ -170,7 +170,8 @@ def _of_json(text: str, where: str) -> _Rows:
     return [(repr(image), image, cells if isinstance(cells, list) else [cells]) for image, cells in pairs]
 
 
-def _of_vectors(item: Any, where: str) -> _Rows:
+def _of_vectors(item: Any, where: str, count: int | None) -> _Rows:
+    """``count`` is the number of names, the background's too, if there are names."""
     if not isinstance(item, Mapping):
         raise ValueError(
             f"{FN}: {where!r} must be a dictionary of images and vectors of 0 and 1, got a {type(item).__name__}"
@@ -180,6 +181,11 @@ def _of_vectors(item: Any, where: str) -> _Rows:
         vector = as_array(value)
         if vector.ndim != 1 or vector.dtype.kind not in "biuf" or not np.isin(vector, (0, 1)).all():
             raise ValueError(f"{FN}: {where!r} must hold vectors of 0 and 1, got another value for {image!r}")
+        if count is not None and len(vector) == count:  # the first may be that of the background
+            raise ValueError(
+                f"{FN}: {where!r} must hold a value for each of the names but the first, the background, {count - 1} "
+                f"values, got {len(vector)} for {image!r}: leave out that of the background"
+            )
         name = str(image)
         number = _VOC_NUMBER.fullmatch(name)
         rows.append((repr(image), "_".join(number.groups()) if number else name, (np.flatnonzero(vector) + 1).tolist()))

@@ -85,6 +85,16 @@ def test_json_and_vectors_of_irn(tmp_path: Path) -> None:
     assert read_tags(tmp_path / "cls_labels.npy") == WANTED
 
 
+def test_vectors_with_a_value_of_the_background(tmp_path: Path) -> None:
+    """Each class would be one too high, and the background the first of them."""
+    path = tmp_path / "cls_labels.npy"
+    np.save(path, {"a": np.eye(21)[0] + np.eye(21)[15]})
+    with pytest.raises(ValueError, match=r"but the first, the background, 20 values, got 21 for 'a': leave out that"):
+        read_tags(path, VOC_CLASSES)
+    np.save(path, {"a": np.eye(20)[14]})
+    assert read_tags(path, VOC_CLASSES) == {"a": (15,)}
+
+
 def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None:
     assert read_tags(table(tmp_path, "a,1\na.jpg,1\n")) == {"a": (1,)}
     with pytest.raises(ValueError, match="each image once, got 'a' twice, again in line 2"):
