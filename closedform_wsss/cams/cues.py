@@ -31,8 +31,8 @@ def check_method(method: str, cues: Collection[str]) -> None:
             raise ValueError(f"{cue} must be left out for the method {method}: these use it: {', '.join(able)}")
 
 
-def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
-    """A grey image file as float32 ``(1, h, w)`` in [0, 1], turned as its EXIF data says.
+def read_cue(cue: str, path: str | os.PathLike[str], *, orientation: str = "apply") -> Tensor:
+    """A grey image file as float32 ``(1, h, w)`` in [0, 1], turned as its EXIF data says, or as stored with "ignore".
 
     White is 255 of 8 bits, 65535 of 16 bits whatever the largest value is, and 1 of floating point.
 
@@ -41,7 +41,7 @@ def read_cue(cue: str, path: str | os.PathLike[str]) -> Tensor:
         ValueError: It is no image, is damaged, has colours or transparent pixels, holds 0 and 1 in place of black and
             white, or floating point outside [0, 1].
     """
-    image = read_image(path, orientation="apply", window=WHITE.get(_mode(cue, path)))
+    image = read_image(path, orientation=orientation, window=WHITE.get(_mode(cue, path)))
     if int((image.amax(0) - image.amin(0)).max()) > MAX_COLOR:
         raise ValueError(
             f"a file of {cue} must be grey, from black (none) to white (certain), got an image with colours in "

@@ -225,3 +225,22 @@ def test_floating_point_beyond_white(data: Path, capsys: pytest.CaptureFixture[s
     wrong = f"a file of saliency in floating point must be in [0, 1], got values from {255 * grey.min():.4g} to "
     assert wrong in capsys.readouterr().err
     assert [path.stem for path in (data / "out" / "labels").iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("orientation", ["apply", "ignore"])
+def test_maps_have_the_orientation_of_the_images(data: Path, orientation: str) -> None:
+    """A program that stores maps with the EXIF data of their images."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for folder in ("images", "saliency"):
+        for path in (data / folder).iterdir():
+            with Image.open(path) as image:
+                image.load()
+            image.save(path, exif=exif)
+    assert run(data, *SALIENCY, "--orientation", orientation) == 0
+    image, saliency = (
+        io.read_image(data / folder / "a.png", orientation=orientation)[None] for folder in ("images", "saliency")
+    )
+    expected = refine_cam(io.read_cam(data / "cams" / "a.npz")[1][None], image, saliency=saliency[:, :1])
+    found = io.read_cam(data / "out" / "cams" / "a.npz")[1]
+    torch.testing.assert_close(found[None], expected, rtol=0, atol=1e-5)

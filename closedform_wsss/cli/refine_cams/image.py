@@ -81,7 +81,7 @@ def refine_image(options: RefineOptions, reading: ReadOptions, job: RefineJob) -
     """
     with caught_warnings() as warned:
         image = io.read_image(job.image, orientation=reading.orientation, window=reading.window)
-        cues = {cue: read_cue(cue, path) for cue, path in job.cues.items()}
+        cues = {cue: read_cue(cue, path, orientation=reading.orientation or "apply") for cue, path in job.cues.items()}
     format, classes, maps = load_cam(job.cam, job.classes, job.all_classes)
     check_upright(maps, image.shape[1], image.shape[2], image=job.image)
     if job.label_output is not None:
