@@ -207,6 +207,8 @@ def test_what_goes_wrong_inside_is_told(
 
 
 def test_mistakes_in_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["paint", str(tmp_path / "none.png"), "--host", ""]) == 2  # else the file would be missed
+    assert "--host must be an address of this machine, got an empty text" in capsys.readouterr().err
     assert main(["paint", str(tmp_path / "none.png")]) == 2
     assert "none.png: No such file" in capsys.readouterr().err
     for port in ("70000", "-1", "x"):

@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves the page until Ctrl+C, and returns the exit status."""
+    if not args.host:  # the socket would listen on every address
+        raise ValueError("--host must be an address of this machine, got an empty text: 0.0.0.0 stands for all of them")
     with caught_warnings() as warned:
         image = io.read_image(args.image, orientation=args.orientation, window=args.window)
     for text in warned:
