@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.pictures import photo, save
+from PIL import Image
 
 from closedform_wsss import io
 from closedform_wsss.cli import main
@@ -214,3 +215,26 @@ def test_logits_with_the_classes_last_are_refused(data: Path, capsys: pytest.Cap
     assert run("refine-predictions", data, "--logits", "--workers", "1") == 1
     assert wrong in capsys.readouterr().err
     assert not list((data / "out/labels").glob("*.png"))
+
+
+@pytest.mark.parametrize("orientation", ["apply", "ignore"])
+@pytest.mark.parametrize("command", ["refine-predictions", "self-label"])
+def test_marks_have_the_orientation_of_the_images(
+    data: Path, command: str, orientation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that stores marks with the EXIF data of their images."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for folder, suffix in (("images", "jpg"), ("marks", "png")):
+        for stem in STEMS:
+            path = data / folder / f"{stem}.{suffix}"
+            with Image.open(path) as image:
+                image.load()
+            image.save(path, exif=exif)
+    options = ["--marks", f"{data}/marks", "--orientation", orientation, "--quiet"]
+    assert run(command, data, *options) == 0
+    assert "was turned" not in capsys.readouterr().err
+    for stem in STEMS:
+        marks = io.read_marks(data / "marks" / f"{stem}.png", kind="labels", orientation=orientation)
+        labels = io.read_label_png(data / "out/labels" / f"{stem}.png")
+        assert (labels == marks)[marks != 255].float().mean() > 0.9

@@ -33,7 +33,7 @@ def add_probability_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_list_argument(parser)
     add("--unmarked", metavar="V", type=stored_value, help="value of unmarked pixels in MARKS (255)")
-    add_picture_arguments(parser, of="images")
+    add_picture_arguments(parser, of="images and marks")
 
 
 def marks_of(files: Mapping[str, Path], stem: str) -> Path:
@@ -46,14 +46,16 @@ def marks_of(files: Mapping[str, Path], stem: str) -> Path:
     return file_of("--marks", files, stem, cure)
 
 
-def read_class_marks(path: Path, unmarked: int | None, classes: int, size: tuple[int, int]) -> Tensor:
+def read_class_marks(
+    path: Path, unmarked: int | None, classes: int, size: tuple[int, int], orientation: str | None
+) -> Tensor:
     """Marks ``(H, W)`` of an image of this size.
 
     Raises:
         OSError: The file cannot be read.
         ValueError: It is damaged, has another size, or holds classes that the probabilities do not have.
     """
-    marks = read_marks(path, kind="labels", unmarked=unmarked)
+    marks = read_marks(path, kind="labels", unmarked=unmarked, orientation=orientation)
     if marks.shape != size:
         raise ValueError(f"the marks must have the image's size {size}, got {tuple(marks.shape)} in {path}")
     wrong = marks[(marks != IGNORE_INDEX) & (marks >= classes)].unique()

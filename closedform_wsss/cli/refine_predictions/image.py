@@ -63,7 +63,7 @@ def refine_image(options: RefineOptions, job: RefineJob) -> list[str]:
         check_upright(probs, *size, what="probabilities", image=job.image)
         marks = None
         if job.marks is not None:
-            marks = read_class_marks(job.marks, options.unmarked, len(probs), size)[None]
+            marks = read_class_marks(job.marks, options.unmarked, len(probs), size, options.orientation)[None]
     with caught_warnings() as warned_of_method, torch.no_grad():
         refined = METHODS[options.method](probs[None], image[None], marks, options.scale, options.fidelity)[0]
     if job.probability_output is not None:

@@ -117,5 +117,5 @@ def _samples(
             )
         size = (image.shape[1], image.shape[2])
         check_upright(probs, *size, what="probabilities", image=image_file)
-        yield stem, image, read_class_marks(mark_file, args.unmarked, classes, size), probs
+        yield stem, image, read_class_marks(mark_file, args.unmarked, classes, size, args.orientation), probs
         done()
