@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.pictures import photo, save
+from PIL import Image
 
 from closedform_wsss import io
 from closedform_wsss.cli import main
@@ -289,3 +290,26 @@ def test_a_class_that_only_cams_have_is_named_if_it_counts(tmp_path: Path, capsy
     assert capsys.readouterr().err == ""
     assert main([*command, "0.4"]) == 0
     assert "never occur in GT: 3; PRED has them, so each counts as 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_warnings_of_files_are_lines_of_the_command(
+    data: Path, workers: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not those of Python, with a line of the source."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for stem in ("a", "b"):
+        path = data / "pred" / f"{stem}.png"
+        with Image.open(path) as image:
+            image.load()
+        image.save(path, exif=exif)
+    command = ["eval", str(data / "pred"), str(data / "gt"), "--workers", workers]
+    assert main(command) == 0
+    lines = [line for line in capfd.readouterr().err.splitlines() if "never occur" not in line]
+    assert len(lines) == 2
+    for stem, line in zip(("a", "b"), sorted(lines), strict=True):
+        path = data / "pred" / f"{stem}.png"
+        assert line.startswith(f"{path}: warning: read_label_png: '{path}' was turned by 180 degrees, as its EXIF")
+    assert main([*command, "--orientation", "ignore"]) == 0
+    assert "turned" not in capfd.readouterr().err

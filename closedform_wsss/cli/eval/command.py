@@ -22,7 +22,7 @@ from closedform_wsss.cli.common.arguments import (
 from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.folders import LABEL_SUFFIXES, files_by_stem
 from closedform_wsss.cli.common.names import class_names
-from closedform_wsss.cli.common.progress import progress_bar
+from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.tags import Tags
 from closedform_wsss.cli.common.workers import Failure, run_jobs
 from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
@@ -161,6 +161,8 @@ def _count(options: EvalOptions, jobs: list[EvalJob], args: argparse.Namespace) 
                 raise ValueError(f"{job.prediction}: {result.undecided}")
             else:
                 failures.flush()
+                for warning in result.warnings:
+                    note(f"{job.prediction}: warning: {warning}")
                 total.add(job, result)
             bar.update()
     total.failed = failures.count

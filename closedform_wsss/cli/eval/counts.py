@@ -6,7 +6,7 @@ exceeds. The confusion matrix at every threshold follows from it. A label map is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cams.values import check_upright, unit_range
+from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.io import read_label_png, read_marks, read_probabilities
 from closedform_wsss.io._cams import load_cam
 from closedform_wsss.io._remap_labels import Remap
@@ -77,6 +78,7 @@ class ImageCounts:
         ignored: The number of pixels of GT that do not count.
         void: Whether no pixel counts.
         undecided: Why the options do not say how to count it. Then nothing else is of use.
+        warnings: Of the readers of its files.
     """
 
     cells: Counts
@@ -84,6 +86,7 @@ class ImageCounts:
     ignored: int
     void: bool
     undecided: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass
@@ -127,6 +130,12 @@ def count_image(options: EvalOptions, job: EvalJob) -> ImageCounts:
         OSError: A file cannot be read.
         ValueError: A file is damaged, sizes differ, or labels are out of range.
     """
+    with caught_warnings() as warned:
+        found = _count(options, job)
+    return replace(found, warnings=tuple(warned))
+
+
+def _count(options: EvalOptions, job: EvalJob) -> ImageCounts:
     truth = _read_labels(options, job.truth)
     counted = truth != options.ignore_index
     read = (
