@@ -94,8 +94,6 @@ def check_cell_size(fn: str, cell_size: Any) -> int:
     cell_size = int(cell_size)
     if cell_size < 1:
         raise ValueError(f"{fn}: cell_size must be an integer >= 1, got {cell_size}")
-    if cell_size >= 2**31:  # the kernels' integers
-        raise ValueError(f"{fn}: cell_size must be below 2^31, got {cell_size}: one cell already holds the whole image")
     return cell_size
 
 

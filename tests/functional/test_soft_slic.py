@@ -43,7 +43,7 @@ def naive(image: np.ndarray, cell_size: int, num_iters: int, compactness: float,
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 19), (13, 21), (16, 8)])
-@pytest.mark.parametrize(("num_iters", "cell_size"), [(0, 5), (3, 5), (3, 10**6)])  # one cell, larger than memory
+@pytest.mark.parametrize(("num_iters", "cell_size"), [(0, 5), (3, 5), (3, 2**40)])  # one cell, larger than memory
 def test_agrees_with_naive_k_means(size, num_iters, cell_size):
     image = torch.rand(2, 4, *size, dtype=torch.float64)
     options = {"cell_size": cell_size, "num_iters": num_iters, "compactness": 0.7, "temperature": 0.3}
@@ -134,7 +134,6 @@ IMAGE = torch.rand(1, 3, 8, 8)
         (IMAGE.byte(), {"color_space": None}, "image must be floating point with color_space=None"),
         (IMAGE * torch.nan, {"color_space": None}, "image must be finite, got NaN"),
         (IMAGE, {"color_space": "rgb"}, "color_space must be one of 'lab', None, got 'rgb'"),
-        (IMAGE, {"cell_size": 2**31}, "cell_size must be below 2"),
         (IMAGE, {"cell_size": -1}, "cell_size must be an integer >= 1, got -1"),
         (IMAGE, {"num_iters": 1.5}, "num_iters must be an integer >= 0, got 1.5"),
         (IMAGE, {"compactness": 0}, "compactness must be a finite number > 0, got 0"),
