@@ -26,7 +26,7 @@ def test_multi_label_loss_is_binary_cross_entropy(reduction):
 def test_multi_label_loss_hard_input():
     assert multi_label_loss(torch.full((1, 2), 1e4), torch.zeros(1, 2)).isfinite()
     assert multi_label_loss(torch.zeros(0, 2, requires_grad=True), torch.zeros(0, 2)) == 0
-    with pytest.raises(ValueError, match=r"logits and present must both be \(N, C\)"):
+    with pytest.raises(ValueError, match=r"logits and class_present must both be \(N, C\)"):
         multi_label_loss(torch.zeros(2, 3), torch.zeros(2, 4))
 
 

@@ -201,7 +201,7 @@ def calls(n: int, h: int, w: int) -> Calls:
         "classes_present": (functional.classes_present, {"target": target, "num_classes": C, "ignore_index": 255}),
         "multi_label_loss": (
             functional.multi_label_loss,
-            {"logits": present, "present": present, "reduction": "mean"},
+            {"logits": present, "class_present": present, "reduction": "mean"},
         ),
         "mark_loss": (
             functional.mark_loss,
