@@ -41,13 +41,14 @@ def solve_matting(
         marks: ``(N, H, W)``, integers, ``ignore_index`` where unmarked. Or soft values ``(N, C, H, W)``, floating
             point, whose weight at each pixel is ``mark_weight``.
         image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
-            errors of about 1e-4 (the learning-based Laplacian is always solved in float64). Or a
+            errors of about 1e-4. The learning-based Laplacian, and images with regions that clipped pixels enclose
+            (over- or under-exposed ones), are always solved in float64. Or a
             :class:`~closedform_wsss.MattingLaplacian` of it.
         num_classes: The number of classes, C. Default the largest mark + 1, or the channels of soft marks.
-        mark_weight: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0 (marks count where marked
-            only). Default 100.
         kind: ``"closed_form"`` or ``"learning_based"``: that of the :class:`~closedform_wsss.MattingLaplacian`.
             Default "closed_form".
+        mark_weight: :math:`\lambda` > 0, or a map of :math:`\lambda D` ``(N, H, W)`` >= 0. With integer marks, only its
+            values at marked pixels count. Default 100.
         eps: Its regularisation. Default 1e-7.
         radius: Of its windows. Default 1. Give kind, eps and radius with an image only: an operator has its own.
         tol: Largest error of alpha to stop at, estimated from the changes of alpha. A step of an 8-bit matte is 4e-3.
@@ -80,6 +81,7 @@ def solve_matting(
 
     Example:
         >>> import torch
+        >>> from closedform_wsss.functional import solve_matting
         >>> image = torch.zeros(1, 3, 8, 16)
         >>> image[..., 8:] = 1.0  # black left, white right
         >>> marks = torch.full((1, 8, 16), 255)
