@@ -24,6 +24,8 @@ def classes_present(target: Tensor, num_classes: int, *, ignore_index: int = 255
         ValueError: Its shape is not (N, H, W), a label is outside [0, C), or ignore_index is a class.
 
     Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import classes_present
         >>> classes_present(torch.tensor([[[0, 255], [2, 2]]]), 3)
         tensor([[ True, False,  True]])
     """

@@ -41,6 +41,8 @@ def background_score(cam: Tensor, *, power: float) -> Tensor:
         Ahn, Kwak: Learning pixel-level semantic affinity with image-level supervision. CVPR 2018, equation (2).
 
     Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import background_score
         >>> cam = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 1, 1, 3)
         >>> background_score(cam, power=2).flatten().tolist()
         [1.0, 0.25, 0.0]
@@ -67,7 +69,7 @@ def pseudo_labels(
 
     The score of class c is :math:`s_c = m_c`; that of the background is
 
-    .. math:: s_0 = t \quad\text{(threshold)} \qquad\text{or}\qquad s_0 = (1 - \max_c m_c)^\alpha \quad\text{(power)},
+    .. math:: s_0 = t \quad\text{(threshold)} \qquad\text{or}\qquad s_0 = (1 - \max_c m_c)^\alpha \quad\text{(power)}.
 
     A pixel gets the label with the largest score; of equal ones the background, then the first class. If the largest
     score exceeds the second largest by less than ``margin``, the pixel is doubtful and gets ``ignore_index``. For a
@@ -96,6 +98,8 @@ def pseudo_labels(
             of range.
 
     Example:
+        >>> import torch
+        >>> from closedform_wsss.functional import pseudo_labels
         >>> cam = torch.tensor([[0.1, 0.4, 0.9, 0.0], [0.0, 0.3, 0.2, 0.8]]).reshape(1, 2, 1, 4)
         >>> pseudo_labels(cam, threshold=0.2).flatten().tolist()
         [0, 1, 1, 2]

@@ -94,6 +94,8 @@ def read_cam(
 
     Example:
         >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from closedform_wsss.io import read_cam
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "2007_000032.npy"
         ...     np.save(path, {0: np.ones((2, 3)), 14: np.zeros((2, 3))})  # aeroplane and person, as EPS writes them
@@ -171,6 +173,8 @@ def write_cam(
 
     Example:
         >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from closedform_wsss.io import write_cam
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "2007_000032.npy"
         ...     write_cam(path, [1, 15], np.zeros((2, 375, 500), np.float32))

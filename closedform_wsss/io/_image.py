@@ -42,6 +42,9 @@ def read_image(path: PathLike, *, orientation: str | None = None, window: Window
 
     Example:
         >>> import tempfile, pathlib
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from closedform_wsss.io import read_image
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "grey.png"
         ...     Image.new("L", (3, 2), 200).save(path)

@@ -49,6 +49,7 @@ def read_label_colors(path: PathLike) -> LabelColors:
 
     Example:
         >>> import pathlib, tempfile
+        >>> from closedform_wsss.io import read_label_colors
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "labelmap.txt"
         ...     _ = path.write_text("# label:color_rgb:parts:actions\\nbackground:0,0,0::\\nroad:128,64,128::\\n")

@@ -32,7 +32,7 @@ def read_label_volume(
     Args:
         path: A file .nii or .nii.gz that holds integers, in any type.
         volume: The volume that they belong to, as from :func:`read_volume`.
-        unmarked: The label that means unmarked, if it is not 255: mostly 0 (ITK-SNAP, 3D Slicer).
+        unmarked: The label that means unmarked, mostly 0 (ITK-SNAP, 3D Slicer). Default 255.
         remap: New labels for the stored ones, applied first: see :func:`remap_labels`. If 0 is unmarked and the first
             class is stored as 1, ``"reduce_zero"``.
 
@@ -51,7 +51,8 @@ def read_label_volume(
 
     Example:
         >>> import nibabel, pathlib, tempfile
-        >>> from closedform_wsss.io import read_volume
+        >>> import numpy as np
+        >>> from closedform_wsss.io import read_label_volume, read_volume
         >>> folder, affine = pathlib.Path(tempfile.mkdtemp()), np.diag([0.8, 0.8, 5, 1])
         >>> nibabel.save(nibabel.Nifti1Image(np.zeros((64, 48, 9), np.int16), affine), folder / "mr.nii.gz")
         >>> scribbles = np.zeros((64, 48, 9), np.uint8)

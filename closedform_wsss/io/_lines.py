@@ -28,7 +28,7 @@ def from_lines(lines: Iterable[tuple[PointList, int]], shape: tuple[int, int], *
         lines: ``(points, class)`` for each line. Points are ``(x, y)`` in pixels: x to the right, y down, (0, 0) the
             centre of the top left pixel; fractions are rounded to the nearest pixel. Classes are in 0..254.
         shape: ``(H, W)`` of the marks.
-        width: The width of the lines in pixels.
+        width: The width of the lines in pixels, at least 1. Default 3.
 
     Returns:
         int64 ``(H, W)``, 255 where no line is.
@@ -39,6 +39,7 @@ def from_lines(lines: Iterable[tuple[PointList, int]], shape: tuple[int, int], *
             range.
 
     Example:
+        >>> from closedform_wsss.io import from_lines
         >>> from_lines([([(0, 1), (3, 1)], 0), ([(4, 0), (4, 2)], 7)], (3, 5), width=1).tolist()
         [[255, 255, 255, 255, 7], [0, 0, 0, 0, 7], [255, 255, 255, 255, 7]]
     """
@@ -67,6 +68,7 @@ def from_polygons(polygons: Iterable[tuple[PointList, int]], shape: tuple[int, i
             range.
 
     Example:
+        >>> from closedform_wsss.io import from_polygons
         >>> from_polygons([([(-0.5, -0.5), (2.5, -0.5), (2.5, 1.5), (-0.5, 1.5)], 1)], (3, 4)).tolist()
         [[1, 1, 1, 255], [1, 1, 1, 255], [255, 255, 255, 255]]
     """

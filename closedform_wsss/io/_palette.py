@@ -38,6 +38,7 @@ def voc_palette() -> UInt8Array:
         uint8 ``(256, 3)``, an array, which labels of every integer type can index. Label 255, void, is (224, 224, 192).
 
     Example:
+        >>> from closedform_wsss.io import voc_palette
         >>> voc_palette()[[0, 1, 15, 255]].tolist()
         [[0, 0, 0], [128, 0, 0], [192, 128, 128], [224, 224, 192]]
     """

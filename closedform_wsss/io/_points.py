@@ -25,7 +25,7 @@ def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, in
         points: ``(x, y, class)`` in pixels: x to the right, y down, (0, 0) the centre of the top left pixel. Fractions
             are rounded to the nearest pixel. Classes are in 0..254.
         shape: ``(H, W)`` of the marks.
-        radius: The radius of the discs in pixels; 0 marks single pixels.
+        radius: The radius of the discs in pixels; 0 marks single pixels. Default 2.
 
     Returns:
         int64 ``(H, W)``, 255 where no disc is.
@@ -36,6 +36,7 @@ def from_points(points: Iterable[tuple[float, float, int]], shape: tuple[int, in
             classes share a pixel.
 
     Example:
+        >>> from closedform_wsss.io import from_points
         >>> from_points([(1, 0, 7), (3, 1, 2)], (2, 5), radius=1).tolist()
         [[7, 7, 7, 2, 255], [255, 7, 2, 2, 2]]
     """

@@ -45,6 +45,8 @@ def read_probabilities(path: PathLike, *, logits: bool = False) -> Tensor:
 
     Example:
         >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from closedform_wsss.io import read_probabilities, write_probabilities
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "a.npz"
         ...     write_probabilities(path, np.full((4, 30, 40), 0.25, np.float32))
@@ -77,6 +79,9 @@ def write_probabilities(path: PathLike, probs: npt.ArrayLike | Tensor) -> None:
 
     Example:
         >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> import torch
+        >>> from closedform_wsss.io import write_probabilities
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "a.npz"
         ...     write_probabilities(path, torch.rand(4, 30, 40).softmax(0))

@@ -52,12 +52,12 @@ def read_marks(
         path: The file.
         image: The image that the marks belong to, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array
             ``(H, W, 3)``. Scribbles need it; of other kinds it checks the size.
-        kind: The kind of marks in the file.
+        kind: The kind of marks in the file. Default ``"auto"``.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
             data set: by default the colours of each file are numbered separately, so a missing class changes the
             numbers of those after it.
         palette: Whether the labels of a label map are the ``"index"`` or the ``"voc"`` colour, or its colours in class
-            order, see ``read_label_png``.
+            order, see ``read_label_png``. Default ``"auto"``.
         unmarked: The label that means unmarked in a label map, if it is not 255. Then 255 must not occur, unless
             ``remap`` says what it means.
         remap: New labels for the stored ones of a label map or a trimap, applied first: see ``remap_labels``. A trimap
@@ -79,6 +79,7 @@ def read_marks(
     Example:
         >>> import numpy as np, pathlib, tempfile
         >>> from PIL import Image
+        >>> from closedform_wsss.io import read_marks
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "trimap.png"
         ...     Image.fromarray(np.array([[0, 128, 255]], np.uint8)).save(path)
@@ -150,6 +151,17 @@ def guess_kind(path: PathLike, image: UInt8Array | Tensor | None = None, *, orie
     Raises:
         OSError: The file is missing or may not be read.
         ValueError: The file is not an image, or no description fits, or more than one.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from closedform_wsss.io import guess_kind
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "marks.png"
+        ...     Image.fromarray(np.array([[0, 128, 255]], np.uint8)).save(path)
+        ...     guess_kind(path)
+        'trimap'
     """
     by_name = _kind_by_name(path)
     if by_name is not None:

@@ -35,6 +35,8 @@ def remap_labels(labels: npt.NDArray[Any] | Tensor, mapping: Remap) -> Tensor:
         ValueError: A new label is outside 0 to 255, or a label outside that range has no new one.
 
     Example:
+        >>> import numpy as np
+        >>> from closedform_wsss.io import remap_labels
         >>> remap_labels(np.array([[0, 1, 2]]), {0: 0, 1: 255, 2: 1})  # a trimap of 0, 1 and 2
         tensor([[  0, 255,   1]])
         >>> remap_labels(np.array([[0, 1, 150, 255]]), "reduce_zero")

@@ -67,7 +67,7 @@ def from_scribbles(
         image: The original, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array ``(H, W, 3)``.
         scribbled: The copy with strokes, as ``image``.
         tolerance: How much noise may change a channel, 0 to 127. Raise it for strongly compressed copies; lower it if
-            strokes cross parts of the image with nearly the same colour.
+            strokes cross parts of the image with nearly the same colour. Default 24.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: found as described. Strokes of
             another colour are then an error, so that no stroke is lost without notice.
 
@@ -86,6 +86,7 @@ def from_scribbles(
 
     Example:
         >>> import numpy as np
+        >>> from closedform_wsss.io import from_scribbles
         >>> image = np.full((20, 20, 3), 120, np.uint8)
         >>> scribbled = image.copy()
         >>> scribbled[2:5, 2:12] = 255
@@ -197,7 +198,7 @@ def read_scribbles(
     Args:
         path: The copy, or a layer of the same size.
         image: The original, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array ``(H, W, 3)``.
-        tolerance: See ``from_scribbles`` and ``from_layer``.
+        tolerance: See ``from_scribbles`` and ``from_layer``. Default 24.
         colors: Stroke colours in class order; see ``from_scribbles`` and ``from_layer``.
         orientation: What to do if the EXIF data says that the file is turned: see :func:`read_image`.
 
@@ -207,6 +208,21 @@ def read_scribbles(
     Raises:
         OSError: The file is missing or may not be read.
         TypeError, ValueError: The file is not an image, or see ``from_scribbles`` and ``from_layer``.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from closedform_wsss.io import read_scribbles
+        >>> image = np.full((20, 20, 3), 120, np.uint8)
+        >>> scribbled = image.copy()
+        >>> scribbled[2:5, 2:12], scribbled[14:17, 2:12] = 0, 255  # black and white
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "scribbles.png"
+        ...     Image.fromarray(scribbled).save(path)
+        ...     marks, colors = read_scribbles(path, image)
+        >>> marks.unique().tolist(), colors.tolist()
+        ([0, 1, 255], [[0, 0, 0], [255, 255, 255]])
     """
     pixels = as_pixels("read_scribbles", "image", image)
     opened = open_image(path, "read_scribbles", orientation=orientation)

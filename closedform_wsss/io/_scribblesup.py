@@ -47,7 +47,7 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
         path: The XML file.
         class_names: Names in class order, background included. Common other names of VOC classes (``plant`` for
             ``pottedplant``, ``tv`` for ``tvmonitor``) are accepted too.
-        width: The width of the lines in pixels, at least 1.
+        width: The width of the lines in pixels, at least 1. Default 3.
 
     Returns:
         int64 ``(H, W)`` with the classes, 255 outside the lines.
@@ -60,6 +60,7 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
 
     Example:
         >>> import pathlib, tempfile
+        >>> from closedform_wsss.io import read_scribblesup_xml
         >>> text = '''<annotation><size><width>5</width><height>3</height></size><polygon><tag>cat</tag>
         ... <point><X>0</X><Y>1</Y></point><point><X>3</X><Y>1</Y></point></polygon></annotation>'''
         >>> with tempfile.TemporaryDirectory() as folder:

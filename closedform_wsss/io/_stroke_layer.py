@@ -38,7 +38,7 @@ def from_layer(
 
     Args:
         layer: uint8, red, green, blue and alpha: a tensor ``(4, H, W)`` or an array ``(H, W, 4)``.
-        tolerance: Colours are the same if no channel differs by more, 0 to 127.
+        tolerance: Colours are the same if no channel differs by more, 0 to 127. Default 24.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255. Default: the colours that are found, in
             the order of :func:`from_scribbles`, black first and white last.
 
@@ -52,6 +52,8 @@ def from_layer(
             drawn pixels have no pure colour, or none of ``colors``.
 
     Example:
+        >>> import numpy as np
+        >>> from closedform_wsss.io import from_layer
         >>> layer = np.zeros((20, 20, 4), np.uint8)
         >>> layer[2:5, 2:12] = 0, 0, 0, 255        # a black stroke
         >>> layer[12:15, 2:12] = 255, 0, 0, 150    # a red one, 60 % opaque

@@ -57,6 +57,7 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
 
     Example:
         >>> import pathlib, tempfile
+        >>> from closedform_wsss.io import read_tags
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "tags.csv"
         ...     _ = path.write_text("2007_000032.jpg,1,15\\n2007_000033.jpg,1\\n")

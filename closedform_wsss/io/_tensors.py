@@ -30,6 +30,8 @@ def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:
         ValueError: ``pixels`` is neither ``(H, W, D)`` nor ``(H, W)``.
 
     Example:
+        >>> import numpy as np
+        >>> from closedform_wsss.io import from_array
         >>> from_array(np.zeros((480, 640, 3), np.uint8)).shape
         torch.Size([3, 480, 640])
     """

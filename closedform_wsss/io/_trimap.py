@@ -33,6 +33,8 @@ def from_trimap(trimap: npt.NDArray[Any] | Tensor) -> Tensor:
         ValueError: It has another shape, or has values in 1..15 or 240..254 or outside 0..255.
 
     Example:
+        >>> import numpy as np
+        >>> from closedform_wsss.io import from_trimap
         >>> from_trimap(np.array([[0, 102, 255]], np.uint8))
         tensor([[  0, 255,   1]])
     """

@@ -43,6 +43,9 @@ def to_unit_range(
             ``x`` is empty or a percentile is infinite.
 
     Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from closedform_wsss.io import to_unit_range
         >>> hounsfield = torch.tensor([[-1000.0, -160.0, 40.0, 240.0, 3000.0]])
         >>> to_unit_range(hounsfield, window=(-160, 240))
         tensor([[0.0000, 0.0000, 0.5000, 1.0000, 1.0000]])

@@ -52,6 +52,7 @@ def read_label_png(path: PathLike, *, palette: Palette = "auto", orientation: st
 
     Example:
         >>> import tempfile, pathlib
+        >>> from closedform_wsss.io import read_label_png, write_label_png
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "labels.png"
         ...     write_label_png(path, [[0, 15, 255]])
@@ -75,6 +76,16 @@ def write_label_png(path: PathLike, labels: npt.ArrayLike | Tensor) -> None:
         OSError: The file cannot be written.
         TypeError: ``labels`` is not of an integer type.
         ValueError: It is not ``(H, W)``, is empty or has values outside 0..255.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import torch
+        >>> from closedform_wsss.io import read_label_png, write_label_png
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "labels.png"
+        ...     write_label_png(path, torch.tensor([[0, 15, 255]]))
+        ...     read_label_png(path).tolist()
+        [[0, 15, 255]]
     """
     array = as_array(labels)
     if array.dtype.kind not in "iub":

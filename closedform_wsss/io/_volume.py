@@ -76,6 +76,8 @@ def read_volume(
 
     Example:
         >>> import nibabel, pathlib, tempfile
+        >>> import numpy as np
+        >>> from closedform_wsss.io import read_volume
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> array = np.random.default_rng(0).integers(-1000, 1000, (64, 48, 9)).astype(np.int16)
         >>> nibabel.save(nibabel.Nifti1Image(array, np.diag([0.8, 0.8, 5, 1])), folder / "ct.nii.gz")

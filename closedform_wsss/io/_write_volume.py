@@ -35,7 +35,8 @@ def write_volume(path: PathLike, values: Tensor | npt.NDArray[Any], volume: Volu
 
     Example:
         >>> import nibabel, pathlib, tempfile, torch
-        >>> from closedform_wsss.io import read_volume
+        >>> import numpy as np
+        >>> from closedform_wsss.io import read_volume, write_volume
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> nibabel.save(nibabel.Nifti1Image(np.zeros((64, 48, 9)), np.diag([0.8, 0.8, 5, 1])), folder / "mr.nii")
         >>> volume = read_volume(folder / "mr.nii")

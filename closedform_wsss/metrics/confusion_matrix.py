@@ -44,6 +44,7 @@ class ConfusionMatrix:
 
     Example:
         >>> import torch
+        >>> from closedform_wsss.metrics import ConfusionMatrix
         >>> matrix = ConfusionMatrix(num_classes=2)
         >>> matrix.update(torch.tensor([[[0, 1, 1, 0]]]), torch.tensor([[[0, 1, 0, 255]]]))
         >>> matrix.matrix.tolist()
@@ -176,6 +177,8 @@ class ConfusionMatrix:
             ValueError: Processes have other numbers of classes or another ``ignore_index``.
 
         Example:
+            >>> import torch
+            >>> from closedform_wsss.metrics import ConfusionMatrix
             >>> matrix = ConfusionMatrix(num_classes=2)
             >>> matrix.update(torch.tensor([[[0, 1, 1]]]), torch.tensor([[[0, 1, 255]]]))
             >>> matrix.all_reduce().compute().mean_iou  # of all processes together

@@ -43,6 +43,7 @@ def sad(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: 
         ValueError: Shapes differ, values are NaN or outside 0..1, or nothing is unknown.
 
     Example:
+        >>> from closedform_wsss.metrics import sad
         >>> sad([[0.0, 0.5, 1.0]], [[1.0, 0.25, 1.0]], [[False, True, True]])
         0.25
     """
@@ -67,6 +68,7 @@ def mse(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, unknown: 
         TypeError, ValueError: As in ``sad``.
 
     Example:
+        >>> from closedform_wsss.metrics import mse
         >>> mse([[0.0, 0.5, 1.0]], [[1.0, 0.0, 1.0]], [[False, True, True]])
         0.125
     """
@@ -95,6 +97,7 @@ def gradient_error(
 
     Example:
         >>> import numpy as np
+        >>> from closedform_wsss.metrics import gradient_error
         >>> edge = np.repeat([[0.0, 0.0, 1.0, 1.0]], 4, axis=0)
         >>> gradient_error(edge, 1 - edge, np.ones((4, 4), bool)) < 1e-12
         True
@@ -125,6 +128,7 @@ def connectivity_error(
         TypeError, ValueError: As in ``sad``.
 
     Example:
+        >>> from closedform_wsss.metrics import connectivity_error
         >>> body = [[1.0, 1.0, 0.0, 0.0]]
         >>> with_island = [[1.0, 1.0, 0.0, 0.5]]
         >>> connectivity_error(with_island, body, [[True] * 4])

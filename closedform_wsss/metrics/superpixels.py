@@ -51,6 +51,7 @@ def boundary_recall(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tenso
 
     Example:
         >>> import numpy as np
+        >>> from closedform_wsss.metrics import boundary_recall
         >>> target = np.repeat([[0, 0, 0, 0, 1, 1, 1, 1]], 8, axis=0)
         >>> boundary_recall(target, target, tolerance=0), boundary_recall(target.T, target, tolerance=0)
         (1.0, 0.25)
@@ -94,6 +95,7 @@ def undersegmentation_error(preds: npt.ArrayLike | Tensor, target: npt.ArrayLike
         Neubert, Protzel: Superpixel benchmark and comparison. Forum Bildverarbeitung 2012.
 
     Example:
+        >>> from closedform_wsss.metrics import undersegmentation_error
         >>> undersegmentation_error([[0, 0, 0, 1]], [[5, 5, 7, 7]])  # one pixel leaks and counts in both segments
         0.5
     """
@@ -133,6 +135,7 @@ def achievable_segmentation_accuracy(preds: npt.ArrayLike | Tensor, target: npt.
         Liu, Tuzel, Ramalingam, Chellappa: Entropy rate superpixel segmentation. CVPR 2011.
 
     Example:
+        >>> from closedform_wsss.metrics import achievable_segmentation_accuracy
         >>> achievable_segmentation_accuracy([[0, 0, 0, 1]], [[5, 5, 7, 7]])
         0.75
     """

@@ -17,7 +17,7 @@ class DenseCRF(FunctionalModule):
         smoothness_sigma: Its standard deviation in pixels, >= 0.001. Default 3.
         appearance_weight: Of the kernel of positions and colours, >= 0. Default 10.
         position_sigma: Its standard deviation in pixels, >= 0.001. Default 80.
-        color_sigma: Its standard deviation for colours in [0, 1], >= 0.0001. Default 13 / 255.
+        color_sigma: Its standard deviation for colours in [0, 1], from 0.0001 to 1. Default 13 / 255.
 
     Shape:
         probs ``(N, C, H, W)``, image ``(N, D, H', W')`` -> ``(N, C, H, W)``.

@@ -15,7 +15,7 @@ class DenseCRFLoss(FunctionalModule):
 
     Args:
         position_sigma: Standard deviation of the kernel in pixels of the logits, >= 0.001. Default 100.
-        color_sigma: Standard deviation of the kernel for colours in [0, 1], >= 0.0001. Default 15 / 255.
+        color_sigma: Standard deviation of the kernel for colours in [0, 1], from 0.0001 to 1. Default 15 / 255.
         activation: "softmax" (default), "sigmoid", or None where the input holds maps.
         reduction: "mean" over images (default), "sum" or "none".
 

@@ -21,6 +21,7 @@ class MultiLabelHead(nn.Module):
 
     Example:
         >>> import torch
+        >>> from closedform_wsss.nn import MultiLabelHead
         >>> head = MultiLabelHead(64, 21)
         >>> head(torch.rand(2, 64, 13, 17)).shape
         torch.Size([2, 21])

@@ -62,6 +62,7 @@ class SpixelNet(nn.Module):
 
     Example:
         >>> import torch
+        >>> from closedform_wsss.nn import SpixelNet
         >>> net = SpixelNet().eval()
         >>> net(torch.rand(1, 3, 50, 70)).assignment.shape
         torch.Size([1, 9, 50, 70])

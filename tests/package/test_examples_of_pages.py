@@ -1,18 +1,23 @@
 """The examples of the documentation run as a reader pastes them: what they name is defined where the reader sees it.
 
 Sphinx runs the doctests themselves, but with names that are imported for all pages, and with blocks that are hidden.
+Those of docstrings have the names of their module there, too.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import re
 import textwrap
 from pathlib import Path
 
 import pytest
 from helpers import ROOT
+
+import closedform_wsss
+from closedform_wsss import cams, functional, io, metrics, nn, training
 
 OUTLINES = ("index", "migrating")  # what a reader has already: a network, a data set, the code of another library
 PAGES = [page for page in sorted((ROOT / "docs").glob("*.rst")) if page.stem not in OUTLINES]
@@ -56,6 +61,25 @@ def undefined(text: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_names_are_defined_where_the_reader_sees_it(page: Path) -> None:
     assert undefined(page.read_text()) == set()
+
+
+def docstrings() -> dict[str, str]:
+    """Those of the public functions and classes, and of the public members of these classes."""
+    found = {}
+    for module in (closedform_wsss, functional, nn, io, training, metrics, cams):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            members = vars(thing).items() if inspect.isclass(thing) else ()
+            for own, of in ((name, thing), *((f"{name}.{key}", value) for key, value in members if key[0] != "_")):
+                if callable(of) or isinstance(of, (property, classmethod)):
+                    found[own] = inspect.getdoc(of) or ""
+    return found
+
+
+def test_names_are_defined_in_the_example_of_a_docstring() -> None:
+    texts = docstrings()
+    assert sum(">>>" in text for text in texts.values()) > 90
+    assert {name: missing for name, text in texts.items() if (missing := undefined(text))} == {}
 
 
 def test_hidden_blocks_define_nothing() -> None:

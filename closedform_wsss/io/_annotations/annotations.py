@@ -144,9 +144,10 @@ def read_annotations(
             unmarked. Default: the order of the file's own list (CVAT, COCO), else the sorted names of the classes that
             occur in the files (labelme, Label Studio). Pass names for a data set in parts, so that all parts have the
             same numbers. ``__ignore__`` is unmarked unless it is named.
-        width: The width of lines in pixels.
-        radius: The radius of points in pixels; 0 marks single pixels.
-        boxes: ``"fill"`` marks all pixels of a rectangle, ``"skip"`` leaves rectangles out.
+        width: The width of lines in pixels, at least 1. Default 3.
+        radius: The radius of points in pixels; 0 marks single pixels. Default 2.
+        boxes: ``"fill"`` marks all pixels of a rectangle, ``"skip"`` leaves rectangles out. Default: a
+            rectangle is an error.
 
     Returns:
         The marks of each image by its name, and the numbers of the classes.
@@ -160,6 +161,7 @@ def read_annotations(
 
     Example:
         >>> import json, pathlib, tempfile
+        >>> from closedform_wsss.io import read_annotations
         >>> line = {"label": "road", "shape_type": "linestrip", "points": [[0.5, 1.5], [3.5, 1.5]]}
         >>> file = {"shapes": [line], "imagePath": "a.jpg", "imageHeight": 3, "imageWidth": 5}
         >>> with tempfile.TemporaryDirectory() as folder:
