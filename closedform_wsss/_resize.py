@@ -30,7 +30,8 @@ def resize_probabilities(p: Tensor, size: tuple[int, int]) -> Tensor:
 
 def averaged(maps: Tensor, side: int) -> Tensor:
     """Means over squares of ``side`` pixels; the lower and right border cut some of them off."""
-    while side % 2 == maps.shape[2] % 2 == maps.shape[3] % 2 == 0:
+    # A compiled program of any size would ask for each divisor.
+    while not torch.compiler.is_compiling() and side % 2 == maps.shape[2] % 2 == maps.shape[3] % 2 == 0:
         maps, side = _halved(maps), side // 2
     return F.avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False) if side > 1 else maps
 
