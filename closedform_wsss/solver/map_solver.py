@@ -61,7 +61,9 @@ class MapSolver:
     def solve(self, values: Tensor, start: Tensor, stopping: Stopping) -> PCGResult:
         """(L + D) x = D values from a start, ``(N, C, H, W)``."""
         b = self.data_weight[:, None] * values
-        return pcg(WholeMaps(), self, self.precondition, b, start, stopping, self.schedule)
+        result = pcg(WholeMaps(), self, self.precondition, b, start, stopping, self.schedule)
+        result.x = result.x.to(values.dtype)  # of a system that is solved in float64
+        return result
 
 
 class WholeMaps:

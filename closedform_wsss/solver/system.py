@@ -53,13 +53,18 @@ def system_solver(
     well_conditioned = is_well_conditioned(data_weight)
     if well_conditioned and StencilSolver.takes(laplacian):
         return StencilSolver(laplacian, data_weight)
-    if well_conditioned or not stencil:
+    if well_conditioned:
         return MapSolver(laplacian, data_weight)
-    clipped = clipped_functions(laplacian.image, data_weight)
-    if clipped or 0 < data_weight.amin() < LOST_WEIGHT or laplacian.kind == "learning_based":
+    least = float(data_weight.amin())
+    clipped = clipped_functions(laplacian.image, data_weight) if stencil else []
+    # :class:`MapSolver` adds up x and its products in their own precision, which loses any small weight at every pixel.
+    lost = 0 < least < LOST_WEIGHT if stencil else least > 0
+    if clipped or lost or laplacian.kind == "learning_based":
         # The smallest energies are lost in float32: those of regions that only eps holds, those of tiny weights, and
         # those of the learning-based Laplacian, which are squares of the closed form's.
         laplacian, data_weight = laplacian.to_float64(), data_weight.double()
+    if not stencil:
+        return MapSolver(laplacian, data_weight)
     return TileSolver(laplacian, data_weight, _tiles(data_weight, tol, marks), clipped)
 
 

@@ -59,6 +59,17 @@ def test_a_tiny_fidelity_keeps_the_means_in_float32():
     torch.testing.assert_close(y.mean((2, 3)), x.mean((2, 3)), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("channels", "radius"), [(3, 2), (9, 1)])
+@pytest.mark.parametrize("fidelity", [1e-5, 1e-10])
+def test_a_tiny_fidelity_of_larger_windows_and_of_many_channels(channels, radius, fidelity):
+    image, x = np.random.default_rng(0).random((channels, 20, 24)), torch.rand(2, 20, 24)
+    L = oracle.dense_laplacian(image, 1e-6, radius)
+    expected = np.linalg.solve(L + fidelity * np.eye(len(L)), fidelity * x.flatten(1).double().numpy().T).T
+    y = matting_filter(x[None], torch.from_numpy(image)[None].float(), fidelity=fidelity, radius=radius, tol=1e-4)
+    assert y.dtype == torch.float32
+    np.testing.assert_allclose(y[0].flatten(1), expected, rtol=0, atol=1e-4)
+
+
 def test_flips_commute_and_a_batch_is_its_images():
     image, x = torch.rand(2, 3, 12, 17, dtype=torch.float64), torch.rand(2, 2, 12, 17, dtype=torch.float64)
     y = matting_filter(x, image, tol=1e-8)

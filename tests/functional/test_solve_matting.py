@@ -199,6 +199,18 @@ def test_larger_windows():
     assert solution.converged and solution.iterations <= 30  # 25; the diagonal alone takes 492
 
 
+def test_larger_windows_of_the_learning_based_laplacian_are_solved_in_float64():
+    """An image with clipped regions: the smallest energies are lost in float32."""
+    coarse = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(3))
+    image = ((torch.nn.functional.interpolate(coarse, (20, 25), mode="bilinear") - 0.3) * 2.5).clamp(0, 1)
+    target = torch.full((20, 25), 255)
+    target[3, 2:20], target[15, 2:20] = 0, 1
+    solution = solve_matting(target[None], image, kind="learning_based", radius=2)
+    assert solution.converged and solution.alpha.dtype == torch.float32
+    expected = direct(image[0], target, 2, radius=2, kind="learning_based")
+    torch.testing.assert_close(solution.alpha[0].double(), expected, rtol=0, atol=2e-3)
+
+
 def test_soft_targets():
     image, values = torch.rand(1, 3, 9, 10, dtype=torch.float64), torch.rand(1, 2, 9, 10, dtype=torch.float64)
     data_weight = torch.rand(1, 9, 10, dtype=torch.float64)
