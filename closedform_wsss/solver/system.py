@@ -19,7 +19,8 @@ from closedform_wsss.solver.stopping import Stopping
 from closedform_wsss.solver.tile_solver import TileSolver
 from closedform_wsss.solver.tiles import Tiles, active_tiles
 
-# Rows of a float32 stencil add up to 1e-7 rather than 0. A smaller weight at every pixel is lost beside that.
+# Rows of a float32 stencil add up to 1e-7 rather than 0. A smaller weight at every pixel is lost beside that, and so is
+# one at marks alone that is smaller in the mean over the image.
 LOST_WEIGHT = 1e-7
 
 
@@ -55,11 +56,11 @@ def system_solver(
         return StencilSolver(laplacian, data_weight)
     if well_conditioned:
         return MapSolver(laplacian, data_weight)
-    least = float(data_weight.amin())
+    least, mean = float(data_weight.amin()), float(data_weight.mean((1, 2)).min())
     clipped = clipped_functions(laplacian.image, data_weight) if stencil else []
     # :class:`MapSolver` adds up x and its products in their own precision, which loses any small weight at every pixel.
     lost = 0 < least < LOST_WEIGHT if stencil else least > 0
-    if clipped or lost or laplacian.kind == "learning_based":
+    if clipped or lost or mean < LOST_WEIGHT or laplacian.kind == "learning_based":
         # The smallest energies are lost in float32: those of regions that only eps holds, those of tiny weights, and
         # those of the learning-based Laplacian, which are squares of the closed form's.
         laplacian, data_weight = laplacian.to_float64(), data_weight.double()

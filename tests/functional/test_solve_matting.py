@@ -211,6 +211,18 @@ def test_larger_windows_of_the_learning_based_laplacian_are_solved_in_float64():
     torch.testing.assert_close(solution.alpha[0].double(), expected, rtol=0, atol=2e-3)
 
 
+@pytest.mark.parametrize("mark_weight", [1e-7, 1e-10])
+@pytest.mark.parametrize("radius", [1, 2])
+def test_marks_of_a_tiny_weight(mark_weight, radius):
+    image, target = few_marks()
+    image, target = image[..., :32, :40], target[:, :32, :40].clone()
+    target[0, 28, 5:30] = 1
+    solution = solve_matting(target, image.float(), mark_weight=mark_weight, eps=1e-3, radius=radius, num_classes=2)
+    assert solution.converged and solution.alpha.dtype == torch.float32
+    expected = direct(image[0], target[0], 2, mark_weight, 1e-3, radius)
+    torch.testing.assert_close(solution.alpha[0].double(), expected, rtol=0, atol=1e-3)
+
+
 def test_soft_targets():
     image, values = torch.rand(1, 3, 9, 10, dtype=torch.float64), torch.rand(1, 2, 9, 10, dtype=torch.float64)
     data_weight = torch.rand(1, 9, 10, dtype=torch.float64)
