@@ -110,7 +110,12 @@ def pcg(
     def residual(b: Tensor, x: Tensor, scratch: Tensor) -> Tensor:
         return torch.sub(b, operator.product(x, scratch), out=scratch).to(dtype)
 
-    norm = dot(b, b).sqrt().clamp_min(tiny)
+    def relative(r: Tensor) -> Tensor:
+        """The norm of the residual of the active classes; as it is where all marks of a class weigh 0: then b is 0."""
+        own = norm[:, active]
+        return dot(r, r).sqrt() / torch.where(own > tiny, own, 1)
+
+    norm = dot(b, b).sqrt()
     criterion = StoppingCriterion((norm.shape[0], norm.shape[1]), stopping.tol, b.device, schedule)
     active = torch.arange(b.shape[1], device=b.device)  # classes
     x = x.double() if operator.mixed else x.to(dtype, copy=True)
@@ -120,7 +125,7 @@ def pcg(
         return PCGResult(x, 0, criterion.error, criterion.done, torch.zeros_like(norm))
     z, scratch = precondition(r, torch.empty_like(r), torch.empty_like(r))
     p, q, step = z.clone(), torch.empty_like(z), torch.zeros_like(z)  # step: the change of x since the last check
-    rz = dot(r, z)
+    rz, left = dot(r, z), torch.zeros_like(norm)
     for iterations in range(1, stopping.max_iter + 1):
         q = operator.product(p, q)
         curvature = dot(p, q)
@@ -142,7 +147,7 @@ def pcg(
                 break
             keep = ~criterion.done[:, active].all(0)
             if int(keep.sum()) <= (1 - MIN_DONE_FRACTION) * len(active):
-                result[:, active] = x
+                result[:, active], left[:, active] = x, relative(r)
                 active = active[keep]
                 x, b, r, p, rz = x[:, keep], b[:, keep], r[:, keep], p[:, keep], rz[:, keep]
                 z, scratch, q, step, wide = (v[:, : len(active)].clone() for v in (z, scratch, q, step, wide))
@@ -152,6 +157,5 @@ def pcg(
         rz, rz_before = dot(r, z), rz
         torch.addcmul(z, factor(rz / rz_before.clamp_min(tiny)), p, out=p)
     result[:, active] = x
-    left = torch.zeros_like(criterion.error)
-    left[:, active] = dot(r, r).sqrt() / norm[:, active]
+    left[:, active] = relative(r)
     return PCGResult(result, iterations, criterion.error, criterion.done, left)

@@ -241,6 +241,29 @@ def test_confidence_map_of_marks():
     torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("radius", [1, 2])
+def test_a_class_whose_marks_weigh_nothing_has_no_huge_residual(radius):
+    image, target = few_marks()
+    target[target == 2] = 255
+    weight = torch.where(target == 0, 0.0, 100.0)
+    solution = solve_matting(target, image, mark_weight=weight, radius=radius, tol=1e-6)
+    assert solution.converged and solution.residual < 1e-3
+    assert solution.alpha[:, 0].abs().max() < 1e-5
+
+
+def test_the_residual_is_that_of_all_classes():
+    """Also of those that converge first, and are left out of later iterations."""
+    image, random = few_marks()[0], torch.Generator().manual_seed(1)
+    chosen = torch.rand(1, 48, 64, generator=random) < 0.02
+    target = torch.where(chosen, torch.randint(0, 5, (1, 48, 64), generator=random), 255)
+    target[0, :3, :20] = 3
+    solution = solve_matting(target, image, tol=1e-2)
+    L, D, alpha = dense_laplacian(image[0].numpy()), 100 * (target != 255).flatten(), solution.alpha[0].flatten(1)
+    b = torch.stack([D * (target == c).flatten() for c in range(5)]).double()
+    r = b - D * alpha - alpha @ torch.from_numpy(L)
+    assert solution.residual == pytest.approx(float((r.norm(dim=1) / b.norm(dim=1)).max()), rel=1e-3)
+
+
 def test_warm_start_needs_fewer_iterations():
     image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
     cold = solve_matting(target, image)
