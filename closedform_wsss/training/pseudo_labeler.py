@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_integer
+from closedform_wsss._checks import check_count, check_integer, check_tensor
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.io import read_label_png
@@ -156,8 +156,10 @@ class PseudoLabeler:
 
         Raises:
             KeyError: A round has been made, but not for this sample.
+            TypeError: marks are no tensor.
             ValueError: The label does not hold these marks: they are augmented, or of another image.
         """
+        check_tensor("PseudoLabeler.get", "marks", marks)  # before the first round too, not hours later
         if not self.round and key not in self:
             return marks
         label = self[key].to(marks.dtype)

@@ -133,6 +133,14 @@ def test_a_damaged_state_is_named(tmp_path: Path, state: str) -> None:
         PseudoLabeler(tmp_path, 3)
 
 
+def test_marks_that_are_arrays_are_refused_before_the_first_round_too(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"PseudoLabeler\.get: marks must be a tensor, got ndarray"):
+            labeler.get("folder/0", samples(1)[0][2].numpy())  # type: ignore[arg-type]
+        labeler.update(network, samples(1))
+
+
 def test_logits_that_are_not_finite_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sample 'folder/0': logits must be finite, got NaN values"):
         PseudoLabeler(tmp_path, 3).update(lambda image: network(image) * float("nan"), samples(1))
