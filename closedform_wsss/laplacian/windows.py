@@ -20,12 +20,13 @@ from closedform_wsss._common.matting_window import backward_substitute, dot, fac
 
 
 def _sum_of_shifts(maps: Tensor, size: int) -> Tensor:
-    """Sums of ``size`` neighbouring rows."""
-    rows = maps.shape[-2] - size + 1
-    total = maps[..., :rows, :]
-    for start in range(1, size):
-        total = total + maps[..., start : start + rows, :]
-    return total
+    """Sums of ``size`` neighbouring rows, from sums of half as many."""
+    if size == 1:
+        return maps
+    rows, half = maps.shape[-2] - size + 1, size // 2
+    sums = _sum_of_shifts(maps, half)
+    total = sums[..., :rows, :] + sums[..., half : half + rows, :]
+    return total + maps[..., size - 1 :, :] if size % 2 else total
 
 
 def windows_per_pixel(like: Tensor, radius: int) -> Tensor:
@@ -50,6 +51,7 @@ class WindowOperator:
         self.size = self.window[0] * self.window[1]
         self.eps = eps / self.size
         self.learning_based = learning_based
+        self.count = windows_per_pixel(image, radius)
         # Centred colours lose fewer digits in the covariances.
         shift = image.mean((2, 3), keepdim=True)
         self.image = image - shift
@@ -75,7 +77,9 @@ class WindowOperator:
     def _box_mean(self, maps: Tensor) -> Tensor:
         """Pixels ``(N, K, H, W)`` -> windows ``(N, K, H - h + 1, W - w + 1)``."""
         h, w = self.window
-        if torch.compiler.is_compiling():  # exported: ONNX Runtime has no average pooling in float64
+        # On the CPU torch's pooling takes four times as long, and longer with every row of a window. ONNX Runtime, for
+        # which a program may be exported, has none in float64.
+        if maps.device.type == "cpu" or torch.compiler.is_compiling():
             return _sum_of_shifts(_sum_of_shifts(maps, h).mT, w).mT / self.size
         return F.avg_pool2d(F.avg_pool2d(maps, (h, 1), 1), (1, w), 1)
 
@@ -117,8 +121,7 @@ class WindowOperator:
         constant, slopes = self._fit(
             mean, [self._box_mean(y * v) - mean * mu for v, mu in zip(channels, means, strict=True)]
         )
-        count = self._box_sum_transposed(torch.ones_like(self.mean[:, :1]))
-        y = count * y - self._box_sum_transposed(constant - dot(slopes, means))
+        y = self.count * y - self._box_sum_transposed(constant - dot(slopes, means))
         for a, channel in zip(slopes, channels, strict=True):
             y = y - self._box_sum_transposed(a) * channel
         y = y.to(self.dtype)

@@ -1,5 +1,7 @@
 """MattingLaplacian against dense float64 oracles, pymatting and its own definition."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from helpers.oracle import dense_laplacian, hard_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import solve_matting
@@ -66,6 +69,30 @@ def test_larger_windows_on_hard_images(device, name, radius, kind):
     np.testing.assert_allclose(laplacian.diagonal()[0, 0].cpu().numpy().ravel(), np.diag(L), rtol=0, atol=1e-8)
     single = MattingLaplacian(image[None].float(), kind=kind, radius=radius)
     assert relative_error(single, L, x.cpu().float()) < 2e-6
+
+
+class Work(TorchDispatchMode):
+    """Counts additions: the values of all results, for a pooling times those of a window."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        pooled = "pool" in func.__name__
+        self.values += result.numel() * (math.prod(args[1]) if pooled else 1) if torch.is_tensor(result) else 0
+        return result
+
+
+def test_the_cost_of_larger_windows_hardly_depends_on_the_radius():
+    image, x, work = torch.rand(1, 3, 144, 160), torch.rand(1, 2, 144, 160), []
+    for radius in (2, 16):
+        laplacian = MattingLaplacian(image, radius=radius)
+        with Work() as counted:
+            laplacian @ x
+        work.append(counted.values)
+    assert work[1] < 2 * work[0]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 2), (2, 9), (9, 2), (3, 2), (3, 3), (3, 4)])
