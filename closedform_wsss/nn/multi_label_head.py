@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from closedform_wsss._checks import check_count, check_maps, check_pixels
+
+FN = "MultiLabelHead"
+
 
 class MultiLabelHead(nn.Module):
     """Average pool and two linear layers: the logits of which classes an image holds.
@@ -19,6 +23,10 @@ class MultiLabelHead(nn.Module):
     Shape:
         features ``(N, in_channels, h, w)`` of any size -> logits ``(N, C)``.
 
+    Raises:
+        TypeError, ValueError: When it is made: a number is below 1. When it is called: features are not floating point,
+            not ``(N, in_channels, h, w)``, or have no pixel.
+
     Example:
         >>> import torch
         >>> from closedform_wsss.nn import MultiLabelHead
@@ -29,11 +37,19 @@ class MultiLabelHead(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, hidden_channels: int | None = None) -> None:
         super().__init__()
+        in_channels = check_count(FN, "in_channels", in_channels, 1)
+        num_classes = check_count(FN, "num_classes", num_classes, 1)
         hidden_channels = in_channels if hidden_channels is None else hidden_channels
+        hidden_channels = check_count(FN, "hidden_channels", hidden_channels, 1)
+        self.in_channels = in_channels
         self.layers = nn.Sequential(
             nn.Linear(in_channels, hidden_channels), nn.ReLU(), nn.Linear(hidden_channels, num_classes)
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.layers(features.contiguous().mean((2, 3)))
+        features = check_maps(FN, "features", features, None, None)
+        if features.shape[1] != self.in_channels:
+            raise ValueError(f"{FN}: features must have {self.in_channels} channels, got shape {tuple(features.shape)}")
+        check_pixels(FN, "features", features)  # the mean over none would be NaN
+        logits: Tensor = self.layers(features.mean((2, 3)))
         return logits

@@ -52,3 +52,23 @@ def test_head_is_two_layers_on_the_mean_of_the_features():
     hidden = (features.numpy().mean((2, 3)) @ first.weight.detach().numpy().T + first.bias.detach().numpy()).clip(0)
     expected = hidden @ second.weight.detach().numpy().T + second.bias.detach().numpy()
     np.testing.assert_allclose(head(features).detach().numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "message"),
+    [
+        (torch.rand(2, 5), ValueError, r"features must be \(N, C, H, W\), got shape \(2, 5\)"),
+        (torch.rand(2, 4, 6, 7), ValueError, r"features must have 5 channels, got shape \(2, 4, 6, 7\)"),
+        (torch.rand(2, 5, 0, 7), ValueError, r"features must be .* with H and W >= 1, got shape \(2, 5, 0, 7\)"),
+        (torch.ones(2, 5, 6, 7, dtype=torch.int64), TypeError, "features must be floating point, got torch.int64"),
+    ],
+)
+def test_features_that_are_none(features, error, message):
+    with pytest.raises(error, match=f"MultiLabelHead: {message}"):
+        MultiLabelHead(5, 3)(features)
+
+
+def test_the_head_checks_its_options():
+    for arguments, name in (((0, 3), "in_channels"), ((5, 0), "num_classes"), ((5, 3, 0), "hidden_channels")):
+        with pytest.raises(ValueError, match=f"MultiLabelHead: {name} must be an integer >= 1, got 0"):
+            MultiLabelHead(*arguments)
