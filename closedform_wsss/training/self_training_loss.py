@@ -240,10 +240,11 @@ class SelfTrainingLoss(nn.Module):
     def _follow(self, p: Tensor) -> None:
         """The factors were made for the predictions of a round. They go back as the network learns the areas: without
         this a class that a factor makes larger would grow in each step, and the others disappear."""
-        before = self.mean_probs
+        # In half precision, to which a model that holds this loss may be cast, such small steps would be rounded away.
+        before, factors = self.mean_probs.float(), self.class_factors.float()
         self.mean_probs = before.lerp(mean_of_ranks(p.mean((0, 2, 3)).to(before)), FOLLOW)
         change = before.clamp_min(TRACE) / self.mean_probs.clamp_min(TRACE)
-        self.class_factors = (self.class_factors * change).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+        self.class_factors = (factors * change).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
 
     @torch.no_grad()
     def _labels(self, x: Tensor, marks: Tensor, image: Tensor, class_present: Tensor | None) -> Tensor:

@@ -115,6 +115,18 @@ def test_factors_go_back_as_the_network_learns_the_areas() -> None:
     assert criterion.class_factors[2] > 1.5 * before[2]
 
 
+def test_factors_go_back_in_a_loss_that_was_cast_to_half_precision_too() -> None:
+    """A model that holds the loss is resumed in bfloat16, as by a trainer with bf16-true."""
+    criterion = SelfTrainingLoss(3, 100, Recipe(num_images=2, rounds=(0.01,)))
+    run(criterion, 3)
+    resumed = SelfTrainingLoss(3, 100, criterion.recipe).bfloat16()
+    resumed.load_state_dict(criterion.state_dict())
+    p = torch.tensor([0.4, 0.35, 0.25])[None, :, None, None]
+    for _ in range(300):
+        resumed._follow(p)
+    torch.testing.assert_close(resumed.mean_probs.float(), p.flatten(), rtol=0, atol=1e-3)
+
+
 def test_labels_teach_a_network() -> None:
     torch.manual_seed(0)
     net = torch.nn.Sequential(
