@@ -15,6 +15,8 @@ from closedform_wsss._common.superpixel_grid import neighbours_inside
 from closedform_wsss.superpixels import Superpixels
 
 CHANNELS = (16, 32, 64, 128, 256)
+# Of the channels; what the published network was trained with.
+MEAN = (0.411, 0.432, 0.45)
 # Four halvings: sizes are padded to a multiple of this inside.
 MULTIPLE = 16
 # Module names of the published checkpoints -> ours. Their heads of the lower resolutions are not used.
@@ -68,8 +70,6 @@ class SpixelNet(nn.Module):
         torch.Size([1, 9, 50, 70])
     """
 
-    mean: Tensor
-
     def __init__(self, *, cell_size: int = 16) -> None:
         super().__init__()
         cell_size = check_cell_size("SpixelNet", cell_size)
@@ -82,8 +82,6 @@ class SpixelNet(nn.Module):
         self.up = nn.ModuleList(_up(outputs, inputs) for inputs, outputs in steps[1:])
         self.merge = nn.ModuleList(_conv(2 * inputs, inputs) for inputs, _ in steps[1:])
         self.head = nn.Conv2d(CHANNELS[0], 9, 3, padding=1)
-        # What the published network was trained with; a constant, so it is not saved.
-        self.register_buffer("mean", torch.tensor([0.411, 0.432, 0.45])[:, None, None], persistent=False)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.kaiming_normal_(module.weight, 0.1)
@@ -96,7 +94,9 @@ class SpixelNet(nn.Module):
             hint = ": repeat a grey one with image.expand(-1, 3, -1, -1)" if image.shape[1] == 1 else ""
             raise ValueError(f"SpixelNet: image must be (N, 3, H, W), got shape {tuple(image.shape)}{hint}")
         height, width = image.shape[2:]
-        x = image.to(self.mean.dtype) - self.mean
+        # Numbers, not a buffer: one that is not saved has no values in a network that was made on the meta device.
+        channels = image.to(self.head.weight.dtype).unbind(1)
+        x = torch.stack([channel - mean for channel, mean in zip(channels, MEAN, strict=True)], 1)
         x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
         skips = []
         for level in self.encoder:

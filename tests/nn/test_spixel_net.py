@@ -180,3 +180,12 @@ def test_errors_and_repr() -> None:
     for cell_size in (0, 8.0, True):
         with pytest.raises((TypeError, ValueError), match="SpixelNet: cell_size must be an integer >= 1"):
             SpixelNet(cell_size=cell_size)
+
+
+def test_a_network_made_on_the_meta_device_is_complete_once_its_weights_are_loaded() -> None:
+    """As large models are loaded: all that a forward pass needs is in the state."""
+    net, image = SpixelNet().eval(), torch.rand(1, 3, 32, 48)
+    with torch.device("meta"):
+        again = SpixelNet().eval()
+    again.load_state_dict(net.state_dict(), assign=True)
+    assert torch.equal(again(image).assignment, net(image).assignment)
