@@ -20,15 +20,20 @@ def check_tensor(fn: str, name: str, value: object) -> None:
     """A tensor, not a list or an array."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{fn}: {name} must be a tensor, got {type(value).__name__}")
-    check_dense(fn, name, value)
+    check_computable(fn, name, value)
 
 
 def check_dense(fn: str, name: str, tensor: Tensor) -> None:
-    """A value of its own for each place, of a type that torch computes in."""
+    """A value of its own for each place: neither sparse nor nested."""
     if tensor.is_nested:
         raise TypeError(f"{fn}: {name} must be a dense tensor, got a nested one: call torch.nested.to_padded_tensor")
     if tensor.layout != torch.strided:
         raise TypeError(f"{fn}: {name} must be a dense tensor, got {tensor.layout}: call .to_dense()")
+
+
+def check_computable(fn: str, name: str, tensor: Tensor) -> None:
+    """Dense, and of a type that torch computes in."""
+    check_dense(fn, name, tensor)
     if tensor.is_floating_point() and tensor.dtype.itemsize == 1:
         raise TypeError(f"{fn}: {name} must be float16, bfloat16, float32 or float64, got {tensor.dtype}")
 
@@ -44,7 +49,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
     """Image ``(N, D, H, W)`` in [0, 1] or uint8 -> floating point (float32 unless it is float64), detached."""
     if not isinstance(image, Tensor):
         raise TypeError(f"{fn}: image must be a tensor (N, D, H, W), got {type(image).__name__}")
-    check_dense(fn, "image", image)
+    check_computable(fn, "image", image)
     if image.ndim != 4 or 0 in image.shape[1:]:
         shape = tuple(image.shape)
         raise ValueError(f"{fn}: image must be (N, D, H, W) in [0, 1], got shape {shape}{hints.image_shape(shape)}")
@@ -79,7 +84,7 @@ def check_maps(
     or any device."""
     if not isinstance(maps, Tensor):
         raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
-    check_dense(fn, name, maps)
+    check_computable(fn, name, maps)
     if maps.ndim != 4:
         shape = tuple(maps.shape)
         raise ValueError(f"{fn}: {name} must be (N, C, H, W), got shape {shape}{hints.maps_shape(name, shape)}")
@@ -115,7 +120,7 @@ def check_target(
     """
     if not isinstance(target, Tensor):
         raise TypeError(f"{fn}: {name} must be an integer tensor (N, H, W), got {type(target).__name__}")
-    check_dense(fn, name, target)
+    check_computable(fn, name, target)
     # Not "in", which torch.compile answers with no where one of two equal sizes is a symbol.
     if target.ndim != 3 or (n is not None and n != target.shape[0]) or 0 in target.shape[1:]:
         images = "" if n is None else f" with N = {n} images"

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import (
+    check_computable,
     check_count,
-    check_dense,
     check_device,
     check_finite,
     check_image,
@@ -110,7 +110,7 @@ def _check_alpha(image: Tensor, alpha: Tensor) -> Tensor:
     """``(N, 1, H, W)`` in [0, 1], in the image's dtype."""
     if not isinstance(alpha, Tensor):
         raise TypeError(f"{FN}: alpha must be a tensor (N, H, W), got {type(alpha).__name__}")
-    check_dense(FN, "alpha", alpha)
+    check_computable(FN, "alpha", alpha)
     n, _, h, w = image.shape
     if alpha.shape not in ((n, h, w), (n, 1, h, w)):
         cure = ": pass alpha[None] for one image" if alpha.shape == (h, w) else ""

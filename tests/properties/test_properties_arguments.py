@@ -250,6 +250,7 @@ RIGHT = {
     *{("closed_form_loss", name, "None") for name in ("target", "eps", "radius", "scale")},
     ("closed_form_loss", "mark_weight", "0"),  # in the energy form
     ("ConfusionMatrix", "target", "torch.bool"),
+    ("ConfusionMatrix", "preds", "torch.float8_e4m3fn"),  # it only compares
     *{("ConfusionMatrix", name, "a list") for name in ("preds", "target")},
     ("ConfusionMatrix", "ignore_index", "a class"),
 }
