@@ -1,10 +1,11 @@
-"""Over- and under-exposed photographs: how far from the solution is solve_matting, after how many iterations?
+"""Over- and under-exposed photographs, and few colours: how far from the solution is solve_matting?
 
-    python benchmarks solver.exposure            four photographs, four exposures
+    python benchmarks solver.exposure            four photographs, four exposures, three palettes
     python benchmarks solver.exposure --quick    tiny: does it run?
 
-Clipped pixels enclose regions that only eps holds. They are solved with the correction of solver/clipped_regions.py, in
-float64. The table has them with it, and as if no image had such regions. The error is against a sparse LU in float64.
+Clipped pixels enclose regions that only eps holds, and so are the flat regions of images of few colours. They are
+solved with the correction of solver/regions, in float64. The table has them with it, and as if no image had such
+regions. The error is against a sparse LU in float64.
 Writes results/solver_exposure.json and .md.
 """
 
@@ -28,7 +29,7 @@ from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import solve_matting
 from closedform_wsss.io import IGNORE_INDEX, from_array
 from closedform_wsss.solver import ConvergenceWarning, system
-from closedform_wsss.solver.clipped_regions import clipped_functions
+from closedform_wsss.solver.regions import region_functions
 from solver.inputs import PHOTOS, scribbles
 
 EXPOSURES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -36,6 +37,9 @@ EXPOSURES: dict[str, Callable[[Tensor], Tensor]] = {
     "lights clipped": lambda x: 2.2 * (x - 0.1),
     "shadows clipped": lambda x: 2 * (x - 0.5),
     "half white": lambda x: torch.where(x > 0.5, 1.0, x),
+    "5 levels": lambda x: (x * 4).round() / 4,
+    "9 levels": lambda x: (x * 8).round() / 8,
+    "17 levels": lambda x: (x * 16).round() / 16,
 }
 CLASSES, MARK_WEIGHT, TOL = 3, 100.0, 1e-2
 SIZE, LARGE = (192, 256), (400, 600)  # with and without a direct solution
@@ -52,8 +56,8 @@ def solution(image: Tensor, marks: Tensor) -> Tensor:
 
 def solve(image: Tensor, marks: Tensor, expected: Tensor | None, *, corrected: bool) -> dict[str, Any]:
     """Iterations, seconds, the largest error, and whether the solver says that it converged."""
-    found = system.clipped_functions if corrected else lambda *_: []
-    with patch.object(system, "clipped_functions", found), warnings.catch_warnings():
+    found = system.region_functions if corrected else lambda *_: []
+    with patch.object(system, "region_functions", found), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         started = time.perf_counter()
         result = solve_matting(marks, image, tol=TOL, num_classes=CLASSES)
@@ -68,11 +72,11 @@ def measure(photo: str, exposure: str, size: tuple[int, int], *, direct: bool) -
     image = (image * 255).round() / 255
     marks = torch.from_numpy(problem.marks)[None]
     expected = solution(image, marks) if direct else None
-    parts = clipped_functions(image, (marks != IGNORE_INDEX).double() * MARK_WEIGHT)
-    enclosed = len(np.unique(np.concatenate([p for p, _, _ in parts]))) / marks.numel() if parts else 0.0
+    parts = region_functions(image, (marks != IGNORE_INDEX).double() * MARK_WEIGHT)
+    corrected_part = len(np.unique(np.concatenate([part.pixels for part in parts]))) / marks.numel() if parts else 0.0
     return {
         "name": f"{problem.name}, {exposure}",
-        "enclosed": enclosed,
+        "corrected": corrected_part,
         **{name: solve(image, marks, expected, corrected=name == "with") for name in ("with", "without")},
     }
 
@@ -82,13 +86,13 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         with_, without = row["with"], row["without"]
         errors = ["" if of["error"] is None else f"{of['error']:.1g}" for of in (with_, without)]
         its = [f"{of['iterations']}{'' if of['converged'] else ' (not converged)'}" for of in (with_, without)]
-        return [row["name"], f"{row['enclosed']:.1%}", *errors, *its, f"{with_['seconds'] / without['seconds']:.2g}"]
+        return [row["name"], f"{row['corrected']:.1%}", *errors, *its, f"{with_['seconds'] / without['seconds']:.2g}"]
 
-    header = ["photograph", "enclosed", "error", "without", "iterations", "without", "time / without"]
+    header = ["photograph", "corrected", "error", "without", "iterations", "without", "time / without"]
     return (
-        f"`solve_matting` of {CLASSES} classes of strokes in float32, tol {TOL:g}; 8 bits. Enclosed: the part of the "
-        "image that regions between clipped pixels cover, 0 where the image is solved as it is. Error: the largest of "
-        "alpha, against a sparse LU in float64; left out for the larger size.\n\n"
+        f"`solve_matting` of {CLASSES} classes of strokes in float32, tol {TOL:g}; 8 bits. Corrected: the part of the "
+        "image that regions between clipped pixels, or of one colour, cover; 0 where the image is solved as it is. "
+        "Error: the largest of alpha, against a sparse LU in float64; left out for the larger size.\n\n"
         + table(header, [cells(row) for row in rows])
     )
 
@@ -104,6 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     cases = [(photo, exposure, size) for size in (SIZE, LARGE) for photo in PHOTOS for exposure in EXPOSURES]
     rows = [measure(photo, exposure, size, direct=size == SIZE) for photo, exposure, size in cases]
     write_json("solver_exposure", {"machine": machine, "rows": rows})
-    title = "Over- and under-exposed photographs"
+    title = "Over- and under-exposed photographs, and few colours"
     write_markdown("solver_exposure", title, "python benchmarks solver.exposure", machine, markdown(rows))
     return 0

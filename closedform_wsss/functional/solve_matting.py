@@ -42,7 +42,7 @@ def solve_matting(
             point, whose weight at each pixel is ``mark_weight``.
         image: ``(N, D, H, W)`` in [0, 1] or uint8. float64 is solved in float64, all else in float32, which reaches
             errors of about 1e-4. The learning-based Laplacian, and images with regions that clipped pixels enclose
-            (over- or under-exposed ones), are always solved in float64. Or a
+            (over- or under-exposed ones) or of few colours, are always solved in float64. Or a
             :class:`~closedform_wsss.MattingLaplacian` of it.
         num_classes: The number of classes, C. Default the largest mark + 1, or the channels of soft marks.
         kind: ``"closed_form"`` or ``"learning_based"``: that of the :class:`~closedform_wsss.MattingLaplacian`.

@@ -11,9 +11,9 @@ from closedform_wsss._common.tile_layout import SIDE
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import PCGResult
-from closedform_wsss.solver.clipped_regions import clipped_functions
 from closedform_wsss.solver.map_solver import MapSolver, is_well_conditioned
 from closedform_wsss.solver.multigrid.local_basis import MAX_CHANNELS
+from closedform_wsss.solver.regions import region_functions
 from closedform_wsss.solver.stencil_solver import StencilSolver
 from closedform_wsss.solver.stopping import Stopping
 from closedform_wsss.solver.tile_solver import TileSolver
@@ -57,16 +57,16 @@ def system_solver(
     if well_conditioned:
         return MapSolver(laplacian, data_weight)
     least, mean = float(data_weight.amin()), float(data_weight.mean((1, 2)).min())
-    clipped = clipped_functions(laplacian.image, data_weight) if stencil else []
+    functions = region_functions(laplacian.image, data_weight) if stencil else []
     # :class:`MapSolver` adds up x and its products in their own precision, which loses any small weight at every pixel.
     lost = 0 < least < LOST_WEIGHT if stencil else least > 0
-    if clipped or lost or mean < LOST_WEIGHT or laplacian.kind == "learning_based":
+    if functions or lost or mean < LOST_WEIGHT or laplacian.kind == "learning_based":
         # The smallest energies are lost in float32: those of regions that only eps holds, those of tiny weights, and
         # those of the learning-based Laplacian, which are squares of the closed form's.
         laplacian, data_weight = laplacian.to_float64(), data_weight.double()
     if not stencil:
         return MapSolver(laplacian, data_weight)
-    return TileSolver(laplacian, data_weight, _tiles(data_weight, tol, marks), clipped)
+    return TileSolver(laplacian, data_weight, _tiles(data_weight, tol, marks), functions)
 
 
 def _tiles(data_weight: Tensor, tol: float, marks: Tensor | None) -> Tiles:

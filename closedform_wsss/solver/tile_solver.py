@@ -14,10 +14,10 @@ from closedform_wsss import _ops
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
 from closedform_wsss.solver.cg import CLASSES_AT_ONCE, PCGResult, pcg
-from closedform_wsss.solver.clipped_regions import ClippedRegions, Part
 from closedform_wsss.solver.diagonal_bound import diagonal_bound
 from closedform_wsss.solver.multigrid.local_basis import local_basis
 from closedform_wsss.solver.multigrid.w_cycle import WCycle
+from closedform_wsss.solver.regions import Part, RegionCorrection
 from closedform_wsss.solver.stopping import CheckSchedule, Stopping
 from closedform_wsss.solver.tile_operator import TileOperator
 from closedform_wsss.solver.tiles import Tiles
@@ -37,9 +37,9 @@ class TileSolver:
     classes_at_once = CLASSES_AT_ONCE
 
     def __init__(
-        self, laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles, clipped: Sequence[Part] = ()
+        self, laplacian: MattingLaplacian, data_weight: Tensor, tiles: Tiles, functions: Sequence[Part] = ()
     ) -> None:
-        """data_weight: D, ``(N, H, W)``; clipped: the functions of :func:`clipped_functions`."""
+        """data_weight: D, ``(N, H, W)``; functions: those of :func:`region_functions`."""
         of_image = laplacian._operator
         assert isinstance(of_image, StencilOperator)
         self.laplacian, self.data_weight, self.tiles = laplacian, data_weight, tiles
@@ -54,10 +54,10 @@ class TileSolver:
         local = local_basis(laplacian.image, tiles, free, tile_weight, laplacian.eps, learning_based)
         self.basis, self.starts = local.basis, local.starts
         self.coarse = WCycle(local.energies)
-        self.regions = ClippedRegions(clipped, laplacian, data_weight, tiles)
+        self.regions = RegionCorrection(functions, laplacian, data_weight, tiles)
 
     def precondition(self, r: Tensor, z: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
-        """About (L + D)^-1 r: two Jacobi steps, the clipped regions, coarse correction, and the same in reverse."""
+        """About (L + D)^-1 r: two Jacobi steps, the regions, coarse correction, and the same in reverse."""
         first, *others = self.weights
         torch.mul(first[:, None], r, out=z)
         for weight in others:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from closedform_wsss import MattingLaplacian
 from closedform_wsss.functional import matting_filter, solve_matting
-from closedform_wsss.solver import clipped_regions as module
-from closedform_wsss.solver.clipped_regions import ClippedRegions, clipped_functions
+from closedform_wsss.solver.regions import RegionCorrection, region_functions
+from closedform_wsss.solver.regions import clipped as module
+from closedform_wsss.solver.regions.functions import MAX_DATA_WEIGHT
 from closedform_wsss.solver.tile_solver import TileSolver
 from closedform_wsss.solver.tiles import Tiles
 
@@ -62,8 +63,8 @@ def test_the_correction_is_exact(kind: str, device: torch.device, monkeypatch: p
     weight[:, 10:12, 5:40] = 100
     laplacian, tiles = MattingLaplacian(image.to(device), kind=kind), all_tiles(2, 33, 44)
     tiles = Tiles(tiles.chosen.to(device), 33, 44)
-    functions = clipped_functions(laplacian.image, weight.to(device))
-    regions = ClippedRegions(functions, laplacian, weight.to(device), tiles)
+    functions = region_functions(laplacian.image, weight.to(device))
+    regions = RegionCorrection(functions, laplacian, weight.to(device), tiles)
     r = torch.randn(2, 3, 33, 44, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     z = torch.zeros_like(tiles.gather(r.to(device)))
     regions.correct(tiles.gather(r.to(device)), z)
@@ -75,7 +76,7 @@ def test_the_correction_is_exact(kind: str, device: torch.device, monkeypatch: p
             for end in (image[n, c].min(), image[n, c].max()):
                 if (image[n, c] == end).double().mean() < module.CLIPPED:
                     continue
-                labels = module._regions((image[n, c] != end).numpy(), (weight[n] >= module.MAX_DATA_WEIGHT).numpy())
+                labels = module._regions((image[n, c] != end).numpy(), (weight[n] >= MAX_DATA_WEIGHT).numpy())
                 columns += [((image[n, c] - end).numpy() * (labels == k)).ravel() for k in range(labels.max() + 1)]
         Z = np.stack(columns, 1)
         count += Z.shape[1]
@@ -114,7 +115,7 @@ def test_the_preconditioner_is_symmetric_and_positive() -> None:
     size = (48, 64)
     image, weight = clipped(size, 0.0, 0.5), (strokes(size, 3) != 255).double() * 100
     tiles = all_tiles(1, *size)
-    functions = clipped_functions(image, weight)
+    functions = region_functions(image, weight)
     solver = TileSolver(MattingLaplacian(image), weight, tiles, functions)
     generator = torch.Generator().manual_seed(1)
     u, v = (tiles.gather(torch.randn(1, 2, *size, generator=generator).double()) for _ in range(2))
@@ -145,7 +146,7 @@ def test_specks_cost_nothing() -> None:
         weight[..., :10] = 100
         for x in (20, 30) if side == 2 else (20, 25, 30, 35):
             image[..., 20 : 20 + side, x : x + side] = 0.5
-        assert len(clipped_functions(image, weight)) == expected
+        assert len(module.clipped_functions(image[0], (weight[0] > 0).numpy())) == expected
 
 
 def test_channels_with_few_clipped_pixels_have_no_regions() -> None:
@@ -157,11 +158,11 @@ def test_channels_with_few_clipped_pixels_have_no_regions() -> None:
         image[..., 40:46, 40:46] = inner
         weight = torch.zeros(1, 100, 100)
         weight[..., :10] = 100
-        assert len(clipped_functions(image, weight)) == expected
+        assert len(module.clipped_functions(image[0], (weight[0] > 0).numpy())) == expected
 
 
 def test_images_without_clipped_pixels_have_none() -> None:
     size = (40, 50)
     weight = (strokes(size, 3) != 255).double() * 100
     for image in (photograph(size), torch.full((1, 3, *size), 0.5), torch.full((1, 3, *size), 1.0)):
-        assert clipped_functions(image, weight) == []
+        assert region_functions(image, weight) == []

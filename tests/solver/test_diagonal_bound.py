@@ -88,7 +88,7 @@ def test_a_batch():
 @pytest.mark.parametrize("size", [(96, 128), (128, 192)])
 def test_fewer_iterations(monkeypatch, size):
     """On a photograph whose blue is 0 but for single pixels, as in warm shadows of 8 bits."""
-    monkeypatch.setattr("closedform_wsss.solver.clipped_regions.CLIPPED", 2.0)  # it would correct them too
+    monkeypatch.setattr("closedform_wsss.solver.regions.clipped.CLIPPED", 2.0)  # it would correct them too
     image = photograph(size)
     image[:, 2] = (torch.rand(1, *size, generator=torch.Generator().manual_seed(0)) < 0.03) / 255
     marks = strokes(size, 2)
@@ -102,7 +102,7 @@ def test_fewer_iterations(monkeypatch, size):
 
 def test_lone_pixels_of_the_closed_form(monkeypatch):
     """Single pixels of other colours in a white image. With the number of windows as the bound 0.2 remains."""
-    monkeypatch.setattr("closedform_wsss.solver.clipped_regions.CLIPPED", 2.0)  # it would correct them too
+    monkeypatch.setattr("closedform_wsss.solver.regions.clipped.CLIPPED", 2.0)  # it would correct them too
     size, generator = (90, 131), torch.Generator().manual_seed(0)
     lone = torch.rand(1, 1, *size, generator=generator) < 0.03
     image = torch.where(lone, torch.rand(1, 3, *size, generator=generator), 1.0)
