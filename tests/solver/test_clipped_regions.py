@@ -146,7 +146,7 @@ def test_specks_cost_nothing() -> None:
         weight[..., :10] = 100
         for x in (20, 30) if side == 2 else (20, 25, 30, 35):
             image[..., 20 : 20 + side, x : x + side] = 0.5
-        assert len(module.clipped_functions(image[0], (weight[0] > 0).numpy())) == expected
+        assert len(module.clipped_functions(image[0], weight[0] > 0)) == expected
 
 
 def test_channels_with_few_clipped_pixels_have_no_regions() -> None:
@@ -158,7 +158,7 @@ def test_channels_with_few_clipped_pixels_have_no_regions() -> None:
         image[..., 40:46, 40:46] = inner
         weight = torch.zeros(1, 100, 100)
         weight[..., :10] = 100
-        assert len(module.clipped_functions(image[0], (weight[0] > 0).numpy())) == expected
+        assert len(module.clipped_functions(image[0], weight[0] > 0)) == expected
 
 
 def test_images_without_clipped_pixels_have_none() -> None:

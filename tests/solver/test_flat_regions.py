@@ -97,6 +97,19 @@ def test_few_colours(levels: int, grey: bool, seed: int) -> None:
     assert solution.converged and error < 1e-2 and solution.iterations <= 48
 
 
+@pytest.mark.parametrize("levels", [5, 9])
+def test_few_colours_of_the_learning_based_laplacian(levels: int) -> None:
+    """Its energies are squares, so those of the regions are tiny: 0.6 and 0.07 away if they count as rounding."""
+    image, target = drawing(levels, seed=levels), strokes(SIZE, 3)
+    weight = (target != 255).double() * 100
+    right = weight * torch.stack([target[0] == c for c in range(3)])
+    solution = solve_matting(target, image.float(), tol=1e-2, kind="learning_based")
+    matrix = MattingLaplacian(image, kind="learning_based").to_scipy(0) + sp.diags(weight.numpy().ravel())
+    expected = scipy.sparse.linalg.splu(matrix.tocsc()).solve(right.flatten(1).numpy().T).T
+    error = np.abs(solution.alpha[0].flatten(1).double().numpy() - expected).max()
+    assert solution.converged and error < 2e-2 and solution.iterations <= 80
+
+
 def test_the_filter_of_a_drawing() -> None:
     image = drawing(5)
     x = torch.rand(1, 2, *SIZE, generator=torch.Generator().manual_seed(4)).double()
@@ -108,7 +121,7 @@ def test_the_filter_of_a_drawing() -> None:
 
 def test_photographs_and_noise_have_none() -> None:
     """Nor has a photograph on a white background, whose own pixels are regions of one."""
-    held = np.zeros((160, 200), bool)
+    held = torch.zeros(160, 200, dtype=torch.bool)
     picture = photograph((160, 200)).double()
     framed = torch.ones_like(picture)
     framed[..., 30:130, 40:160] = (picture[..., 30:130, 40:160] * 255).round() / 255
@@ -116,11 +129,11 @@ def test_photographs_and_noise_have_none() -> None:
     for image in (picture, framed, noise):
         assert flat.flat_functions(image[0], held) == []
     (part,) = flat.flat_functions(drawing(5, size=(160, 200))[0], held)
-    assert part.pixels.size == held.size and part.regions.max() > 50
+    assert part.pixels.size == held.numel() and part.regions.max() > 50
 
 
 def test_marked_regions_are_left_out() -> None:
-    image, held = drawing(3)[0], np.zeros(SIZE, bool)
+    image, held = drawing(3)[0], torch.zeros(SIZE, dtype=torch.bool)
     (whole,) = flat.flat_functions(image, held)
     held[20, 30] = True
     (fewer,) = flat.flat_functions(image, held)

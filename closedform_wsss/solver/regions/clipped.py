@@ -23,10 +23,10 @@ COVERED = 0.003
 RIDGE = 1e-2
 
 
-def clipped_functions(image: Tensor, held: npt.NDArray[np.bool_]) -> list[Part]:
+def clipped_functions(image: Tensor, held: Tensor) -> list[Part]:
     """For each channel and end of its range with regions their functions, of an image ``(D, H, W)``. Of images with
-    few such pixels none. Regions with a held pixel are left out."""
-    pixels = held.size
+    few such pixels none. Regions with a pixel that is held, ``(H, W)`` bool, are left out."""
+    pixels = held.numel()
     ends = torch.stack([image.amin((1, 2)), image.amax((1, 2))], 1)  # (D, 2)
     counts = torch.stack([(image == end[:, None, None]).sum((1, 2)) for end in ends.unbind(1)], 1)
     # With all pixels a channel is constant.
@@ -34,7 +34,7 @@ def clipped_functions(image: Tensor, held: npt.NDArray[np.bool_]) -> list[Part]:
     parts = []
     for c, end in chosen.nonzero().tolist():
         values = (image[c] - ends[c, end]).double().cpu().numpy()
-        regions = _regions(values != 0, held)
+        regions = _regions(values != 0, held.cpu().numpy())
         own = np.flatnonzero(regions >= 0)
         if len(own):
             parts.append(Part(own, regions.ravel()[own], values.ravel()[own], RIDGE))

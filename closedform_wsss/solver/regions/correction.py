@@ -20,7 +20,7 @@ from closedform_wsss.solver.regions.part import IntArray, Part
 from closedform_wsss.solver.tiles import Tiles
 
 # An energy below this, relative to the squared length of the function, is rounding of the stencil.
-MIN_ENERGY = 1e-9
+MIN_ENERGY = 1e-13
 
 
 class RegionCorrection:
@@ -93,6 +93,8 @@ def _energies(operator: StencilOperator, data_weight: Tensor, pixels: IntArray, 
     place = np.full(data_weight.numel(), len(pixels))  # of a pixel beyond all regions: a row of zeros
     place[pixels] = np.arange(len(pixels))
     padded = sp.vstack([basis, sp.csr_array((1, basis.shape[1]))]).tocsr()
+    # Pixels with equal rows, as all of a flat region, add nothing. A product with any numbers tells them apart.
+    key = padded @ np.random.default_rng(0).random(padded.shape[1])
     image, y, x = pixels // (h * w), pixels % (h * w) // w, pixels % w
     for k, (dy, dx) in enumerate(TAPS):
         for sign in (1, -1):
@@ -102,6 +104,8 @@ def _energies(operator: StencilOperator, data_weight: Tensor, pixels: IntArray, 
             other = place[(image[at] * h + other_y[at]) * w + other_x[at]]
             if sign == -1:  # pairs of two pixels of regions are done already
                 at, other = at[other == len(pixels)], other[other == len(pixels)]
+            differs = key[at] != key[other]
+            at, other = at[differs], other[differs]
             first = (y, x) if sign == 1 else (other_y, other_x)
             entries = [torch.from_numpy(part[at]).to(planes.device) for part in (image, *first)]
             entry = planes[entries[0], k, entries[1], entries[2]].double().cpu().numpy()

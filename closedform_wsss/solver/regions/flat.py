@@ -8,7 +8,6 @@ eps. All of them together reduce the system to one unknown a region.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
@@ -21,22 +20,22 @@ FLAT = 0.25
 # Regions for each pixel beyond the largest region, perhaps a background: the more there are, the less their system is a
 # reduction. So many in all are reduced in any case.
 FEW, FEW_IN_ALL = 0.2, 5000
-RIDGE = 1e-6
+RIDGE = 1e-12
 
 
-def flat_functions(image: Tensor, held: npt.NDArray[np.bool_]) -> list[Part]:
-    """The indicators of the flat regions of an image ``(D, H, W)`` of few colours; of others none. Regions with a held
-    pixel are left out."""
+def flat_functions(image: Tensor, held: Tensor) -> list[Part]:
+    """The indicators of the flat regions of an image ``(D, H, W)`` of few colours; of others none. Regions with a
+    pixel that is held, ``(H, W)`` bool, are left out."""
     # Most photographs leave here, without a copy to the host.
     pairs = ((image[..., :-1], image[..., 1:]), (image[..., :-1, :], image[..., 1:, :]))
     if any(float((a == b).all(0).float().mean()) < FLAT for a, b in pairs):
         return []
     regions = _regions(_colours(image))
     size = np.bincount(regions.ravel())
-    if len(size) > max(FEW * (held.size - size.max()), FEW_IN_ALL):
+    if len(size) > max(FEW * (held.numel() - size.max()), FEW_IN_ALL):
         return []
     free = np.ones(len(size), bool)
-    free[regions[held]] = False
+    free[regions[held.cpu().numpy()]] = False
     numbers = np.where(free, np.cumsum(free) - 1, -1)[regions].ravel()
     own = np.flatnonzero(numbers >= 0)
     return [Part(own, numbers[own], np.ones(len(own)), RIDGE)] if len(own) else []
@@ -53,16 +52,21 @@ def _colours(image: Tensor) -> IntArray:
 
 def _regions(colours: IntArray) -> IntArray:
     """The region of each pixel: pixels of one colour that a window holds are of one region."""
+    # First along rows and columns, then what windows join beyond that: of few pairs, so little memory.
+    regions = np.arange(colours.size).reshape(colours.shape)
+    for taps in ([tap for tap in TAPS if sum(tap) == 1], [tap for tap in TAPS if sum(tap) != 1]):
+        pairs = np.concatenate([_pairs(colours, regions, *tap) for tap in taps], 1)
+        count = int(regions.max()) + 1
+        graph = sp.coo_array((np.ones(pairs.shape[1], np.int8), tuple(pairs)), shape=(count, count))
+        regions = connected_components(graph, directed=False)[1][regions]
+    found: IntArray = regions.astype(np.int64)
+    return found
+
+
+def _pairs(colours: IntArray, regions: IntArray, dy: int, dx: int) -> IntArray:
+    """The regions of pixels of one colour that are (dy, dx) apart, where they differ, ``(2, pairs)``."""
     h, w = colours.shape
-    pixels = np.arange(h * w).reshape(h, w)
-    firsts, seconds = [], []
-    for dy, dx in TAPS:
-        first = (slice(0, h - dy), slice(max(-dx, 0), w - max(dx, 0)))
-        second = (slice(dy, h), slice(max(dx, 0), w + min(dx, 0)))
-        equal = colours[first] == colours[second]
-        firsts.append(pixels[first][equal])
-        seconds.append(pixels[second][equal])
-    ends = np.concatenate(firsts), np.concatenate(seconds)
-    graph = sp.coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(h * w, h * w))
-    regions: IntArray = connected_components(graph, directed=False)[1].astype(np.int64).reshape(h, w)
-    return regions
+    first = (slice(0, h - dy), slice(max(-dx, 0), w - max(dx, 0)))
+    second = (slice(dy, h), slice(max(dx, 0), w + min(dx, 0)))
+    joined = (colours[first] == colours[second]) & (regions[first] != regions[second])
+    return np.stack([regions[first][joined], regions[second][joined]])

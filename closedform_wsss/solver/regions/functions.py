@@ -16,7 +16,7 @@ def region_functions(image: Tensor, data_weight: Tensor) -> list[Part]:
     """Those of flat regions in images of few colours, else those that clipped pixels enclose; of most images none."""
     parts = []
     for n, (colours, weight) in enumerate(zip(image, data_weight, strict=True)):
-        held = (weight >= MAX_DATA_WEIGHT).cpu().numpy()
+        held = weight >= MAX_DATA_WEIGHT
         found = flat_functions(colours, held) or clipped_functions(colours, held)
         parts += [part._replace(pixels=n * weight.numel() + part.pixels) for part in found]
     return parts
