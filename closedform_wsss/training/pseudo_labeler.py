@@ -174,8 +174,7 @@ class PseudoLabeler:
         """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
         then the cross-entropy on the labels, with :attr:`class_weight`.
 
-        It has no loss for absent classes: the labels hold only the classes of their image, and the first labels were no
-        better with it.
+        It has neither a loss for absent classes nor the entropy: the first labels were no better with them.
 
         Args:
             logits: ``(N, C, H, W)``, differentiable.
@@ -190,7 +189,7 @@ class PseudoLabeler:
             TypeError, ValueError: As :func:`~closedform_wsss.functional.mark_loss`.
         """
         if not self.round:
-            return mark_loss(logits, target, image, ignore_index=self.ignore_index)
+            return mark_loss(logits, target, image, entropy_weight=0, ignore_index=self.ignore_index)
         return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:

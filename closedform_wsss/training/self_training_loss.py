@@ -44,12 +44,12 @@ LONGEST_WAIT = 1 / 12
 class SelfTrainingLoss(nn.Module):
     r"""Self-training as a loss: :class:`PseudoLabeler` without files, rounds over the data and a second pass.
 
-    For the first third of the training it is :func:`~closedform_wsss.functional.mark_loss`. From then on, the softmax p
-    of a step becomes the labels of the same step: classes that are absent are removed, p is multiplied by factors of
-    the classes, the :func:`matting filter <closedform_wsss.functional.refine_prediction>` aligns it with the image and
-    keeps the marks, and the winning class at each pixel is the label. The loss is the cross-entropy on these labels,
-    with :func:`class_weights`. The factors are made from the predictions of some steps, as in :class:`PseudoLabeler`,
-    at a third and at a half of the training.
+    For the first third of the training it is :func:`~closedform_wsss.functional.mark_loss` without its entropy. From
+    then on, the softmax p of a step becomes the labels of the same step: classes that are absent are removed, p is
+    multiplied by factors of the classes, the :func:`matting filter <closedform_wsss.functional.refine_prediction>`
+    aligns it with the image and keeps the marks, and the winning class at each pixel is the label. The loss is the
+    cross-entropy on these labels, with :func:`class_weights`. The factors are made from the predictions of some steps,
+    as in :class:`PseudoLabeler`, at a third and at a half of the training.
 
     The loss counts its calls, so it must be called once in each step of the training, in training mode. In evaluation
     mode (``criterion.eval()``) it is the cross-entropy on the marks, or on labels, and counts nothing. Its
@@ -165,7 +165,8 @@ class SelfTrainingLoss(nn.Module):
         self._prepare_round(x, marks, image, class_present)
         self.steps_done += 1
         if not self.rounds_done:
-            return mark_loss(logits, marks, image, class_present=class_present, ignore_index=self.ignore_index)
+            options: dict[str, Any] = {"entropy_weight": 0, "ignore_index": self.ignore_index}
+            return mark_loss(logits, marks, image, class_present=class_present, **options)
         weight = class_weights(self.fractions, power=self.recipe.balance)
         return label_loss(FN, x, self._labels(x, marks, image, class_present), weight, self.ignore_index)
 

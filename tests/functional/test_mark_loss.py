@@ -1,5 +1,6 @@
 """mark_loss is the sum of its parts."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -22,15 +23,28 @@ def test_the_sum() -> None:
     cross_entropy = F.cross_entropy(logits, marks, torch.tensor([48, 1, 12, 1]).double() ** -0.5, ignore_index=255)
     absent = absent_class_loss(logits, classes_present(marks, 4))
     energy = closed_form_loss(logits, marks, image, mark_weight=0)
+    entropy = -logits.softmax(1).square().sum(1).log().mean()
     present = classes_present(marks, 4)
     found = mark_loss(logits, marks, image, class_present=present)
-    torch.testing.assert_close(found, cross_entropy + absent + 3 * energy)
-    torch.testing.assert_close(mark_loss(logits, marks, image), cross_entropy + 3 * energy)
-    found = mark_loss(logits, marks, image, energy_weight=0)
+    torch.testing.assert_close(found, cross_entropy + absent + 3 * energy + 0.3 * entropy)
+    found = mark_loss(logits, marks, image, entropy_weight=0)
+    torch.testing.assert_close(found, cross_entropy + 3 * energy)
+    found = mark_loss(logits, marks, image, energy_weight=0, entropy_weight=0)
     torch.testing.assert_close(found, cross_entropy)
-    module = MarkLoss(energy_weight=7.0)
-    torch.testing.assert_close(module(logits, marks, image, present), cross_entropy + absent + 7 * energy)
-    assert repr(module) == "MarkLoss(energy_weight=7.0, ignore_index=255)"
+    module = MarkLoss(energy_weight=7.0, entropy_weight=2.0)
+    found = module(logits, marks, image, present)
+    torch.testing.assert_close(found, cross_entropy + absent + 7 * energy + 2 * entropy)
+    assert repr(module) == "MarkLoss(energy_weight=7.0, entropy_weight=2.0, ignore_index=255)"
+
+
+def test_the_entropy_of_order_2() -> None:
+    """It is log C where all classes are equal, and zero with a finite gradient where one class has everything."""
+    arguments = torch.full((1, 2, 2), 255), torch.zeros(1, 3, 2, 2)
+    for scale, expected in ((0.0, math.log(5)), (1e4, 0.0)):
+        logits = (scale * F.one_hot(torch.arange(4).view(1, 2, 2), 5)).movedim(-1, 1).requires_grad_()
+        loss = mark_loss(logits, *arguments, energy_weight=0, entropy_weight=1)
+        assert loss.item() == pytest.approx(expected, abs=1e-6)
+        assert torch.autograd.grad(loss, logits)[0].abs().max() < 1e-6
 
 
 class Counted(TorchDispatchMode):
@@ -46,16 +60,12 @@ class Counted(TorchDispatchMode):
 
 
 def test_one_softmax_serves_all_parts() -> None:
-    """A second one would show as slowness only. At full size the kernel of the energy makes its own."""
+    """A second one would show as slowness only. The marks are far apart: the energy is of averaged maps."""
     logits, marks, image = problem()
     with Counted() as counted:
         mark_loss(logits, marks, image).backward()
-    assert counted.calls["_log_softmax.default"] == 1 and counted.calls["_softmax.default"] == 0
-    assert counted.calls["exp.default"] == 1  # the marks are far apart: the energy is of averaged maps
-    marks[:, 6, 4:28] = 1
-    with Counted() as counted:
-        mark_loss(logits, marks, image).backward()
-    assert counted.calls["exp.default"] == 0 and counted.calls["_softmax.default"] == 0
+    assert counted.calls["_log_softmax.default"] == counted.calls["exp.default"] == 1
+    assert counted.calls["_softmax.default"] == 0
 
 
 def test_the_energy_reads_the_marks_for_its_scale_only() -> None:
@@ -76,7 +86,8 @@ def test_marks_and_image_follow_the_logits() -> None:
 def test_no_mark_and_no_image() -> None:
     logits, marks, image = problem()
     loss = mark_loss(logits, torch.full_like(marks, 255), image)
-    torch.testing.assert_close(loss, 3 * closed_form_loss(logits, None, image))
+    entropy = -logits.softmax(1).square().sum(1).log().mean()
+    torch.testing.assert_close(loss, 3 * closed_form_loss(logits, None, image) + 0.3 * entropy)
     empty = mark_loss(logits[:0], marks[:0], image[:0])
     assert empty == 0 and empty.requires_grad
 
@@ -98,10 +109,14 @@ def test_errors() -> None:
     logits, marks, image = problem()
     with pytest.raises(ValueError, match="mark_loss: energy_weight must be a finite number >= 0"):
         mark_loss(logits, marks, image, energy_weight=-1)
+    with pytest.raises(ValueError, match="mark_loss: entropy_weight must be a finite number >= 0"):
+        mark_loss(logits, marks, image, entropy_weight=float("inf"))
     with pytest.raises(ValueError, match=r"mark_loss: image must be in \[0, 1\]"):
         mark_loss(logits, marks, image * 255)
     with pytest.raises(ValueError, match="MarkLoss: energy_weight must be a finite number >= 0"):
         MarkLoss(energy_weight=float("nan"))
+    with pytest.raises(ValueError, match="MarkLoss: entropy_weight must be a finite number >= 0"):
+        MarkLoss(entropy_weight=-0.1)
 
 
 def test_counts_beyond_the_integers_of_float32():
@@ -109,5 +124,5 @@ def test_counts_beyond_the_integers_of_float32():
     side = 4200
     target = torch.zeros(1, side, side, dtype=torch.uint8)
     logits = torch.tensor([0.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, side, side)
-    loss = mark_loss(logits, target, torch.zeros(1, 1, 1, 1), energy_weight=0)
+    loss = mark_loss(logits, target, torch.zeros(1, 1, 1, 1), energy_weight=0, entropy_weight=0)
     assert loss.item() == pytest.approx(F.softplus(torch.tensor(-1.0)).item(), rel=1e-3)
