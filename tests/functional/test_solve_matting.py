@@ -1,4 +1,4 @@
-"""solve_matting against a dense direct solve, and what a user of it meets."""
+"""solve_matting against a dense direct solve, and how it converges."""
 
 import warnings
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg
 import torch
+from helpers.mattes import dense_mattes, random_marks
 from helpers.oracle import dense_laplacian, hard_images
 
 from closedform_wsss import MattingLaplacian
@@ -15,20 +16,6 @@ from closedform_wsss.solver.map_solver import MapSolver
 from closedform_wsss.solver.tile_solver import TileSolver
 
 HARD = hard_images((12, 14))
-
-
-def marks(size, classes, n=1, share=0.15):
-    target = torch.where(torch.rand(n, *size) < share, torch.randint(classes, (n, *size)), 255)
-    target[:, 0, :classes] = torch.arange(classes)
-    return target
-
-
-def direct(image, target, classes, mark_weight=100.0, eps=1e-7, radius=1, kind="closed_form"):
-    """alpha (C, H, W) by a dense float64 solve."""
-    L = dense_laplacian(image.double().numpy(), eps, radius, kind)
-    D = mark_weight * (target != 255).double().numpy().ravel()
-    s = np.stack([(target == c).numpy().ravel() for c in range(classes)], 1)
-    return torch.from_numpy(np.linalg.solve(L + np.diag(D), D[:, None] * s)).T.reshape(classes, *target.shape)
 
 
 def few_marks():
@@ -45,19 +32,19 @@ def few_marks():
 @pytest.mark.parametrize("kind", KINDS)
 def test_agrees_with_a_direct_solve(device, name, dtype, kind):
     image = torch.from_numpy(HARD[name])[None].to(device, dtype)
-    target = marks((12, 14), 3)
+    target = random_marks((12, 14), 3)
     solution = solve_matting(target.to(device), image, kind=kind, eps=1e-5)
     alpha = solution.alpha
-    error = (alpha[0].cpu().double() - direct(image[0].cpu(), target[0], 3, eps=1e-5, kind=kind)).abs().max()
+    error = (alpha[0].cpu().double() - dense_mattes(image[0].cpu(), target[0], 3, eps=1e-5, kind=kind)).abs().max()
     assert solution.converged and solution.error <= 1e-3
     assert error < 1e-3 and alpha.dtype == dtype
 
 
 def test_tight_tolerance_in_float64():
     image = torch.from_numpy(HARD["photo"])[None]
-    target = marks((12, 14), 2)
+    target = random_marks((12, 14), 2)
     alpha = solve_matting(target, image, tol=1e-9).alpha
-    assert (alpha[0] - direct(image[0], target[0], 2)).abs().max() < 1e-7
+    assert (alpha[0] - dense_mattes(image[0], target[0], 2)).abs().max() < 1e-7
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
@@ -75,18 +62,18 @@ def test_the_error_is_below_tol(any_levels, tol):
 
 
 def test_mattes_add_up_to_one_and_unmarked_classes_are_zero():
-    image, target = torch.rand(2, 3, 10, 12), marks((10, 12), 3, n=2)
+    image, target = torch.rand(2, 3, 10, 12), random_marks((10, 12), 3, n=2)
     target[1][target[1] == 1] = 255  # the second image lacks class 1
     alpha = solve_matting(target, image, num_classes=5).alpha
     assert alpha.shape == (2, 5, 10, 12)
     torch.testing.assert_close(alpha.sum(1), torch.ones(2, 10, 12))
     assert (alpha[:, 3:] == 0).all() and (alpha[1, 1] == 0).all()
     for n in range(2):
-        torch.testing.assert_close(alpha[n].double(), direct(image[n], target[n], 5), rtol=0, atol=1e-3)
+        torch.testing.assert_close(alpha[n].double(), dense_mattes(image[n], target[n], 5), rtol=0, atol=1e-3)
 
 
 def test_batches_are_solved_as_single_images():
-    image, target = torch.rand(3, 3, 9, 9), marks((9, 9), 2, n=3)
+    image, target = torch.rand(3, 3, 9, 9), random_marks((9, 9), 2, n=3)
     together = solve_matting(target, image, tol=1e-5).alpha
     for n in range(3):
         torch.testing.assert_close(
@@ -110,13 +97,13 @@ def test_many_classes(radius, monkeypatch):
 
     monkeypatch.setattr(solver, "solve", counted)
     image = torch.from_numpy(np.stack([HARD["photo"], HARD["photo"][:, ::-1]]))
-    target = torch.stack([marks((12, 14), 11)[0], 3 + marks((12, 14), 6)[0]])
+    target = torch.stack([random_marks((12, 14), 11)[0], 3 + random_marks((12, 14), 6)[0]])
     target[target > 11] = 255
     options = {"eps": 1e-5, "radius": radius}
     alpha = solve_matting(target, image, **options).alpha
     assert at_a_time == [4, 4, 2]  # one of 11 is what the others leave
     for i in range(2):
-        expected = direct(image[i], target[i], 11, **options)
+        expected = dense_mattes(image[i], target[i], 11, **options)
         assert (alpha[i] - expected).abs().max() < 1e-3
     with pytest.warns(ConvergenceWarning):  # every class starts where it was
         again = solve_matting(target, image, initial=alpha, max_iter=1, **options).alpha
@@ -168,7 +155,7 @@ def test_tiny_images(size):
     image = torch.rand(1, 3, *size, dtype=torch.float64)
     classes = int(target[target < 255].max()) + 1
     torch.testing.assert_close(
-        solve_matting(target, image).alpha[0], direct(image[0], target[0], classes), rtol=0, atol=1e-3
+        solve_matting(target, image).alpha[0], dense_mattes(image[0], target[0], classes), rtol=0, atol=1e-3
     )
 
 
@@ -183,17 +170,17 @@ def test_one_class_alone(level):
 def test_one_class_of_the_learning_based_laplacian():
     """Nothing comes free there: its rows do not sum to zero, so that even one class alone has to be solved for."""
     image = torch.rand(1, 3, 10, 12, dtype=torch.float64)
-    target = marks((10, 12), 1)
+    target = random_marks((10, 12), 1)
     alpha = solve_matting(target, image, kind="learning_based", eps=1e-3, tol=1e-8).alpha
-    expected = direct(image[0], target[0], 1, eps=1e-3, kind="learning_based")
+    expected = dense_mattes(image[0], target[0], 1, eps=1e-3, kind="learning_based")
     torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-6)
     assert (expected < 0.9999).any()
 
 
 def test_larger_windows():
-    image, target = torch.rand(1, 3, 10, 11, dtype=torch.float64), marks((10, 11), 2)
+    image, target = torch.rand(1, 3, 10, 11, dtype=torch.float64), random_marks((10, 11), 2)
     alpha = solve_matting(target, image, radius=2, eps=1e-4).alpha
-    torch.testing.assert_close(alpha[0], direct(image[0], target[0], 2, eps=1e-4, radius=2), rtol=0, atol=1e-3)
+    torch.testing.assert_close(alpha[0], dense_mattes(image[0], target[0], 2, eps=1e-4, radius=2), rtol=0, atol=1e-3)
     image, target = few_marks()
     solution = solve_matting(target, image, radius=2)
     assert solution.converged and solution.iterations <= 30  # 25; the diagonal alone takes 492
@@ -207,7 +194,7 @@ def test_larger_windows_of_the_learning_based_laplacian_are_solved_in_float64():
     target[3, 2:20], target[15, 2:20] = 0, 1
     solution = solve_matting(target[None], image, kind="learning_based", radius=2)
     assert solution.converged and solution.alpha.dtype == torch.float32
-    expected = direct(image[0], target, 2, radius=2, kind="learning_based")
+    expected = dense_mattes(image[0], target, 2, radius=2, kind="learning_based")
     torch.testing.assert_close(solution.alpha[0].double(), expected, rtol=0, atol=2e-3)
 
 
@@ -219,7 +206,7 @@ def test_marks_of_a_tiny_weight(mark_weight, radius):
     target[0, 28, 5:30] = 1
     solution = solve_matting(target, image.float(), mark_weight=mark_weight, eps=1e-3, radius=radius, num_classes=2)
     assert solution.converged and solution.alpha.dtype == torch.float32
-    expected = direct(image[0], target[0], 2, mark_weight, 1e-3, radius)
+    expected = dense_mattes(image[0], target[0], 2, mark_weight, 1e-3, radius)
     torch.testing.assert_close(solution.alpha[0].double(), expected, rtol=0, atol=1e-3)
 
 
@@ -234,10 +221,10 @@ def test_soft_targets():
 
 
 def test_confidence_map_of_marks():
-    image, target = torch.rand(1, 3, 9, 10, dtype=torch.float64), marks((9, 10), 2)
+    image, target = torch.rand(1, 3, 9, 10, dtype=torch.float64), random_marks((9, 10), 2)
     data_weight = torch.rand(1, 9, 10, dtype=torch.float64) + 0.5
     alpha = solve_matting(target, image, mark_weight=data_weight, eps=1e-5, tol=1e-6).alpha
-    expected = direct(image[0], target[0], 2, mark_weight=data_weight.numpy().ravel(), eps=1e-5)
+    expected = dense_mattes(image[0], target[0], 2, mark_weight=data_weight.numpy().ravel(), eps=1e-5)
     torch.testing.assert_close(alpha[0], expected, rtol=0, atol=1e-5)
 
 
@@ -265,7 +252,7 @@ def test_the_residual_is_that_of_all_classes():
 
 
 def test_warm_start_needs_fewer_iterations():
-    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    image, target = torch.rand(1, 3, 30, 30), random_marks((30, 30), 2, share=0.01)
     cold = solve_matting(target, image)
     alpha = cold.alpha
     warm = solve_matting(target, image, initial=alpha)
@@ -275,7 +262,7 @@ def test_warm_start_needs_fewer_iterations():
 
 
 def test_says_that_it_did_not_converge():
-    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    image, target = torch.rand(1, 3, 30, 30), random_marks((30, 30), 2, share=0.01)
     with pytest.warns(ConvergenceWarning, match="stopped after 5 iterations .* above tol 0.001"):
         solution = solve_matting(target, image, max_iter=5)
     assert not solution.converged and solution.iterations == 5
@@ -291,13 +278,13 @@ def test_an_odd_pixel_does_not_upset_the_solver():
     solution = solve_matting(target, image)
     alpha = solution.alpha
     assert solution.converged and solution.iterations < 200
-    assert (alpha[0].double() - direct(image[0], target[0], 2)).abs().max() < 2e-3
+    assert (alpha[0].double() - dense_mattes(image[0], target[0], 2)).abs().max() < 2e-3
 
 
 def test_a_broken_operator_is_reported(monkeypatch):
     """Divergence gives a warning and finite values, never NaN."""
     monkeypatch.setattr("closedform_wsss.solver.tile_solver.JACOBI_STEPS", (-50.0, -50.0))
-    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    image, target = torch.rand(1, 3, 30, 30), random_marks((30, 30), 2, share=0.01)
     with pytest.warns(ConvergenceWarning):
         solution = solve_matting(target, image, max_iter=300)
         alpha = solution.alpha
@@ -306,7 +293,7 @@ def test_a_broken_operator_is_reported(monkeypatch):
 
 def test_callback_reports_progress():
     seen = []
-    image, target = torch.rand(1, 3, 30, 30), marks((30, 30), 2, share=0.01)
+    image, target = torch.rand(1, 3, 30, 30), random_marks((30, 30), 2, share=0.01)
     solution = solve_matting(target, image, callback=lambda *report: seen.append(report))
     assert [i for i, _ in seen] == sorted({i for i, _ in seen}) and seen[-1] == (solution.iterations, solution.error)
 
@@ -314,139 +301,9 @@ def test_callback_reports_progress():
 def test_no_warning_when_all_is_well():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        solve_matting(marks((12, 12), 2), torch.rand(1, 3, 12, 12))
+        solve_matting(random_marks((12, 12), 2), torch.rand(1, 3, 12, 12))
 
 
 def test_empty_batch():
     target = torch.zeros(0, 8, 8, dtype=torch.long)
     assert solve_matting(target, torch.rand(0, 3, 8, 8), num_classes=2).alpha.shape == (0, 2, 8, 8)
-
-
-IMAGE, MARKS = torch.rand(1, 3, 8, 9), marks((8, 9), 3)
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        (
-            {"marks": torch.full((1, 8, 9), 255)},
-            ValueError,
-            r"every image needs at least one marked pixel, got none in image 0 of the batch: "
-            r"unmarked=\"skip\" leaves such images out",
-        ),
-        ({"unmarked": 0}, ValueError, r"unmarked must be one of 'error', 'skip', got 0"),
-        (
-            {"marks": MARKS[:, :4]},
-            ValueError,
-            r"marks must have the image's size \(8, 9\), got shape \(1, 4, 9\)",
-        ),
-        ({"marks": MARKS[0]}, ValueError, r"marks must be \(N, H, W\) with N = 1"),
-        ({"marks": MARKS.numpy()}, TypeError, r"marks must be an integer tensor \(N, H, W\), got ndarray"),
-        (
-            {"num_classes": 2},
-            ValueError,
-            r"marks must hold classes in \[0, 2\) or ignore_index 255, got \[2\]",
-        ),
-        ({"num_classes": 0}, ValueError, r"num_classes must be an integer >= 1, got 0"),
-        ({"num_classes": 300}, ValueError, r"ignore_index must not be a class, got 255 with 300 classes"),
-        (
-            {"marks": MARKS - 1},
-            ValueError,
-            r"marks must hold classes >= 0 or ignore_index 255, got \[-1\]",
-        ),
-        ({"mark_weight": -1.0}, ValueError, r"mark_weight must be a finite number > 0, got -1.0"),
-        ({"mark_weight": torch.ones(8, 9)}, ValueError, r"mark_weight must be a number or \(N, H, W\)"),
-        ({"mark_weight": -torch.ones(1, 8, 9)}, ValueError, r"mark_weight must be >= 0, got -1"),
-        ({"mark_weight": torch.zeros(1, 8, 9)}, ValueError, r"at least one marked pixel"),
-        ({"tol": 0.0}, ValueError, r"tol must be a finite number > 0, got 0.0"),
-        ({"max_iter": 0}, ValueError, r"max_iter must be an integer >= 1, got 0"),
-        ({"callback": 3}, TypeError, r"callback must be a function of iterations and error, got int"),
-        (
-            {"initial": torch.zeros(1, 2, 8, 9)},
-            ValueError,
-            r"initial must be \(N, C, H, W\) = \(1, 3, 8, 9\)",
-        ),
-        ({"initial": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"initial must be finite, got NaN"),
-        ({"marks": torch.full((1, 3, 8, 9), torch.nan)}, ValueError, r"marks must be finite, got NaN"),
-        (
-            {"marks": torch.rand(1, 3, 8, 9), "num_classes": 2},
-            ValueError,
-            r"num_classes must be the 3 channels",
-        ),
-    ],
-)
-def test_bad_input(changes, error, message):
-    arguments = {"image": IMAGE, "marks": MARKS} | changes
-    with pytest.raises(error, match="solve_matting: .*" + message):
-        solve_matting(**arguments)
-
-
-def test_arguments_in_the_wrong_order_are_named():
-    marks = torch.full((1, 6, 8), 255)
-    marks[:, 0], marks[:, -1] = 0, 1
-    with pytest.raises(ValueError, match=r"the marks come first, then the image, got .*: swap them"):
-        solve_matting(torch.rand(1, 3, 6, 8), marks)
-
-
-def volume_with_bare_slices(dtype, layout):
-    """Five slices, of which the first, the middle and the last have no mark."""
-    image = torch.rand(5, 1, 18, 20, dtype=torch.float64)
-    image = (image * 255).byte() if dtype == torch.uint8 else image.to(dtype)
-    if layout == "channels last":
-        image = image.contiguous(memory_format=torch.channels_last)
-    elif layout == "permuted":  # as a volume (H, W, S) of nibabel
-        image = image.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1)
-    target = marks((18, 20), 3, n=5, share=0.05)
-    target[[0, 2, 4]] = 255
-    return image, target, torch.tensor([1, 3])
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
-@pytest.mark.parametrize("layout", ["contiguous", "channels last", "permuted"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_unmarked_images_are_skipped_and_change_no_other(dtype, layout, kind):
-    image, target, kept = volume_with_bare_slices(dtype, layout)
-    solution = solve_matting(target, image, kind=kind, eps=1e-4, unmarked="skip")
-    alone = solve_matting(target[kept], image[kept], kind=kind, eps=1e-4)
-    assert solution.skipped.tolist() == [True, False, True, False, True] and not alone.skipped.any()
-    assert torch.equal(solution.alpha[kept], alone.alpha)
-    assert (solution.alpha[solution.skipped] == 0).all()
-    assert (solution.iterations, solution.error, solution.residual) == (alone.iterations, alone.error, alone.residual)
-    for n in kept.tolist():
-        pixels = image[n].double() / 255 if dtype == torch.uint8 else image[n]
-        expected = direct(pixels, target[n], 3, eps=1e-4, kind=kind)
-        assert (solution.alpha[n].double() - expected).abs().max() < 1e-3
-
-
-def test_unmarked_images_are_skipped_of_an_operator_with_a_start():
-    image, target, kept = volume_with_bare_slices(torch.float32, "contiguous")
-    laplacian, start = MattingLaplacian(image, eps=1e-4, radius=2), torch.rand(5, 3, 18, 20)
-    solution = solve_matting(target, laplacian, initial=start, unmarked="skip")
-    alone = solve_matting(target[kept], image[kept], eps=1e-4, radius=2, initial=start[kept])
-    assert torch.equal(solution.alpha[kept], alone.alpha) and (solution.alpha[0] == 0).all()
-
-
-def test_images_of_weight_zero_are_skipped():
-    """Marked, but with a mark_weight of 0 at every mark; also soft values."""
-    image, values = torch.rand(3, 1, 9, 10, dtype=torch.float64), torch.rand(3, 2, 9, 10, dtype=torch.float64)
-    weight = torch.rand(3, 9, 10, dtype=torch.float64)
-    weight[1] = 0
-    for given in (values, marks((9, 10), 2, n=3)):
-        solution = solve_matting(given, image, mark_weight=weight, eps=1e-4, unmarked="skip")
-        alone = solve_matting(given[::2], image[::2], mark_weight=weight[::2], eps=1e-4)
-        assert solution.skipped.tolist() == [False, True, False]
-        assert torch.equal(solution.alpha[::2], alone.alpha) and (solution.alpha[1] == 0).all()
-
-
-def test_nothing_is_marked():
-    solution = solve_matting(torch.full((2, 8, 9), 255), torch.rand(2, 1, 8, 9), num_classes=4, unmarked="skip")
-    assert solution.alpha.shape == (2, 4, 8, 9) and (solution.alpha == 0).all() and solution.skipped.all()
-    assert solution.converged and (solution.iterations, solution.error, solution.residual) == (0, 0, 0)
-
-
-def test_skipping_is_for_images_without_marks_only():
-    """An image whose every pixel is marked is a mistake, whatever ``unmarked`` says."""
-    target = torch.zeros(2, 8, 9, dtype=torch.long)
-    target[0] = 255
-    with pytest.raises(ValueError, match=r"every image needs unmarked pixels, .* got none in image 1"):
-        solve_matting(target, torch.rand(2, 1, 8, 9), unmarked="skip")
