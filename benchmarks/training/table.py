@@ -146,11 +146,13 @@ def left_out(scores: Scores) -> str:
 def dice(results: dict[str, Any]) -> str:
     scores = scores_of(results, "dice")
     rows = [
-        [row.title, mean_and_spread(values)]
+        [row.title, mean_and_spread(values), str(len(values))]
         for row in (MASKS, *ROWS)
         for (_, _, name), values in scores.items()
         if name == row.name
     ]
     if not rows:
         return ""
-    return "\n\n**ACDC: Dice** of the three organs, mean over patients:\n\n" + table(["training", "Dice"], rows)
+    return "\n\n**ACDC: Dice** of the three organs, mean over patients:\n\n" + table(
+        ["training", "Dice", "seeds"], rows
+    )

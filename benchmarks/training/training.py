@@ -8,7 +8,8 @@
 
 DATA holds the folders of the data sets (sets.py). Every run is one of examples/train_segmentation.py with its default
 network and schedule and the arguments of its row (rows.py); the baselines' losses are added here. A run that is done,
-its folder in --work says so, is not done again, and one that was cut goes on. Needs the extra "examples".
+its folder in --work says so, is not done again, and one that was cut goes on. A run that other arguments made is an
+error. Needs the extra "examples". The exit status is 1 if a run failed.
 
 Writes results/training.json and .md from all runs that are done; with --keep, also from those that the file held.
 """
@@ -37,6 +38,7 @@ from training.sets import SETS, DataSet
 from training.table import markdown
 
 EXAMPLES = ROOT / "examples"
+SEEDS = (0, 1, 2)  # the table compares the means of rows over these
 
 
 def child(argv: list[str]) -> None:
@@ -49,6 +51,7 @@ def child(argv: list[str]) -> None:
     from training.dice import dice_of_patients
 
     losses.LOSSES.update(baselines.LOSSES)
+    given = kept_arguments(argv)
     while "--set" in argv:
         at = argv.index("--set")
         name, value = argv[at + 1].split("=")
@@ -61,11 +64,23 @@ def child(argv: list[str]) -> None:
         del argv[at : at + 2]
     train_segmentation.main(argv)
     args = train_segmentation.parse(argv)
-    more: dict[str, Any] = {"commit": commit()}
+    more: dict[str, Any] = {"commit": commit(), "arguments": given}
     if next((args.val / "images").glob("patient*"), None):
         more["dice"] = dice_of_patients(args)
     file = args.output / "scores.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | more, indent=1))
+
+
+def kept_arguments(argv: list[str]) -> list[str]:
+    """What decides the result of a run: without folders, the device, and how often it is scored."""
+    apart, kept = ("--val", "-o", "--device", "--val-every"), []
+    words = iter(argv[1:])  # the first is the folder of the training images
+    for word in words:
+        if word in apart:
+            next(words)
+        else:
+            kept.append(word)
+    return kept
 
 
 Job = tuple[DataSet, str, Row, int]
@@ -108,42 +123,68 @@ def settings_of_others(name: str) -> list[str]:
     return [part for key, value in values.items() for part in ("--set", f"{key}={value!r}")]
 
 
-def run(job: Job, args: argparse.Namespace) -> None:
+def is_done(where: Path) -> bool:
+    """The scores come before the last line of the log, the weights and Dice: a run that was killed in between goes on.
+    The commit comes last; runs of a version that did not write it have no checkpoint when they are done."""
+    file = where / "scores.json"
+    return file.exists() and ("commit" in json.loads(file.read_text()) or not (where / "last.pt").exists())
+
+
+def check_arguments(job: Job, args: argparse.Namespace) -> None:
+    """A run of other arguments, such as of an earlier list of rows, must not count as this one."""
     where = folder(job, args)
-    if (where / "scores.json").exists():
+    made_by = json.loads((where / "scores.json").read_text()).get("arguments")
+    if made_by is None:  # of a version that did not write them
         return
+    words = command(job, args)
+    wanted = kept_arguments(words[words.index("--child") + 1 :])
+    if made_by != wanted:
+        raise SystemExit(
+            f"{where} is a run with {shlex.join(made_by)}, not {shlex.join(wanted)}: choose another --work"
+        )
+
+
+def run(job: Job, args: argparse.Namespace) -> bool:
+    """Whether it is done now."""
+    where = folder(job, args)
+    if is_done(where):
+        return True
     where.mkdir(parents=True, exist_ok=True)
     # One thread a run: two runs side by side take less time than one after the other on two threads each.
     environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     with (where / "output.txt").open("w") as stream:
         done = subprocess.run(command(job, args), env=environment, stdout=stream, stderr=subprocess.STDOUT)
-    (where / "last.pt").unlink(missing_ok=True) if done.returncode == 0 else None
+    if done.returncode == 0:
+        (where / "last.pt").unlink(missing_ok=True)
     print(f"{where.name}: " + ("done" if done.returncode == 0 else f"failed, see {where / 'output.txt'}"), flush=True)
+    return done.returncode == 0
 
 
 def result(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     """What is kept of a run that is done."""
     where = folder(job, args)
     scores = json.loads((where / "scores.json").read_text())
+    names = ("mean_iou", "pixel_accuracy", "iou", "dice", "commit", "arguments")
     with (where / "log.csv").open() as stream:
         curve = [(int(line["epoch"]), float(line["mean_iou"])) for line in csv.DictReader(stream) if line["mean_iou"]]
     return (
         dict(zip(("set", "marks", "row", "seed"), key(job), strict=True))
-        | {name: scores[name] for name in ("mean_iou", "pixel_accuracy", "iou", "dice", "commit") if name in scores}
+        | {name: scores[name] for name in names if name in scores}
         | {"curve": curve}
     )
 
 
-def main() -> None:
+def main() -> int:
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2:])
-        return
+        return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", metavar="DATA", type=Path)
     parser.add_argument("--sets", nargs="+", choices=[data.name for data in SETS], help="default all")
-    parser.add_argument("--marks", nargs="+", help="default all")
+    marks = sorted({marks for data in SETS for marks in data.marks})
+    parser.add_argument("--marks", nargs="+", choices=marks, help="default all")
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in (MASKS, *ROWS)], help="default all")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
     parser.add_argument("--threads", type=int, default=1, help="of a run (default 1)")
     parser.add_argument("--device", help="default cuda where there is one")
@@ -155,7 +196,7 @@ def main() -> None:
     machine = describe_machine()
     every = [
         (data, marks, row, seed)
-        for seed in (0, 1, 2)
+        for seed in SEEDS
         for data in SETS
         for row in (MASKS, *ROWS)
         for marks in (data.marks if row is not MASKS else data.marks[:1])
@@ -169,11 +210,17 @@ def main() -> None:
         and seed in args.seeds
     ]
     kept = stored() if args.keep else {}
+    for job in every:
+        if is_done(folder(job, args)):
+            check_arguments(job, args)
+    succeeded = True
     if not args.report:
         with ThreadPoolExecutor(args.jobs) as pool:  # all rows with one seed before the next seed
-            list(pool.map(lambda job: run(job, args), [job for job in chosen if key(job) not in kept]))
-    done = {key(job): result(job, args) for job in every if (folder(job, args) / "scores.json").exists()}
+            wanted = [job for job in chosen if key(job) not in kept]
+            succeeded = all(list(pool.map(lambda job: run(job, args), wanted)))
+    done = {key(job): result(job, args) for job in every if is_done(folder(job, args))}
     runs = kept | done
     results = {"machine": machine, "runs": [runs[key(job)] for job in every if key(job) in runs]}
     write_json("training", results)
     write_markdown("training", "Training from marks", "python benchmarks training DATA", machine, markdown(results))
+    return 0 if succeeded else 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import math
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -146,7 +148,8 @@ def test_table(monkeypatch):
     at = next(k for k, line in enumerate(lines) if "75 / 50 / 75" in line)
     assert "- / 50 / 75" in lines[at] and lines[at + 1].count("63 %") == 5 and "50 %" in lines[at + 1]
     assert "Dice" not in text
-    assert "0.870" in markdown({"runs": [*runs, run_of("acdc", "scribbles", "rounds", 0.7) | {"dice": 0.87}]})
+    dice = markdown({"runs": [*runs, run_of("acdc", "scribbles", "rounds", 0.7) | {"dice": 0.87}]})
+    assert "| **PseudoLabeler** | 0.870 | 1 |" in dice
 
 
 def test_settings_are_chosen_on_the_other_sets(monkeypatch):
@@ -179,8 +182,6 @@ def test_entropy(baselines):
 
 def test_dice_of_patients(monkeypatch, tmp_path):
     """A network that calls the bright pixels class 1, on two patients with two slices each."""
-    import argparse
-
     import numpy as np
     from PIL import Image
 
@@ -242,8 +243,6 @@ def test_every_row_is_a_run_of_the_example(monkeypatch, tmp_path):
     """The arguments are those that the example takes; names are different, and those of folders."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    import argparse
-
     import train_segmentation
     from segmentation import losses
     from training import baselines, training
@@ -299,3 +298,76 @@ def test_kept_runs(monkeypatch, tmp_path):
     assert [(run["row"], run["seed"], run["mean_iou"]) for run in found["runs"]] == [
         *(("masks", 0, 0.8), ("ce", 0, 0.2), ("ce", 1, 0.4))
     ]
+
+
+def work_of(tmp_path: Path, **scores: object) -> Path:
+    """The folder of a run that is done."""
+    folder = tmp_path / "work" / "acdc-scribbles-ce-1"
+    folder.mkdir(parents=True)
+    (folder / "scores.json").write_text(json.dumps({"mean_iou": 0.4, "iou": [0.4], **scores}))
+    (folder / "log.csv").write_text("epoch,mean_iou\n1,\n2,0.4\n")
+    return folder
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """``main`` with options, on ce of ACDC; what it runs, and what it writes."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from training import training
+
+    ran, found = [], {}
+    monkeypatch.setattr(training, "RESULTS", tmp_path)
+    monkeypatch.setattr(training, "write_json", lambda name, payload: found.update(payload))
+    monkeypatch.setattr(training, "write_markdown", lambda *arguments: None)
+
+    def fail(command: list[str], **_: object) -> SimpleNamespace:
+        ran.append(Path(command[command.index("-o") + 1]).name)
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.setattr(training.subprocess, "run", fail)
+    monkeypatch.setattr(training, "describe_machine", dict)
+
+    def start(*options: str) -> int:
+        options = ("--sets", "acdc", "--rows", "ce", "--work", str(tmp_path / "work"), *options)
+        monkeypatch.setattr("sys.argv", ["training", "DATA", *options])
+        return training.main()
+
+    return SimpleNamespace(main=start, ran=ran, found=found, training=training)
+
+
+def test_a_run_that_was_killed_after_its_scores_goes_on(started, tmp_path):
+    """Its log lacks the last epoch then, and it has no weights; or its Dice is missing."""
+    folder = work_of(tmp_path)
+    (folder / "last.pt").touch()
+    assert started.main("--seeds", "1") == 1
+    assert started.ran == ["acdc-scribbles-ce-1"] and started.found["runs"] == []
+    (folder / "scores.json").write_text(json.dumps({"mean_iou": 0.4, "commit": "abc"}))
+    assert started.main("--seeds", "1") == 0
+    assert len(started.ran) == 1 and started.found["runs"][0]["commit"] == "abc"
+
+
+def test_a_run_of_other_arguments_does_not_count(started, tmp_path):
+    folder = work_of(tmp_path, arguments=["--classes", "4", "--epochs", "16"])
+    with pytest.raises(SystemExit, match=r"is a run with --classes 4 --epochs 16, not --classes 4 --size 128 128 "):
+        started.main("--report")
+    assert started.ran == [] and started.found == {}
+    scores = json.loads((folder / "scores.json").read_text())
+    training = started.training
+    data = next(data for data in training.SETS if data.name == "acdc")
+    row = next(row for row in training.ROWS if row.name == "ce")
+    made = training.command(
+        (data, "scribbles", row, 1), argparse.Namespace(data=Path("D"), work=tmp_path, device="cpu")
+    )
+    scores["arguments"] = training.kept_arguments(made[made.index("--child") + 1 :])
+    (folder / "scores.json").write_text(json.dumps(scores))
+    assert started.main("--report") == 0
+    (run,) = started.found["runs"]
+    assert run["mean_iou"] == 0.4 and {"--epochs", "--every", "--seed"} <= set(run["arguments"])
+    assert not {"--val", "-o", "--device", "--val-every"} & set(run["arguments"])
+
+
+@pytest.mark.parametrize("wrong", [["--seeds", "3"], ["--marks", "scribble"]])
+def test_choices_that_would_run_nothing(started, wrong, capsys):
+    with pytest.raises(SystemExit):
+        started.main(*wrong)
+    assert "invalid choice" in capsys.readouterr().err
