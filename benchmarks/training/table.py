@@ -21,6 +21,11 @@ def gap_closed(score: float, lower: float, upper: float) -> float:
     return 100 * (score - lower) / (upper - lower)
 
 
+def percent(gap: float) -> str:
+    """Rounded; just below zero is 0, not -0."""
+    return str(round(gap))
+
+
 def mean_and_spread(of_seeds: dict[int, float]) -> str:
     values = list(of_seeds.values())
     spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
@@ -35,28 +40,48 @@ def scores_of(results: dict[str, Any], name: str) -> Scores:
     return scores
 
 
-def gap_of(scores: Scores, case: Case, row: str, of: Collection[int] | None = None) -> float | None:
-    """Share of the gap that a row closes, from the means over the seeds that it has in common with both bounds; None
-    where there is none. With ``of`` only these seeds count, and all must be there."""
+def bounds_and(scores: Scores, case: Case, row: str) -> list[dict[int, float]]:
+    """Of a row, of the cross-entropy and of the masks: the score of each seed."""
     data, marks = case
     keys = ((data.name, marks, row), (data.name, marks, "ce"), (data.name, None, "masks"))
-    found = [scores.get(key, {}) for key in keys]
-    seeds = set(found[0]).intersection(*found[1:])
-    if not seeds or not seeds.issuperset(of or ()):
-        return None
-    seeds = seeds if of is None else set(of)
-    own, lower, upper = (statistics.mean(values[seed] for seed in seeds) for values in found)
+    return [scores.get(key, {}) for key in keys]
+
+
+def seeds_of(scores: Scores, case: Case, row: str) -> set[int]:
+    """The seeds that a row has in common with both bounds."""
+    own, *bounds = bounds_and(scores, case, row)
+    return set(own).intersection(*bounds)
+
+
+def gap_over(scores: Scores, case: Case, row: str, seeds: Collection[int]) -> float:
+    """Share of the gap that a row closes, from the means over these seeds."""
+    own, lower, upper = (statistics.mean(values[seed] for seed in seeds) for values in bounds_and(scores, case, row))
     return gap_closed(own, lower, upper)
 
 
+def gap_of(scores: Scores, case: Case, row: str, of: Collection[int] | None = None) -> float | None:
+    """Share of the gap that a row closes, over the seeds that it has in common with both bounds; None where there is
+    none. With ``of`` only these seeds count, and all must be there."""
+    seeds = seeds_of(scores, case, row)
+    if not seeds or not seeds.issuperset(of or ()):
+        return None
+    return gap_over(scores, case, row, seeds if of is None else of)
+
+
 def chosen_elsewhere(scores: Scores, rows: list[Row], data: DataSet) -> Row | None:
-    """Of the settings of one method, the one with the best mean gap over the other sets; None if nothing ran there."""
-    best: tuple[float, Row] | None = None
-    for row in rows:
-        gaps = [gap for case in CASES if case[0] is not data and (gap := gap_of(scores, case, row.name)) is not None]
-        if gaps and (best is None or statistics.mean(gaps) > best[0]):
-            best = statistics.mean(gaps), row
-    return best[1] if best else None
+    """Of the settings of one method that ran on other sets, the one with the best mean gap there; over the cases and
+    seeds that all of these have in common, or a setting that ran on easy sets alone would win. None if there are none.
+    """
+    cases = [case for case in CASES if case[0] is not data]
+    ran = [row for row in rows if any(gap_of(scores, case, row.name) is not None for case in cases)]
+    gaps: dict[str, list[float]] = {row.name: [] for row in ran}
+    for case in cases:
+        seeds = set.intersection(*(seeds_of(scores, case, row.name) for row in ran)) if ran else set()
+        for row in ran if seeds else ():
+            gaps[row.name].append(gap_over(scores, case, row.name, seeds))
+    if not any(gaps.values()):
+        return None
+    return max(ran, key=lambda row: statistics.mean(gaps[row.name]))
 
 
 def cell(scores: Scores, case: Case, row: Row) -> str:
@@ -65,7 +90,7 @@ def cell(scores: Scores, case: Case, row: Row) -> str:
     gap = gap_of(scores, case, row.name)
     if not found:
         return ""
-    return mean_and_spread(found) + ("" if gap is None or row.name == "ce" else f", {gap:.0f} %")
+    return mean_and_spread(found) + ("" if gap is None or row.name == "ce" else f", {percent(gap)} %")
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -101,7 +126,7 @@ def by_seed(scores: Scores) -> str:
         later = [gap_of(scores, case, row.name, (1, 2)) for case in CASES]
         if row.name != "ce" and all(gap is not None for gap in later):
             lines.append([row.title, *cells])
-            lines.append(["of seeds 1 and 2", *(f"{gap:.0f} %" for gap in later)])
+            lines.append(["of seeds 1 and 2", *(f"{percent(gap)} %" for gap in later)])
         elif row.name != "ce" and any(cell.strip(" /-") for cell in cells):
             lines.append([row.title, *cells])
     if not lines:
@@ -114,7 +139,7 @@ def by_seed(scores: Scores) -> str:
 
 def gap_of_seed(scores: Scores, case: Case, row: str, seed: int) -> str:
     gap = gap_of(scores, case, row, (seed,))
-    return "-" if gap is None else f"{gap:.0f}"
+    return "-" if gap is None else percent(gap)
 
 
 def left_out(scores: Scores) -> str:
@@ -131,7 +156,7 @@ def left_out(scores: Scores) -> str:
         for case in CASES:
             row = chosen_elsewhere(scores, rows, case[0])
             gap = None if row is None else gap_of(scores, case, row.name)
-            cells.append("" if row is None or gap is None else f"{gap:.0f} % ({row.setting})")
+            cells.append("" if row is None or gap is None else f"{percent(gap)} % ({row.setting})")
         if any(cells):
             lines.append([method, *cells])
     if not lines:

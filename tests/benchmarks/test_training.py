@@ -174,6 +174,26 @@ def test_settings_are_chosen_on_the_other_sets(monkeypatch):
     ]
 
 
+def test_settings_are_compared_where_all_ran(monkeypatch):
+    """Weight 1 has one more case, where every method is good, and one more seed, in which all did well."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from training.rows import ROWS
+    from training.sets import SETS
+    from training.table import chosen_elsewhere, percent, scores_of
+
+    runs = [run_of(name, None, "masks", 0.6, seed) for name in ("camvid", "voc", "acdc") for seed in (0, 1)]
+    for name in ("camvid", "voc", "acdc"):
+        runs += [run_of(name, "scribbles", "ce", 0.5, seed) for seed in (0, 1)]
+    runs += [run_of("voc", "scribbles", "dense_crf-1", 0.52), run_of("voc", "scribbles", "dense_crf-1", 0.60, 1)]
+    runs += [run_of("voc", "scribbles", "dense_crf-3", 0.55), run_of("acdc", "scribbles", "dense_crf-1", 0.59)]
+    scores = scores_of({"runs": runs}, "mean_iou")
+    rows = [row for row in ROWS if row.name.startswith("dense_crf-")]
+    assert chosen_elsewhere(scores, rows, SETS[0]).name == "dense_crf-3"
+    assert chosen_elsewhere(scores, rows, SETS[1]).name == "dense_crf-1"  # the only one that ran elsewhere
+    assert chosen_elsewhere(scores_of({"runs": []}, "mean_iou"), rows, SETS[0]) is None
+    assert [percent(gap) for gap in (-0.3, -1.2, 79.6)] == ["0", "-1", "80"]
+
+
 def test_entropy(baselines):
     uniform = torch.full((1, 4, 2, 2), 0.25)
     assert baselines.entropy(uniform, IMAGE).item() == pytest.approx(1)
