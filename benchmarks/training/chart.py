@@ -19,7 +19,7 @@ from common.chart import FAINT, INK
 from common.harness import RESULTS
 
 from training.rows import MASKS, ROWS
-from training.table import CASES, gap_of, scores_of
+from training.table import CASES, gap_of, percent, scores_of
 
 OURS, OTHERS, BOUNDS = "#D55E00", "#56B4E9", "#999999"
 CURVES = {"masks": BOUNDS, "rounds": OURS, "online": "#E69F00", "marks": "#009E73", "ce": INK}
@@ -37,8 +37,9 @@ def draw_gaps(results: dict[str, Any], file: Path) -> None:
         colours = [OURS if "**" in row.title else OTHERS for row in rows]
         axes.barh(range(len(rows)), [max(gap or 0, 0) for gap in gaps], color=colours, height=0.66)
         for k, gap in enumerate(gaps):
-            if gap is None:
-                axes.text(3, k, "not run", fontsize=7, color=FAINT, va="center")
+            if gap is None or gap < 0:  # a bar would leave the panel
+                text = "not run" if gap is None else f"{percent(gap)} %"
+                axes.text(3, k, text, fontsize=7, color=FAINT, va="center")
         axes.set_title(f"{data.title}\n{marks.replace('_', ' ')}", fontsize=9)
         axes.set_xlim(0, 100)
         _plain(axes, "x")
@@ -59,8 +60,7 @@ def draw_curves(results: dict[str, Any], file: Path) -> None:
                 if run["set"] == data.name and run["row"] == name and run["marks"] in (None, marks)
             ]
             if found:
-                epochs = [epoch for epoch, _ in found[0]]
-                means = [statistics.mean(curve[k][1] for curve in found) for k in range(len(epochs))]
+                epochs, means = mean_curve(found)
                 axes.plot(epochs, means, "-o", color=colour, markersize=3, label=titles[name])
                 axes.set_xticks(epochs)
         axes.set_title(f"{data.title}\n{marks.replace('_', ' ')}", fontsize=9)
@@ -71,6 +71,13 @@ def draw_curves(results: dict[str, Any], file: Path) -> None:
     figure.legend(handles, labels, loc="lower center", ncols=len(CURVES), frameon=False, fontsize=8)
     figure.subplots_adjust(bottom=0.32)
     _save(figure, file, tight=False)
+
+
+def mean_curve(curves: list[list[tuple[int, float]]]) -> tuple[list[int], list[float]]:
+    """Epochs at which all of them have a score, and the means."""
+    of_epoch = [dict(curve) for curve in curves]
+    epochs = sorted(set.intersection(*map(set, of_epoch)))
+    return epochs, [statistics.mean(scores[epoch] for scores in of_epoch) for epoch in epochs]
 
 
 def _plain(axes: Any, grid: str) -> None:

@@ -391,3 +391,13 @@ def test_choices_that_would_run_nothing(started, wrong, capsys):
     with pytest.raises(SystemExit):
         started.main(*wrong)
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_the_curve_of_several_seeds(monkeypatch):
+    """A run that was scored at other epochs, too."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from training.chart import mean_curve
+
+    epochs, means = mean_curve([[(4, 0.1), (8, 0.3)], [(2, 0.0), (4, 0.3), (8, 0.5), (12, 0.9)]])
+    assert epochs == [4, 8] and means == pytest.approx([0.2, 0.4])
