@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from helpers import ROOT
 
 from closedform_wsss import _C
@@ -155,3 +156,20 @@ def test_sections_that_the_table_of_all_speeds_keeps(monkeypatch: pytest.MonkeyP
     assert [r.section for r in results] == ["spl", "solver"]
     new = "commit abc, today"
     assert measured == {"superpixels": new, "solver": "commit old, yesterday", "large": new}
+
+
+def test_the_sparse_matrices_of_the_filter_are_ready_before_the_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preconditioner too: its diagonal takes as long as several products."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    filter = importlib.import_module("kernels.filter")
+    taken: list[torch.Tensor] = []
+    find = filter.diagonal_of
+
+    def counting(matrix: torch.Tensor) -> torch.Tensor:
+        taken.append(find(matrix))
+        torch.testing.assert_close(taken[-1], matrix.to_dense().diagonal())
+        return taken[-1]
+
+    monkeypatch.setattr(filter, "diagonal_of", counting)
+    results = filter.measure(2, 3, 12, 16, 1, 2)
+    assert len(taken) == 2 and {r.name for r in results} >= {"matting_filter", filter.IN_CSR}
