@@ -68,6 +68,9 @@ def pamr(image: Tensor, cam: Tensor, *, num_iters: int = 10) -> Tensor:
         k_{ij} = -\frac{|x_i - x_j|}{\sigma_i^2}, \qquad \alpha_{ij} = \frac{e^{k_{ij}}}{\sum_l e^{k_{il}}}, \qquad
         m_i \leftarrow \sum_j \alpha_{ij} m_j.
 
+    The authors' program divides by a tenth of the standard deviation in place of the variance. The labels were no
+    better with it, on 60 images of VOC mini and 60 of ECSSD.
+
     Reference:
         Araslanov, Roth: Single-stage semantic segmentation from image labels. CVPR 2020.
     """

@@ -1,7 +1,7 @@
 """Refined class activation maps as pseudo-labels: how much better than the raw ones, and how fast?
 
     python benchmarks cams DATA                               every method
-    python benchmarks cams DATA --methods pamr                these, and the raw CAMs
+    python benchmarks cams DATA --methods pamr                these, and the raw CAMs (result files get _quick)
     python benchmarks cams DATA --methods pamr --keep         these; the last results keep their other rows
     python benchmarks cams DATA --scale-check                 those of refine-cams at other sizes of the image, too
 
@@ -149,12 +149,19 @@ def measure(
 
 def earlier(result: str, payload: dict[str, Any], chosen: list[str]) -> dict[str, Any]:
     """The rows of the last results that are not measured again; what they are goes into the payload."""
-    last = json.loads((RESULTS / f"{result}.json").read_text())
+    file = RESULTS / f"{result}.json"
+    if not file.exists():
+        raise SystemExit(f"benchmarks cams: --keep: there is no {file.name} to keep rows of")
+    last = json.loads(file.read_text())
     if (last["images"], last["careful"]) != (payload["images"], payload["careful"]):
         raise SystemExit(
             f"benchmarks cams: --keep: the images are not those of {result}.json: measure all methods anew"
         )
+    if last["machine"]["threads"] != payload["machine"]["threads"]:
+        threads = last["machine"]["threads"]
+        raise SystemExit(f"benchmarks cams: --keep: the times of {result}.json are of {threads} thread(s): --threads")
     kept = {name: row for name, row in last["rows"].items() if name not in chosen}
+    payload["scales"] = {name: row for name, row in last["scales"].items() if name in kept}
     payload["kept"] = {name: last.get("kept", {}).get(name, last["machine"]["commit"]) for name in kept}
     payload["own"] = [name for name in (*chosen, *kept) if name in REFINERS]
     payload["dense_crf"] = payload["dense_crf"] or last["dense_crf"]
@@ -175,6 +182,8 @@ def arguments() -> argparse.Namespace:
     for folder in (folder for folders in FOLDERS.values() for folder in folders):
         if not (args.data / folder / "images").is_dir():
             parser.error(f"DATA must hold a folder {folder}/images/")
+    if args.limit is not None and args.limit < 2:
+        parser.error("--limit must be at least 2: the threshold of one half is measured on the other")
     unknown = [name for name in args.methods or () if name not in METHODS]
     if unknown:
         parser.error(f"--methods must be of {', '.join(METHODS)}, got {unknown[0]}")
@@ -204,7 +213,7 @@ def main() -> None:
         "rows": {},
         "scales": {},
     }
-    result = "cams" + ("_quick" if args.limit else "")
+    result = "cams" + ("_quick" if args.limit or (args.methods and not args.keep) else "")
     kept = earlier(result, payload, chosen) if args.keep else {}
     for name in chosen:
         payload["rows"][name] = row = {
@@ -215,7 +224,7 @@ def main() -> None:
         )
         print(f"{name}: {text}", file=sys.stderr, flush=True)
     if args.scale_check:
-        for name in ("raw", *payload["own"]):
+        for name in (name for name in chosen if name == "raw" or name in REFINERS):
             payload["scales"][name] = {
                 data: [measure(METHODS[name], sets[data], classes, set(), scale)["all"]["cross"] for scale in SCALES]
                 for data, classes in NUM_CLASSES.items()

@@ -47,16 +47,36 @@ def _scales(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
     return table(head, cells)
 
 
+_DESCRIPTIONS = {
+    "raw": "`raw`: the CAM, resized.",
+    "asam-paper": "`asam-paper-20`, `-40`: ASAM with the settings of its paper, 20 and 40 steps.",
+    "closed-form": "`closed-form`: closed-form mattes at half size of the pixels with a class above 0.6 or none above "
+    "0.1.",
+    "pamr": "`pamr`: the formula of Araslanov and Roth (CVPR 2020), written for this table, 10 iterations; its time is "
+    "that of plain PyTorch.",
+    "guided": "`guided`: the guided filter of He et al., windows of radius 8 or 20 at half size and eps 1e-3.",
+    "bilateral": "`bilateral`: the joint bilateral filter at half size, a twentieth or three twentieths of the longer "
+    "side and a tenth of the colours' range.",
+    "random-walk": "`random-walk`: 32 or 256 steps of IRN's random walk (radius 5, a quarter of the size) on colours "
+    "(deviation 0.05) in place of learned boundaries.",
+    "pydensecrf": "`pydensecrf`: {dense_crf}, 10 iterations; `weak` has kernels of weight 4, 67 pixels, 3 of 255 in "
+    "colour, and of weight 3, 1 pixel; `strong` of 10, 80, 13, and of 3, 3; the number is the power of the "
+    "background's score in the unary term.",
+}
+
+
+def _descriptions(payload: dict[str, Any]) -> str:
+    """What the rows of the table are, and why those of pydensecrf are missing if they are."""
+    text = ""
+    for name, description in _DESCRIPTIONS.items():
+        if any(row.startswith(name) for row in payload["rows"]):
+            text += description.format(dense_crf=payload["dense_crf"]) + " "
+    return text if payload["dense_crf"] else text + "pydensecrf was left out: pydensecrf2 is not installed. "
+
+
 def markdown(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
     """What was measured, and a table for each data set."""
     own = ", ".join(f"`{name}`" for name in payload["own"]) or "none here"
-    crf = (
-        f"`pydensecrf`: {payload['dense_crf']}, 10 iterations; `weak` has kernels of weight 4, 67 pixels, 3 of 255 in "
-        "colour, and of weight 3, 1 pixel; `strong` of 10, 80, 13, and of 3, 3; the number is the power of the "
-        "background's score in the unary term. "
-        if payload["dense_crf"]
-        else "pydensecrf was left out: pydensecrf2 is not installed. "
-    )
     text = (
         "Mean IoU of the pseudo-labels over the classes that occur, all pixels in one confusion matrix, at the truth's "
         f"size; {payload['machine']['threads']} thread(s). A pixel is background where no CAM exceeds the threshold. "
@@ -64,14 +84,7 @@ def markdown(payload: dict[str, Any], scales: tuple[float, ...]) -> str:
         "others; `odd to even` the other way round. **cross**: both halves in one matrix, each with the other half's "
         "threshold; the column to compare by, and `above raw` in points of it. `best on all` chose the threshold on "
         "the images that it is measured on. Times are medians, one image at a time.\n\n"
-        f"Of `refine-cams`: {own}. `raw`: the CAM, resized. `asam-paper-20`, `-40`: ASAM with the settings of its "
-        "paper, 20 and 40 steps. `closed-form`: closed-form mattes at half size of the pixels with a class above 0.6 "
-        "or none above 0.1. `pamr`: the affinity of Araslanov and Roth (CVPR 2020), written for this table as we "
-        "understand it, 10 iterations; its time is that of plain PyTorch. `guided`: the guided filter of He et al., "
-        "windows of radius 8 or 20 at half size and eps 1e-3. `bilateral`: the joint bilateral filter at half size, a "
-        "twentieth or three twentieths of the longer side and a tenth of the colours' range. `random-walk`: 32 or 256 "
-        "steps of IRN's random walk (radius 5, a quarter of the size) on colours (deviation 0.05) in place of learned "
-        f"boundaries. {crf}"
+        f"Of `refine-cams`: {own}. {_descriptions(payload)}"
         "No method was trained on these images, but the steps of `refine-cams` were chosen by looking at VOC mini and "
         "ECSSD, and the weights of `calibrate_cam` on all three sets: the table of the benchmark `cams.calibration` "
         "has each set with the choice of the others.\n"

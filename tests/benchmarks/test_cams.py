@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -174,3 +178,57 @@ def test_the_random_walk_is_a_power_of_its_matrix(at_full_size: ModuleType) -> N
     found = at_full_size.random_walk(image, cam, sigma=0.3, steps=3, radius=2)[0]
     expected = (matrix @ cam[0].double().flatten(1).T).T.view(2, 7, 9)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def stored(cams: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
+    """Two pictures in each set, results in a folder; runs the script with options, and returns the results."""
+    for folder in (folder for folders in cams.FOLDERS.values() for folder in folders):
+        (tmp_path / "data" / folder / "images").mkdir(parents=True)
+    (tmp_path / "data" / "voc_mini" / "meta.json").write_text("{}")
+    monkeypatch.setattr(cams, "NUM_CLASSES", dict.fromkeys(cams.NUM_CLASSES, 6))
+    monkeypatch.setattr(cams, "read_sets", lambda *_: dict.fromkeys(cams.NUM_CLASSES, make_pictures(cams, 2)))
+    monkeypatch.setattr(cams, "describe_machine", lambda: {"threads": torch.get_num_threads(), "commit": "abc"})
+    monkeypatch.setattr(cams, "RESULTS", tmp_path)
+    monkeypatch.setattr(cams, "write_json", lambda name, payload: write_json(name, payload, tmp_path))
+    monkeypatch.setattr(cams, "write_markdown", lambda *_: None)
+    write_json = importlib.import_module("common.harness").write_json
+
+    def run(name: str, *options: str) -> dict:
+        monkeypatch.setattr(sys, "argv", ["cams", str(tmp_path / "data"), *options])
+        cams.main()
+        return json.loads((tmp_path / f"{name}.json").read_text())
+
+    return run
+
+
+def test_some_methods_do_not_replace_the_stored_table(stored, tmp_path: Path) -> None:
+    found = stored("cams_quick", "--methods", "guided-8")
+    assert list(found["rows"]) == ["raw", "guided-8"] and not (tmp_path / "cams.json").exists()
+    with pytest.raises(SystemExit, match=r"--keep: there is no cams.json to keep rows of"):
+        stored("cams", "--methods", "guided-8", "--keep")
+
+
+def test_a_limit_that_leaves_a_half_empty(stored, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        stored("cams_quick", "--limit", "1")
+    assert "--limit must be at least 2" in capsys.readouterr().err
+
+
+def test_kept_rows_keep_their_other_sizes(stored, tmp_path: Path) -> None:
+    found = stored("cams_quick", "--methods", "matting", "--scale-check")
+    assert set(found["scales"]) == {"raw", "matting"}
+    (tmp_path / "cams_quick.json").rename(tmp_path / "cams.json")
+    found = stored("cams", "--methods", "guided-8", "--keep")
+    assert set(found["scales"]) == {"matting"} and set(found["rows"]) == {"raw", "guided-8", "matting"}
+    found["machine"]["threads"] += 1
+    (tmp_path / "cams.json").write_text(json.dumps(found))
+    with pytest.raises(SystemExit, match=r"the times of cams.json are of \d+ thread\(s\)"):
+        stored("cams", "--methods", "guided-8", "--keep")
+
+
+def test_only_rows_of_the_table_are_described(cams: ModuleType) -> None:
+    table = sys.modules["cams.table"]
+    text = table._descriptions({"rows": {"raw": {}, "guided-8": {}}, "dense_crf": "pydensecrf2 1.1"})
+    assert "`raw`" in text and "`guided`" in text and "pamr" not in text and "pydensecrf" not in text
+    assert "pydensecrf was left out" in table._descriptions({"rows": {"raw": {}}, "dense_crf": None})
