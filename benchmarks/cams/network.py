@@ -93,6 +93,8 @@ def training_set(row: Row, data: Path, work: Path, maps: Path | None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "images").exists():
         (folder / "images").symlink_to((train / "images").resolve(), target_is_directory=True)
+    if (folder / "images").resolve() != (train / "images").resolve():
+        raise SystemExit(f"{folder} is of the images in {(folder / 'images').resolve()}: choose another --work")
     made, cams = folder / "refined", train / "cams"
     if row.baseline is not None:
         refine_folder(refined(train, BASELINES[row.baseline]), folder / "baseline", method="none", write="cams")
@@ -134,32 +136,41 @@ def train(name: str, seed: int, data: Path, work: Path, maps: Path | None = None
     print(f"{name}-{seed}: done", file=sys.stderr, flush=True)
 
 
-def results(work: Path) -> dict[str, list[float]]:
-    """The mean IoUs of all runs that are done, by row."""
-    found = {}
+def results(work: Path) -> dict[str, dict[int, float]]:
+    """The mean IoU of each run that is done, by row and seed."""
+    found: dict[str, dict[int, float]] = {}
     for name in ROWS:
-        files = sorted(work.glob(f"{name}-*/scores.json"))
-        if files:
-            found[name] = [json.loads(file.read_text())["mean_iou"] for file in files]
-    return found
+        for file in work.glob(f"{name}-*/scores.json"):
+            seed = file.parent.name.removeprefix(f"{name}-")
+            if seed.isdigit():  # else a folder that somebody keeps beside the runs
+                found.setdefault(name, {})[int(seed)] = json.loads(file.read_text())["mean_iou"]
+    return {name: dict(sorted(of_seeds.items())) for name, of_seeds in found.items()}
 
 
-def markdown(found: dict[str, list[float]]) -> str:
+def gap_closed(found: dict[str, dict[int, float]], name: str) -> str:
+    """Over the seeds that the row has in common with raw CAMs and masks; empty without any."""
+    three = [found.get(row, {}) for row in (name, "raw", "masks")]
+    seeds = set(three[0]).intersection(*three[1:])
+    if name in ("raw", "masks") or not seeds:
+        return ""
+    own, lower, upper = (statistics.mean(values[seed] for seed in seeds) for values in three)
+    return f"{round(100 * (own - lower) / (upper - lower))} %"
+
+
+def markdown(found: dict[str, dict[int, float]]) -> str:
     """The table: mean IoU, and how much of the way from raw CAMs to masks."""
-    mean = {name: statistics.mean(values) for name, values in found.items()}
     cells = []
-    for name, values in found.items():
-        gap = ""
-        if name not in ("raw", "masks") and {"raw", "masks"} <= set(mean):
-            gap = f"{100 * (mean[name] - mean['raw']) / (mean['masks'] - mean['raw']):.0f} %"
+    for name, of_seeds in found.items():
+        values = list(of_seeds.values())
         spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-        cells.append([ROWS[name].title, f"{mean[name]:.3f}{spread}", gap, str(len(values))])
+        mean = f"{statistics.mean(values):.3f}{spread}"
+        cells.append([ROWS[name].title, mean, gap_closed(found, name), str(len(values))])
     return (
         f"Mean IoU on the val images of VOC with careful labels ({CLASSES} classes, {SIZE[1]} x {SIZE[0]}), of the "
         f"network of examples/train_segmentation.py after {EPOCHS} epochs on the train images. The CAMs are of an "
         "ImageNet classifier, for the true image-level labels. The weights of `calibrate_cam` were chosen on these "
-        "images, among others. In per cent: how much of the way from raw CAMs to masks.\n\n"
-        + table(["trained on", "mean IoU", "gap closed", "seeds"], cells)
+        "images, among others. In per cent: how much of the way from raw CAMs to masks, over the seeds that all three "
+        "have.\n\n" + table(["trained on", "mean IoU", "gap closed", "seeds"], cells)
     )
 
 
@@ -181,9 +192,9 @@ def main() -> None:
             train(name, seed, args.data, args.work, args.maps)
     found = results(args.work)
     write_json("cam_network", {"machine": machine, "mean_iou": found})
-    left_out = (str(args.data), "--work", str(args.work), "--maps", str(args.maps), "--report")
-    given = [option for option in sys.argv[1:] if option not in left_out]
-    command = shlex.join(["python", "benchmarks", "cams.network", "DATA", "--work", "WORK", "--maps", "MAPS", *given])
+    folders = {str(args.data): "DATA", str(args.work): "WORK", str(args.maps): "MAPS"}
+    given = [folders.get(option, option) for option in sys.argv[1:] if option != "--report"]
+    command = shlex.join(["python", "benchmarks", "cams.network", *given])
     write_markdown("cam_network", "Networks from CAMs", command, machine, markdown(found))
 
 
