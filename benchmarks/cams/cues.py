@@ -3,7 +3,7 @@
     python benchmarks cams.cues DATA MAPS
 
 DATA is as for `cams`; MAPS holds <set>/saliency/ and <set>/boundaries/, which `cams.make_cues` writes. Sets without
-maps are left out.
+maps are left out. Images that are in both VOC sets count in voc_mini, as in `cams`.
 
 Writes results/cues.json and .md.
 """
@@ -69,6 +69,15 @@ ROWS: dict[str, tuple[Refiner, tuple[str, ...]]] = {
 }
 
 
+def pictures_of(data: Path, name: str) -> list[Picture]:
+    """Of a set. The weight of the saliency was chosen on VOC val, so no image of VOC mini may be there."""
+    pictures = read(data / name, None)
+    if name != "voc_scribbles/val":
+        return pictures
+    mini = {path.stem for path in (data / "voc_mini" / "images").glob("*.jpg")}
+    return [picture for picture in pictures if picture.name not in mini]
+
+
 def with_maps(pictures: list[Picture], folder: Path) -> list[Picture]:
     """The pictures that have all maps, with them."""
     return [
@@ -110,7 +119,7 @@ def main() -> None:
     payload: dict[str, Any] = {"machine": machine, "images": {}, "rows": {}}
     parts = []
     for name, title in SETS.items():
-        pictures = with_maps(read(args.data / name, None), args.maps / name)
+        pictures = with_maps(pictures_of(args.data, name), args.maps / name)
         if not pictures:
             continue
         payload["images"][name] = [picture.name for picture in pictures]
@@ -120,6 +129,8 @@ def main() -> None:
             rows[row] = measure(method, own, NUM_CLASSES[name.split("/")[0]], set())
             print(f"{name}, {row}: {rows[row]['all']['cross']:.4f}", file=sys.stderr, flush=True)
         parts.append(f"## {title}: {len(pictures)} images\n\n{text_of(rows)}")
+    if not parts:
+        raise SystemExit(f"benchmarks cams.cues: {args.maps} holds no maps of the images of {', '.join(SETS)}")
     write_json("cues", payload)
     intro = (
         "Columns as in the benchmark `cams`: mean IoU of the pseudo-labels, each half of the images with the threshold "

@@ -119,7 +119,7 @@ def main() -> None:
         "Mean IoU of the pseudo-labels at one threshold for all images, and at the threshold of each map that is best "
         "by the truth. `full` is `asam+matting` with the threshold of each map that `calibrate_cam` estimates.\n\n"
     )
-    command = "python benchmarks cams.curves DATA --maps MAPS"
+    command = "python benchmarks cams.curves DATA" + (" --maps MAPS" if args.maps else "")
     write_markdown("cam_curves", "Thresholds of CAMs", command, machine, text + "\n\n".join(parts))
 
 

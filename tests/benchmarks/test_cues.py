@@ -45,6 +45,25 @@ def test_pictures_without_all_maps_are_left_out(cues: ModuleType, tmp_path: Path
     assert torch.equal(found.cues["saliency"][0, 0], torch.from_numpy(found.truth).float())
 
 
+def test_images_of_both_sets_count_in_one(cues: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """VOC mini has no say in the weight of the saliency."""
+    monkeypatch.setattr(cues, "read", lambda folder, limit: [picture(cues, name) for name in "abc"])
+    (tmp_path / "voc_mini" / "images").mkdir(parents=True)
+    (tmp_path / "voc_mini" / "images" / "b.jpg").touch()
+    assert [one.name for one in cues.pictures_of(tmp_path, "voc_scribbles/val")] == ["a", "c"]
+    assert [one.name for one in cues.pictures_of(tmp_path, "voc_mini")] == ["a", "b", "c"]
+
+
+def test_without_maps_nothing_is_written(cues: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cues, "read", lambda folder, limit: [picture(cues, "a")])
+    monkeypatch.setattr(cues, "write_json", lambda *_: pytest.fail("the stored table is replaced by nothing"))
+    monkeypatch.setattr("sys.argv", ["cues", str(tmp_path), str(tmp_path / "maps")])
+    threads = torch.get_num_threads()
+    with pytest.raises(SystemExit, match="maps holds no maps of the images of voc_scribbles/val, voc_mini, ecssd"):
+        cues.main()
+    torch.set_num_threads(threads)
+
+
 def test_rows(cues: ModuleType, tmp_path: Path) -> None:
     pictures = [picture(cues, name) for name in "ab"]
     for one in pictures:
