@@ -6,7 +6,8 @@
 DATA holds acdc/train/ and acdc/val/, each with images/*.jpg, labels/*.png and scribbles/*.png, named patientNNN_....
 Settings are chosen on every third slice of the training patients whose number is a multiple of 7, and measured on
 every second slice of the patients of val/. A network is trained on the other training patients. It and what was
-measured are kept in --work, so an interrupted run continues. Needs the extra "examples".
+measured are kept in --work, so an interrupted run continues; what was measured by another version or on another machine
+is measured anew. Needs the extra "examples".
 
 Writes results/medical.json and .md.
 """
@@ -28,6 +29,7 @@ from typing import Any
 import torch
 from common.dice import PatientDice
 from common.harness import describe_machine, write_json, write_markdown
+from common.kept import Kept
 from torch import Tensor
 
 from medical.methods import filtered, nearest, solver, walker
@@ -104,13 +106,14 @@ def arguments() -> argparse.Namespace:
 class Measured:
     """What was measured, by method, options and part; kept in a file."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.file = args, args.work / f"measured{args.limit or ''}.json"
-        self.found: dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
+    def __init__(self, args: argparse.Namespace, machine: dict[str, Any]) -> None:
+        self.args = args
         self.slices = {
             "tuning": read(files(args.data / "acdc" / "train", tuning=True)[::EVERY_TUNING][: args.limit]),
             "test": read(files(args.data / "acdc" / "val")[::EVERY_TEST][: args.limit]),
         }
+        names = {part: [item.name for item in slices] for part, slices in self.slices.items()}
+        self.kept = Kept(args.work / f"measured{args.limit or ''}.json", machine, names)
 
     @cached_property
     def maps(self) -> dict[str, list[Tensor]]:
@@ -119,14 +122,14 @@ class Measured:
         return {part: [probabilities(model, item) for item in slices] for part, slices in self.slices.items()}
 
     def __call__(self, name: str, options: Options, part: str) -> dict[str, Any]:
-        key = json.dumps([name, options, part])
-        if key not in self.found:
+        def run() -> dict[str, Any]:
             maps = self.maps[part] if name in NEED_NETWORK else None
-            self.found[key] = measure(partial(METHODS[name], **options), self.slices[part], maps)
-            self.args.work.mkdir(parents=True, exist_ok=True)
-            self.file.write_text(json.dumps(self.found, indent=1))
-            print(f"{key}: {self.found[key]['dice']:.4f}", file=sys.stderr, flush=True)
-        return self.found[key]
+            found = measure(partial(METHODS[name], **options), self.slices[part], maps)
+            print(f"{name}, {options}, {part}: {found['dice']:.4f}", file=sys.stderr, flush=True)
+            return found
+
+        value: dict[str, Any] = self.kept.get(json.dumps([name, options, part]), run)
+        return value
 
 
 @torch.no_grad()
@@ -134,7 +137,7 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
     machine = describe_machine()
-    run = Measured(args)
+    run = Measured(args, machine)
     payload: dict[str, Any] = {
         "machine": machine,
         "slices": {part: len(slices) for part, slices in run.slices.items()},
@@ -152,7 +155,7 @@ def main() -> None:
             payload["rows"].append(row)
     result = "medical" + ("_quick" if args.limit else "")
     write_json(result, payload)
-    command = shlex.join(
-        ["python", "benchmarks", "medical", "DATA", *(["--limit", str(args.limit)] if args.limit else [])]
-    )
+    folders = {str(args.data): "DATA", str(args.work): "WORK"}
+    options = [folders.get(option, option) for option in sys.argv[1:]]
+    command = shlex.join(["python", "benchmarks", "medical", *options])
     write_markdown(result, "Grey medical images", command, machine, markdown(payload))

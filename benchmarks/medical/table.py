@@ -62,8 +62,8 @@ def markdown(payload: dict[str, Any]) -> str:
         "patients. `nearest mark` does not see the image. `random walker` is that of scikit-image. The solver has the "
         "tolerance 1e-2 in all rows, which is enough for labels. `network` was trained by self-training from the "
         "scribbles of the other 60 patients, for 12 epochs at 128 x 128, and predicts at this size. `filter` is "
-        "`refine_prediction`, at this size unless a row says otherwise. Times are medians of one thread, while other "
-        "programs used the same cores.\n"
+        "`refine_prediction`, at this size unless a row says otherwise. Times are medians with "
+        f"{payload['machine']['threads']} thread(s).\n"
     )
     for title, names in TASKS.items():
         text += f"\n## {title}\n\n{_task(payload, names)}\n"

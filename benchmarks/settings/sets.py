@@ -46,13 +46,18 @@ class Item:
     maps: Tensor | None
 
 
+def files(data: Path, chosen: Set) -> list[Path]:
+    """The images of a set that count."""
+    return sorted((data / chosen.folder / "images").glob("*.jpg"))[:: chosen.every]
+
+
 def read(data: Path, work: Path | None, chosen: Set) -> list[Item]:
     """The images of a set. A network's weights are WORK/NAME.pt; None: no maps."""
     folder, model = data / chosen.folder, None
     if work is not None and chosen.network is not None:
         model = _network(work / f"{chosen.name}.pt", chosen.classes)
     items = []
-    for path in sorted((folder / "images").glob("*.jpg"))[:: chosen.every]:
+    for path in files(data, chosen):
         image = read_image(path)[None]
         marks, label = (read_label_png(folder / kind / f"{path.stem}.png") for kind in ("scribbles", "labels"))
         if work is None:

@@ -5,7 +5,8 @@
 
 DATA holds acdc/val/, camvid/val/, voc_scribbles/val/ and ecssd/, each with images/*.jpg, labels/*.png, scribbles/*.png,
 and cams/*.npz where there is no network; WORK holds acdc.pt and camvid.pt, networks of examples/train_segmentation.py,
-such as of `benchmarks medical`. What was measured is kept in WORK, so an interrupted run continues.
+such as of `benchmarks medical`. What was measured is kept in WORK, so an interrupted run continues; what was measured
+by another version, on another machine or with other networks is measured anew.
 
 Writes results/settings.json and .md.
 """
@@ -13,6 +14,7 @@ Writes results/settings.json and .md.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -20,9 +22,10 @@ from typing import Any
 
 import torch
 from common.harness import describe_machine, write_json, write_markdown
+from common.kept import Kept
 
 from closedform_wsss import suggest_settings
-from settings.sets import SETS, Item, Set, read
+from settings.sets import SETS, Item, Set, files, read
 from settings.sweep import DEFAULTS, GRIDS, Options, score
 from settings.table import markdown
 
@@ -38,17 +41,26 @@ def advised(task: str, item: Item) -> Options:
 class Scores:
     """Scores by task, set and options; kept in a file."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.found: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    def __init__(self, work: Path, machine: dict[str, Any], inputs: Any) -> None:
+        self.kept = Kept(work / "settings.json", machine, inputs)
 
     def __call__(self, task: str, chosen: Set, items: list[Item], options: list[Options]) -> float:
         key = f"{task} {chosen.name} {json.dumps(options[0] if options.count(options[0]) == len(options) else options)}"
-        if key not in self.found:
-            self.found[key] = score(task, items, options)
-            self.file.write_text(json.dumps(self.found, indent=1))
-            print(f"{key[:100]}: {self.found[key]:.4f}", file=sys.stderr, flush=True)
-        return self.found[key]
+
+        def run() -> float:
+            found = score(task, items, options)
+            print(f"{key[:100]}: {found:.4f}", file=sys.stderr, flush=True)
+            return found
+
+        value: float = self.kept.get(key, run)
+        return value
+
+
+def inputs(data: Path, work: Path) -> dict[str, Any]:
+    """What the scores depend on: the names of the images, and the networks."""
+    networks = [work / f"{chosen.name}.pt" for chosen in SETS if chosen.network is not None]
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in networks if file.exists()}
+    return {"images": {chosen.name: [file.stem for file in files(data, chosen)] for chosen in SETS}} | digests
 
 
 @torch.no_grad()
@@ -59,8 +71,9 @@ def main() -> None:
     parser.add_argument("--only", choices=GRIDS, help="one task; result files get the suffix _quick")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    payload: dict[str, Any] = {"machine": describe_machine(), "images": {}, "tasks": {}}
-    scores = Scores(args.work / "settings.json")
+    machine = describe_machine()
+    payload: dict[str, Any] = {"machine": machine, "images": {}, "tasks": {}}
+    scores = Scores(args.work, machine, inputs(args.data, args.work))
     for task, grid in GRIDS.items():
         if args.only not in (None, task):
             continue
@@ -79,4 +92,4 @@ def main() -> None:
     result = "settings" + ("_quick" if args.only else "")
     write_json(result, payload)
     command = "python benchmarks settings DATA --work WORK" + (f" --only {args.only}" if args.only else "")
-    write_markdown(result, "Settings of solver and filter", command, payload["machine"], markdown(payload))
+    write_markdown(result, "Settings of solver and filter", command, machine, markdown(payload))

@@ -97,3 +97,47 @@ def test_the_best_of_the_other_sets_has_not_seen_the_set() -> None:
     }
     assert best(rows, ["y", "z"]) == 1 and best(rows, ["x"]) == 0
     assert _compared(rows).splitlines()[2] == "| x | 0.5000 | 0.6000 | 0.1000 | 0.9000 | eps 0.001 | eps 1e-07 |"
+
+
+MACHINE = {"cpu": "one", "threads": 1, "packages": {}, "build": {"version": "1"}, "commit": "abc", "date": "today"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "inputs", "same"),
+    [
+        (MACHINE | {"date": "tomorrow"}, ["a"], True),
+        (MACHINE | {"commit": "def"}, ["a"], False),
+        (MACHINE | {"threads": 2}, ["a"], False),
+        (MACHINE, ["a", "b"], False),
+    ],
+)
+def test_kept_values_are_of_the_same_version_and_inputs(tmp_path, capsys, machine, inputs, same) -> None:
+    from common.kept import Kept
+
+    file = tmp_path / "work" / "kept.json"
+    assert Kept(file, MACHINE, ["a"]).get("key", lambda: 1) == 1
+    assert Kept(file, machine, inputs).get("key", lambda: 2) == (1 if same else 2)
+    assert ("kept.json is of another version" in capsys.readouterr().err) is not same
+    assert [path.name for path in file.parent.iterdir()] == ["kept.json"]
+
+
+def test_values_of_a_version_that_kept_no_inputs_are_dropped(tmp_path) -> None:
+    from common.kept import Kept
+
+    (tmp_path / "kept.json").write_text('{"key": 1}')
+    assert Kept(tmp_path / "kept.json", MACHINE, []).get("key", lambda: 2) == 2
+
+
+def test_scores_of_other_networks_are_dropped(tmp_path) -> None:
+    from settings.sets import SETS
+    from settings.settings import inputs
+
+    for chosen in SETS:
+        (tmp_path / chosen.folder / "images").mkdir(parents=True)
+        for k in range(chosen.every + 1):
+            (tmp_path / chosen.folder / "images" / f"{k:02d}.jpg").touch()
+    (tmp_path / "acdc.pt").write_bytes(b"one")
+    before = inputs(tmp_path, tmp_path)
+    assert before["images"]["ecssd"] == ["00", "08"] and before == inputs(tmp_path, tmp_path)
+    (tmp_path / "acdc.pt").write_bytes(b"other")
+    assert inputs(tmp_path, tmp_path) != before
