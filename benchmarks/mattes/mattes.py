@@ -142,6 +142,14 @@ def one(data: Path, name: str, trimaps: str, laplacian: str, tight: bool) -> dic
     return row
 
 
+def earlier(before: dict[str, Any], payload: dict[str, Any], names: list[str], tight: bool) -> list[dict[str, Any]]:
+    """The rows of an interrupted run of these images. None of another build, thread count, machine or pymatting."""
+    same = all(before["machine"][key] == payload["machine"][key] for key in ("cpu", "commit", "build", "packages"))
+    if not same or before["threads"] != payload["threads"]:
+        return []
+    return [row for row in before["rows"] if f"{row['image']}.png" in names and ("tight" in row or not tight)]
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -161,8 +169,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.tight and args.laplacian != "closed_form":
         parser.error("--tight is for the closed form only")
-    if not (args.data / "images").is_dir():
-        parser.error("DATA must hold a folder images/")
+    if not any((args.data / "images").glob("*.png")):
+        parser.error("DATA must hold a folder images/ with PNG files")
     return args
 
 
@@ -177,13 +185,10 @@ def main() -> None:
     payload: dict[str, Any] = {"machine": describe_machine(), "trimaps": trimaps, "levin": None, "rows": []}
     payload["laplacian"] = args.laplacian
     payload["threads"] = torch.get_num_threads()
+    names = sorted(path.name for path in (args.data / "images").glob("*.png"))[: args.limit]
     stored = RESULTS / f"{name}.json"
     if stored.exists() and not args.fresh:
-        before = json.loads(stored.read_text())
-        # Rows of another build, thread count or machine must not be mixed in.
-        same = all(before["machine"][key] == payload["machine"][key] for key in ("cpu", "commit", "build"))
-        if same and before["threads"] == payload["threads"]:
-            payload["rows"] = [row for row in before["rows"] if "tight" in row or not args.tight]
+        payload["rows"] = earlier(json.loads(stored.read_text()), payload, names, args.tight)
     if closed_form and (args.data / "levin_reference").is_dir():
         payload["levin"] = levin(args.data / "levin_reference")
         print(f"Levin's example: largest difference {payload['levin']['max_difference']:.4f}", file=sys.stderr)
@@ -192,7 +197,6 @@ def main() -> None:
     theirs(
         warm, np.tile(np.repeat([0.0, 0.5, 1.0], [4, 8, 4]), (16, 1)), args.laplacian
     )  # numba compiles at the first call
-    names = sorted(path.name for path in (args.data / "images").glob("*.png"))[: args.limit]
     done = {row["image"] for row in payload["rows"]}
     for file in names:
         if file.removesuffix(".png") in done:
