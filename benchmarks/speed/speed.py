@@ -203,12 +203,28 @@ def rows(lines: Sequence[Line], results: Sequence[Result], threads: Sequence[int
     return found
 
 
-def earlier(last: dict[str, Any], only: Sequence[str]) -> tuple[list[Result], dict[str, str]]:
-    """What the last table holds of other sections, and the versions that they are of."""
+def stored(file: str, data: Path | None) -> dict[str, Any]:
+    """The last table."""
+    path = RESULTS / f"{file}.json"
+    if not path.exists():
+        raise SystemExit(f"benchmarks speed: --keep: there is no {path.name} to keep sections of")
+    last: dict[str, Any] = json.loads(path.read_text())
+    if data is None and any(result["case"].startswith("lemur") for result in last["results"]):
+        raise SystemExit(f"benchmarks speed: --keep: {path.name} has rows of the lemur, which need DATA")
+    return last
+
+
+def earlier(last: dict[str, Any]) -> tuple[list[Result], dict[str, str]]:
+    """What the last table holds, and the versions that its sections are of."""
     version = f"commit {last['machine']['commit']}, {last['machine']['date']}"
-    measured = {name: last.get("measured", {}).get(name, version) for name in NAMES if name not in only}
-    results = [Result(**result) for result in last["results"]]
-    return [r for r in results if r.section in map(section_of, measured)], measured
+    measured = {name: last.get("measured", {}).get(name, version) for name in NAMES}
+    return [Result(**result) for result in last["results"]], measured
+
+
+def replace_section(payload: dict[str, Any], name: str, found: Sequence[Result]) -> None:
+    """A section of this run; until it is whole, that of the last table stays."""
+    payload["results"] = [r for r in payload["results"] if r.section != section_of(name)] + list(found)
+    payload["measured"].pop(name, None)
 
 
 def section_of(name: str) -> str:
@@ -233,20 +249,26 @@ def main() -> None:
     sections["solver"] = solver_section(args.data, repeats, args.quick)
     sections["step"] = step_section(repeats, args.quick)
     lines = [line for section in sections.values() for line in section.lines]
-    last = json.loads((RESULTS / f"{file}.json").read_text()) if args.keep else None
-    results, measured = earlier(last, args.only) if last else ([], {})
+    last = stored(file, args.data) if args.keep else None
+    results, measured = earlier(last) if last else ([], {})
     payload: dict[str, Any] = {"machine": machine, "lines": [asdict(line) for line in lines], "results": results}
-    payload["measured"] = measured
+    payload |= {"measured": measured, "large": last["large"] if last else None}
     for name, section in sections.items():
-        for threads in args.threads if name in args.only else []:
+        if name not in args.only:
+            continue
+        found = []
+        for threads in args.threads:
             print(f"{name}, {threads} thread(s)", file=sys.stderr, flush=True)
             torch.set_num_threads(threads)
-            results += section.measure(threads)
-            write_json(file, payload)
-    large: dict[str, Any] | None = last["large"] if last else None
+            found += section.measure(threads)
+        replace_section(payload, name, found)
+        write_json(file, payload)
     if "large" in args.only:
         print("large", file=sys.stderr, flush=True)
-        large = measure_large(*((60, 80) if args.quick else (3000, 4000)), max(args.threads))
+        threads = max(args.threads)
+        payload["large"] = measure_large(*((60, 80) if args.quick else (3000, 4000)), threads) | {"threads": threads}
+        replace_section(payload, "large", [])
+    large: dict[str, Any] | None = payload["large"]
 
     counts = ["1 thread" if count == 1 else f"{count} threads" for count in args.threads]
     head = ["work", *(f"ms, {count}" for count in counts), "beside", *(f"times ours, {count}" for count in counts)]
@@ -254,17 +276,18 @@ def main() -> None:
         "Ratios are time / our time within a round, medians over the rounds with the quartiles in brackets: above 1 is "
         "slower than ours. Methods that do the same were asserted to agree before. pymatting and scikit-image run on "
         "one thread whatever the setting; with 21 classes pymatting was measured once.\n\n"
-        + table(head, rows(lines, results, args.threads))
+        + table(head, rows(lines, payload["results"], args.threads))
     )
     if large:
         body += (
             f"\n\n`closedform-wsss matte` on a photograph of {large['width']} x {large['height']} pixels with "
-            f"{max(args.threads)} threads, from the start of Python to the last file: {large['seconds']:.0f} s, peak "
-            f"memory {large['peak_bytes'] / 2**30:.1f} GiB ({large['solved'] or large['last_line']})."
+            f"{large.get('threads', max(args.threads))} threads, from the start of Python to the last file: "
+            f"{large['seconds']:.0f} s, peak memory {large['peak_bytes'] / 2**30:.1f} GiB "
+            f"({large['solved'] or large['last_line']})."
         )
     for version in dict.fromkeys(measured.values()):
         body += f"\n\nOf an earlier run ({version}): {', '.join(n for n in measured if measured[n] == version)}."
-    write_json(file, payload | {"large": large})
+    write_json(file, payload)
     options = ["DATA" if value == str(args.data) else value for value in sys.argv[1:]]
     command = shlex.join(["python", "benchmarks", "speed", *options])
     write_markdown(file, "Speed", command, machine, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import runpy
 import shutil
@@ -141,21 +142,44 @@ def test_a_line_of_the_table_of_all_speeds(monkeypatch: pytest.MonkeyPatch) -> N
     assert speed.rows(lines, results, [1, 2]) == [["work, a case", "200", "50.0", "rival", "2.00 (2.00 to 2.50)", ""]]
 
 
-def test_sections_that_the_table_of_all_speeds_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are not measured again, each with the version that it is of."""
+def test_sections_that_the_table_of_all_speeds_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those that are not measured again, each with the version that it is of; and in the file of an interrupted run
+    also those that it had not measured yet."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     speed = importlib.import_module("speed.speed")
+    monkeypatch.setattr(speed, "RESULTS", tmp_path)
+    with pytest.raises(SystemExit, match=r"--keep: there is no speed.json to keep sections of"):
+        speed.stored("speed", None)
     rest = {"case": "c", "threads": 1, "name": "n", "rounds": 1, "median_s": 1.0, "min_s": 1.0}
     rest |= {"quartiles_s": (1.0, 1.0), "ratio": 1.0, "ratio_quartiles": (1.0, 1.0)}
     last = {
         "machine": {"commit": "abc", "date": "today"},
         "results": [{"section": name} | rest for name in ("loss", "spl", "solver")],
         "measured": {"solver": "commit old, yesterday"},
+        "large": {"width": 8, "height": 6, "seconds": 1.0, "peak_bytes": 1, "solved": "yes"},
     }
-    results, measured = speed.earlier(last, ["product", "loss", "filter", "step"])
-    assert [r.section for r in results] == ["spl", "solver"]
-    new = "commit abc, today"
-    assert measured == {"superpixels": new, "solver": "commit old, yesterday", "large": new}
+    lemur = last | {"results": [{"section": "solver"} | rest | {"case": "lemur, 2 x 2"}]}
+    (tmp_path / "speed.json").write_text(json.dumps(lemur))
+    with pytest.raises(SystemExit, match="has rows of the lemur, which need DATA"):
+        speed.stored("speed", None)
+    assert speed.stored("speed", tmp_path)["results"][0]["case"] == "lemur, 2 x 2"
+    (tmp_path / "speed.json").write_text(json.dumps(last))
+    written = {}
+    monkeypatch.setattr(speed, "write_json", lambda name, payload: written.update(payload))
+    section = speed.Section((), lambda threads: [speed.Result(**{"section": "loss"} | rest | {"median_s": 2.0})])
+    cut = speed.Section((), lambda threads: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(speed, "kernel_sections", lambda *_: {"loss": section, "filter": cut})
+    for maker in ("superpixel_section", "solver_section", "step_section"):
+        monkeypatch.setattr(speed, maker, lambda *_: section)
+    monkeypatch.setattr("sys.argv", ["speed", "--keep", "--threads", "1", "--only", "loss", "filter", "solver"])
+    threads = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        speed.main()
+    torch.set_num_threads(threads)
+    assert {r.section: r.median_s for r in written["results"]} == {"loss": 2.0, "spl": 1.0, "solver": 1.0}
+    assert written["large"] == last["large"] and "loss" not in written["measured"]
+    assert written["measured"]["solver"] == "commit old, yesterday"
+    assert written["measured"]["superpixels"] == written["measured"]["large"] == "commit abc, today"
 
 
 def test_the_sparse_matrices_of_the_filter_are_ready_before_the_race(monkeypatch: pytest.MonkeyPatch) -> None:
