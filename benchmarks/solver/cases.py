@@ -157,6 +157,7 @@ def measure_case(done: Measurements, section: str, photo: str, problem: Problem,
             limit = limit_of(name, args.limit)
             about = f"  {problem.name}, {problem.classes} classes: {name}, {count} thread(s)"
             row: Row = key | {"status": "ok", "limit_s": limit, "samples_s": [], "detail": ""}
+            row["run"] = done.payload["machine"]["date"]
             mattes = Path(folder) / "mattes.npy"
             try:
                 child = Child(name, problem, count, args.quick)

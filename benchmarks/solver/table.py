@@ -17,9 +17,14 @@ HEAD = ["size, solver", "s", "time / ours", "time / ours, 1 thread", "peak MiB",
 HEAD += ["iterations", "note"]
 
 
+def same_run(row: Row, ours: Row) -> bool:
+    """A run that goes on, as with one more solver, keeps the rows of the one before."""
+    return bool(row.get("run") == ours.get("run"))
+
+
 def ratio(row: Row, ours: Row) -> float:
-    """Time / time of ours: within the rounds where both ran in several, else of medians."""
-    if len(row["samples_s"]) > 1 and len(ours["samples_s"]) > 1:
+    """Time / time of ours: within the rounds where both ran in several of one run, else of medians."""
+    if same_run(row, ours) and len(row["samples_s"]) > 1 and len(ours["samples_s"]) > 1:
         return statistics.median(paired(row["samples_s"], ours["samples_s"]))
     return statistics.median(row["samples_s"]) / statistics.median(ours["samples_s"])
 
@@ -30,18 +35,20 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{min(places, 3)}f}"
 
 
+def _ours(row: Row, all_rows: list[Row], threads: int) -> list[Row]:
+    """Our row of the same problem."""
+    return [
+        other
+        for other in all_rows
+        if other["status"] == "ok"
+        and (other["solver"], other["threads"]) == (OURS, threads)
+        and (other["case"], other["classes"]) == (row["case"], row["classes"])
+    ]
+
+
 def _ratios(rows: list[Row], all_rows: list[Row], threads: int) -> str:
     """Geometric mean over the photographs, with the range where there are several."""
-    found = []
-    for row in rows:
-        ours = [
-            other
-            for other in all_rows
-            if other["status"] == "ok"
-            and (other["solver"], other["threads"]) == (OURS, threads)
-            and (other["case"], other["classes"]) == (row["case"], row["classes"])
-        ]
-        found += [ratio(row, other) for other in ours]
+    found = [ratio(row, ours) for row in rows for ours in _ours(row, all_rows, threads)]
     if not found:
         return ""
     if min(found) == max(found) == 1:
@@ -58,7 +65,7 @@ def _span(values: Iterable[float | None], text: Callable[[float], str]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _notes(rows: list[Row]) -> str:
+def _notes(rows: list[Row], all_rows: list[Row], threads: int) -> str:
     """What went wrong, or differently, and on how many of several photographs."""
     ok = [row for row in rows if row["status"] == "ok"]
     failed = [row for row in rows if row["status"] == "failed"]
@@ -68,6 +75,9 @@ def _notes(rows: list[Row]) -> str:
         "limit reached": reached if ok or failed else [],  # else the time says so
         "failed": failed,
         "ichol shifted": [row for row in ok if row["ichol_shifts"]],
+        "not in one run with ours": [
+            row for row in ok if any(not same_run(row, ours) for ours in _ours(row, all_rows, threads))
+        ],
         "no tight solution": [row for row in ok if row["max_error"] is None],
     }
     for commit in sorted({row["commit"] for row in ok if "commit" in row}):
@@ -101,7 +111,7 @@ def _line(size: str, rows: list[Row], all_rows: list[Row], threads: int) -> list
         _span((row["max_error"] for row in ok), lambda value: f"{value:.1e}"),
         f"{statistics.fmean(means):.1e}" if means else "",
         _span((row["iterations"] for row in ok), lambda value: f"{value:.0f}"),
-        _notes(rows),
+        _notes(rows, all_rows, threads),
     ]
 
 

@@ -141,6 +141,17 @@ def test_photographs_of_a_size_share_a_line_and_sizes_give_the_growth(solver_tab
     assert "closedform_wsss: 1.50 (0.01 to 0.04 megapixels)." in text and "SciPy direct: " not in text
 
 
+def test_rows_of_two_runs_share_no_rounds(solver_table: ModuleType) -> None:
+    """A run that goes on with one more solver: ratios of medians, and the table says so."""
+    row = {"case": "a", "classes": 2, "threads": 1, "status": "ok", "converged": True, "ichol_shifts": 0}
+    ours = row | {"solver": "closedform_wsss", "samples_s": [1.0, 4.0, 2.0], "run": "today", "max_error": 0.0}
+    other = ours | {"solver": "SciPy direct", "samples_s": [4.0, 4.0, 8.0]}
+    assert solver_table.ratio(other, ours) == 4 and solver_table._notes([other], [ours, other], 1) == ""
+    later = other | {"run": "tomorrow"}
+    assert solver_table.ratio(later, ours) == 2
+    assert solver_table._notes([later], [ours, later], 1) == "not in one run with ours"
+
+
 def test_a_second_start_measures_what_is_missing_or_failed(solver_cases: ModuleType, tmp_path: Path) -> None:
     args = argparse.Namespace(quick=True, output=tmp_path, fresh=False, limit=10.0)
     first = solver_cases.Measurements(args, 2)
