@@ -1,12 +1,12 @@
 """What refining a network's predictions gains: mean IoU before and after, with settings chosen on other data sets.
 
     python benchmarks predictions DATA --work WORK
-    python benchmarks predictions DATA --work WORK --every 4 --runs camvid-scribbles-ce-0
+    python benchmarks predictions DATA --work WORK --every 4 --runs camvid-scribbles-ce-0 voc-scribbles-ce-0
 
-WORK holds the runs of `benchmarks training`, each with its network. Every network predicts the val images of its set at
-its own size, and each method refines these probabilities by the image at its full size, without marks. Of the methods
-with several settings, a set's figure is that of the setting whose smallest gain over the runs of the other sets is
-largest. Needs the extra "examples".
+WORK holds the runs of `benchmarks training`, each with its network; without --runs, those with seed 0 count. Every
+network predicts the val images of its set at its own size, and each method refines these probabilities by the image at
+its full size, without marks. Of the methods with several settings, a set's figure is that of the setting whose smallest
+gain over the runs of the other sets is largest; so the runs must be of two sets at least. Needs the extra "examples".
 
 Writes results/predictions.json and .md.
 """
@@ -119,11 +119,12 @@ def chosen(found: dict[str, dict], method: str, left_out: str) -> str:
 def markdown(found: dict[str, dict]) -> str:
     rows = []
     names = list(dict.fromkeys(run.split("-")[0] for run in found))
+    several_seeds = len({run.rsplit("-", 1)[1] for run in found}) > 1
     for run, scores in found.items():
         before = scores["before"][""][0]
-        cells = [run.rsplit("-", 1)[0], f"{before:.3f}"]
+        cells = [run if several_seeds else run.rsplit("-", 1)[0], f"{before:.3f}"]
         for method in list(scores)[1:]:
-            setting = chosen(found, method, run.split("-")[0]) if len(names) > 1 else next(iter(scores[method]))
+            setting = chosen(found, method, run.split("-")[0])
             cells.append(f"{100 * (scores[method][setting][0] - before):+.1f}")
         rows.append(cells)
     methods = list(next(iter(found.values())))
@@ -131,7 +132,6 @@ def markdown(found: dict[str, dict]) -> str:
         f"* {method}, chosen for {name} on the others: {chosen(found, method, name)}"
         for method in methods[2:]
         for name in names
-        if len(names) > 1
     ]
     costs = ", ".join(
         f"{method} {statistics.median(ms for scores in found.values() for _, ms in scores[method].values()):.0f}"
@@ -144,9 +144,24 @@ def markdown(found: dict[str, dict]) -> str:
             "on the other sets.",
             table(["set, marks, training", "before", *methods[1:]], rows),
             "\n".join(lines),
-            f"Median milliseconds an image, {torch.get_num_threads()} threads, on a machine that may be busy: {costs}.",
+            f"Median milliseconds an image, {torch.get_num_threads()} thread(s), on a machine that may be busy: "
+            f"{costs}.",
         ]
     )
+
+
+def networks(work: Path, names: list[str] | None) -> list[Path]:
+    """The runs with these names, or all of seed 0 that have a network."""
+    sets = {spec.name for spec in SETS}
+    runs = [work / name for name in names] if names else sorted(file.parent for file in work.glob("*-0/model.pt"))
+    runs = [run for run in runs if names or run.name.split("-")[0] in sets]
+    for run in runs:
+        if run.name.split("-")[0] not in sets or not (run / "model.pt").exists():
+            raise SystemExit(f"benchmarks predictions: {run} must be a run of benchmarks training, with its model.pt")
+    if len({run.name.split("-")[0] for run in runs}) < 2:
+        found = ", ".join(run.name for run in runs) or "none"
+        raise SystemExit(f"benchmarks predictions: the runs must be of two data sets at least, got {found}")
+    return runs
 
 
 def main() -> None:
@@ -156,13 +171,11 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", help="names of folders in WORK (default: all with seed 0)")
     parser.add_argument("--every", type=int, default=1, help="take every N-th image (default 1)")
     args = parser.parse_args()
-    runs = [args.work / name for name in args.runs] if args.runs else sorted(args.work.glob("*-0"))
     machine, found = describe_machine(), {}
-    for run in runs:
-        if (run / "model.pt").exists():
-            found[run.name] = measure(run, args.data, args.every)
-            best = {m: max(v[0] for v in s.values()) for m, s in found[run.name].items()}
-            print(run.name, {name: round(value, 4) for name, value in best.items()}, file=sys.stderr, flush=True)
+    for run in networks(args.work, args.runs):
+        found[run.name] = measure(run, args.data, args.every)
+        best = {m: max(v[0] for v in s.values()) for m, s in found[run.name].items()}
+        print(run.name, {name: round(value, 4) for name, value in best.items()}, file=sys.stderr, flush=True)
     write_json("predictions", {"machine": machine, "every": args.every, "runs": found})
     given = [f"--every {args.every}"] if args.every > 1 else []
     given += [f"--runs {' '.join(args.runs)}"] if args.runs else []
