@@ -81,7 +81,9 @@ def network(data: Path, spec: DataSet, marks: str, seed: int, work: Path) -> tor
                 trainer.train_epoch()
                 trainer.epoch += 1
         work.mkdir(parents=True, exist_ok=True)
-        torch.save(trainer.average.module.state_dict(), file)
+        part = file.with_suffix(".part")
+        torch.save(trainer.average.module.state_dict(), part)
+        part.replace(file)  # whole, whenever the run is interrupted
     model = build_model("lite_fpn", spec.classes, False).eval()
     model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     return model

@@ -72,7 +72,7 @@ def measure(run: Path, data: Path, images: int) -> dict[str, dict[str, float]]:
 
 @torch.no_grad()
 def main() -> None:
-    """All networks of WORK that were trained with seed 0 from marks."""
+    """The networks of WORK that were trained with seed 0 by the cross-entropy on marks or by SelfTrainingLoss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--work", type=Path, required=True)
@@ -80,6 +80,10 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", help="names of runs (default: cross-entropy and online of seed 0)")
     args = parser.parse_args()
     names = args.runs or [run.name for run in sorted(args.work.iterdir()) if run.name.endswith(("-ce-0", "-online-0"))]
+    missing = [name for name in names if not (args.work / name / "model.pt").exists()]
+    if missing or not names:
+        what = f"no model.pt of {', '.join(missing)}" if names else "no run of cross-entropy or online with seed 0"
+        raise SystemExit(f"benchmarks training.label_steps: {args.work} holds {what}")
     machine, found = describe_machine(), {}
     for name in names:
         found[name] = measure(args.work / name, args.data, args.images)

@@ -234,11 +234,8 @@ def test_dice_of_patients(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["none", "pamr", "mean_field"])
 def test_filters(monkeypatch, name):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from cams import baselines
     from training import filters
 
-    if name == "mean_field" and baselines.DENSE_CRF is None:
-        pytest.skip("needs pydensecrf2")
     # A square on a ground, of which the probabilities know little and the marks something.
     image = torch.zeros(2, 3, 24, 32)
     image[:, :, 6:18, 8:24] = 1
@@ -401,3 +398,17 @@ def test_the_curve_of_several_seeds(monkeypatch):
 
     epochs, means = mean_curve([[(4, 0.1), (8, 0.3)], [(2, 0.0), (4, 0.3), (8, 0.5), (12, 0.9)]])
     assert epochs == [4, 8] and means == pytest.approx([0.2, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [([], "work holds no run of cross-entropy or online"), (["--runs", "acdc-a-0"], "no model.pt of acdc-a-0")],
+)
+def test_label_steps_without_networks(monkeypatch, tmp_path, options, message):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from training import label_steps
+
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr("sys.argv", ["label_steps", "DATA", "--work", str(tmp_path / "work"), *options])
+    with pytest.raises(SystemExit, match=message):
+        label_steps.main()
