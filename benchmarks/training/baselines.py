@@ -28,7 +28,8 @@ def gated_crf(
     1/P sum_i sum_{j in the window} k_ij sum_c p_i(c) (1 - p_j(c)), k_ij = exp(-|x_i - x_j|^2 / 2 sigma_xy^2 - |I_i -
     I_j|^2 / 2 sigma_rgb^2). Each pair is visited once and counted twice. Probabilities and image are averaged over
     cells of ``cell`` pixels first, as the paper's loss also takes an image at the size of smaller predictions; a window
-    then reaches twice as far, at a quarter of the time.
+    then reaches twice as far, at a quarter of the time. ``sigma_xy`` counts pixels of the image, and so is half as many
+    cells; in the authors' program it counts pixels of the predictions.
     """
     p, image = F.avg_pool2d(p, cell), F.avg_pool2d(image, cell)
     total = p.new_zeros(())
