@@ -32,7 +32,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, default_collate
 from tqdm import tqdm
 
 from closedform_wsss.functional import classes_present
@@ -40,7 +40,7 @@ from closedform_wsss.training import PseudoLabeler, Recipe, SelfTrainingLoss, cl
 
 sys.path.insert(0, str(Path(__file__).parent))
 from segmentation.augment import flip
-from segmentation.data import MarkedFolder
+from segmentation.data import DataError, MarkedFolder
 from segmentation.evaluation import evaluate, save_pictures
 from segmentation.losses import LOSSES, WHOLE, Batch
 from segmentation.model import build_model
@@ -77,6 +77,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", help="default cuda, if available")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)
+    for name in ("classes", "every", "epochs", "val_every", "batch"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    if args.size and min(args.size) < 1:
+        parser.error(f"--size must be at least 1 1, got {args.size[0]} {args.size[1]}")
     args.loss = [name_and_weight(parser, text) for text in args.loss]
     if args.method is None:
         args.method = "loss" if args.targets == "labels" else "rounds"
@@ -110,8 +115,9 @@ class Trainer:
         if len(self.data) < args.batch * self.world:
             raise SystemExit(f"{args.train} holds {len(self.data)} images, fewer than a step takes: lower --batch")
         self.sampler = DistributedSampler(self.data, self.world, self.rank, seed=args.seed, drop_last=True)
+        self.seen = torch.zeros(args.classes, dtype=torch.bool)  # classes of the targets
         self.loader = DataLoader(
-            self.data, args.batch, sampler=self.sampler, drop_last=True, num_workers=args.workers,
+            self.data, args.batch, collate_fn=together, sampler=self.sampler, drop_last=True, num_workers=args.workers,
             persistent_workers=args.workers > 0, pin_memory=self.device.type == "cuda",
         )  # fmt: skip
         self.val = None
@@ -154,6 +160,8 @@ class Trainer:
             if self.labeler and self.labeler.due(self.epoch, args.epochs):
                 self.make_labels(self.labeler)
             row = {"epoch": self.epoch + 1, "lr": self.schedule.get_last_lr()[0], **self.train_epoch()}
+            if self.epoch == 0:
+                self.warn_of_missing_classes()
             self.epoch += 1
             row["seconds"] = round(time.perf_counter() - started, 1)
             if self.val and (self.epoch == args.epochs or self.epoch % args.val_every == 0):
@@ -193,6 +201,8 @@ class Trainer:
         further = [(name, weight) for name, weight in self.args.loss if name not in WHOLE]
         bar = tqdm(self.loader, f"epoch {self.epoch + 1}/{self.args.epochs}", leave=False, disable=self.quiet)
         for index, image, target in bar:
+            if self.epoch == 0:
+                self.seen |= torch.bincount(target.flatten().long(), minlength=256)[: self.args.classes] > 0
             if self.labeler:
                 keys = [self.data.name(k) for k in index.tolist()]
                 target = torch.stack([self.labeler.get(key, marks) for key, marks in zip(keys, target, strict=True)])
@@ -214,6 +224,19 @@ class Trainer:
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach()
         return {name: float(total) / len(self.loader) for name, total in sums.items()}
+
+    def warn_of_missing_classes(self) -> None:
+        """Which classes no target of the first epoch had, of any rank."""
+        seen = self.seen.long().to(self.device)
+        if self.world > 1:
+            dist.all_reduce(seen)
+        missing = [str(c) for c, count in enumerate(seen.tolist()) if not count]
+        if missing and self.rank == 0:
+            print(
+                f"no target in {self.data.targets[0].parent} has a pixel of class {', '.join(missing)}. Targets are "
+                "class numbers from 0, and 255 is no class: in a mask of 0 and 255 write 1 for 255.",
+                file=sys.stderr,
+            )
 
     def main_loss(self, batch: Batch) -> dict[str, Tensor]:
         if self.labeler:
@@ -275,6 +298,15 @@ class Trainer:
         self.epoch, self.step = state["epoch"], state["step"]
 
 
+def together(items: list[tuple[int, Tensor, Tensor]]) -> list[Tensor]:
+    """A batch; images of several sizes cannot be one."""
+    sizes = sorted({tuple(image.shape[1:]) for _, image, _ in items})
+    if len(sizes) > 1:
+        examples = " and ".join(f"{width} x {height}" for height, width in sizes[:2])
+        raise DataError(f"the images have several sizes, such as {examples} pixels: give --size H W")
+    return default_collate(items)
+
+
 def average(averaged: Tensor, parameter: Tensor, step: int) -> Tensor:
     """Exponential average over about 100 steps, over fewer at the start. Counts are not averaged."""
     if not averaged.is_floating_point():
@@ -289,6 +321,8 @@ def main(argv: list[str] | None = None) -> None:
         dist.init_process_group("nccl" if torch.cuda.is_available() and args.device != "cpu" else "gloo")
     try:
         Trainer(args).run()
+    except DataError as error:
+        raise SystemExit(str(error)) from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -22,6 +22,10 @@ from closedform_wsss.io import IGNORE_INDEX, from_array, read_image, read_label_
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
+class DataError(ValueError):
+    """A file that cannot be learned from. Workers of a DataLoader hand it on; SystemExit would end them unheard."""
+
+
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder, in the order of their names. Hidden files, as macOS puts beside images, are left out."""
     visible = (file for file in folder.iterdir() if not file.name.startswith("."))
@@ -92,15 +96,18 @@ class MarkedFolder(Dataset):
         return index, *pair
 
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
-        image, target = read_image(self.images[index]), read_label_png(self.targets[index])
+        try:
+            image, target = read_image(self.images[index]), read_label_png(self.targets[index])
+        except ValueError as error:  # it names the file
+            raise DataError(str(error)) from error
         if target.shape != image.shape[1:]:
-            raise SystemExit(
+            raise DataError(
                 f"{self.targets[index]} has {target.shape[1]} x {target.shape[0]} pixels, "
                 f"its image {image.shape[2]} x {image.shape[1]}"
             )
         present = target.unique()
         if wrong := present[(present >= self.num_classes) & (present != IGNORE_INDEX)].tolist():
-            raise SystemExit(f"{self.targets[index]}: labels must be below {self.num_classes} or 255, got {wrong}")
+            raise DataError(f"{self.targets[index]}: labels must be below {self.num_classes} or 255, got {wrong}")
         if self.size is not None:
             height, width = self.size
             method = Image.Resampling.BOX if height < image.shape[1] else None

@@ -210,6 +210,7 @@ def test_an_unmarked_batch_has_no_loss_but_a_graph(train):
         ("empty", r"images holds no images \(.jpg, "),
         ("none", "must hold a folder images/"),
         ("twice", "must not hold two images of one name, got 3.bmp, 3.png"),
+        ("colour", r"colours of the VOC palette, got the colour \(255, 255, 255\) at x=0, y=0 in .*3.png"),
     ],
 )
 def test_errors_of_a_folder(train, folder, tmp_path, broken, message):
@@ -221,6 +222,8 @@ def test_errors_of_a_folder(train, folder, tmp_path, broken, message):
         Image.fromarray(np.zeros((10, 10), np.uint8)).save(root / "scribbles" / "3.png")
     elif broken == "label":
         Image.fromarray(np.full((64, 96), 7, np.uint8)).save(root / "scribbles" / "3.png")
+    elif broken == "colour":
+        Image.fromarray(np.full((64, 96, 3), 255, np.uint8)).save(root / "scribbles" / "3.png")
     elif broken == "twice":
         Image.open(root / "images" / "3.png").save(root / "images" / "3.bmp")
     else:
@@ -241,3 +244,42 @@ def test_errors_of_a_loss(train, folder, tmp_path, text, capsys):
 def test_an_unknown_model(train, folder, tmp_path):
     with pytest.raises(SystemExit, match="--model must be"):
         train.main(arguments(folder, tmp_path, "--model", "unet"))
+
+
+@pytest.mark.parametrize("name", ["classes", "every", "epochs", "val-every", "batch", "size"])
+def test_numbers_that_make_no_run(train, folder, tmp_path, name, capsys):
+    with pytest.raises(SystemExit):
+        train.main(arguments(folder, tmp_path, f"--{name}", *(["0", "4"] if name == "size" else ["0"])))
+    assert f"--{name} must be at least 1" in capsys.readouterr().err
+
+
+def test_images_of_several_sizes_need_one(train, folder, tmp_path):
+    root = Path(shutil.copytree(folder, tmp_path / "data"))
+    for name in ("images", "labels", "scribbles"):
+        Image.open(root / name / "3.png").crop((0, 0, 80, 64)).save(root / name / "3.png")
+    options = arguments(root, tmp_path / "out", "--batch", "8", "--method", "loss", "--epochs", "1")
+    at = options.index("--size")
+    with pytest.raises(SystemExit, match=r"several sizes, such as 80 x 64 and 96 x 64 pixels: give --size H W"):
+        train.main(options[:at] + options[at + 3 :])
+    train.main(options)
+
+
+def test_errors_of_a_folder_reach_from_the_workers(train, folder, tmp_path):
+    root = Path(shutil.copytree(folder, tmp_path / "data"))
+    Image.fromarray(np.full((64, 96), 7, np.uint8)).save(root / "scribbles" / "3.png")
+    with pytest.raises(SystemExit, match=r"3.png: labels must be below 3 or 255, got \[7\]"):
+        train.main(arguments(root, tmp_path / "out", "--method", "loss", "--workers", "1"))
+
+
+def test_a_class_that_no_target_has(train, folder, tmp_path, capsys):
+    """A mask of 0 and 255 marks the background alone."""
+    options = ("--method", "loss", "--epochs", "1")
+    train.main(arguments(folder, tmp_path / "one", *options))
+    assert "no target" not in capsys.readouterr().err
+    root = Path(shutil.copytree(folder, tmp_path / "data"))
+    for file in (root / "scribbles").glob("*.png"):
+        marks = np.array(Image.open(file))
+        Image.fromarray(np.where(marks == 0, 0, 255).astype(np.uint8)).save(file)
+    train.main(arguments(root, tmp_path / "two", *options))
+    message = "scribbles has a pixel of class 1, 2. Targets are class numbers from 0, and 255 is no class"
+    assert message in capsys.readouterr().err
