@@ -16,22 +16,30 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from segmentation.data import image_files
 from skimage.color import rgb2lab
 from torch import Tensor
 from tqdm import trange
 
 from closedform_wsss.functional import superpixel_reconstruction_loss
-from closedform_wsss.io import IGNORE_INDEX
+from closedform_wsss.io import IGNORE_INDEX, read_image, read_label_png
 from closedform_wsss.nn import SpixelNet
 
 
-def read_segments(folder: Path, stem: str) -> tuple[np.ndarray, int]:
-    """Label maps ``(A, H, W)`` of one image, and the label of unlabelled pixels."""
-    if (folder / f"{stem}.npz").exists():
-        return np.load(folder / f"{stem}.npz")["segments"].astype(np.int64), -1
-    return np.array(Image.open(folder / f"{stem}.png")).astype(np.int64)[None], 255
+def read_segments(folder: Path, stem: str, size: tuple[int, int]) -> np.ndarray:
+    """Label maps ``(A, H, W)`` of one image of that size, -1 where there is no label."""
+    file = folder / f"{stem}.npz"
+    if file.exists():
+        labels = np.load(file)["segments"].astype(np.int64)
+    else:
+        file = folder / f"{stem}.png"
+        if not file.exists():
+            raise SystemExit(f"{folder} must hold {stem}.npz or {stem}.png")
+        labels = read_label_png(file)[None].numpy()
+        labels[labels == IGNORE_INDEX] = -1
+    if labels.shape[1:] != size:
+        raise SystemExit(f"{file} has {labels.shape[-1]} x {labels.shape[-2]} pixels, its image {size[1]} x {size[0]}")
+    return labels
 
 
 class Crops:
@@ -39,16 +47,15 @@ class Crops:
 
     def __init__(self, images: Path, segments: Path | None, size: int, seed: int) -> None:
         files = image_files(images)
-        self.images = [np.array(Image.open(file).convert("RGB")) for file in files]
-        if not self.images or min(min(image.shape[:2]) for image in self.images) < size:
+        self.images = [read_image(file).permute(1, 2, 0).numpy() for file in files]
+        if min(min(image.shape[:2]) for image in self.images) < size:
             raise SystemExit(f"{images} must hold images of at least {size} x {size} pixels")
         # What the superpixels reconstruct, (K, H, W, D): label maps, or the colours in CIELAB.
         if segments:
-            loaded = [read_segments(segments, file.stem) for file in files]
-            self.targets, self.ignore_index = [labels[..., None] for labels, _ in loaded], loaded[0][1]
+            pairs = zip(files, self.images, strict=True)
+            self.targets = [read_segments(segments, file.stem, image.shape[:2])[..., None] for file, image in pairs]
         else:
             self.targets = [(rgb2lab(image) / 100).astype(np.float32)[None] for image in self.images]
-            self.ignore_index = IGNORE_INDEX
         self.size, self.random = size, np.random.default_rng(seed)
 
     def one(self) -> tuple[Tensor, Tensor]:
@@ -101,7 +108,7 @@ def main() -> None:
             net(image),
             target,
             position_weight=args.position_weight,
-            ignore_index=crops.ignore_index,
+            ignore_index=-1,
         )
         optimizer.zero_grad()
         loss.backward()
