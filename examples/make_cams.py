@@ -50,7 +50,7 @@ def tagged(file: Path, images: Path) -> tuple[list[Path], Tensor]:
     files = {path.stem: path for path in image_files(images)}
     try:
         tags = read_tags(file)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     if missing := sorted(set(files) - {name for name, classes in tags.items() if classes}):
         raise SystemExit(f"{file} has no tags for {len(missing)} images of {images}, the first is {missing[0]}")
@@ -129,6 +129,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)
+    for name in ("size", "epochs", "batch"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} must be at least 1, got {getattr(args, name)}")
     torch.manual_seed(args.seed)
     files, present = tagged(args.tags, args.images)
     model = Classifier(present.shape[1], not args.no_pretrained).to(args.device)

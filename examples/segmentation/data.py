@@ -28,6 +28,8 @@ class DataError(ValueError):
 
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder, in the order of their names. Hidden files, as macOS puts beside images, are left out."""
+    if not folder.is_dir():
+        raise SystemExit(f"{folder} is no folder")
     visible = (file for file in folder.iterdir() if not file.name.startswith("."))
     files = sorted(file for file in visible if file.suffix.lower() in SUFFIXES)
     if not files:

@@ -87,3 +87,19 @@ def test_mistakes(scripts, folder, text, message):
     (folder / "tags.csv").write_text(text)
     with pytest.raises(SystemExit, match=message):
         scripts[0].main(cams_of(folder))
+
+
+@pytest.mark.parametrize(
+    ("images", "tags", "message"),
+    [("none", "tags.csv", "none is no folder"), ("images", "none.csv", "No such file or directory: .*none.csv")],
+)
+def test_what_is_not_there(scripts, folder: Path, images: str, tags: str, message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        scripts[0].main([str(folder / images), str(folder / tags), "-o", str(folder / "cams"), "--no-pretrained"])
+
+
+@pytest.mark.parametrize("name", ["size", "epochs", "batch"])
+def test_numbers_that_make_no_run(scripts, folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        scripts[0].main([str(folder / "images"), str(folder / "tags.csv"), "-o", str(folder), f"--{name}", "0"])
+    assert f"--{name} must be at least 1, got 0" in capsys.readouterr().err
