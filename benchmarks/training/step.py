@@ -117,8 +117,9 @@ def main() -> None:
     body = (
         f"A training step of the example's network on {case} (images, classes, height, width): with the cross-entropy "
         "on the marks alone, and with one more loss (mark_loss and SelfTrainingLoss contain it; SelfTrainingLoss after "
-        "its first third). Medians; the ratios' quartiles in brackets.\n\n"
-        + table(["loss", "threads", "ms a step", "ratio", "rounds"], cells)
+        "its first third). The losses from gated_crf on are those of other authors, in plain PyTorch, as the benchmark "
+        "of the training has them: programs of their authors may be faster. Medians; the ratios' quartiles in "
+        "brackets.\n\n" + table(["loss", "threads", "ms a step", "ratio", "rounds"], cells)
     )
     if args.quick:
         print(body)
