@@ -42,13 +42,16 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
     add("--repeats", type=int, default=11, help="rounds of each race, fewer where one is slow (%(default)s)")
-    add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="some sections only")
+    add("--only", nargs="+", choices=SECTIONS, help="some sections only; needs --name")
     add("--quick", action="store_true", help="tiny sizes, 3 rounds: a smoke test whose figures mean nothing")
     add("--no-memory", action="store_true", help="leave out the peak memory")
     add("--name", help="of the result files (default: kernels, or kernels_quick)")
     args = parser.parse_args()
     if args.repeats < 1 or min(args.threads) < 1:
         parser.error("--repeats and --threads must be at least 1")
+    if args.only and not args.name and not args.quick:
+        parser.error("--only needs --name: kernels.md would lose its other sections")
+    args.only = args.only or list(SECTIONS)
     return args
 
 

@@ -1,7 +1,7 @@
 """The speed of everything that costs a user time, in one run and one table: ours beside a rival or a limit.
 
     python benchmarks speed DATA              one and two threads; about 45 minutes
-    python benchmarks speed DATA --only loss solver
+    python benchmarks speed DATA --only loss solver       these alone
     python benchmarks speed DATA --only loss --keep       these; the last table keeps its other sections
     python benchmarks speed --quick           tiny sizes: does everything run?
 
@@ -9,7 +9,7 @@ DATA holds lemur/ as for the benchmark "solver"; without it these rows are left 
 benchmarks kernels, superpixels.speed, solver and training.step, which say more about each. Needs the extras "bench" and
 "examples".
 
-Writes results/speed.json and results/speed.md (quick: speed_quick.*).
+Writes results/speed.json and results/speed.md; --quick, and --only without --keep, speed_quick.*.
 """
 
 from __future__ import annotations
@@ -240,14 +240,15 @@ def section_of(name: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", metavar="DATA", type=Path, nargs="?", help="folder with lemur/")
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), help="some sections only")
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="some sections only")
     parser.add_argument("--keep", action="store_true", help="keep the other sections of the last table")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--repeats", type=int, default=7, help="rounds of each race (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, 2 rounds: figures mean nothing")
     args = parser.parse_args()
     repeats = 2 if args.quick else args.repeats
-    file = "speed_quick" if args.quick else "speed"
+    file = "speed_quick" if args.quick or (args.only and not args.keep) else "speed"
+    args.only = args.only or list(NAMES)
     machine = describe_machine()
     sections = kernel_sections(repeats, args.quick)
     sections["superpixels"] = superpixel_section(repeats, args.quick)

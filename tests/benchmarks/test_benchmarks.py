@@ -125,6 +125,34 @@ def test_the_table_of_all_speeds(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         assert float(own) > 0 and (work.startswith("| refine_cam") or float(ratio.split()[0]) >= 0)
 
 
+def test_some_sections_do_not_replace_the_stored_tables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    kernels, speed = (importlib.import_module(name) for name in ("kernels.kernels", "speed.speed"))
+    monkeypatch.setattr("sys.argv", ["kernels", "--only", "product"])
+    with pytest.raises(SystemExit):
+        kernels.arguments()
+    assert "--only needs --name: kernels.md would lose its other sections" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["kernels", "--only", "product", "--name", "product"])
+    assert kernels.arguments().only == ["product"]
+    monkeypatch.setattr("sys.argv", ["kernels"])
+    assert kernels.arguments().only == ["build", "product", "loss", "filter"]
+
+    files = []
+    section = speed.Section((), lambda threads: [])
+    for maker in ("superpixel_section", "solver_section", "step_section"):
+        monkeypatch.setattr(speed, maker, lambda *_: section)
+    monkeypatch.setattr(speed, "kernel_sections", lambda *_: {})
+    monkeypatch.setattr(speed, "write_json", lambda name, payload: files.append(name))
+    monkeypatch.setattr(speed, "write_markdown", lambda *_: None)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("sys.argv", ["speed", "--threads", "1", "--only", "step"])
+    speed.main()
+    torch.set_num_threads(threads)
+    assert set(files) == {"speed_quick"}
+
+
 def test_many_classes_are_compared_with_one_preconditioner(monkeypatch: pytest.MonkeyPatch) -> None:
     """pymatting's function factorizes for each class anew: the table also has its fastest form."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
