@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -115,7 +116,7 @@ def markdown(results: dict[str, Any]) -> str:
         + ".\n\n"
         + table(header, rows)
     )
-    return text + by_seed(scores) + left_out(scores) + dice(results)
+    return text + by_seed(scores) + left_out(scores) + dice(results) + versions(results)
 
 
 def by_seed(scores: Scores) -> str:
@@ -181,3 +182,14 @@ def dice(results: dict[str, Any]) -> str:
     return "\n\n**ACDC: Dice** of the three organs, mean over patients:\n\n" + table(
         ["training", "Dice", "seeds"], rows
     )
+
+
+def versions(results: dict[str, Any]) -> str:
+    """A mean over seeds may be of several versions of the package: how many runs of each row are of which."""
+    lines = []
+    for row in (MASKS, *ROWS):
+        runs = Counter(run.get("commit", "not recorded") for run in results["runs"] if run["row"] == row.name)
+        if runs:
+            lines.append([row.title, ", ".join(f"{commit} ({count})" for commit, count in runs.most_common())])
+    head = ["training", "commits"]
+    return "\n\n**Versions of this package**, and how many runs are of each:\n\n" + table(head, lines)

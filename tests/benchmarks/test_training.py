@@ -152,6 +152,20 @@ def test_table(monkeypatch):
     assert "| **PseudoLabeler** | 0.870 | 1 |" in dice
 
 
+def test_versions_of_the_runs(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from training.table import markdown
+
+    runs = [run_of("acdc", "scribbles", "ce", 0.5, seed) for seed in (0, 1, 2)]
+    runs[0] |= {"commit": "abc"}
+    runs += [run_of("acdc", None, "masks", 0.6) | {"commit": "def"}]
+    lines = markdown({"runs": runs}).splitlines()
+    assert lines[-2:] == [
+        "| full masks (upper bound) | def (1) |",
+        "| cross-entropy on the marks (lower bound) | not recorded (2), abc (1) |",
+    ]
+
+
 def test_settings_are_chosen_on_the_other_sets(monkeypatch):
     """On CamVid weight 1 is best, on the other two weight 3: each set is reported with the choice of the others."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
