@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import closedform_wsss
-from common.paths import BENCHMARKS
+from common.paths import BENCHMARKS, ROOT
 
 PACKAGES = ("torch", "numpy", "scipy", "pymatting", "numba", "scikit-image")
 
@@ -44,7 +44,7 @@ def _cache() -> str:
 
 
 def commit() -> str:
-    """The commit, and whether the tree holds changes that the commit does not."""
+    """The commit, and whether the tree holds changes that the commit does not, or the package is of other sources."""
 
     def git(*args: str) -> str:
         command = ["git", "-C", str(BENCHMARKS), *args]
@@ -56,8 +56,20 @@ def commit() -> str:
     head = git("rev-parse", "--short=12", "HEAD")
     if not head:
         return "none"
-    changed = git("status", "--porcelain", "--", "../closedform_wsss", "../csrc", ".", ":!results")
-    return f"{head} with local changes" if changed else head
+    changed = git("status", "--porcelain", "--", "../closedform_wsss", "../csrc", "../examples", ".", ":!results")
+    text = f"{head} with local changes" if changed else head
+    # Benchmarks measure the installed package, which nobody may have installed again after a change.
+    other = other_sources(Path(closedform_wsss.__file__).parent, ROOT / "closedform_wsss")
+    return f"{text}, the installed package has other sources" if other else text
+
+
+def other_sources(installed: Path, own: Path) -> bool:
+    """Whether Python files of the checkout's package are not those of the installed one."""
+    names = [] if installed.resolve() == own.resolve() else [file.relative_to(own) for file in own.rglob("*.py")]
+    return any(
+        not (installed / name).exists() or (installed / name).read_bytes() != (own / name).read_bytes()
+        for name in names
+    )
 
 
 def _version(package: str) -> str:

@@ -78,6 +78,24 @@ def test_the_loop_of_the_product_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     assert sum(loop.values()) - loop["all instructions"] < loop["all instructions"] < 600
 
 
+def test_an_installed_package_of_other_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The commit of the checkout is not that of what was measured then."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    machine = importlib.import_module("common.machine")
+    own, installed = tmp_path / "own", tmp_path / "installed"
+    (own / "part").mkdir(parents=True)
+    (own / "part" / "a.py").write_text("x = 1")
+    shutil.copytree(own, installed)
+    assert not machine.other_sources(installed, own) and not machine.other_sources(own, own)
+    (own / "part" / "a.py").write_text("x = 2")
+    assert machine.other_sources(installed, own)
+    (installed / "part" / "a.py").write_text("x = 2")
+    (own / "b.py").touch()
+    assert machine.other_sources(installed, own)
+    monkeypatch.setattr(machine, "other_sources", lambda *_: True)
+    assert re.fullmatch(r"none|\w{12}( with local changes)?, the installed package has other sources", machine.commit())
+
+
 def test_the_parts_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part without the parts inside it, and the functions are back afterwards."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
