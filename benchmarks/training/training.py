@@ -62,13 +62,25 @@ def child(argv: list[str]) -> None:
         else:
             train_segmentation.RECIPE = replace(train_segmentation.RECIPE, **{name: ast.literal_eval(value)})
         del argv[at : at + 2]
-    train_segmentation.main(argv)
     args = train_segmentation.parse(argv)
-    more: dict[str, Any] = {"commit": commit(), "arguments": given}
+    versions = commits_of(args.output, commit())
+    train_segmentation.main(argv)
+    more: dict[str, Any] = {"commit": versions, "arguments": given}
     if next((args.val / "images").glob("patient*"), None):
         more["dice"] = dice_of_patients(args)
     file = args.output / "scores.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | more, indent=1))
+
+
+def commits_of(output: Path, now: str) -> str:
+    """The commit that a run is of, or several if it was cut and goes on with another version."""
+    file = output / "commits.txt"
+    found = file.read_text().splitlines() if file.exists() and (output / "last.pt").exists() else []
+    if now not in found:
+        found.append(now)
+    output.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(found) + "\n")
+    return ", then ".join(found)
 
 
 def kept_arguments(argv: list[str]) -> list[str]:

@@ -397,6 +397,15 @@ def test_a_run_of_other_arguments_does_not_count(started, tmp_path):
     assert not {"--val", "-o", "--device", "--val-every"} & set(run["arguments"])
 
 
+def test_commits_of_a_run_that_was_cut(started, tmp_path):
+    commits_of, folder = started.training.commits_of, tmp_path / "run"
+    assert commits_of(folder, "abc") == "abc"
+    assert commits_of(folder, "def") == "def"  # nothing was trained yet
+    (folder / "last.pt").touch()
+    assert commits_of(folder, "def") == "def"
+    assert commits_of(folder, "012") == "def, then 012"
+
+
 @pytest.mark.parametrize("wrong", [["--seeds", "3"], ["--marks", "scribble"]])
 def test_choices_that_would_run_nothing(started, wrong, capsys):
     with pytest.raises(SystemExit):
