@@ -119,7 +119,10 @@ def superpixel_section(repeats: int, quick: bool) -> Section:
         (
             Line("ASAM", asam, OURS, "x.clone()", "copy into new memory"),
             Line("ASAM", asam, OURS, "plain PyTorch", "plain PyTorch"),
-            Line("soft_slic", f"{slic}, about {(size // superpixels.CELL) ** 2}", OURS, "scikit-image", "scikit-image"),
+            Line(
+                *("soft_slic", f"{slic}, about {(size // superpixels.CELL) ** 2}", OURS, "scikit-image"),
+                "scikit-image's SLIC, which also connects superpixels",
+            ),
             Line("refine_cam", f"refine_cam, {width} x {height}, 3 classes", OURS, "", ""),
         ),
         measure,

@@ -124,8 +124,8 @@ def main() -> None:
     body = (
         "float32, cells of 16 pixels. Ratios are time / our time within a round, medians over the rounds with the "
         "quartiles in brackets. Before timing, results of plain PyTorch were asserted to agree with ours within "
-        f"{TOLERANCE:.0e} of the largest value. scikit-image's SLIC finds other superpixels, of about the same quality "
-        "(`benchmarks superpixels`).\n\n"
+        f"{TOLERANCE:.0e} of the largest value. scikit-image's SLIC finds other superpixels, of about the same "
+        "quality, and connects them; soft ones are not connected (`benchmarks superpixels`).\n\n"
     ) + table(head, rows)
     command = shlex.join(["python", "benchmarks", "superpixels.speed", *sys.argv[1:]])
     write_markdown(name, "Superpixels and ASAM", command, machine, body)
