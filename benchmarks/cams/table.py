@@ -52,8 +52,8 @@ _DESCRIPTIONS = {
     "asam-paper": "`asam-paper-20`, `-40`: ASAM with the settings of its paper, 20 and 40 steps.",
     "closed-form": "`closed-form`: closed-form mattes at half size of the pixels with a class above 0.6 or none above "
     "0.1.",
-    "pamr": "`pamr`: the formula of Araslanov and Roth (CVPR 2020), written for this table, 10 iterations; its time is "
-    "that of plain PyTorch.",
+    "pamr": "`pamr`: the formula of Araslanov and Roth (CVPR 2020) at full size, 10 iterations; `pamr-program`: at a "
+    "quarter of the size and with the scale of their program; both in plain PyTorch.",
     "guided": "`guided`: the guided filter of He et al., windows of radius 8 or 20 at half size and eps 1e-3.",
     "bilateral": "`bilateral`: the joint bilateral filter at half size, a twentieth or three twentieths of the longer "
     "side and a tenth of the colours' range.",

@@ -35,7 +35,7 @@ def pamr(cams: ModuleType):  # its imports come with those of the script
     return sys.modules["cams.baselines"].pamr
 
 
-def naive_pamr(image: Tensor, cam: Tensor, num_iters: int) -> Tensor:
+def naive_pamr(image: Tensor, cam: Tensor, num_iters: int, program: bool = False) -> Tensor:
     """Pixel by pixel in float64; the CAM has the image's size."""
     x, maps = image[0].double().div(255).numpy(), cam[0].double().numpy()
     height, width = x.shape[1:]
@@ -49,8 +49,10 @@ def naive_pamr(image: Tensor, cam: Tensor, num_iters: int) -> Tensor:
         for i in range(height):
             for j in range(width):
                 around = np.stack([at(x, i + a, j + b) for a, b in steps])
-                variance = np.concatenate([around, x[None, :, i, j]]).var(axis=0)
-                k = -(np.abs(around - x[:, i, j]) / (variance + 1e-8)).mean(axis=1)
+                scale = np.concatenate([around, x[None, :, i, j]]).var(axis=0)
+                if program:
+                    scale = 0.1 * np.concatenate([around, np.tile(x[:, i, j], (6, 1))]).std(axis=0, ddof=1)
+                k = -(np.abs(around - x[:, i, j]) / (scale + 1e-8)).mean(axis=1)
                 weights = np.exp(k - k.max())
                 weights /= weights.sum()
                 after[:, i, j] = sum(w * at(maps, i + a, j + b) for w, (a, b) in zip(weights, steps, strict=True))
@@ -63,6 +65,12 @@ def test_pamr_is_the_formula(pamr, size: tuple[int, int]) -> None:
     image = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
     cam = torch.rand(1, 2, *size)
     torch.testing.assert_close(pamr(image, cam, num_iters=2).double(), naive_pamr(image, cam, 2), rtol=0, atol=1e-5)
+
+
+def test_pamr_as_its_program_has_it(at_full_size: ModuleType) -> None:
+    image, cam = small_problem()
+    found = at_full_size.pamr_program(image, cam, num_iters=2)
+    torch.testing.assert_close(found.double(), naive_pamr(image, cam, 2, program=True), rtol=0, atol=1e-5)
 
 
 def test_pamr_of_a_grey_image_is_the_plain_mean(pamr) -> None:
