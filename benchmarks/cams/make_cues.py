@@ -96,7 +96,9 @@ def main() -> None:
                 output = folder / f"{path.stem}.png"
                 if not output.exists():
                     map = network(read_image(path)).clamp(0, 1)
-                    Image.fromarray((255 * map).round().byte().numpy()).save(output)
+                    part = output.with_suffix(".part")
+                    Image.fromarray((255 * map).round().byte().numpy()).save(part, format="PNG")
+                    part.replace(output)  # whole, whenever the run is interrupted
 
 
 if __name__ == "__main__":
