@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from closedform_wsss.io._save import atomic
+from closedform_wsss.io._save import atomic, name_of_temporary
 
 _SUFFIXES = (".npy", ".npz", ".png")
 
@@ -82,8 +82,9 @@ def release(record: Path, kinds: Collection[str]) -> None:
 
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
     """Deletes temporary files and folders of the results with these names, left by a killed run."""
+    own = set(map(name_of_temporary, names))
     for path in folder.iterdir():
-        if path.name.startswith(".") and path.suffix == ".tmp" and path.name[1:].rsplit(".", 2)[0] in names:
+        if path.name.startswith(".") and path.suffix == ".tmp" and path.name[1:].rsplit(".", 2)[0] in own:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
                 continue

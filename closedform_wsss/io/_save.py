@@ -13,17 +13,27 @@ from PIL import Image
 
 from closedform_wsss.io._open import PathLike
 
+_LONGEST = 255 - len(".") - len(".0a1b2c3d.tmp")  # bytes of a name that still fits into that of its temporary file
+
+
+def name_of_temporary(name: str) -> str:
+    """What stands between the first dot and the random part in the name of a temporary file or folder: the name of the
+    result, without its end if that would become longer than file systems allow."""
+    while len(os.fsencode(name)) > _LONGEST:
+        name = name[:-1]
+    return name
+
 
 @contextlib.contextmanager
 def atomic(path: PathLike) -> Iterator[IO[bytes]]:
     """Opens ``.<name>.<random>.tmp`` beside ``path`` for writing, and renames it to ``path`` if no error occurred.
 
     Raises:
-        OSError: The folder is missing or may not be written to.
+        OSError: The folder is missing or may not be written to, or the disk is full. It names ``path``.
     """
     target = Path(path)
     # mkstemp would make private files. To widen their mode one needs the umask, which no thread can read safely.
-    temporary = os.path.abspath(target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.abspath(target.parent / f".{name_of_temporary(target.name)}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -31,8 +41,9 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename == temporary:
-            # The name that the caller knows. The constructor makes FileNotFoundError and others of OSError.
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
+            # The name that the caller knows: a write to a full disk has none. The constructor makes FileNotFoundError
+            # and others of OSError.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
 

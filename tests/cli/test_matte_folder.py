@@ -90,6 +90,14 @@ def test_done_images_are_skipped_and_other_options_refused(data: Path, capsys: p
     assert files(data / "out").keys() == before.keys() and files(data / "out") != before
 
 
+def test_the_longest_name_of_an_image(data: Path) -> None:
+    name = "é" * 125
+    for folder in ("images", "marks"):
+        (data / folder / "a.png").rename(data / folder / f"{name}.png")
+    assert run(data, *COLORS, "--quiet") == 0
+    assert (data / "out" / "mattes" / name / "labels.png").exists()
+
+
 def test_files_that_fail_are_named_and_the_rest_continues(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data / "marks" / "b.c.png").write_bytes(b"")
     save(data / "marks" / "d.png", photo(40, 51))

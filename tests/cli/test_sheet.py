@@ -49,6 +49,13 @@ def test_no_class_is_black_and_the_rare_one_is_on_top(tmp_path: Path) -> None:
     assert (panel[98, 200] == ZERO).all()  # the outline of the other
 
 
+def test_what_a_killed_run_left_of_it_is_removed(tmp_path: Path) -> None:
+    leftover = tmp_path / ".sheet.png.0a1b2c3d.tmp"
+    leftover.write_bytes(b"half")
+    sheet_of(tmp_path, np.zeros((300, 400), int), None)
+    assert (tmp_path / "sheet.png").exists() and not leftover.exists()
+
+
 @pytest.mark.parametrize("command", ["refine-cams", "refine-predictions", "self-label"])
 def test_commands_that_make_labels_write_one(
     tmp_path: Path, threads: None, command: str, capsys: pytest.CaptureFixture[str]

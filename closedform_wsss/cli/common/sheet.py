@@ -17,6 +17,7 @@ from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._resize import scaled_size
 from closedform_wsss.cli.common.progress import note
 from closedform_wsss.io import read_image, read_label_png, voc_palette
+from closedform_wsss.io._record import remove_leftovers
 from closedform_wsss.io._save import save_png
 
 MAX_PANELS = 12
@@ -96,6 +97,7 @@ def write_sheet(
         canvas.paste(picture, (x + (_WIDTH - picture.width) // 2, y + (_HEIGHT - picture.height) // 2))
         draw.text((x, y + _HEIGHT + 3), _shortened(panel.name, font), "black", font)
     canvas.paste(legend, (_GAP, high + _GAP))
+    remove_leftovers(path.parent, {path.name})
     save_png(canvas, path)
 
 

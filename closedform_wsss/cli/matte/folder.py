@@ -22,6 +22,7 @@ from closedform_wsss.cli.matte.image import (
     solve,
     write,
 )
+from closedform_wsss.io._save import name_of_temporary
 
 _KIND = "mattes"
 
@@ -73,8 +74,9 @@ def _matte(options: MatteOptions, skip_unmarked: bool, job: _MatteJob) -> list[s
         )
     solution = solve(problem, options)
     # A folder under another name until all is in it, so that nobody sees only some of the files.
+    own = name_of_temporary(job.output.name)
     with tempfile.TemporaryDirectory(
-        prefix=f".{job.output.name}.", suffix=".tmp", dir=job.output.parent, ignore_cleanup_errors=True
+        prefix=f".{own}.", suffix=".tmp", dir=job.output.parent, ignore_cleanup_errors=True
     ) as hidden:
         whole = Path(hidden, job.output.name)
         whole.mkdir()
