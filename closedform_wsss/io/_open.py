@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias
 
@@ -97,15 +98,8 @@ def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -
         raise ValueError(f"{caller}: orientation must be None, 'apply' or 'ignore', got {orientation!r}")
     name = os.fspath(path)
     try:
-        with open(path, "rb") as file:
-            try:
-                opened, turned = _decode(file, name, caller, ignore=orientation == "ignore")
-            except Exception as error:  # Pillow's decoders may raise any exception
-                volume = name.lower().endswith((".nii", ".nii.gz"))
-                cure = ": closedform_wsss.io.read_volume reads NIfTI" if volume else ""
-                raise ValueError(
-                    f"{caller}: path must be an image file that Pillow can read, got {name!r} ({error}){cure}"
-                ) from error
+        with open(path, "rb") as file, decoding(name, caller):
+            opened, turned = _decode(file, name, caller, ignore=orientation == "ignore")
     except IsADirectoryError as error:
         raise ValueError(f"{caller}: path must be an image file, got the directory {name!r}") from error
     if orientation is None and turned != 1:
@@ -118,6 +112,26 @@ def open_image(path: PathLike, caller: str, *, orientation: str | None = None) -
             UserWarning,
         )
     return opened
+
+
+@contextlib.contextmanager
+def decoding(name: str, caller: str) -> Iterator[None]:
+    """Names the file in the errors of Pillow, which may raise any exception.
+
+    Raises:
+        ValueError: In place of any of them.
+    """
+    try:
+        yield
+    except Exception as error:
+        cure = ""
+        if name.lower().endswith((".nii", ".nii.gz")):
+            cure = ": closedform_wsss.io.read_volume reads NIfTI"
+        elif isinstance(error, Image.DecompressionBombError):
+            cure = ": cut it into tiles, or in Python raise PIL.Image.MAX_IMAGE_PIXELS"
+        raise ValueError(
+            f"{caller}: path must be an image file that Pillow can read, got {name!r} ({error}){cure}"
+        ) from error
 
 
 def check_lossless(opened: Opened) -> None:

@@ -114,8 +114,27 @@ def test_images_that_fail_do_not_stop_the_others(
     c, d, e = said.err.splitlines()
     assert c.startswith("c.jpg: read_annotations: the shapes of 'c.jpg' in ")
     assert d.startswith("d.jpg: read_annotations: the size of 'd.jpg' must be (H, W) = (12, 16)")
-    assert e.startswith("e.jpg: cannot identify image file")
+    assert e.startswith("e.jpg: read_image: path must be an image file") and "cannot identify" in e
     assert "failed: 3 images" in said.out
+
+
+def test_an_image_that_pillow_finds_too_large_fails_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It refuses large scans with an exception of its own."""
+    image(data / "c.jpg", 40, 60)
+    write(data / "c.json", labelme([LINE], "c.jpg"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 60 // 3)
+    assert main(["marks", str(data), "-o", str(tmp_path / "out"), "--quiet"]) == 1
+    assert list(results(tmp_path / "out")) == ["a.png", "sub/b é.png"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("c.jpg: read_image: path must be an image file") and "cut it into tiles" in line
+    (tmp_path / "colors").mkdir()
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "colors" / name, np.full((40 if name == "a.png" else 2, 60, 3), 255, np.uint8))
+    colors = ["marks", str(tmp_path / "colors"), "--colors", "000000,ffffff", "--quiet"]
+    assert main([*colors, "-o", str(tmp_path / "out2")]) == 1
+    assert list(results(tmp_path / "out2")) == ["b.png"]
 
 
 def test_images_without_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,6 +272,7 @@ def test_label_maps_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_label_maps_with_other_codes(tmp_path: Path) -> None:
     labels = np.array([[0, 1, 2, 7]] * 3, np.uint8)
     (tmp_path / "maps").mkdir()
+    (tmp_path / "colors").mkdir()
     for name in ("a.png", "b.png"):
         save(tmp_path / "maps" / name, labels)
     (tmp_path / "codes.txt").write_text("0:255\n1:0\n\n2:1\n")

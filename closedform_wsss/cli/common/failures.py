@@ -62,6 +62,15 @@ class Failures:
         self._waiting = None
 
 
+def reason_of(error: Exception) -> str:
+    """Why an image failed, in one line. No exception of one image may end a run over ten thousand images."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror or error}"
+    text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
 def _alike(name: str, reason: str) -> str:
     """A reason without what differs between images. The name of a file may hold spaces."""
     own = re.escape(PurePath(name).stem)

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from closedform_wsss.cli.common.failures import reason_of
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -113,13 +115,8 @@ def _serve(pipe: connection.Connection, function: Callable[[Any], object]) -> No
 def _attempt(function: Callable[[Job], Result], job: Job) -> Result | Failure:
     try:
         return function(job)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return Failure(f"{where}{error.strerror or error}")
-    except ValueError as error:
-        return Failure(" ".join(str(error).split()))
-    except Exception as error:  # one image must not end a run over ten thousand images
-        return Failure(" ".join(f"{type(error).__name__}: {error}".split()))
+    except Exception as error:
+        return Failure(reason_of(error))
 
 
 def _death(worker: _Worker) -> Failure:

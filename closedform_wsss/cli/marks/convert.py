@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
-from closedform_wsss.cli.common.failures import Failures
+from closedform_wsss.cli.common.failures import Failures, reason_of
 from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.sheet import Panel
 from closedform_wsss.cli.marks.images import Images, without_suffix
@@ -55,8 +55,8 @@ def convert(source: Source, images: Images, folder: Path, *, shown: bool) -> Don
             with caught_warnings() as warned:
                 try:
                     _convert(entry, images, folder, done)
-                except (OSError, ValueError) as error:
-                    failures.add(entry.name, " ".join(str(error).split()))
+                except Exception as error:
+                    failures.add(entry.name, reason_of(error))
                 else:
                     failures.flush()
             for text in warned:

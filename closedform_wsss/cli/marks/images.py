@@ -13,6 +13,7 @@ from PIL import Image
 from closedform_wsss.cli.common.folders import CHANNEL, IMAGE_SUFFIXES, composed
 from closedform_wsss.cli.common.pattern import files_below
 from closedform_wsss.io import read_image
+from closedform_wsss.io._open import decoding
 from closedform_wsss.io._orientation import stored_orientation
 
 _SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".jp2", ".avif", ".jfif", ".heic")
@@ -98,9 +99,10 @@ class Images:
         """``(H, W)`` of an image, turned as its EXIF data says.
 
         Raises:
-            OSError: The file may not be read, or is no image.
+            OSError: The file may not be read.
+            ValueError: It is no image.
         """
-        with Image.open(path) as image:
+        with open(path, "rb") as file, decoding(str(path), "read_image"), Image.open(file) as image:
             width, height = image.size
             orientation = stored_orientation(image)
             is_tiff = image.format == "TIFF"

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
@@ -24,6 +23,7 @@ from closedform_wsss.io import (
     read_marks,
     read_scribblesup_xml,
 )
+from closedform_wsss.io._open import open_image
 from closedform_wsss.io._scribbles import check_size
 
 _TEXT = (".json", ".xml")
@@ -253,6 +253,5 @@ def _read_scribblesup(path: Path, image: Tensor | None, how: Reading) -> Tensor:
 
 def _shows_only(path: Path, colors: Sequence[tuple[int, int, int]]) -> bool:
     """Whether a picture is opaque and has no other colours, as a label map in colour."""
-    with Image.open(path) as picture:
-        found = picture.convert("RGBA").getcolors(256)
+    found = open_image(path, "read_marks", orientation="ignore").image.convert("RGBA").getcolors(256)
     return found is not None and {color for _, color in found} <= {(*color, 255) for color in colors}
