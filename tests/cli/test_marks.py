@@ -137,6 +137,22 @@ def test_an_image_that_pillow_finds_too_large_fails_alone(
     assert list(results(tmp_path / "out2")) == ["b.png"]
 
 
+def test_strokes_on_a_copy_that_is_turned_as_its_image(tmp_path: Path) -> None:
+    """An editor keeps the orientation of the photograph; both are taken as they are stored."""
+    path = image(tmp_path / "images" / "a.png", 12, 16, 6)
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[2:5, 2:12], pixels[8:11, 2:12] = 0, 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    copy = tmp_path / "copies" / "a.png"
+    copy.parent.mkdir()
+    Image.fromarray(pixels).save(copy, exif=exif)
+    command = ["marks", str(copy), "--images", str(path.parent), "--orientation", "ignore", "--quiet"]
+    assert main([*command, "-o", str(tmp_path / "out")]) == 0
+    marks = results(tmp_path / "out")["a.png"]
+    assert marks.shape == (12, 16) and marks[[3, 9, 6], 6].tolist() == [0, 1, 255]
+
+
 def test_images_without_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     point = region("keypoint", "road", {"x": 50, "y": 50})
     tasks = [task("a.jpg", [point]), task("b.jpg", []), task("c.jpg", [])]

@@ -218,7 +218,7 @@ def _read(path: Path, image: Path | None, how: Reading, *, several: bool) -> Ten
     if kind == "auto" and colors is not None:
         kind = "labels" if _shows_only(path, colors) else "scribbles"
     if kind == "auto" and how.unmarked is None and how.remap is None:
-        kind = guess_kind(path, pixels)
+        kind = guess_kind(path, pixels, orientation=how.orientation)
     if kind == "scribbles" and colors is None and several:
         raise ValueError(
             "--colors must be given for a folder of strokes, since a class that is missing in one image would change "
