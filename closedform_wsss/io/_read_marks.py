@@ -175,7 +175,8 @@ def _kind_by_name(path: PathLike) -> str | None:
     suffix = Path(path).suffix.lower()
     if suffix == ".xml":
         with open(path, "rb") as file:
-            return "annotations" if b"<annotations" in file.read(4096) else "scribblesup"
+            start = file.read(8192).replace(b"\0", b"")  # of UTF-16
+            return "annotations" if b"<annotations" in start else "scribblesup"
     return "annotations" if suffix == ".json" else None
 
 

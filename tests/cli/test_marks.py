@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.exports import coco, cvat, cvat_image, labelme, region, shape, task, write
-from helpers.marks_command import LINE, data, image, results
+from helpers.marks_command import LINE, POINT, data, image, results
 from helpers.pictures import save
 from PIL import Image
 
@@ -137,6 +137,15 @@ def test_an_image_that_pillow_finds_too_large_fails_alone(
     assert list(results(tmp_path / "out2")) == ["b.png"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_cvat_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    text = cvat(cvat_image("a.jpg", '<polyline label="road" points="1.5,3.5;14.5,3.5"/>'))
+    export = tmp_path / "annotations.xml"
+    export.write_text(text.replace("utf-8", encoding.removesuffix("-sig")), encoding)
+    assert main(["marks", str(export), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert list(results(tmp_path / "out")) == ["a.png"]
+
+
 def test_strokes_on_a_copy_that_is_turned_as_its_image(tmp_path: Path) -> None:
     """An editor keeps the orientation of the photograph; both are taken as they are stored."""
     path = image(tmp_path / "images" / "a.png", 12, 16, 6)
@@ -151,6 +160,14 @@ def test_strokes_on_a_copy_that_is_turned_as_its_image(tmp_path: Path) -> None:
     assert main([*command, "-o", str(tmp_path / "out")]) == 0
     marks = results(tmp_path / "out")["a.png"]
     assert marks.shape == (12, 16) and marks[[3, 9, 6], 6].tolist() == [0, 1, 255]
+
+
+def test_a_name_with_line_breaks_is_one_line_of_the_list(tmp_path: Path) -> None:
+    export = write(
+        tmp_path / "a.json", labelme([shape("zebra\ncrossing", "linestrip", [[1, 1], [9, 9]]), POINT], "a.jpg")
+    )
+    assert main(["marks", str(export), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert (tmp_path / "out" / "classes.txt").read_text("utf-8") == "car\nzebra crossing\n"
 
 
 def test_images_without_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,7 +132,7 @@ def test_brushes_of_other_lengths_and_depths() -> None:
         (lambda: from_counts([2, 3], 2, 3, columns_first=False), "must fill its 3 x 2 = 6 pixels, got 5"),
         (lambda: from_counts([1, float("inf")], 2, 3, columns_first=True), "must be whole numbers, got inf"),
         (lambda: from_counts([1, None], 2, 3, columns_first=True), "must be whole numbers, got None"),
-        (lambda: from_counts([9, -3], 2, 3, columns_first=True), "must fill its 3 x 2 = 6 pixels, got 6"),
+        (lambda: from_counts([9, -3], 2, 3, columns_first=True), "must not be negative, got -3"),
         (lambda: counts_of_string("1\x7f"), "characters from '0' to 'o'"),
         (lambda: counts_of_string("1P"), "must end with a whole number"),
         (lambda: from_brush(brush_bytes([0] * 24), 2, 4), "must have 32 values, four for each pixel.*got 24"),

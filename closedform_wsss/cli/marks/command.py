@@ -24,6 +24,7 @@ from closedform_wsss.cli.marks.options import class_names, colors_of_classes, ne
 from closedform_wsss.cli.marks.report import class_list, listed, names_by_number, report, warnings_of
 from closedform_wsss.cli.marks.sources import Reading, Source, find_source
 from closedform_wsss.io._record import claim, release
+from closedform_wsss.io._save import atomic
 
 EPILOG = """\
 EXPORT is one of
@@ -125,7 +126,8 @@ def run(args: argparse.Namespace) -> int:
         return _FAILED  # their lines say all
     wrote = [f"wrote {len(done.written)} label maps to {args.output / _KIND}"]
     if source.classes:
-        (args.output / _CLASSES).write_text(_class_lines(source), "utf-8")
+        with atomic(args.output / _CLASSES) as file:
+            file.write(_class_lines(source))
         wrote.append(f"wrote {args.output / _CLASSES}")
     if done.panels:
         write_sheet(args.output / SHEET, done.panels, names_by_number(source.classes), args.orientation)
@@ -144,8 +146,10 @@ def run(args: argparse.Namespace) -> int:
     return _FAILED if done.failed else 0
 
 
-def _class_lines(source: Source) -> str:
-    return "".join(f"{name}\n" for name in class_list(source.classes))
+def _class_lines(source: Source) -> bytes:
+    """The list of classes as a file; a name with line breaks is still one line."""
+    lines = [" ".join(name.splitlines()) for name in class_list(source.classes)]
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
 def _check_class_list(output: Path, source: Source) -> None:
@@ -157,7 +161,7 @@ def _check_class_list(output: Path, source: Source) -> None:
     path = output / _CLASSES
     if not source.classes or (output / _RECORD).exists() or not path.is_file():
         return
-    if path.read_bytes().split() != _class_lines(source).encode().split():
+    if path.read_bytes().split() != _class_lines(source).split():
         raise ValueError(
             f"-o must not hold a {_CLASSES} of another program, got {path}: choose another folder, or --overwrite it"
         )

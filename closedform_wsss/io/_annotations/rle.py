@@ -21,7 +21,9 @@ def from_counts(counts: Sequence[object], height: int, width: int, *, columns_fi
         ValueError: The runs are no whole numbers, or do not fill the mask.
     """
     numbers = [_run(count) for count in counts]
-    if min(numbers, default=0) < 0 or sum(numbers) != height * width:
+    if min(numbers, default=0) < 0:
+        raise ValueError(f"the runs of a mask must not be negative, got {min(numbers)}")
+    if sum(numbers) != height * width:
         raise ValueError(
             f"the runs of a mask must fill its {width} x {height} = {width * height} pixels, got {sum(numbers)}"
         )
