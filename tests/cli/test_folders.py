@@ -15,6 +15,7 @@ from closedform_wsss.cli.common.folders import (
     files_of_other_formats,
     nearest_names,
 )
+from closedform_wsss.cli.common.pattern import files_below
 
 NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 
@@ -47,6 +48,31 @@ def test_accents_are_one_name_in_both_forms(tmp_path: Path) -> None:
     if len(list(mac.iterdir())) == 2:  # some file systems know one form only
         with pytest.raises(ValueError, match="GT must hold one file for each image"):
             files_by_stem("GT", mac, LABEL_SUFFIXES)
+
+
+def test_links_to_folders_elsewhere_are_followed(tmp_path: Path) -> None:
+    """Data sets are often links to folders of another disk. No file comes twice, and no loop is endless."""
+    disk = make(tmp_path / "disk", "train/a.png", "train/deep/b.png", "val/c.png")
+    root = make(tmp_path / "root", "own/d.png")
+    try:
+        for link, target in {
+            "one": disk / "train",
+            "two": disk / "train",  # again
+            "deep": disk / "train" / "deep",  # a part of it
+            "newest": root / "own",  # inside
+            "up": tmp_path,  # around
+            "self": root,
+            "gone": tmp_path / "nowhere",
+        }.items():
+            (root / link).symlink_to(target, target_is_directory=True)
+        (disk / "train" / "back").symlink_to(root, target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    found = files_below(root, tmp_path / "results")
+    assert [path for path in found if path.endswith(".png")] == ["deep/b.png", "one/a.png", "own/d.png"]
+    assert files_below(root, disk / "train") == ["deep/b.png", "gone", "own/d.png"]
+    assert count_below(root, LABEL_SUFFIXES) == (3, 3)
+    assert count_below(root, LABEL_SUFFIXES, [disk / "train"]) == (2, 2)
 
 
 def test_links_that_lead_nowhere_are_files(tmp_path: Path) -> None:

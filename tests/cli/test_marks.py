@@ -118,6 +118,7 @@ def test_images_that_fail_do_not_stop_the_others(
     assert "failed: 3 images" in said.out
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_that_pillow_finds_too_large_fails_alone(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

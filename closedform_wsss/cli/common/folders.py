@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -10,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from closedform_wsss.cli.common.pattern import name_of_image, stem_pattern
+from closedform_wsss.cli.common.walk import walk
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 CAM_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
@@ -67,10 +67,10 @@ def count_below(folder: Path, suffixes: tuple[str, ...], without: Collection[Pat
     """
     left_out = {path.resolve() for path in without}
     folders = files = 0
-    for where, below, names in os.walk(folder):
-        below[:] = [name for name in below if not name.startswith(".") and Path(where, name).resolve() not in left_out]
-        fitting = sum(Path(name).suffix.lower() in suffixes for name in names if not name.startswith("."))
-        if fitting and Path(where) != folder:
+    for where, below, names in walk(folder):
+        below[:] = [name for name in below if (where / name).resolve() not in left_out]
+        fitting = sum(Path(name).suffix.lower() in suffixes for name in names)
+        if fitting and where != folder:
             folders, files = folders + 1, files + fitting
     return folders, files
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path, PurePosixPath
+
+from closedform_wsss.cli.common.walk import walk
 
 _STEM = "{stem}"
 _RECORD, _MADE = "marks.json", ("marks.json", "classes.txt", "sheet.png", "marks")  # of the command marks
@@ -15,11 +16,11 @@ def files_below(folder: Path, results: Path) -> list[str]:
     """The paths of all files in a folder and its sub-folders, relative with ``/``, sorted. Hidden ones, the folder
     ``results`` and what earlier runs of the command marks made are left out."""
     found = []
-    for where, below, names in os.walk(folder):
-        if _RECORD in names and _is_record(Path(where, _RECORD)):
+    for where, below, names in walk(folder):
+        if _RECORD in names and _is_record(where / _RECORD):
             below[:], names = ([name for name in part if name not in _MADE] for part in (below, names))
-        below[:] = [name for name in below if not name.startswith(".") and Path(where, name).resolve() != results]
-        found += [Path(where, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+        below[:] = [name for name in below if (where / name).resolve() != results]
+        found += [(where / name).relative_to(folder).as_posix() for name in names]
     return sorted(found)
 
 

@@ -34,7 +34,7 @@ EXPORT is one of
   a folder of pictures: label maps, label maps in colour (--colors), trimaps, layers of strokes, or copies of the
   images with strokes (--colors).
 
-Sub-folders are searched, results of this command in them are left out. DIR gets
+Sub-folders are searched, and links to folders elsewhere; results of this command in them are left out. DIR gets
 
   marks/        a label map (PNG, VOC palette, 255 unmarked) for each image, in the sub-folder that the image has
   classes.txt   the names of the classes, for eval --names
