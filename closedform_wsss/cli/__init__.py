@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 _PROGRAM = "closedform-wsss"
 _COMMANDS = {
@@ -73,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parser(arguments).parse_args(arguments)
     try:
-        status: int = args.run(args)
-        sys.stdout.flush()
+        with _every_name_printable():
+            status: int = args.run(args)
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest when it ends
         return _PIPE_CLOSED
@@ -87,6 +91,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{_PROGRAM} {args.command}: interrupted", file=sys.stderr)
         return _INTERRUPTED
     return status
+
+
+@contextmanager
+def _every_name_printable() -> Iterator[None]:
+    """Escapes what the encoding of stdout lacks, as Python does on stderr: a command must not fail after its work
+    because the report names a file."""
+    stream: Any = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper) or stream.errors != "strict":
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors="strict")
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

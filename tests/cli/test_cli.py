@@ -361,6 +361,26 @@ def test_runs_as_a_module(tmp_path):
     assert done.returncode == 2 and "a.png" in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_names_that_the_terminal_cannot_print(tmp_path: Path, encoding: str) -> None:
+    """A pipe of Windows has a small alphabet, and a name out of an old archive may be no text at all."""
+    (tmp_path / "marks").mkdir()
+    names = {"utf-8": os.fsdecode(b"gr\xfcn.png"), "ascii": "grün.png", "cp1252": "слон.png"}
+    for name, value in (("b.png", 1), (names[encoding], 255)):
+        labels = np.full((HEIGHT, WIDTH), 255, np.uint8)
+        labels[3] = value
+        try:
+            io.write_label_png(tmp_path / "marks" / name, labels)
+        except OSError:
+            pytest.skip("names are text here")
+    program = [sys.executable, "-m", "closedform_wsss", "marks", "marks", "--kind", "labels", "-o", "out"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(program, capture_output=True, env=environment, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    escaped = {"utf-8": b"gr\\udcfcn", "ascii": b"gr\\xfcn", "cp1252": b"\\u0441\\u043b\\u043e\\u043d"}
+    assert b"without marks: " + escaped[encoding] in done.stdout
+
+
 @pytest.mark.skipif(os.name == "nt", reason="pipes break in another way")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_stops_early(tmp_path: Path, unbuffered: str) -> None:
