@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -63,6 +64,15 @@ def read_state(file: Path) -> tuple[int, list[float]]:
         ) from error
 
 
+def finish_cut_round(folder: Path) -> None:
+    """Puts the labels of a whole round into their place, if those before them were moved away: a process may be killed
+    in between. Several ranks may call this at once."""
+    new = folder / "new"
+    if not (folder / "labels").exists() and (new / state_file(folder).name).exists():  # the state is written last
+        with contextlib.suppress(FileNotFoundError):  # another rank was first
+            new.rename(folder / "labels")
+
+
 @dataclass(frozen=True)
 class LabelRound:
     """Makes the labels of all samples of this rank.
@@ -109,7 +119,7 @@ class LabelRound:
             shutil.rmtree(old, ignore_errors=True)
             if labels.exists():
                 labels.rename(old)  # to remove many files takes a while, in which there would be no labels
-            (self.folder / "new").rename(labels)
+            finish_cut_round(self.folder)
             shutil.rmtree(old, ignore_errors=True)
         gathered(None)
 

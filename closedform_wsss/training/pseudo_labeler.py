@@ -17,7 +17,15 @@ from closedform_wsss.io import read_label_png
 from closedform_wsss.training.class_balance import class_weights
 from closedform_wsss.training.evaluation_mode import evaluation_mode
 from closedform_wsss.training.label_loss import label_loss
-from closedform_wsss.training.label_round import FN, LabelRound, Predicted, label_file, read_state, state_file
+from closedform_wsss.training.label_round import (
+    FN,
+    LabelRound,
+    Predicted,
+    finish_cut_round,
+    label_file,
+    read_state,
+    state_file,
+)
 from closedform_wsss.training.model_output import check_probabilities, probabilities
 from closedform_wsss.training.recipe import Recipe, Report, check_recipe
 from closedform_wsss.training.resolution import prediction_scales
@@ -91,6 +99,7 @@ class PseudoLabeler:
         self.recipe = check_recipe(fn, recipe)
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        finish_cut_round(self.folder)
         self._rounds_before: int | None = None  # of the round that is due
         self.round, self._fractions = 0, torch.full((self.num_classes,), 1 / self.num_classes, device="cpu")
         if state_file(self.folder).exists():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +131,30 @@ def test_self_label_is_made_once_for_each_folder(data: Path, capsys: pytest.Capt
     assert run("self-label", data, *options, "--incomplete-marks", out="other") == 0
     labels = io.read_label_png(data / "out/labels/a.png"), io.read_label_png(data / "other/labels/a.png")
     assert set(labels[0].unique().tolist()) == {0, 1, 255} and set(labels[1].unique().tolist()) == {0, 1, 2, 255}
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_cut_run_of_self_label_leaves_all_labels_or_none(
+    data: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """Some of them would look like a whole round to the next training."""
+    options = ["--marks", f"{data}/marks", "--quiet"]
+    moves = 0
+
+    def cut(source: Any, target: Any, replace: Callable[..., None] = os.replace) -> None:
+        nonlocal moves
+        moves += "labels" in Path(source).parts[-2:] and ".self-label" in Path(source).parts
+        if moves > before:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", cut)
+        status = run("self-label", data, *options)
+    labels = list((data / "out" / "labels").iterdir())
+    assert (status, len(labels)) == ((0, 3) if before else (130, 0))
+    assert (data / "out" / "class_weights.json").exists()
+    assert run("self-label", data, *options, *(["--overwrite"] if before else [])) == 0
 
 
 @pytest.mark.parametrize("command", ["refine-predictions", "self-label"])

@@ -339,6 +339,26 @@ def test_a_round_that_is_cut_changes_no_label(before: int, tmp_path: Path, monke
     assert [path.name for path in tmp_path.rglob("*.png")] == ["0.png"] and again.round == before + 1
 
 
+def test_a_round_that_is_cut_while_its_labels_take_their_place_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is killed between the two renames, so that there are no labels."""
+    labeler = PseudoLabeler(tmp_path, 3)
+    labeler.update(network, samples(1))
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(label_round, "finish_cut_round", killed)
+        labeler.update(network, samples(2))
+    assert not (tmp_path / "labels").exists()
+    again = PseudoLabeler(tmp_path, 3)
+    assert again.round == 2 and "folder/1" in again
+    again.update(network, samples(1))
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["0.png"] and again.round == 3
+
+
 def test_labels_of_something_else_are_not_replaced(tmp_path: Path) -> None:
     """The root of a data set, say, whose masks lie in labels/."""
     (tmp_path / "labels").mkdir()

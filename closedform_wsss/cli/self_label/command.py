@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from closedform_wsss.cli.common.sheet import write_label_sheet
 from closedform_wsss.io._record import claim, release
 from closedform_wsss.io._save import atomic
 from closedform_wsss.training import PseudoLabeler, Recipe
+from closedform_wsss.training.label_round import state_file
 
 _WEIGHTS, _RECORD = "class_weights.json", "self-label.json"
 
@@ -87,14 +89,13 @@ def run(args: argparse.Namespace) -> int:
             report = labeler.update_from(_samples(args, files, classes, bar.update))
         for warning in warned:
             note(f"closedform-wsss self-label: warning: {warning}")
-        for path in sorted((work / "labels").glob("*.png")):
-            path.replace(args.output / "labels" / path.name)
+        weights = [round(float(weight), 6) for weight in labeler.class_weight]
+        with atomic(args.output / _WEIGHTS) as file:
+            file.write((json.dumps({"class_weight": weights}) + "\n").encode())
+        _put_into_place(work / "labels", args.output / "labels")
     finally:
         shutil.rmtree(work, ignore_errors=True)
         release(args.output / _RECORD, ("labels",))  # after a failure
-    weights = [round(float(weight), 6) for weight in labeler.class_weight]
-    with atomic(args.output / _WEIGHTS) as file:
-        file.write((json.dumps({"class_weight": weights}) + "\n").encode())
     labels = [(image, args.output / "labels" / f"{stem}.png") for stem, image, *_ in files]
     sheet = write_label_sheet(args.output, labels, (), args.orientation, args.window)
     if not args.quiet:
@@ -102,6 +103,17 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(files)} labels in {args.output / 'labels'}, weights of the classes in {args.output / _WEIGHTS}")
         print("\n".join(sheet))
     return 0
+
+
+def _put_into_place(new: Path, labels: Path) -> None:
+    """Moves the label maps into an empty folder, all at once: some of them would look like a whole round.
+
+    The weights are there before, so that no labels are without theirs.
+    """
+    state_file(new.parent).unlink()
+    if os.name == "nt":  # where no folder takes the place of another
+        labels.rmdir()
+    os.replace(new, labels)
 
 
 def _samples(
