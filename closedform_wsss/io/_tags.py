@@ -21,7 +21,9 @@ from closedform_wsss.io._text_file import read_text
 FN = "read_tags"
 _VOC_NUMBER = re.compile(r"(20\d\d)(\d{6})")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
-_IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?|ppm|pgm|npy|npz)$", re.IGNORECASE)
+_IMAGE_SUFFIX = re.compile(r"\.(jpe?g|jfif|png|bmp|gif|webp|avif|heic|jp2|tiff?|ppm|pgm|npy|npz|pth?)$", re.IGNORECASE)
+# How spreadsheets and pandas write 0 and 1.
+_BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
 def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, tuple[int, ...]]:
@@ -33,9 +35,9 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
       ``2007_000032,1,15``, or with spaces if there is none of these. Classes in one column have ``|`` or spaces between
       them. A first line that names the columns, none of them a number or a file, is skipped, and so are lines that
       start with ``#``. Classes are ids of a label map, or names if ``names`` is given.
-    * Text with a table of 0 and 1, below a first line that names the columns. With ``names`` a column of one of these
-      names is that class. Otherwise the column after the images' names is class 1, the next class 2. A column
-      "background" is left out.
+    * Text with a table of 0 and 1, or of False and True, below a first line that names the columns. With ``names`` a
+      column of one of these names is that class. Otherwise the column after the images' names is class 1, the next
+      class 2. A column "background" is left out.
     * JSON ``{image: [classes]}``.
     * ``.npy``, a dictionary ``{image: (C,) of 0 and 1}``, as ``cls_labels.npy`` of IRN and its successors; the first
       value is class 1, and an image 2007000032 is 2007_000032.
@@ -95,9 +97,10 @@ def _of_lines(text: str, known: Mapping[str, int] | None, where: str) -> _Rows:
     table = [(f"line {n}", _cells(line, separators)) for n, line in lines]
     if _is_table_of_bits(table):
         numbers = _numbers_of_columns(table[0][1][1:], known, where)
+        bits = [(place, row[0], [_BITS[cell.lower()] for cell in row[1:]]) for place, row in table[1:]]
         return [
-            (place, row[0], [n for n, bit in zip(numbers, row[1:], strict=True) if n is not None and bit == "1"])
-            for place, row in table[1:]
+            (place, image, [n for n, bit in zip(numbers, row, strict=True) if n is not None and bit])
+            for place, image, row in bits
         ]
     if len(table) > 1 and _names_columns(table[0][1], table[1][1], known):
         table = table[1:]
@@ -150,23 +153,25 @@ def _names_columns(first: list[str], second: list[str], known: Mapping[str, int]
 
 
 def _may_name_columns(row: list[str]) -> bool:
-    """A row with a file or a number in it is that of an image, perhaps with a class that is not known."""
-    return not any(map(_IMAGE_SUFFIX.search, row)) and not any(map(_NUMBER.fullmatch, row[1:]))
+    """A row with a file or a number in it is that of an image, perhaps with a class that is not known; and so is a row
+    without any class."""
+    has_file, has_number = any(map(_IMAGE_SUFFIX.search, row)), any(map(_NUMBER.fullmatch, row[1:]))
+    return any(row[1:]) and not has_file and not has_number
 
 
 def _is_table_of_bits(table: list[tuple[str, list[str]]]) -> bool:
-    """Whether there is a line of names, and then only 0 and 1, as many in each line."""
+    """Whether there is a line of names, and then only ``_BITS``, as many in each line."""
     if len(table) < 2 or not _may_name_columns(table[0][1]):
         return False
     width = len(table[0][1])
     rows = [row for _, row in table[1:]]
-    return width > 1 and all(len(row) == width and set(row[1:]) <= {"0", "1"} for row in rows)
+    return width > 1 and all(len(row) == width and all(cell.lower() in _BITS for cell in row[1:]) for row in rows)
 
 
 def _of_json(text: str, where: str) -> _Rows:
     try:
         pairs = json.loads(text, object_pairs_hook=tuple)  # a dictionary would keep the last of equal names only
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{FN}: {where!r} is damaged ({error})") from error
     return [(repr(image), image, cells if isinstance(cells, list) else [cells]) for image, cells in pairs]
 

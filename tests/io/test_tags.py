@@ -56,6 +56,28 @@ def test_table_of_bits(tmp_path: Path, place: int | None) -> None:
     assert read_tags(table(tmp_path, text)) == {"a": (2, 3), "b": ()}
 
 
+@pytest.mark.parametrize("bits", [("True", "False"), ("TRUE", "FALSE"), ("1.0", "0.0")])
+def test_bits_as_spreadsheets_and_pandas_write_them(tmp_path: Path, bits: tuple[str, str]) -> None:
+    one, zero = bits
+    text = f",cat,dog\na,{one},{zero}\nb,{zero},{zero}\n"
+    assert read_tags(table(tmp_path, text)) == {"a": (1,), "b": ()}
+
+
+@pytest.mark.parametrize("text", ["a,\nb,1\n", "a,,\nb,1,1\n", "a;\nb;1\n"])
+def test_a_first_image_without_classes_is_no_line_of_names(tmp_path: Path, text: str) -> None:
+    """Above lines of 0 and 1 it would be lost."""
+    assert read_tags(table(tmp_path, text)) == {"a": (), "b": (1,)}
+
+
+def test_names_of_files_of_every_format(tmp_path: Path) -> None:
+    assert read_tags(table(tmp_path, "a.gif,1\nb.JP2,2\nc.jfif,3\nd.1,4\n")) == {
+        "a": (1,),
+        "b": (2,),
+        "c": (3,),
+        "d.1": (4,),
+    }
+
+
 def test_columns_of_bits_are_the_classes_that_they_name(tmp_path: Path) -> None:
     names = ("background", "dog", "potted plant", "cat")
     text = "image,cat,Dog,background,potted_plant\na,1,0,1,0\nb,0,1,1,1\n"
@@ -119,6 +141,7 @@ def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None
         ("my photo.jpg 1\nb.jpg 2\n", "got 'photo.jpg' in line 1"),
         ("x/a.JPEG,cat\nb,1\n", "got 'cat' in line 1"),
         ("{broken", "is damaged"),
+        ('{"a": ' + "[" * 100_000, "is damaged"),
         ('{"a": [[1]]}', r"got '\[1\]' in 'a'"),
         ('{"a": {"b": 1}}', r"got .* in 'a'"),
         ('{"a": {}}', r"got .* in 'a'"),
