@@ -108,6 +108,13 @@ def test_nothing_found(tmp_path: Path, names: list[str], suffixes: tuple[str, ..
     assert message.endswith("{}") == said.endswith(str(tmp_path))  # a cure only where there is one
 
 
+@pytest.mark.parametrize("argument", ["MARKS", "--marks"])
+def test_files_of_annotation_tools_in_place_of_marks(tmp_path: Path, argument: str) -> None:
+    make(tmp_path, "a.json")
+    with pytest.raises(ValueError, match=r"got 1 \.json in .*: closedform-wsss marks turns files of"):
+        files_by_stem(argument, tmp_path, LABEL_SUFFIXES)
+
+
 def test_what_lies_beside(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "b.tif", "c.GIF", "d.json", "x/e.png", "x/y/f.png", ".hidden/g.png")
     assert count_below(tmp_path, LABEL_SUFFIXES) == (2, 2)

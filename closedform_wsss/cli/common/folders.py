@@ -55,7 +55,7 @@ def files_by_stem(
     if not found:
         counts = Counter(path.suffix.lower() or "without suffix" for path in present)
         other = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3)) or "no file at all"
-        cure = _cure(folder, suffixes, counts)
+        cure = _cure(argument, folder, suffixes, counts)
         raise ValueError(f"{argument} must be a folder of files {', '.join(suffixes)}, got {other} in {folder}{cure}")
     return dict(sorted(found.items()))
 
@@ -125,13 +125,15 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in visible if path.is_file() or (path.is_symlink() and not path.exists()))
 
 
-def _cure(folder: Path, suffixes: tuple[str, ...], present: Counter[str]) -> str:
+def _cure(argument: str, folder: Path, suffixes: tuple[str, ...], present: Counter[str]) -> str:
     folders, files = count_below(folder, suffixes)
     if files:
         return (
             f": sub-folders are not searched ({files} such files in {folders}); pass one of them, or collect the "
             "files or links to them in one folder"
         )
+    if argument.strip("-").lower() == "marks" and (present[".json"] or present[".xml"]):
+        return ": closedform-wsss marks turns files of annotation tools into label maps"
     # Only folders of label maps accept one image format and not the others.
     if ".png" in suffixes and ".jpg" not in suffixes and any(present[suffix] for suffix in (*IMAGE_SUFFIXES, ".gif")):
         lossy = ", from the labels, because JPEG alters them" if present[".jpg"] or present[".jpeg"] else ""
