@@ -122,6 +122,12 @@ def test_the_input_format_is_kept(data: Path, format: str) -> None:
     assert len(files(data / "out")) == 8
 
 
+def test_a_suffix_in_capitals_is_no_other_format(data: Path) -> None:
+    (data / "cams" / "a.npy").rename(data / "cams" / "a.NPY")
+    assert run(data, "--quiet") == 0
+    assert np.load(data / "out" / "cams" / "a.npy", allow_pickle=True).item().keys() == {6, 2}
+
+
 def test_normalize_and_power(data: Path) -> None:
     maps = 17 * np.random.default_rng(0).random((2, 6, 8)).astype(np.float32) - 1
     maps[1] = 0

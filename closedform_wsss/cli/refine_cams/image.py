@@ -60,7 +60,8 @@ def plan_job(
 
     Without a format, that of the input is written; npz in place of a file of torch.
     """
-    suffix = (".npy" if cam.suffix == ".npy" else ".npz") if format is None else ".npz" if format == "npz" else ".npy"
+    is_npz = cam.suffix.lower() != ".npy" if format is None else format == "npz"
+    suffix = ".npz" if is_npz else ".npy"
     return RefineJob(
         image,
         cam,
