@@ -23,6 +23,9 @@ def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) 
     Raises:
         ValueError: No description fits, or more than one, or ``image`` has another size.
     """
+    where = " to read_marks" if opened.caller == "guess_kind" else ""
+    if remap is None:
+        _refuse_negative(opened, where)
     fitting = [
         kind
         for kind, fits in (
@@ -38,17 +41,30 @@ def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) 
         check_size(opened.caller, opened.path, opened.image.size[::-1], image)
     what = " or ".join(fitting) if fitting else "nothing known"
     cure = ""
-    if not fitting and _shown(opened) is None:
+    if not fitting and not opened.is_deep and _shown(opened) is None:
         cure = (
             ": strokes must be on a copy of the image or on a transparent layer, and a label map in colours needs "
             "them in class order (palette; --colors of closedform-wsss marks)"
         )
     hint = " or the image that was drawn on" if image is None else ""
-    where = " to read_marks" if opened.caller == "guess_kind" else ""
     raise ValueError(
         f"{opened.caller}: kind must be given{where} (scribbles, labels or trimap; --kind on the command line){hint}, "
         f"because {opened.path!r} looks like {what}{cure}"
     )
+
+
+def _refuse_negative(opened: Opened, where: str) -> None:
+    """Refuses values below 0, which only a label map has."""
+    if not opened.is_deep or opened.image.mode == "F":
+        return
+    values = opened.samples()
+    low = int(values.min(initial=0))
+    if low < 0:
+        raise ValueError(
+            f"{opened.caller}: unmarked must be given{where} for a label map with values below 0, such as "
+            f"unmarked={low} (--unmarked {low} on the command line), got values from {low} to {values.max()} in "
+            f"{opened.path!r}"
+        )
 
 
 def grey_values(opened: Opened, remap: Remap | None = None) -> UInt8Array:
@@ -104,7 +120,7 @@ def _could_be_labels(opened: Opened, remap: Remap | None) -> bool:
 
 
 def _could_be_trimap(opened: Opened, remap: Remap | None) -> bool:
-    if opened.image.mode == "F" or (grey := _shown(opened)) is None:
+    if opened.image.mode == "F" or (_shown(opened) if remap is None else _stored(opened)) is None:
         return False
-    values: list[int] = np.unique(grey if remap is None else grey_values(opened, remap)).tolist()
+    values: list[int] = np.unique(grey_values(opened, remap)).tolist()
     return hints.is_trimap(values)

@@ -10,7 +10,7 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from closedform_wsss._warn import warn_user
 from closedform_wsss.io._orientation import oriented, stored_orientation, warn_of_orientation
@@ -127,6 +127,8 @@ def decoding(name: str, caller: str) -> Iterator[None]:
         cure = ""
         if name.lower().endswith((".nii", ".nii.gz")):
             cure = ": closedform_wsss.io.read_volume reads NIfTI"
+        elif isinstance(error, UnidentifiedImageError) and name.lower().endswith((".tif", ".tiff")):
+            cure = ": of TIFF files it reads those of 8, 16 or 32 bits a value"
         elif isinstance(error, Image.DecompressionBombError):
             cure = ": cut it into tiles, or in Python raise PIL.Image.MAX_IMAGE_PIXELS"
         raise ValueError(

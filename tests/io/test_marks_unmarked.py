@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from helpers.pictures import photo, save
 from PIL import Image
@@ -262,3 +263,23 @@ def test_matte_says_how_indices_and_colors_differ(tmp_path: Path, capsys: pytest
     assert "(--palette on the command line)" in capsys.readouterr().err
     assert main(["matte", *pair, "-o", str(tmp_path / "o"), "--palette", "voc", "--quiet"]) == 0
     assert np.unique(io.read_label_png(tmp_path / "o" / "labels.png")).tolist() == [7, 14]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_a_value_below_zero_is_named_with_the_option(tmp_path: Path, dtype: type) -> None:
+    """Signed TIFF files, in which many programs store -1 for no label."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.array([[-1, 0, 2]], dtype))
+    wanted = r"unmarked must be given.* such as unmarked=-1 \(--unmarked -1 .*from -1 to 2 in '.*a\.tif'"
+    for function in (io.read_marks, io.guess_kind):
+        with pytest.raises(ValueError, match=wanted):
+            function(path)
+    assert io.read_marks(path, unmarked=-1).tolist() == [[255, 0, 2]]
+    assert io.read_marks(path, remap={-1: 255}).tolist() == [[255, 0, 2]]
+
+
+def test_labels_of_64_bits_get_the_cure(tmp_path: Path) -> None:
+    """NumPy's integers as they are, which Pillow does not read."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4), np.int64))
+    with pytest.raises(ValueError, match=r"cannot identify.*: of TIFF files it reads those of 8, 16 or 32 bits"):
+        io.read_label_png(tmp_path / "a.tif")
