@@ -122,6 +122,7 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases = {
         ("three.png", "alpha.png"): "-o must be a folder unless the marks have two classes, got",
         ("marks.png", "alpha.jpg"): "-o must be a folder or the name of a PNG file, got",
+        ("marks.png", "alpha.gif"): "-o must be a folder or the name of a PNG file, got",
         ("marks.png", "image.png/alpha.png"): "exists",
     }
     for (marks, out), message in cases.items():

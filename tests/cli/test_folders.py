@@ -116,10 +116,10 @@ def test_files_of_annotation_tools_in_place_of_marks(tmp_path: Path, argument: s
 
 
 def test_what_lies_beside(tmp_path: Path) -> None:
-    make(tmp_path, "a.png", "b.tif", "c.GIF", "d.json", "x/e.png", "x/y/f.png", ".hidden/g.png")
+    make(tmp_path, "a.png", "b.tif", "c.GIF", "h.heic", "d.json", "x/e.png", "x/y/f.png", ".hidden/g.png")
     assert count_below(tmp_path, LABEL_SUFFIXES) == (2, 2)
     assert count_below(tmp_path, IMAGE_SUFFIXES) == (2, 2)
-    assert files_of_other_formats(tmp_path, LABEL_SUFFIXES) == {".tif": 1, ".gif": 1}
+    assert files_of_other_formats(tmp_path, LABEL_SUFFIXES) == {".tif": 1, ".gif": 1, ".heic": 1}
 
 
 def test_nearest_names() -> None:

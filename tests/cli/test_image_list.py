@@ -33,6 +33,7 @@ def read(tmp_path: Path, text: str | bytes, *known: str, beside: tuple[str, ...]
         ("my scans/scan (2).png", ["scan", "scan (2)"], ["scan (2)"]),
         (" a", [" a", "a"], [" a"]),
         ("  a  ", ["a"], ["a"]),
+        ("photos/a.HEIC", ["a"], ["a"]),  # converted since
         # Columns, as data sets have them.
         ("2007_000033  1", ["2007_000033"], ["2007_000033"]),
         ("2007_000033 1 4 0.5", ["2007_000033"], ["2007_000033"]),

@@ -12,6 +12,7 @@ from closedform_wsss.cli.common.pattern import name_of_image, stem_pattern
 from closedform_wsss.cli.common.walk import walk
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".jp2", ".avif", ".jfif", ".heic")  # those of names, too
 CAM_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 LABEL_SUFFIXES = (".png",)
 CHANNEL = "_0000"  # nnU-Net puts it after the name of a case, in the name of its first image
@@ -78,7 +79,7 @@ def count_below(folder: Path, suffixes: tuple[str, ...], without: Collection[Pat
 def files_of_other_formats(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
     """The number of image files with each suffix that is not among these."""
     others = Counter(path.suffix.lower() for path in _files(folder))
-    return {suffix: others[suffix] for suffix in (*IMAGE_SUFFIXES, ".gif") if others[suffix] and suffix not in suffixes}
+    return {suffix: others[suffix] for suffix in PICTURE_SUFFIXES if others[suffix] and suffix not in suffixes}
 
 
 def by_case(files: dict[str, Path], others: Mapping[str, Path]) -> dict[str, Path]:
@@ -135,7 +136,7 @@ def _cure(argument: str, folder: Path, suffixes: tuple[str, ...], present: Count
     if argument.strip("-").lower() == "marks" and (present[".json"] or present[".xml"]):
         return ": closedform-wsss marks turns files of annotation tools into label maps"
     # Only folders of label maps accept one image format and not the others.
-    if ".png" in suffixes and ".jpg" not in suffixes and any(present[suffix] for suffix in (*IMAGE_SUFFIXES, ".gif")):
+    if ".png" in suffixes and ".jpg" not in suffixes and any(present[suffix] for suffix in PICTURE_SUFFIXES):
         lossy = ", from the labels, because JPEG alters them" if present[".jpg"] or present[".jpeg"] else ""
         return f": labels are read from PNG files, so export them as PNG{lossy}"
     return ""

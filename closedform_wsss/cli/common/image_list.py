@@ -8,11 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, composed, nearest_names
+from closedform_wsss.cli.common.folders import CAM_SUFFIXES, PICTURE_SUFFIXES, composed, nearest_names
 from closedform_wsss.io._text_file import read_text
 
 # Suffixes of names in lists. Another ending after a dot is part of the name, as in scan.1 and scan.2.
-_SUFFIXES = (*IMAGE_SUFFIXES, *CAM_SUFFIXES, ".gif", ".jp2", ".dcm", ".mat", ".xml", ".json", ".txt")
+_SUFFIXES = (*PICTURE_SUFFIXES, *CAM_SUFFIXES, ".dcm", ".mat", ".xml", ".json", ".txt")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _ABSENT = re.compile(r"\S+[\s;,]+-1")
 _SHOWN = 80  # characters of a line in an error

@@ -10,13 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from closedform_wsss.cli.common.folders import CHANNEL, IMAGE_SUFFIXES, composed
+from closedform_wsss.cli.common.folders import CHANNEL, IMAGE_SUFFIXES, PICTURE_SUFFIXES, composed
 from closedform_wsss.cli.common.pattern import files_below
 from closedform_wsss.io import read_image
 from closedform_wsss.io._open import decoding
 from closedform_wsss.io._orientation import stored_orientation
 
-_SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".jp2", ".avif", ".jfif", ".heic")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an uploaded file
 _QUARTER_TURNS = (5, 6, 7, 8)
 
@@ -118,7 +117,7 @@ class Images:
 def without_suffix(name: str) -> str:
     """The name of an image without its suffix. Another ending after a dot is part of the name, as in scan.1."""
     lower = name.lower()
-    suffix = next((suffix for suffix in _SUFFIXES if lower.endswith(suffix)), "")
+    suffix = next((suffix for suffix in PICTURE_SUFFIXES if lower.endswith(suffix)), "")
     return name[: len(name) - len(suffix)]
 
 

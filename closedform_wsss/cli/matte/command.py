@@ -25,7 +25,7 @@ from closedform_wsss.cli.common.arguments import (
 )
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.data_set import NOT_CONVERGED, add_data_set_arguments
-from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
+from closedform_wsss.cli.common.folders import PICTURE_SUFFIXES
 from closedform_wsss.cli.common.progress import error_callback, progress_bar
 from closedform_wsss.cli.matte.files import result_names
 from closedform_wsss.cli.matte.folder import run_folder
@@ -221,7 +221,7 @@ def _is_file_name(output: Path) -> bool:
     Raises:
         ValueError: It names a picture in another format than PNG.
     """
-    if output.is_dir() or output.suffix.lower() not in IMAGE_SUFFIXES:
+    if output.is_dir() or output.suffix.lower() not in PICTURE_SUFFIXES:
         return False
     if output.suffix.lower() != ".png":
         raise ValueError(f"-o must be a folder or the name of a PNG file, got {output}")
