@@ -195,6 +195,11 @@ void build_band(const T* image, T* stencil, T* row_sums, int D, int H, int W, in
 
 template <class T>
 void matting_stencil(const T* image, T* stencil, T* row_sums, int64_t N, int D, int H, int W, double eps, int threads) {
+  if (H < 3) {  // no window fits, and a band would begin above the image
+    std::fill_n(stencil, N * (H + kTopRows) * kTaps * stencil_pitch(W), T(0));
+    if (row_sums) std::fill_n(row_sums, N * H * W, T(0));
+    return;
+  }
   const int bands = (H + kBandRows - 1) / kBandRows;
   parallel_for(N * bands, threads, [&](int64_t item) {
     const int64_t n = item / bands;

@@ -27,6 +27,15 @@ def test_kernel_agrees_with_twin(level, size, channels, dtype, learning_based):
         torch.testing.assert_close(ours, reference, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (2, 5), (2, 2), (40, 1), (5, 2)])
+@pytest.mark.parametrize("learning_based", [False, True])
+def test_without_a_window_all_is_zero(level, size, learning_based):
+    image = torch.rand(2, 3, *size)
+    references = _reference.matting_stencil(image, 1e-5, learning_based)
+    for ours, reference in zip(_ops.matting_stencil(image, 1e-5, learning_based), references, strict=True):
+        assert torch.equal(ours, reference) and not ours.any()
+
+
 def test_margins_are_zero(level):
     """Readers rely on it: a coefficient whose neighbour is outside the image is zero."""
     h, w = 9, 21
