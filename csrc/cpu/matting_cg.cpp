@@ -6,6 +6,7 @@
 //
 // Limit: the product, 24 loads a value, takes most of the time (cpu/stencil_rows.h).
 #include <cmath>
+#include <stdexcept>
 #include <vector>
 
 #include "common/cg_stopping.h"
@@ -208,6 +209,7 @@ template <class T>
 void matting_cg(const T* stencil, const T* diagonal, const T* b, T* x, T*, double* report, int64_t N, int C, int H,
                 int W, double tol, int max_iter, int every, int divisor, double min_rate, double max_rate,
                 int threads) {
+  if (W > kTile) throw std::invalid_argument("matting_cg: maps must have at most 512 columns");
   const CgStopping stopping{tol, max_iter, every, divisor, min_rate, max_rate};
   const int64_t plane = int64_t(H) * W, blocks = (C + kBlock - 1) / kBlock;
   parallel_for(N * blocks, threads, [&](int64_t item) {

@@ -6,6 +6,7 @@
 //
 // Limit: the product (cpu/stencil_rows.h).
 #include <algorithm>
+#include <stdexcept>
 
 #include "common/chebyshev.h"
 #include "cpu/kernels.h"
@@ -49,6 +50,7 @@ template <class T>
 void matting_chebyshev(const T* stencil, const T* diagonal, const T* preconditioner, const T* b, const T* start, T* x,
                        T* scratch, int64_t N, int C, int H, int W, double low, double high, int num_iters,
                        int threads) {
+  if (W > kTile) throw std::invalid_argument("matting_chebyshev: maps must have at most 512 columns");
   const int64_t plane = int64_t(H) * W, blocks = (C + kBlock - 1) / kBlock;
   parallel_for(N * blocks, threads, [&](int64_t item) {
     const int64_t n = item / blocks;

@@ -121,3 +121,9 @@ def test_opcheck():
 def test_nothing_to_solve():
     x, report = _ops.matting_cg(*problem((6, 7), classes=0), 1e-3, 50, *SCHEDULE)
     assert x.shape == (2, 0, 6, 7) and report.shape == (2, 0, 4)
+
+
+def test_maps_that_are_too_wide_are_refused():
+    """A thread keeps whole rows in memory of a fixed size. The functions take another way there."""
+    with pytest.raises(ValueError, match="matting_cg: maps must have at most 512 columns"):
+        _ops.matting_cg(*problem((3, 513)), 1e-3, 50, *SCHEDULE)

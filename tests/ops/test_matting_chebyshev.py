@@ -98,3 +98,8 @@ def test_opcheck():
 
 def test_no_map():
     assert _ops.matting_chebyshev(*problem((6, 7), classes=0), 5).shape == (2, 0, 6, 7)
+
+
+def test_maps_that_are_too_wide_are_refused():
+    with pytest.raises(ValueError, match="matting_chebyshev: maps must have at most 512 columns"):
+        _ops.matting_chebyshev(*problem((3, 513)), 5)
