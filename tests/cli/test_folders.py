@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
+from closedform_wsss.cli import main
 from closedform_wsss.cli.common.folders import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -113,6 +116,33 @@ def test_files_of_annotation_tools_in_place_of_marks(tmp_path: Path, argument: s
     make(tmp_path, "a.json")
     with pytest.raises(ValueError, match=r"got 1 \.json in .*: closedform-wsss marks turns files of"):
         files_by_stem(argument, tmp_path, LABEL_SUFFIXES)
+
+
+@pytest.mark.parametrize("marks", ["labels", "labels/sub", "link"])
+def test_inputs_among_the_results_are_refused_and_not_deleted(tmp_path: Path, marks: str) -> None:
+    """Labels of an earlier round as marks of the next one, say: --overwrite would delete them first."""
+    out = make(tmp_path / "out", "labels/a.png", "labels/sub/a.png", "marks/a.png", "mattes/a.png", "cams/a.npy")
+    try:
+        (out / "link").symlink_to(out / "labels", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    images, arrays = make(tmp_path / "images", "a.png"), make(tmp_path / "arrays", "a.npy")
+    before = sorted(tmp_path.rglob("*"))
+    given = str(out / marks)
+    for command, argument in (
+        (["self-label", images, arrays, "--marks", given], "--marks"),
+        (["refine-predictions", images, arrays, "--marks", given], "--marks"),
+        (["refine-cams", images, arrays, "--saliency", given], "--saliency"),
+        (["refine-cams", images, out / "cams"], "CAMS"),
+        (["matte", images, out / "mattes"], "MARKS"),
+        (["marks", out / "marks"], "EXPORT"),
+        (["marks", out / "marks" / "a.png"], "EXPORT"),
+    ):
+        said = io.StringIO()
+        with redirect_stderr(said):
+            assert main([*map(str, command), "-o", str(out), "--overwrite"]) == 2
+        assert f"-o must not make the folder of {argument} one for results" in said.getvalue()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_what_lies_beside(tmp_path: Path) -> None:

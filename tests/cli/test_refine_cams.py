@@ -357,7 +357,7 @@ def test_mistakes_in_arguments(data: Path, monkeypatch: pytest.MonkeyPatch, caps
         assert not (data / "out").exists()
     for out, message in (
         ("file", "Not a directory"),
-        (".", "IMAGES or CAMS the folder for results"),
+        (".", "must not make the folder of CAMS one for results"),
         ("foreign", "an entry"),
     ):
         (data / "foreign" / "labels").mkdir(parents=True, exist_ok=True)

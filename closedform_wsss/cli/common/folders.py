@@ -61,6 +61,24 @@ def files_by_stem(
     return dict(sorted(found.items()))
 
 
+def check_apart(results: Iterable[Path], inputs: Mapping[str, Path | None]) -> None:
+    """Refuses inputs that are in a folder for results: ``--overwrite`` would delete them before they are read.
+
+    Args:
+        results: The folders for results.
+        inputs: A file or a folder by the name of its argument; None counts for nothing.
+
+    Raises:
+        ValueError: One is such a folder, or inside of it.
+    """
+    for folder in results:
+        for argument, path in inputs.items():
+            if path is not None and folder.resolve() in (path.resolve(), *path.resolve().parents):
+                raise ValueError(
+                    f"-o must not make the folder of {argument} one for results, got {folder}: choose another folder"
+                )
+
+
 def count_below(folder: Path, suffixes: tuple[str, ...], without: Collection[Path] = ()) -> tuple[int, int]:
     """The number of sub-folders, at any depth, with files that have one of the suffixes, and of these files.
 

@@ -15,7 +15,7 @@ from closedform_wsss.cli.common.arguments import (
     positive_int,
     stored_value,
 )
-from closedform_wsss.cli.common.folders import composed
+from closedform_wsss.cli.common.folders import check_apart, composed
 from closedform_wsss.cli.common.progress import note
 from closedform_wsss.cli.common.sheet import SHEET, write_sheet
 from closedform_wsss.cli.marks.convert import convert
@@ -108,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Converts all images, prints a report, and returns the exit status."""
     how = _reading(args)
+    check_apart([args.output / _KIND], {"EXPORT": args.export, "--images": args.images})
     results = args.output.resolve()
     source = find_source(args.export, results, how)
     if not source.entries:

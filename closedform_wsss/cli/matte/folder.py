@@ -12,7 +12,7 @@ from pathlib import Path
 
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.data_set import Skipped, run_data_set
-from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
+from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES, check_apart
 from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.matte.image import (
     MatteOptions,
@@ -44,6 +44,7 @@ class _MatteJob:
 
 def run_folder(args: argparse.Namespace, options: MatteOptions) -> int:
     """Solves what is not done yet, prints a report, and returns the exit status."""
+    check_apart([args.output / _KIND], {"IMAGE": args.image, "MARKS": args.marks})
     return run_data_set(
         partial(_matte, options, args.skip_unmarked),
         lambda stem, image, marks: _MatteJob(image, marks, args.output / _KIND / stem),

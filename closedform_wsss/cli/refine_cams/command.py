@@ -21,7 +21,7 @@ from closedform_wsss.cli.common.arguments import (
     unit_interval,
 )
 from closedform_wsss.cli.common.data_set import add_data_set_arguments, run_data_set
-from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, file_of, files_by_stem
+from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, check_apart, file_of, files_by_stem
 from closedform_wsss.cli.common.names import class_names
 from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.common.tags import Tags
@@ -88,9 +88,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Refines what is not done yet, prints a report, and returns the exit status."""
     kinds = KINDS[args.write]
-    for kind in kinds:
-        if (args.output / kind).resolve() in (args.images.resolve(), args.cams.resolve()):
-            raise ValueError(f"-o must not make IMAGES or CAMS the folder for results, got {args.output / kind}")
+    given = {"IMAGES": args.images, "CAMS": args.cams, **{f"--{cue}": getattr(args, cue) for cue in CUES}}
+    check_apart([args.output / kind for kind in kinds], given)
     tags = Tags(args.classes_of, args.names)
     cams = Inputs("CAMS", args.cams, CAM_SUFFIXES, "CAMs", args.pattern)
     options = _options(args)

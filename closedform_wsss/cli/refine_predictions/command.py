@@ -9,7 +9,7 @@ from pathlib import Path
 from closedform_wsss.cli.common import data_set
 from closedform_wsss.cli.common.arguments import positive_float, unit_interval
 from closedform_wsss.cli.common.data_set import add_data_set_arguments, run_data_set
-from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, LABEL_SUFFIXES, files_by_stem
+from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, LABEL_SUFFIXES, check_apart, files_by_stem
 from closedform_wsss.cli.common.pairs import Inputs
 from closedform_wsss.cli.common.probability_files import add_probability_arguments, marks_of
 from closedform_wsss.cli.refine_predictions.image import RefineJob, RefineOptions, refine_image
@@ -66,11 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if args.scale == 0:
         raise ValueError("--scale must be above 0, got 0")
     kinds = _KINDS[args.write]
-    for kind in kinds:
-        if (args.output / kind).resolve() in (args.images.resolve(), args.probabilities.resolve()):
-            raise ValueError(
-                f"-o must not make IMAGES or PROBABILITIES the folder for results, got {args.output / kind}"
-            )
+    given = {"IMAGES": args.images, "PROBABILITIES": args.probabilities, "--marks": args.marks}
+    check_apart([args.output / kind for kind in kinds], given)
     options = RefineOptions(
         args.method, args.scale, args.fidelity, args.logits, args.margin, args.unmarked, args.orientation, args.window
     )

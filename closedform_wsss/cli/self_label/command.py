@@ -17,7 +17,7 @@ from closedform_wsss import io
 from closedform_wsss.cams.values import check_upright
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.data_set import check_sheet
-from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, LABEL_SUFFIXES, files_by_stem
+from closedform_wsss.cli.common.folders import CAM_SUFFIXES, IMAGE_SUFFIXES, LABEL_SUFFIXES, check_apart, files_by_stem
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.probability_files import add_probability_arguments, marks_of, read_class_marks
 from closedform_wsss.cli.common.progress import note, progress_bar
@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         Inputs("PROBABILITIES", args.probabilities, CAM_SUFFIXES, "probabilities", args.pattern),
     )
     check_sheet(args.output, inputs[0])
+    given = {"IMAGES": args.images, "PROBABILITIES": args.probabilities, "--marks": args.marks}
+    check_apart([args.output / "labels"], given)
     pairs = pairs_of(inputs, args.list, (args.output, args.output / "labels"))
     marks = files_by_stem("--marks", args.marks, LABEL_SUFFIXES)
     files = [(stem, image, probs, marks_of(marks, stem)) for stem, (image, probs) in pairs.both.items()]
