@@ -1,4 +1,4 @@
-"""How far the marks of different classes lie apart: how large the squares may be over which maps are averaged."""
+"""How far marks lie apart: how large the squares may be over which maps are averaged, and which marks are near."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor
 SIDES = (1, 2, 4, 8)
 # A square has other classes nearby if one of their marks lies within this number of squares, in rows and in columns.
 REACH = 5
+# Squares in a side of the cells that say which marks are near.
+CELL = 8
 
 
 @torch.no_grad()
@@ -35,3 +37,15 @@ def sides_from_marks(
         apart = some.any(2).any(1) & (2 * mixed.sum((1, 2)) <= some.sum((1, 2)))
         chosen = torch.where(apart, side, chosen)
     return chosen
+
+
+@torch.no_grad()
+def classes_nearby(target: Tensor, classes: int, side: int) -> Tensor:
+    """1 where a class has a mark nearby, 0 elsewhere, ``(N, C, H, W)`` float32.
+
+    Nearby is the pixel's cell of CELL x CELL squares, or one of the eight around it.
+    """
+    marked = (target[:, None] == torch.arange(classes, device=target.device)[:, None, None]).float()
+    h, w = target.shape[1:]
+    cells = F.max_pool2d(F.max_pool2d(marked, CELL * side, ceil_mode=True), 3, 1, 1)
+    return F.interpolate(cells, scale_factor=CELL * side, mode="nearest")[:, :, :h, :w]

@@ -159,9 +159,11 @@ def closed_form_loss(
     if laplacian is None:
         image = resize_image(image.to(dtype), (h, w))
     own = image if laplacian is None else laplacian
-    one_side = round(1 / scale) if scale is not None else None if marked and laplacian is None else 1
+    squares: int | Tensor = 1 if scale is None else round(1 / scale)
+    if scale is None and marked and laplacian is None:
+        squares = sides_from_marks(target, classes, ignore_index, sides=fitting_sides((h, w), options.radius))
     options_of_loss = (float(mark_weight), ignore_index, form == "residual", activation)
-    loss = loss_of_images(logits, target, own, weight, options, one_side, *options_of_loss)
+    loss = loss_of_images(logits, target, own, weight, options, squares, *options_of_loss)
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
         check_finite(FN, "logits", logits)
     if reduction == "none":
@@ -175,7 +177,7 @@ def loss_of_images(
     image: Tensor | MattingLaplacian,
     weight: Tensor,
     options: LaplacianOptions,
-    side: int | None,
+    squares: int | Tensor,
     mark_weight: float,
     ignore_index: int,
     residual: bool,
@@ -184,10 +186,11 @@ def loss_of_images(
 ) -> Tensor:
     """The loss of each image, ``(N,)``, of arguments that the caller has checked and that have the size of the logits.
 
-    weight ``(N, C)``; side of the squares, None: from the marks; ``maps``: the activated logits, of a caller who has
-    them. They are not asked for where the logits count at full size: there the kernel activates them faster.
+    weight ``(N, C)``; side of the squares, for all images or for each, ``(N,)``; ``maps``: the activated logits, of a
+    caller who has them. They are not asked for where the logits count at full size: there the kernel activates them
+    faster.
     """
-    (h, w), labels = logits.shape[2:], (logits.shape[1], ignore_index)
+    labels = (logits.shape[1], ignore_index)
     given: list[Tensor] = []  # the maps, once a side > 1 has asked for them
 
     def at(side: int) -> Tensor:
@@ -203,14 +206,18 @@ def loss_of_images(
         operator = laplacian_operator(own_image, *own) if isinstance(own_image, Tensor) else own_image._operator
         return _each_image(operator, x, own_target, weight, mark_weight, ignore_index, residual, own_activation)
 
-    if side is not None:
-        return at(side)
-    fitting = tuple(side for side in SIDES if side == 1 or min(h, w) >= side * (2 * options.radius + 1))
-    return _at_chosen_sides(at, fitting, sides_from_marks(target, *labels, sides=fitting))
+    if isinstance(squares, int):
+        return at(squares)
+    return at_chosen_sides(at, fitting_sides(logits.shape[2:], options.radius), squares)
 
 
-def _at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:
-    """The loss of each image at its own side. Where values may not be read, every side is computed and one counts."""
+def fitting_sides(size: Sequence[int], radius: int) -> tuple[int, ...]:
+    """The sides of squares that leave an image of this size one window at least."""
+    return tuple(side for side in SIDES if side == 1 or min(size) >= side * (2 * radius + 1))
+
+
+def at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:
+    """A value of each image at its own side. Where values may not be read, every side is computed and one counts."""
     total: Tensor | None = None
     for side in sides:
         own = chosen == side

@@ -17,9 +17,10 @@ from closedform_wsss._checks import (
     check_target,
     compute_dtype,
 )
+from closedform_wsss._mark_spacing import classes_nearby, sides_from_marks
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.functional.absent_class_loss import of_log_probabilities
-from closedform_wsss.functional.closed_form_loss import EPS, loss_of_images
+from closedform_wsss.functional.closed_form_loss import EPS, at_chosen_sides, fitting_sides, loss_of_images
 from closedform_wsss.laplacian import LaplacianOptions
 
 FN = "mark_loss"
@@ -49,12 +50,15 @@ def mark_loss(
 
     .. math:: L_{ce} = -\frac{\sum_i w_{y_i} \log a_{y_i}(i)}{\sum_i w_{y_i}}, \qquad w_c = n_c^{-1/2} .
 
-    The energy carries the marks to pixels of like colour around them, but leaves most of these pixels undecided. The
-    entropy of order 2 (Renyi 1961), the mean over all P pixels
+    The energy carries the marks to pixels of like colour around them, but leaves many of these pixels undecided. The
+    entropy of order 2 (Renyi 1961) decides:
 
-    .. math:: R = -\frac{1}{P} \sum_i \log \sum_c a_c(i)^2 ,
+    .. math:: R = -\frac{1}{P} \sum_i k_i \log \sum_c a_c(i)^2 , \qquad k_i = \sum_c m_c(i)\, a_c(i) ,
 
-    decides: the sum is the probability that two labels drawn from the prediction of a pixel are the same.
+    the mean over all P pixels, with m = 1 for the classes that have a mark near the pixel and 0 for the others; k is
+    held constant. Near is in the pixel's cell of 8 x 8 squares, or in the eight cells around it, with the squares that
+    are the pixels of the energy's scale. So a class that is predicted far from its marks, as a network does early in a
+    training, is not made certain.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
@@ -104,18 +108,27 @@ def mark_loss(
     loss = _cross_entropy(log_a, target, ignore_index)
     if class_present is not None:
         loss = loss + of_log_probabilities(log_a, class_present).mean()
+    image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
+    sides = fitting_sides(x.shape[2:], LAPLACIAN.radius)
+    squares = sides_from_marks(target, classes, ignore_index, sides=sides)
     if energy_weight:
         # The cross-entropy has taught the marks: here they only choose the scale. It has made the softmax, too.
-        image, weight = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3])), x.new_ones(n, classes)
         energy = loss_of_images(
-            *(x, target, image, weight, LAPLACIAN),
-            side=None, mark_weight=0.0, ignore_index=ignore_index, residual=False, activation="softmax",
+            *(x, target, image, x.new_ones(n, classes), LAPLACIAN, squares),
+            mark_weight=0.0, ignore_index=ignore_index, residual=False, activation="softmax",
             maps=lambda: a,
         )  # fmt: skip
         loss = loss + energy_weight * energy.mean()
     if entropy_weight:
-        loss = loss - entropy_weight * (a * a).sum(1).log().mean()
+        entropy = at_chosen_sides(lambda side: _entropy(a, target, side), sides, squares)
+        loss = loss + entropy_weight * entropy.mean()
     return loss
+
+
+def _entropy(a: Tensor, target: Tensor, side: int) -> Tensor:
+    """Of order 2, of each image, ``(N,)``: of the classes that have marks nearby."""
+    nearby = (classes_nearby(target, a.shape[1], side) * a.detach()).sum(1)
+    return -(nearby * (a * a).sum(1).log()).mean((1, 2))
 
 
 def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import product
 
 import pytest
 import torch
@@ -18,12 +19,24 @@ def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.randn(2, 4, 24, 32, dtype=torch.float64, requires_grad=True), marks, torch.rand(2, 3, 24, 32)
 
 
+def entropy_near_marks(logits: torch.Tensor, marks: torch.Tensor, side: int) -> torch.Tensor:
+    """Pixel by pixel: of the classes with a mark in its cell of 8 x 8 squares of this side, or in one around it."""
+    a, (n, h, w), cell = logits.softmax(1), marks.shape, 8 * side
+    total = logits.new_zeros(())
+    for i, y, x in product(range(n), range(h), range(w)):
+        top, left = y // cell * cell, x // cell * cell
+        around = marks[i, max(top - cell, 0) : top + 2 * cell, max(left - cell, 0) : left + 2 * cell]
+        nearby = [c for c in range(a.shape[1]) if (around == c).any()]
+        total = total - a[i, nearby, y, x].detach().sum() * a[i, :, y, x].square().sum().log()
+    return total / marks.numel()
+
+
 def test_the_sum() -> None:
     logits, marks, image = problem()
     cross_entropy = F.cross_entropy(logits, marks, torch.tensor([48, 1, 12, 1]).double() ** -0.5, ignore_index=255)
     absent = absent_class_loss(logits, classes_present(marks, 4))
     energy = closed_form_loss(logits, marks, image, mark_weight=0)
-    entropy = -logits.softmax(1).square().sum(1).log().mean()
+    entropy = entropy_near_marks(logits, marks, 2)
     present = classes_present(marks, 4)
     found = mark_loss(logits, marks, image, class_present=present)
     torch.testing.assert_close(found, cross_entropy + absent + 3 * energy + 0.3 * entropy)
@@ -38,13 +51,30 @@ def test_the_sum() -> None:
 
 
 def test_the_entropy_of_order_2() -> None:
-    """It is log C where all classes are equal, and zero with a finite gradient where one class has everything."""
-    arguments = torch.full((1, 2, 2), 255), torch.zeros(1, 3, 2, 2)
+    """Where all classes are marked it is log C if they are equal, and zero with a finite gradient if one has all."""
+    marks = torch.tensor([[[0, 1, 2], [3, 4, 255]]])
+    arguments = marks, torch.zeros(1, 3, 2, 3)
     for scale, expected in ((0.0, math.log(5)), (1e4, 0.0)):
-        logits = (scale * F.one_hot(torch.arange(4).view(1, 2, 2), 5)).movedim(-1, 1).requires_grad_()
-        loss = mark_loss(logits, *arguments, energy_weight=0, entropy_weight=1)
-        assert loss.item() == pytest.approx(expected, abs=1e-6)
-        assert torch.autograd.grad(loss, logits)[0].abs().max() < 1e-6
+        logits = (scale * F.one_hot(torch.where(marks < 255, marks, 0), 5)).movedim(-1, 1).requires_grad_()
+        with_entropy, without = (mark_loss(logits, *arguments, energy_weight=0, entropy_weight=v) for v in (1, 0))
+        assert (with_entropy - without).item() == pytest.approx(expected, abs=1e-6)
+        gradients = (torch.autograd.grad(loss, logits)[0] for loss in (with_entropy, without))
+        torch.testing.assert_close(*gradients)
+
+
+def test_the_entropy_of_a_class_without_marks_nearby() -> None:
+    """A pixel that is certain of a class marked far away has no entropy to lose; it counts for a class nearby."""
+    marks = torch.full((1, 8, 64), 255)
+    marks[..., 0], marks[..., -1] = 0, 1
+    image = torch.zeros(1, 3, 8, 64)
+    for favoured, pulled in ((0, True), (1, False)):
+        logits = torch.zeros(1, 2, 8, 64)
+        logits[:, favoured, :, 1:-1] = 4.0
+        logits.requires_grad_()
+        with_entropy, without = (mark_loss(logits, marks, image, energy_weight=0, entropy_weight=v) for v in (1, 0))
+        gradient = torch.autograd.grad(with_entropy - without, logits)[0][0, favoured, 4]
+        left = gradient[1:8].abs().max()  # near the marks of class 0
+        assert (left > 1e-5) == pulled, (favoured, left)
 
 
 class Counted(TorchDispatchMode):
@@ -86,8 +116,7 @@ def test_marks_and_image_follow_the_logits() -> None:
 def test_no_mark_and_no_image() -> None:
     logits, marks, image = problem()
     loss = mark_loss(logits, torch.full_like(marks, 255), image)
-    entropy = -logits.softmax(1).square().sum(1).log().mean()
-    torch.testing.assert_close(loss, 3 * closed_form_loss(logits, None, image) + 0.3 * entropy)
+    torch.testing.assert_close(loss, 3 * closed_form_loss(logits, None, image))
     empty = mark_loss(logits[:0], marks[:0], image[:0])
     assert empty == 0 and empty.requires_grad
 
