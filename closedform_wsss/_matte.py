@@ -19,8 +19,8 @@ from closedform_wsss._checks import check_image, check_positive, hints
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional import ConvergenceWarning, Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
-from closedform_wsss.io._image import has_transparency, laid_over
-from closedform_wsss.io._orientation import stored_orientation
+from closedform_wsss.io._pictures.image import has_transparency, laid_over
+from closedform_wsss.io._pictures.orientation import stored_orientation
 from closedform_wsss.io._tensors import pixels_tensor
 
 _FN = "matte"

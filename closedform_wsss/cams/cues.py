@@ -14,7 +14,7 @@ from torch import Tensor
 from closedform_wsss._arrays import as_tensor
 from closedform_wsss.cams.methods import REFINERS
 from closedform_wsss.io import read_image
-from closedform_wsss.io._image import has_transparency
+from closedform_wsss.io._pictures.image import has_transparency
 
 CUES = ("saliency", "boundaries")
 MAX_COLOR = 32  # between channels: JPEG may leave some

@@ -23,9 +23,9 @@ from closedform_wsss.cams.refined import (
     write_results,
 )
 from closedform_wsss.io import from_array, read_image
-from closedform_wsss.io._cams import checked_cam
-from closedform_wsss.io._record import Caller, claim
-from closedform_wsss.io._result_names import ResultNames
+from closedform_wsss.io._files.record import Caller, claim
+from closedform_wsss.io._files.result_names import ResultNames
+from closedform_wsss.io._maps.cams import checked_cam
 
 FN = "refine_folder"
 _SAMPLE = "(name, image, maps, classes) or (name, image, maps, classes, cues)"

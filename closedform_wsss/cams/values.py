@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from closedform_wsss.io._orientation import stored_orientation
+from closedform_wsss.io._pictures.orientation import stored_orientation
 
 _ROUNDING = 0.02  # interpolation may exceed [0, 1] by this much
 

@@ -8,27 +8,27 @@ Writers take both, on any device.
 
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._annotations.annotations import Annotations, read_annotations
-from closedform_wsss.io._cams import CAM_FORMATS, read_cam, write_cam
-from closedform_wsss.io._image import read_image
-from closedform_wsss.io._label_colors import LabelColors, read_label_colors
-from closedform_wsss.io._label_volume import read_label_volume
-from closedform_wsss.io._lines import from_lines, from_polygons
-from closedform_wsss.io._palette import PALETTES, voc_palette
-from closedform_wsss.io._points import from_points
-from closedform_wsss.io._probabilities import read_probabilities, write_probabilities
-from closedform_wsss.io._read_marks import KINDS, guess_kind, read_marks
-from closedform_wsss.io._remap_labels import remap_labels
-from closedform_wsss.io._scribbles import from_scribbles, read_scribbles
-from closedform_wsss.io._scribblesup import read_scribblesup_xml
-from closedform_wsss.io._stroke_layer import from_layer
+from closedform_wsss.io._drawing.lines import from_lines, from_polygons
+from closedform_wsss.io._drawing.points import from_points
+from closedform_wsss.io._labels.label_colors import LabelColors, read_label_colors
+from closedform_wsss.io._labels.label_png import VOC_CLASSES, read_label_png, write_label_png
+from closedform_wsss.io._labels.palette import PALETTES, voc_palette
+from closedform_wsss.io._labels.remap_labels import remap_labels
+from closedform_wsss.io._maps.cams import CAM_FORMATS, read_cam, write_cam
+from closedform_wsss.io._maps.probabilities import read_probabilities, write_probabilities
+from closedform_wsss.io._marks.read_marks import KINDS, guess_kind, read_marks
+from closedform_wsss.io._marks.scribblesup import read_scribblesup_xml
+from closedform_wsss.io._marks.trimap import from_trimap
+from closedform_wsss.io._pictures.image import read_image
+from closedform_wsss.io._pictures.unit_range import to_unit_range
+from closedform_wsss.io._strokes.layer import from_layer
+from closedform_wsss.io._strokes.scribbles import from_scribbles, read_scribbles
 from closedform_wsss.io._tags import read_tags
 from closedform_wsss.io._tensors import from_array
-from closedform_wsss.io._trimap import from_trimap
-from closedform_wsss.io._unit_range import to_unit_range
-from closedform_wsss.io._voc import VOC_CLASSES, read_label_png, write_label_png
-from closedform_wsss.io._volume import Volume, read_volume
+from closedform_wsss.io._volumes.label_volume import read_label_volume
+from closedform_wsss.io._volumes.volume import Volume, read_volume
+from closedform_wsss.io._volumes.write_volume import write_volume
 from closedform_wsss.io._warnings import OrientationWarning, ValueRangeWarning
-from closedform_wsss.io._write_volume import write_volume
 
 __all__ = [
     "CAM_FORMATS",

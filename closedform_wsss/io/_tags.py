@@ -14,9 +14,9 @@ import numpy as np
 from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_names
 from closedform_wsss.io._annotations.classes import is_background
-from closedform_wsss.io._array_file import load_item
-from closedform_wsss.io._open import PathLike
-from closedform_wsss.io._text_file import read_text
+from closedform_wsss.io._files.text_file import read_text
+from closedform_wsss.io._maps.array_file import load_item
+from closedform_wsss.io._types import PathLike
 
 FN = "read_tags"
 _VOC_NUMBER = re.compile(r"(20\d\d)(\d{6})")

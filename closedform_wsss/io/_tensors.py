@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from closedform_wsss._arrays import as_array, as_tensor
-from closedform_wsss.io._open import UInt8Array
+from closedform_wsss.io._types import UInt8Array
 
 
 def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:

@@ -20,8 +20,8 @@ from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.refine_prediction import restricted
 from closedform_wsss.io import write_label_png
-from closedform_wsss.io._result_names import ResultNames
-from closedform_wsss.io._save import atomic
+from closedform_wsss.io._files.result_names import ResultNames
+from closedform_wsss.io._files.save import atomic
 from closedform_wsss.training.area_correction import correct_areas, pick_pixels
 from closedform_wsss.training.class_balance import winning_fractions
 from closedform_wsss.training.filtering import filtered

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_finite, check_logits, check_maps, check_tensor, check_unit_range
 from closedform_wsss._resize import resize_image, resize_probabilities, scaled_size
-from closedform_wsss.io._probabilities import SUM_TOLERANCE
+from closedform_wsss.io._maps.probabilities import SUM_TOLERANCE
 
 
 def logits_of(fn: str, output: Any) -> Tensor:

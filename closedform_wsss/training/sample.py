@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_same_view, check_target, check_tensor
-from closedform_wsss.io._save import atomic
+from closedform_wsss.io._files.save import atomic
 
 Sample = tuple[str, Tensor, Tensor]
 

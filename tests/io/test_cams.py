@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from closedform_wsss.io import CAM_FORMATS, read_cam, write_cam
-from closedform_wsss.io._cams import load_cam
+from closedform_wsss.io._maps.cams import load_cam
 
 MAPS = np.random.default_rng(0).random((2, 9, 14)).astype(np.float32)
 CLASSES = [15, 1]

@@ -12,7 +12,7 @@ import torch
 from helpers import fuzz_formats as formats
 
 from closedform_wsss.io import read_cam
-from closedform_wsss.io._cams import load_cam
+from closedform_wsss.io._maps.cams import load_cam
 
 MAPS = np.random.default_rng(0).random((2, 9, 14)).astype(np.float32)
 CLASSES = [15, 1]

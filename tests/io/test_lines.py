@@ -11,7 +11,7 @@ import torch
 from skimage import draw
 
 from closedform_wsss.io import from_lines, from_points, from_polygons
-from closedform_wsss.io._rasterize import fill_disc, fill_ellipse
+from closedform_wsss.io._drawing.rasterize import fill_disc, fill_ellipse
 
 RNG = np.random.default_rng(3)
 

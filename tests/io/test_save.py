@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from closedform_wsss.io._record import remove_leftovers
-from closedform_wsss.io._save import atomic, name_of_temporary
+from closedform_wsss.io._files.record import remove_leftovers
+from closedform_wsss.io._files.save import atomic, name_of_temporary
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".png", "ü" * 125 + ".png", "a.png"])

@@ -25,9 +25,9 @@ MODULES = sorted(
 
 # Packages that the examples of a module need beyond ours.
 NEEDED = {
-    "closedform_wsss.io._label_volume": "nibabel",
-    "closedform_wsss.io._volume": "nibabel",
-    "closedform_wsss.io._write_volume": "nibabel",
+    "closedform_wsss.io._volumes.label_volume": "nibabel",
+    "closedform_wsss.io._volumes.volume": "nibabel",
+    "closedform_wsss.io._volumes.write_volume": "nibabel",
     "closedform_wsss.training.lightning": "lightning",
     "closedform_wsss.training.transformers": "transformers",
 }

@@ -18,7 +18,7 @@ from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.sheet import SHEET, write_label_sheet
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
-from closedform_wsss.io._record import claim, release, remove_leftovers
+from closedform_wsss.io._files.record import claim, release, remove_leftovers
 
 FAILED, NOT_CONVERGED = 1, 3
 

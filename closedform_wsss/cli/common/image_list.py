@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from closedform_wsss.cli.common.folders import CAM_SUFFIXES, PICTURE_SUFFIXES, composed, nearest_names
-from closedform_wsss.io._text_file import read_text
+from closedform_wsss.io._files.text_file import read_text
 
 # Suffixes of names in lists. Another ending after a dot is part of the name, as in scan.1 and scan.2.
 _SUFFIXES = (*PICTURE_SUFFIXES, *CAM_SUFFIXES, ".dcm", ".mat", ".xml", ".json", ".txt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from closedform_wsss.io import VOC_CLASSES
-from closedform_wsss.io._text_file import read_text
+from closedform_wsss.io._files.text_file import read_text
 
 
 def class_names(source: str) -> list[str]:

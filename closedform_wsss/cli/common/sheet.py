@@ -17,8 +17,8 @@ from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._resize import scaled_size
 from closedform_wsss.cli.common.progress import note
 from closedform_wsss.io import read_image, read_label_png, voc_palette
-from closedform_wsss.io._record import remove_leftovers
-from closedform_wsss.io._save import save_png
+from closedform_wsss.io._files.record import remove_leftovers
+from closedform_wsss.io._files.save import save_png
 
 MAX_PANELS = 12
 SHEET = "sheet.png"

@@ -22,7 +22,7 @@ from closedform_wsss.cli.demo.picture import compose, marked_photograph, overlay
 from closedform_wsss.cli.demo.scribbles import CLASSES, photograph, scribbles
 from closedform_wsss.functional import closed_form_loss, solve_matting
 from closedform_wsss.io import IGNORE_INDEX, from_array
-from closedform_wsss.io._save import save_png
+from closedform_wsss.io._files.save import save_png
 
 _TOL = 1e-3
 

@@ -28,7 +28,7 @@ from closedform_wsss.cli.common.workers import Failure, run_jobs
 from closedform_wsss.cli.eval.counts import EvalJob, EvalOptions, Total, count_image, empty_histogram
 from closedform_wsss.cli.eval.images import check_pairs, chosen_images, find_predictions
 from closedform_wsss.cli.eval.report import report, table
-from closedform_wsss.io._save import atomic
+from closedform_wsss.io._files.save import atomic
 
 _FAILED = 1
 _STEPS = 100

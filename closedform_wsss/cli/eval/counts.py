@@ -17,8 +17,8 @@ from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.cams.values import check_upright, unit_range
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.io import read_label_png, read_marks, read_probabilities
-from closedform_wsss.io._cams import load_cam
-from closedform_wsss.io._remap_labels import Remap
+from closedform_wsss.io._labels.remap_labels import Remap
+from closedform_wsss.io._maps.cams import load_cam
 
 _LABELS = 256
 

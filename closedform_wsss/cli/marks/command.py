@@ -23,8 +23,8 @@ from closedform_wsss.cli.marks.images import Images
 from closedform_wsss.cli.marks.options import class_names, colors_of_classes, new_codes
 from closedform_wsss.cli.marks.report import class_list, listed, names_by_number, report, warnings_of
 from closedform_wsss.cli.marks.sources import Reading, Source, find_source
-from closedform_wsss.io._record import claim, release
-from closedform_wsss.io._save import atomic
+from closedform_wsss.io._files.record import claim, release
+from closedform_wsss.io._files.save import atomic
 
 EPILOG = """\
 EXPORT is one of

@@ -13,7 +13,7 @@ from closedform_wsss.cli.marks.images import Images, without_suffix
 from closedform_wsss.cli.marks.sources import Entry, Source
 from closedform_wsss.cli.marks.totals import Totals
 from closedform_wsss.io import write_label_png
-from closedform_wsss.io._record import remove_leftovers
+from closedform_wsss.io._files.record import remove_leftovers
 
 
 @dataclass

@@ -13,8 +13,8 @@ from PIL import Image
 from closedform_wsss.cli.common.folders import CHANNEL, IMAGE_SUFFIXES, PICTURE_SUFFIXES, composed
 from closedform_wsss.cli.common.pattern import files_below
 from closedform_wsss.io import read_image
-from closedform_wsss.io._open import decoding
-from closedform_wsss.io._orientation import stored_orientation
+from closedform_wsss.io._pictures.open import decoding
+from closedform_wsss.io._pictures.orientation import stored_orientation
 
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an uploaded file
 _QUARTER_TURNS = (5, 6, 7, 8)

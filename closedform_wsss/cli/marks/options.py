@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from closedform_wsss.cli.common.arguments import remap, stroke_colors
 from closedform_wsss.io import VOC_CLASSES, read_label_colors
-from closedform_wsss.io._text_file import read_text
+from closedform_wsss.io._files.text_file import read_text
 
 Colors: TypeAlias = tuple[tuple[int, int, int], ...]
 Codes: TypeAlias = dict[int, int] | Literal["reduce_zero"]

@@ -23,8 +23,8 @@ from closedform_wsss.io import (
     read_marks,
     read_scribblesup_xml,
 )
-from closedform_wsss.io._open import open_image
-from closedform_wsss.io._scribbles import check_size
+from closedform_wsss.io._pictures.open import open_image
+from closedform_wsss.io._strokes.scribbles import check_size
 
 _TEXT = (".json", ".xml")
 _LABEL_MAP, _LABEL_FOLDER = "labelmap.txt", "SegmentationClass"  # of CVAT's export "Segmentation mask"

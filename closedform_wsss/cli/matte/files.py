@@ -16,7 +16,7 @@ from closedform_wsss._build import num_threads
 from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss._matte import cutout
 from closedform_wsss.io import from_array, voc_palette, write_label_png
-from closedform_wsss.io._save import save_png
+from closedform_wsss.io._files.save import save_png
 
 _FloatArray = npt.NDArray[np.floating]
 _UInt8Array = npt.NDArray[np.uint8]

@@ -22,7 +22,7 @@ from closedform_wsss.cli.matte.image import (
     solve,
     write,
 )
-from closedform_wsss.io._save import name_of_temporary
+from closedform_wsss.io._files.save import name_of_temporary
 
 _KIND = "mattes"
 

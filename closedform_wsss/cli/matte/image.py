@@ -20,7 +20,7 @@ from closedform_wsss._resize import resize_marks, scaled_size
 from closedform_wsss.cli.common.data_set import NotConverged
 from closedform_wsss.cli.matte.files import write_alpha, write_cutout, write_matte
 from closedform_wsss.cli.matte.unmarked import check_unmarked_pixels
-from closedform_wsss.io._stroke_options import color_names
+from closedform_wsss.io._strokes.options import color_names
 
 
 class NothingMarkedError(ValueError):

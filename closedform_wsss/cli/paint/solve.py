@@ -21,7 +21,7 @@ from closedform_wsss._matte import cutout
 from closedform_wsss._resize import scaled_size
 from closedform_wsss.functional import ConvergenceWarning, Solution, solve_matting
 from closedform_wsss.io import from_array, voc_palette
-from closedform_wsss.io._rasterize import draw_line
+from closedform_wsss.io._drawing.rasterize import draw_line
 
 # Of the classes, in the page: the VOC palette has black for the background, which hides the photograph.
 COLORS = ("#2f6fed", "#e5383b", "#2a9d4a", "#f2a516", "#8a4fd8", "#12a5b8", "#e5589c", "#7d8c1f")

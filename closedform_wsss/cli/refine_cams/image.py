@@ -12,7 +12,7 @@ from closedform_wsss.cams.refined import RefineOptions, check_classes, refined_m
 from closedform_wsss.cams.values import check_upright
 from closedform_wsss.cli.common.caught_warnings import caught_warnings
 from closedform_wsss.cli.common.tags import Tags
-from closedform_wsss.io._cams import load_cam
+from closedform_wsss.io._maps.cams import load_cam
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.probability_files import add_probability_arguments, marks_of, read_class_marks
 from closedform_wsss.cli.common.progress import note, progress_bar
 from closedform_wsss.cli.common.sheet import write_label_sheet
-from closedform_wsss.io._record import claim, release
-from closedform_wsss.io._save import atomic
+from closedform_wsss.io._files.record import claim, release
+from closedform_wsss.io._files.save import atomic
 from closedform_wsss.training import PseudoLabeler, Recipe
 from closedform_wsss.training.label_round import state_file
 

@@ -14,8 +14,8 @@ from closedform_wsss.io._annotations.classes import Classes, class_numbers, list
 from closedform_wsss.io._annotations.draw import Pen, drawn
 from closedform_wsss.io._annotations.formats import read_export
 from closedform_wsss.io._annotations.shapes import AnnotatedImage, Export
-from closedform_wsss.io._open import PathLike, UInt8Array
 from closedform_wsss.io._tensors import label_tensor
+from closedform_wsss.io._types import PathLike, UInt8Array
 
 
 class Annotations(Mapping[str, Tensor]):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from closedform_wsss.io._annotations.shapes import BoolArray
-from closedform_wsss.io._open import UInt8Array
+from closedform_wsss.io._types import UInt8Array
 
 _CHANNELS = 4  # red, green, blue, alpha
 

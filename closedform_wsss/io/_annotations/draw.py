@@ -18,8 +18,8 @@ from closedform_wsss.io._annotations.shapes import (
     Points,
     Polygon,
 )
-from closedform_wsss.io._open import UInt8Array
-from closedform_wsss.io._rasterize import draw_line, fill_disc, fill_ellipse, fill_polygon
+from closedform_wsss.io._drawing.rasterize import draw_line, fill_disc, fill_ellipse, fill_polygon
+from closedform_wsss.io._types import UInt8Array
 
 
 @dataclass(frozen=True)

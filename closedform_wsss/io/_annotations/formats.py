@@ -12,8 +12,8 @@ from closedform_wsss.io._annotations.cvat import read_cvat
 from closedform_wsss.io._annotations.label_studio import is_task, read_label_studio
 from closedform_wsss.io._annotations.labelme import read_labelme
 from closedform_wsss.io._annotations.shapes import Export
-from closedform_wsss.io._open import PathLike
-from closedform_wsss.io._xml import parse_xml
+from closedform_wsss.io._files.xml import parse_xml
+from closedform_wsss.io._types import PathLike
 
 _FORMATS = "CVAT for images 1.1 (XML), labelme, Label Studio (JSON or JSON-MIN) or COCO"
 

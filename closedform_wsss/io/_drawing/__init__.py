@@ -1,0 +1,1 @@
+"""Marks drawn from coordinates: points, lines, polygons."""

@@ -1,0 +1,1 @@
+"""Label maps: their files, palettes, names and codes."""

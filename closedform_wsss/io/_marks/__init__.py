@@ -1,0 +1,1 @@
+"""Files of marks of every kind."""

@@ -1,0 +1,1 @@
+"""Marks from strokes of colour on a picture or on a layer."""
