@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from closedform_wsss.laplacian import MattingLaplacian
-from closedform_wsss.solver.affine_coarse import AffineCoarseSpace, TwoLevel
 from closedform_wsss.solver.cg import CLASSES_AT_ONCE, PCGResult, Preconditioner, pcg
 from closedform_wsss.solver.stopping import CheckSchedule, Stopping
 from closedform_wsss.solver.tiles import MAX_WINDOWS
+from closedform_wsss.solver.two_level import AffineCoarseSpace, TwoLevel
 
 # From this weight on at every pixel (condition number below 1e4) the set-up of a coarse space does not pay.
 WELL_CONDITIONED = 1e-3

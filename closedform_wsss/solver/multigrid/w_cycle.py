@@ -11,11 +11,11 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from closedform_wsss.solver.direct_solver import direct_solver
 from closedform_wsss.solver.multigrid.block_energies import BlockEnergies
 from closedform_wsss.solver.multigrid.block_matrix import BlockMatrix
 from closedform_wsss.solver.multigrid.coarsening import coarsen, level_matrix, to_scipy
-from closedform_wsss.solver.multigrid.direct import direct_solver
-from closedform_wsss.solver.multigrid.sparse import Sparse
+from closedform_wsss.solver.sparse import Sparse
 
 # Of the coarsest level. A sparse factorization of this size takes as long as some sweeps over its pixels.
 MAX_COARSEST = 3000

@@ -14,9 +14,9 @@ from closedform_wsss._common.stencil_layout import TAPS, stencil_planes
 from closedform_wsss._common.tile_layout import SIDE
 from closedform_wsss.laplacian import MattingLaplacian
 from closedform_wsss.laplacian.stencil import StencilOperator
-from closedform_wsss.solver.multigrid.direct import MAX_UNKNOWNS_DENSE, direct_solver
-from closedform_wsss.solver.multigrid.sparse import Sparse
+from closedform_wsss.solver.direct_solver import MAX_UNKNOWNS_DENSE, direct_solver
 from closedform_wsss.solver.regions.part import IntArray, Part
+from closedform_wsss.solver.sparse import Sparse
 from closedform_wsss.solver.tiles import Tiles
 
 # An energy below this, relative to the squared length of the function, is rounding of the stencil.

@@ -1,5 +1,5 @@
-"""Direct solvers for the coarsest system of a preconditioner: sparse on the CPU, dense on other devices, where sparse
-triangular solves are slow."""
+"""Direct solvers of small systems, such as the coarsest one of a preconditioner: sparse on the CPU, dense on other
+devices, where sparse triangular solves are slow."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss.solver.cg import Operator
-from closedform_wsss.solver.multigrid.direct import MAX_UNKNOWNS, MAX_UNKNOWNS_DENSE, direct_solver
+from closedform_wsss.solver.direct_solver import MAX_UNKNOWNS, MAX_UNKNOWNS_DENSE, direct_solver
 
 MIN_CELL = 6
 DAMPING = 1.5  # below 2, see TwoLevel

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from closedform_wsss import MattingLaplacian
-from closedform_wsss.solver import affine_coarse
-from closedform_wsss.solver.affine_coarse import AffineCoarseSpace, TwoLevel, cell_side
+from closedform_wsss.solver import two_level
 from closedform_wsss.solver.map_solver import MapSolver
+from closedform_wsss.solver.two_level import AffineCoarseSpace, TwoLevel, cell_side
 
 
 def problem(size, channels=3, radius=1, n=2, dense=None):
@@ -100,6 +100,6 @@ def test_preconditioner_is_symmetric_and_positive():
 def test_large_images_get_larger_cells():
     for pixels in (10**3, 10**5, 10**7):
         side = cell_side(pixels, 3, 2)
-        assert side % 2 == 0 and side >= affine_coarse.MIN_CELL
-        assert 4 * pixels / side**2 <= affine_coarse.MAX_UNKNOWNS
+        assert side % 2 == 0 and side >= two_level.MIN_CELL
+        assert 4 * pixels / side**2 <= two_level.MAX_UNKNOWNS
     assert cell_side(100, 3, 8) == 16
