@@ -40,12 +40,18 @@ def sides_from_marks(
 
 
 @torch.no_grad()
-def classes_nearby(target: Tensor, classes: int, side: int) -> Tensor:
-    """1 where a class has a mark nearby, 0 elsewhere, ``(N, C, H, W)`` float32.
+def classes_nearby(target: Tensor, classes: int, side: int, dtype: torch.dtype) -> Tensor:
+    """1 where a class has a mark nearby, 0 elsewhere, ``(N, C, H, W)``.
 
     Nearby is the pixel's cell of CELL x CELL squares, or one of the eight around it.
     """
-    marked = (target[:, None] == torch.arange(classes, device=target.device)[:, None, None]).float()
-    h, w = target.shape[1:]
-    cells = F.max_pool2d(F.max_pool2d(marked, CELL * side, ceil_mode=True), 3, 1, 1)
-    return F.interpolate(cells, scale_factor=CELL * side, mode="nearest")[:, :, :h, :w]
+    n, h, w = target.shape
+    cell = CELL * side
+    rows, columns = -(-h // cell), -(-w // cell)
+    row, column = (torch.arange(pixels, device=target.device) // cell for pixels in (h, w))
+    label = torch.where((target >= 0) & (target < classes), target, classes)  # the last for unmarked pixels
+    place = label * (rows * columns) + row[:, None] * columns + column
+    cells = torch.zeros(n, (classes + 1) * rows * columns, dtype=dtype, device=target.device)
+    cells = cells.scatter_(1, place.flatten(1), 1.0)
+    cells = F.max_pool2d(cells.view(n, classes + 1, rows, columns)[:, :classes], 3, 1, 1)
+    return F.interpolate(cells, scale_factor=cell, mode="nearest")[:, :, :h, :w]

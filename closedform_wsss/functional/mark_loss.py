@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -127,8 +129,26 @@ def mark_loss(
 
 def _entropy(a: Tensor, target: Tensor, side: int) -> Tensor:
     """Of order 2, of each image, ``(N,)``: of the classes that have marks nearby."""
-    nearby = (classes_nearby(target, a.shape[1], side) * a.detach()).sum(1)
-    return -(nearby * (a * a).sum(1).log()).mean((1, 2))
+    nearby = classes_nearby(target, a.shape[1], side, a.dtype).mul_(a.detach()).sum(1)  # in its own, new memory
+    squares: Tensor = _SumOfSquares.apply(a)
+    return -(nearby * squares.log()).mean((1, 2))
+
+
+class _SumOfSquares(torch.autograd.Function):
+    """Over the classes. One product in the backward pass, in place of the three maps that a * a makes there."""
+
+    @staticmethod
+    def forward(a: Tensor) -> Tensor:
+        return (a * a).sum(1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (a,) = ctx.saved_tensors
+        return 2 * grad[:, None] * a
 
 
 def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:

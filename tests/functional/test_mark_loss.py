@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from closedform_wsss._mark_spacing import classes_nearby
 from closedform_wsss.functional import absent_class_loss, classes_present, closed_form_loss, mark_loss
 from closedform_wsss.nn import MarkLoss
 
@@ -155,3 +156,27 @@ def test_counts_beyond_the_integers_of_float32():
     logits = torch.tensor([0.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, side, side)
     loss = mark_loss(logits, target, torch.zeros(1, 1, 1, 1), energy_weight=0, entropy_weight=0)
     assert loss.item() == pytest.approx(F.softplus(torch.tensor(-1.0)).item(), rel=1e-3)
+
+
+def test_gradients_of_the_entropy() -> None:
+    """To second order; the classes nearby are weighed by the prediction, but that weight is held constant."""
+    logits, marks, image = problem()
+    logits, marks, image = (
+        logits[:1, :, ::4, ::4].detach().requires_grad_(),
+        marks[:1, ::4, ::4],
+        image[:1, ..., ::4, ::4],
+    )
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        nearby = classes_nearby(marks, 4, 1, torch.float64).mul(logits.detach().softmax(1)).sum(1)
+        return -(nearby * x.softmax(1).square().sum(1).log()).mean()
+
+    def of(x: torch.Tensor) -> torch.Tensor:
+        with_entropy, without = (mark_loss(x, marks, image, energy_weight=0, entropy_weight=v) for v in (1, 0))
+        return with_entropy - without
+
+    (found,), (expected,) = (torch.autograd.grad(f(logits), logits, create_graph=True) for f in (of, loss))
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(found)
+    second = (torch.autograd.grad((g * direction).sum(), logits)[0] for g in (found, expected))
+    torch.testing.assert_close(*second)
