@@ -1,4 +1,5 @@
-"""How far marks lie apart: how large the squares may be over which maps are averaged, and which marks are near."""
+"""How far marks lie apart, which are near, and whether they are dots: how large the squares may be over which maps are
+averaged, and where predictions may become certain."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ SIDES = (1, 2, 4, 8)
 REACH = 5
 # Squares in a side of the cells that say which marks are near.
 CELL = 8
+# Marks that cover a smaller part of an image, divided by the number of its classes, are dots.
+COVERED = 1e-3
 
 
 @torch.no_grad()
@@ -55,3 +58,12 @@ def classes_nearby(target: Tensor, classes: int, side: int, dtype: torch.dtype) 
     cells = cells.scatter_(1, place.flatten(1), 1.0)
     cells = F.max_pool2d(cells.view(n, classes + 1, rows, columns)[:, :classes], 3, 1, 1)
     return F.interpolate(cells, scale_factor=cell, mode="nearest")[:, :, :h, :w]
+
+
+@torch.no_grad()
+def has_dots_alone(target: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """Whether the marks of an image are dots, from which a network does not learn how large a class is, ``(N,)``."""
+    marked = (target != ignore_index).flatten(1)
+    label = torch.where(marked, target.flatten(1), classes).clamp(0, classes)
+    held = torch.zeros(len(target), classes + 1, device=target.device).scatter_(1, label, 1.0)[:, :classes].sum(1)
+    return marked.float().mean(1) < COVERED * held.clamp_min(1)

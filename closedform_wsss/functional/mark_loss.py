@@ -19,7 +19,7 @@ from closedform_wsss._checks import (
     check_target,
     compute_dtype,
 )
-from closedform_wsss._mark_spacing import classes_nearby, sides_from_marks
+from closedform_wsss._mark_spacing import classes_nearby, has_dots_alone, sides_from_marks
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.functional.absent_class_loss import of_log_probabilities
 from closedform_wsss.functional.closed_form_loss import EPS, at_chosen_sides, fitting_sides, loss_of_images
@@ -60,7 +60,8 @@ def mark_loss(
     the mean over all P pixels, with m = 1 for the classes that have a mark near the pixel and 0 for the others; k is
     held constant. Near is in the pixel's cell of 8 x 8 squares, or in the eight cells around it, with the squares that
     are the pixels of the energy's scale. So a class that is predicted far from its marks, as a network does early in a
-    training, is not made certain.
+    training, is not made certain. An image with dots alone, where the marks of a class cover less than a thousandth of
+    it, has no entropy: dots do not teach how large a class is.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
@@ -123,7 +124,8 @@ def mark_loss(
         loss = loss + energy_weight * energy.mean()
     if entropy_weight:
         entropy = at_chosen_sides(lambda side: _entropy(a, target, side), sides, squares)
-        loss = loss + entropy_weight * entropy.mean()
+        dots = has_dots_alone(target, classes, ignore_index)
+        loss = loss + entropy_weight * entropy.masked_fill(dots, 0).mean()
     return loss
 
 

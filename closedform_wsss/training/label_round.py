@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import check_same_view
+from closedform_wsss._mark_spacing import has_dots_alone
 from closedform_wsss._resize import resize_image, resize_marks, resize_probabilities, scaled_size
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
@@ -28,7 +29,7 @@ from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.mark_counts import count_marks, warn_of_marks_everywhere
 from closedform_wsss.training.ranks import gathered, total, world
 from closedform_wsss.training.recipe import Recipe, Report
-from closedform_wsss.training.resolution import are_dots, filter_sides
+from closedform_wsss.training.resolution import filter_sides
 from closedform_wsss.training.sample import file_of, load, store
 
 # A class has collapsed if its labels are less than this fraction of its predictions, and hardly more than its marks.
@@ -215,7 +216,7 @@ class LabelRound:
         """The winning class of q, of the size of the marks, which stay; ``ignore_index`` where it hardly wins."""
         q = F.interpolate(q, (marks.shape[1], marks.shape[2]), mode="bilinear", align_corners=False)
         label = q.max(1).indices
-        if not are_dots(marks, self.num_classes, self.ignore_index):
+        if not has_dots_alone(marks, self.num_classes, self.ignore_index):
             first, second = q.topk(2, 1).values.unbind(1)
             label = torch.where(second > self.recipe.max_ambiguity * first, self.ignore_index, label)
         return torch.where(marks == self.ignore_index, label, marks)

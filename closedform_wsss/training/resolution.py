@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from closedform_wsss._mark_spacing import sides_from_marks
-from closedform_wsss.functional.classes_present import classes_present
+from closedform_wsss._mark_spacing import has_dots_alone, sides_from_marks
 
 SIDES = (1, 2, 4, 8, 16)
 # The filter reaches a few of its pixels far: marks of different classes should be this many of them apart.
 REACH = 10
-# Marks that cover a smaller part of an image, divided by the number of its classes, are dots.
-COVERED = 1e-3
 
 
 def filter_sides(target: Tensor, classes: int, ignore_index: int) -> Tensor:
@@ -19,13 +16,7 @@ def filter_sides(target: Tensor, classes: int, ignore_index: int) -> Tensor:
     return sides_from_marks(target, classes, ignore_index, sides=SIDES, reach=REACH)
 
 
-def are_dots(target: Tensor, classes: int, ignore_index: int) -> bool:
-    """Whether the marks ``(1, H, W)`` are dots, from which a network does not learn how large a class is."""
-    held = classes_present(target, classes, ignore_index=ignore_index).sum().clamp_min(1)
-    return float((target != ignore_index).float().mean() / held) < COVERED
-
-
 def prediction_scales(scales: tuple[float, ...], target: Tensor, classes: int, ignore_index: int) -> tuple[float, ...]:
     """The scales for an image with the marks ``(1, H, W)``: 1 alone where these are dots, because then a network finds
     too little of a class in an enlarged image."""
-    return (1.0,) if are_dots(target, classes, ignore_index) else scales
+    return (1.0,) if has_dots_alone(target, classes, ignore_index) else scales

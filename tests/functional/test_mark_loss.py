@@ -180,3 +180,18 @@ def test_gradients_of_the_entropy() -> None:
     direction = torch.randn_like(found)
     second = (torch.autograd.grad((g * direction).sum(), logits)[0] for g in (found, expected))
     torch.testing.assert_close(*second)
+
+
+def test_an_image_with_dots_alone_has_no_entropy() -> None:
+    """Fewer than a thousandth of the pixels a class. The other image of the batch has its entropy."""
+    marks = torch.full((2, 60, 60), 255)
+    marks[0, 5, 5], marks[0, 50, 50:52] = 0, 2  # 3 pixels of 3600 for two classes
+    marks[1, 5, 5:8], marks[1, 50, 50:55] = 0, 2  # 8
+    logits, image = torch.randn(2, 3, 60, 60), torch.rand(2, 3, 60, 60)
+
+    def entropy(n: slice) -> torch.Tensor:
+        with_entropy, without = (mark_loss(logits[n], marks[n], image[n], entropy_weight=v) for v in (1, 0))
+        return with_entropy - without
+
+    assert entropy(slice(0, 1)) == 0 and entropy(slice(1, 2)) > 0.01
+    torch.testing.assert_close(entropy(slice(None)), entropy(slice(1, 2)) / 2)
