@@ -197,7 +197,7 @@ def rows(lines: Sequence[Line], results: Sequence[Result], threads: Sequence[int
     for line in lines:
         own = [at.get((line.case, line.ours, count)) for count in threads]
         other = [at.get((line.case, line.other, count)) for count in threads]
-        if not any(own) or not any(other):  # a section that was kept may lack a line
+        if not any(own) or (line.called and not any(other)):  # a section that was kept may lack a line
             continue
         label = line.case if line.work in line.case else f"{line.work}, {line.case}"
         found.append(
