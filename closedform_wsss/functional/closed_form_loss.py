@@ -217,13 +217,15 @@ def fitting_sides(size: Sequence[int], radius: int) -> tuple[int, ...]:
 
 
 def at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:
-    """A value of each image at its own side. Where values may not be read, every side is computed and one counts."""
+    """Values of each image, ``(N, ...)``, at its own side. Where ``chosen`` may not be read, every side is computed and
+    one counts."""
     total: Tensor | None = None
     for side in sides:
         own = chosen == side
         if not reads_values(chosen) or bool(own.any()):
-            loss = torch.where(own, at(side), 0.0)
-            total = loss if total is None else total + loss
+            values = at(side)
+            values = torch.where(own.view(-1, *[1] * (values.ndim - 1)), values, 0.0)
+            total = values if total is None else total + values
     assert total is not None
     return total
 

@@ -123,17 +123,17 @@ def mark_loss(
         )  # fmt: skip
         loss = loss + energy_weight * energy.mean()
     if entropy_weight:
-        entropy = at_chosen_sides(lambda side: _entropy(a, target, side), sides, squares)
+        nearby = at_chosen_sides(lambda side: _of_classes_nearby(a.detach(), target, side), sides, squares)
+        sums: Tensor = _SumOfSquares.apply(a)
+        entropy = -(nearby * sums.log()).mean((1, 2))
         dots = has_dots_alone(target, classes, ignore_index)
         loss = loss + entropy_weight * entropy.masked_fill(dots, 0).mean()
     return loss
 
 
-def _entropy(a: Tensor, target: Tensor, side: int) -> Tensor:
-    """Of order 2, of each image, ``(N,)``: of the classes that have marks nearby."""
-    nearby = classes_nearby(target, a.shape[1], side, a.dtype).mul_(a.detach()).sum(1)  # in its own, new memory
-    squares: Tensor = _SumOfSquares.apply(a)
-    return -(nearby * squares.log()).mean((1, 2))
+def _of_classes_nearby(a: Tensor, target: Tensor, side: int) -> Tensor:
+    """k ``(N, H, W)``: the probability that a pixel is of a class with a mark nearby."""
+    return classes_nearby(target, a.shape[1], side, a.dtype).mul_(a).sum(1)  # in its own, new memory
 
 
 class _SumOfSquares(torch.autograd.Function):

@@ -63,6 +63,16 @@ def test_the_entropy_of_order_2() -> None:
         torch.testing.assert_close(*gradients)
 
 
+def test_the_entropy_in_many_cells() -> None:
+    """Of an odd size, at full size: 8 x 7 cells of 8 x 8 pixels, of which the last are cut."""
+    marks = torch.full((1, 59, 51), 255)
+    for label, y, x in ((0, 3, 3), (1, 6, 5), (2, 30, 44), (3, 34, 46), (1, 57, 20), (0, 55, 23)):
+        marks[0, y : y + 2, x : x + 3] = label
+    logits, image = torch.randn(1, 4, 59, 51, dtype=torch.float64), torch.rand(1, 3, 59, 51)
+    with_entropy, without = (mark_loss(logits, marks, image, energy_weight=0, entropy_weight=v) for v in (1, 0))
+    torch.testing.assert_close(with_entropy - without, entropy_near_marks(logits, marks, 1))
+
+
 def test_the_entropy_of_a_class_without_marks_nearby() -> None:
     """A pixel that is certain of a class marked far away has no entropy to lose; it counts for a class nearby."""
     marks = torch.full((1, 8, 64), 255)
@@ -97,6 +107,10 @@ def test_one_softmax_serves_all_parts() -> None:
         mark_loss(logits, marks, image).backward()
     assert counted.calls["_log_softmax.default"] == counted.calls["exp.default"] == 1
     assert counted.calls["_softmax.default"] == 0
+    marks[0, 6, 4:28] = 1  # the two images have two scales now: the entropy's logarithm is still taken once
+    with Counted() as counted:
+        mark_loss(logits, marks, image, energy_weight=0).backward()
+    assert counted.calls["log.default"] == counted.calls["exp.default"] == 1
 
 
 def test_the_energy_reads_the_marks_for_its_scale_only() -> None:
@@ -185,7 +199,7 @@ def test_gradients_of_the_entropy() -> None:
 def test_an_image_with_dots_alone_has_no_entropy() -> None:
     """Fewer than a thousandth of the pixels a class. The other image of the batch has its entropy."""
     marks = torch.full((2, 60, 60), 255)
-    marks[0, 5, 5], marks[0, 50, 50:52] = 0, 2  # 3 pixels of 3600 for two classes
+    marks[0, 5, 5:8], marks[0, 50, 50:53] = 0, 2  # 6 pixels of 3600 for two classes
     marks[1, 5, 5:8], marks[1, 50, 50:55] = 0, 2  # 8
     logits, image = torch.randn(2, 3, 60, 60), torch.rand(2, 3, 60, 60)
 
