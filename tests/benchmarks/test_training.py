@@ -1,13 +1,12 @@
-"""The training benchmark's own arithmetic: the baselines' losses against naive loops, and its table."""
+"""The runs of the training benchmark: what they are given, which are done, Dice and filters."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import json
-import math
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,203 +14,8 @@ from helpers import ROOT
 from torch import Tensor
 
 from closedform_wsss.functional import refine_prediction
-from closedform_wsss.superpixels.lab import rgb_to_lab
 
 BENCHMARKS = ROOT / "benchmarks"
-GENERATOR = torch.Generator().manual_seed(0)
-P = torch.randn(2, 3, 9, 11, generator=GENERATOR).double().softmax(1)
-IMAGE = torch.rand(2, 3, 9, 11, generator=GENERATOR).double()
-
-
-@pytest.fixture
-def baselines(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training import baselines
-
-    return baselines
-
-
-def pairs(h: int, w: int, reach: int):
-    """All ordered pairs of different pixels within a square window."""
-    for y in range(h):
-        for x in range(w):
-            for v in range(max(0, y - reach), min(h, y + reach + 1)):
-                for u in range(max(0, x - reach), min(w, x + reach + 1)):
-                    if (y, x) != (v, u):
-                        yield y, x, v, u
-
-
-@pytest.mark.parametrize("cell", [1, 2])
-def test_gated_crf(baselines, cell):
-    big = (x.repeat_interleave(cell, 2).repeat_interleave(cell, 3) for x in (P, IMAGE))
-    total = 0.0
-    for n in range(2):
-        for y, x, v, u in pairs(9, 11, 2):
-            colour = (IMAGE[n, :, y, x] - IMAGE[n, :, v, u]).square().sum().item()
-            kernel = math.exp(-(cell**2) * ((y - v) ** 2 + (x - u) ** 2) / 72 - colour / 0.02)
-            total += kernel * (P[n, :, y, x] * (1 - P[n, :, v, u])).sum().item()
-    loss = baselines.gated_crf(*big, radius=2, cell=cell)
-    assert loss.item() == pytest.approx(total / (2 * 9 * 11))
-
-
-def kernel(n: int, p: Tensor, image: Tensor, sigma_xy: float, sigma_rgb: float) -> Tensor:
-    h, w = p.shape[2:]
-    rows = []
-    for y in range(h):
-        for x in range(w):
-            place = [((y - v) ** 2 + (x - u) ** 2) / (2 * sigma_xy**2) for v in range(h) for u in range(w)]
-            colour = (image[n] - image[n, :, y, x, None, None]).square().sum(0).flatten() / (2 * sigma_rgb**2)
-            rows.append(torch.exp(-colour - torch.tensor(place, dtype=p.dtype)))
-    return torch.stack(rows)
-
-
-@pytest.mark.parametrize("name", ["dense_crf", "normalized_cut"])
-def test_dense(baselines, name):
-    big = (P.repeat_interleave(4, 2).repeat_interleave(4, 3), IMAGE.repeat_interleave(4, 2).repeat_interleave(4, 3))
-    loss = getattr(baselines, name)(*big, sigma_xy=150.0, sigma_rgb=0.2)
-    expected = 0.0
-    for n in range(2):
-        matrix = kernel(n, P, IMAGE, 150 * 11 / 500, 0.2)
-        flat = P[n].flatten(1)
-        cuts = [(s @ matrix @ (1 - s)).item() for s in flat]
-        if name == "dense_crf":
-            expected += sum(cuts) / matrix.sum().item() / 2
-        else:
-            expected += sum(cut / (matrix.sum(1) @ s).item() for cut, s in zip(cuts, flat, strict=True)) / 2
-    assert loss.item() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("name", ["dense_crf", "normalized_cut"])
-def test_gradient_of_dense(baselines, name):
-    """The cut takes its gradient from the symmetry of W; differences of the loss show whether it is right."""
-    image = IMAGE.repeat_interleave(4, 2).repeat_interleave(4, 3)
-    p = P.repeat_interleave(4, 2).repeat_interleave(4, 3).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda p: getattr(baselines, name)(p, image, sigma_xy=150.0, sigma_rgb=0.2), p, fast_mode=True
-    )
-
-
-def test_pairwise_affinity(baselines):
-    # Colours near enough to one another that some pairs are alike.
-    image = 0.5 + 0.01 * IMAGE
-    lab, total, count = rgb_to_lab(image), 0.0, 0
-    for n in range(2):
-        for y, x, v, u in pairs(9, 11, 2):
-            if abs(y - v) in (0, 2) and abs(x - u) in (0, 2):
-                distance = (lab[n, :, y, x] - lab[n, :, v, u]).norm().item()
-                if math.exp(-distance / 2) >= 0.6:
-                    count += 1
-                    total -= math.log((P[n, :, y, x] * P[n, :, v, u]).sum().item())
-    assert 0 < count < 2 * 99 * 8
-    loss = baselines.pairwise_affinity(P, image, threshold=0.6)
-    assert loss.item() == pytest.approx(total / count)
-
-
-def test_all_have_gradients(baselines):
-    p, image = (x.repeat_interleave(2, 2).repeat_interleave(2, 3) for x in (P, 0.5 + 0.01 * IMAGE))
-    p.requires_grad_()
-    for name in baselines.BASELINES:
-        (gradient,) = torch.autograd.grad(getattr(baselines, name)(p, image), p)
-        assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0, name
-
-
-def run_of(data: str, marks: str | None, row: str, score: float, seed: int = 0) -> dict:
-    return {"set": data, "marks": marks, "row": row, "seed": seed, "mean_iou": score}
-
-
-def test_table(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training.table import gap_closed, markdown
-
-    assert gap_closed(0.58, 0.5, 0.6) == pytest.approx(80)
-    runs = [
-        run_of("camvid", None, "masks", 0.62),
-        run_of("camvid", "points", "ce", 0.5),
-        run_of("camvid", "points", "rounds", 0.59),
-        run_of("camvid", "points", "rounds", 0.61, 1),
-    ]
-    text = markdown({"runs": runs})  # the gap is that of seed 0, which the bounds have too
-    row = next(line for line in text.splitlines() if "PseudoLabeler" in line)
-    assert [v.strip() for v in row.strip("|").split("|")] == [
-        *("**PseudoLabeler**", "", "0.600 ± 0.014, 75 %", "", "", "", "", "2")
-    ]
-    # Of each seed, and of the seeds after the first only where all of them are there.
-    assert "75 / - / -" in text and "of seeds 1 and 2" not in text
-    more = [run_of(data, None, "masks", 0.62, k) for data in ("camvid", "voc", "acdc") for k in (1, 2)]
-    for data, kinds in (("camvid", ("scribbles", "points", "scribbles_sparse")), ("voc", ("scribbles", "points"))):
-        more += [run_of(data, marks, "ce", 0.5, k) for marks in kinds for k in (1, 2)]
-        more += [run_of(data, marks, "rounds", 0.53 + 0.03 * k, k) for marks in kinds for k in (1, 2)]
-    more += [
-        run_of("acdc", "scribbles", row, score, k) for k in (1, 2) for row, score in (("ce", 0.5), ("rounds", 0.56))
-    ]
-    lines = markdown({"runs": [run for run in runs if run["seed"] == 0] + more}).splitlines()
-    at = next(k for k, line in enumerate(lines) if "75 / 50 / 75" in line)
-    assert "- / 50 / 75" in lines[at] and lines[at + 1].count("63 %") == 5 and "50 %" in lines[at + 1]
-    assert "Dice" not in text
-    dice = markdown({"runs": [*runs, run_of("acdc", "scribbles", "rounds", 0.7) | {"dice": 0.87}]})
-    assert "| **PseudoLabeler** | 0.870 | 1 |" in dice
-
-
-def test_versions_of_the_runs(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training.table import markdown
-
-    runs = [run_of("acdc", "scribbles", "ce", 0.5, seed) for seed in (0, 1, 2)]
-    runs[0] |= {"commit": "abc"}
-    runs += [run_of("acdc", None, "masks", 0.6) | {"commit": "def"}]
-    lines = markdown({"runs": runs}).splitlines()
-    assert lines[-2:] == [
-        "| full masks (upper bound) | def (1) |",
-        "| cross-entropy on the marks (lower bound) | not recorded (2), abc (1) |",
-    ]
-
-
-def test_settings_are_chosen_on_the_other_sets(monkeypatch):
-    """On CamVid weight 1 is best, on the other two weight 3: each set is reported with the choice of the others."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training.rows import ROWS
-    from training.sets import SETS
-    from training.table import chosen_elsewhere, gap_of, left_out, scores_of
-
-    runs = []
-    for data, one, three in (("camvid", 0.58, 0.52), ("voc", 0.53, 0.56), ("acdc", 0.54, 0.55)):
-        for marks, row, score in ((None, "masks", 0.6), ("scribbles", "ce", 0.5)):
-            runs.append(run_of(data, marks, row, score))
-        runs += [run_of(data, "scribbles", "dense_crf-1", one), run_of(data, "scribbles", "dense_crf-3", three)]
-    scores = scores_of({"runs": runs}, "mean_iou")
-    rows = [row for row in ROWS if row.name.startswith("dense_crf-")]
-    assert [chosen_elsewhere(scores, rows, data).name for data in SETS] == ["dense_crf-3", "dense_crf-1", "dense_crf-1"]
-    assert gap_of(scores, (SETS[0], "scribbles"), "dense_crf-1") == pytest.approx(80)
-    line = next(line for line in left_out(scores).splitlines() if "dense CRF" in line)
-    assert [v.strip() for v in line.strip("|").split("|")] == [
-        *("+ dense CRF loss", "20 % (weight 3)", "", "", "30 % (weight 1)", "", "40 % (weight 1)")
-    ]
-
-
-def test_settings_are_compared_where_all_ran(monkeypatch):
-    """Weight 1 has one more case, where every method is good, and one more seed, in which all did well."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training.rows import ROWS
-    from training.sets import SETS
-    from training.table import chosen_elsewhere, percent, scores_of
-
-    runs = [run_of(name, None, "masks", 0.6, seed) for name in ("camvid", "voc", "acdc") for seed in (0, 1)]
-    for name in ("camvid", "voc", "acdc"):
-        runs += [run_of(name, "scribbles", "ce", 0.5, seed) for seed in (0, 1)]
-    runs += [run_of("voc", "scribbles", "dense_crf-1", 0.52), run_of("voc", "scribbles", "dense_crf-1", 0.60, 1)]
-    runs += [run_of("voc", "scribbles", "dense_crf-3", 0.55), run_of("acdc", "scribbles", "dense_crf-1", 0.59)]
-    scores = scores_of({"runs": runs}, "mean_iou")
-    rows = [row for row in ROWS if row.name.startswith("dense_crf-")]
-    assert chosen_elsewhere(scores, rows, SETS[0]).name == "dense_crf-3"
-    assert chosen_elsewhere(scores, rows, SETS[1]).name == "dense_crf-1"  # the only one that ran elsewhere
-    assert chosen_elsewhere(scores_of({"runs": []}, "mean_iou"), rows, SETS[0]) is None
-    assert [percent(gap) for gap in (-0.3, -1.2, 79.6)] == ["0", "-1", "80"]
-
-
-def test_entropy(baselines):
-    uniform = torch.full((1, 4, 2, 2), 0.25)
-    assert baselines.entropy(uniform, IMAGE).item() == pytest.approx(1)
-    assert baselines.entropy(torch.eye(4)[:1, :, None, None], IMAGE).item() == 0
 
 
 def test_dice_of_patients(monkeypatch, tmp_path):
@@ -411,16 +215,6 @@ def test_choices_that_would_run_nothing(started, wrong, capsys):
     with pytest.raises(SystemExit):
         started.main(*wrong)
     assert "invalid choice" in capsys.readouterr().err
-
-
-def test_the_curve_of_several_seeds(monkeypatch):
-    """A run that was scored at other epochs, too."""
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from training.chart import mean_curve
-
-    epochs, means = mean_curve([[(4, 0.1), (8, 0.3)], [(2, 0.0), (4, 0.3), (8, 0.5), (12, 0.9)]])
-    assert epochs == [4, 8] and means == pytest.approx([0.2, 0.4])
 
 
 @pytest.mark.parametrize(
