@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss.functional import absent_class_loss, classes_present, closed_form_loss
+from closedform_wsss.functional import absent_class_loss, classes_present, closed_form_loss, mark_loss
 
 BASELINES = ("gated_crf", "dense_crf", "normalized_cut", "pairwise_affinity", "entropy")
 
@@ -28,8 +28,8 @@ def gated_crf(
     1/P sum_i sum_{j in the window} k_ij sum_c p_i(c) (1 - p_j(c)), k_ij = exp(-|x_i - x_j|^2 / 2 sigma_xy^2 - |I_i -
     I_j|^2 / 2 sigma_rgb^2). Each pair is visited once and counted twice. Probabilities and image are averaged over
     cells of ``cell`` pixels first, as the paper's loss also takes an image at the size of smaller predictions; a window
-    then reaches twice as far, at a quarter of the time. ``sigma_xy`` counts pixels of the image, and so is half as many
-    cells; in the authors' program it counts pixels of the predictions.
+    then reaches twice as far, at a quarter of the time. ``radius`` and ``sigma_xy`` count cells, as in the authors'
+    program, which counts pixels of the predictions.
     """
     p, image = F.avg_pool2d(p, cell), F.avg_pool2d(image, cell)
     total = p.new_zeros(())
@@ -38,8 +38,7 @@ def gated_crf(
             if dy == 0 and dx <= 0:
                 continue
             a, b = _pairs(image, dy, dx)
-            square = cell * cell * (dy * dy + dx * dx)
-            kernel = torch.exp(-square / (2 * sigma_xy**2) - (a - b).square().sum(1) / (2 * sigma_rgb**2))
+            kernel = torch.exp(-(dy * dy + dx * dx) / (2 * sigma_xy**2) - (a - b).square().sum(1) / (2 * sigma_rgb**2))
             a, b = _pairs(p, dy, dx)
             total = total + 2 * (kernel * (1 - (a * b).sum(1))).sum()
     return total / (p.shape[0] * p.shape[2] * p.shape[3])
@@ -126,12 +125,20 @@ def _absent(batch: Any) -> Tensor:
     return absent_class_loss(batch.logits, classes_present(batch.target, batch.logits.shape[1]))
 
 
+def _marks_plain(batch: Any) -> Tensor:
+    """The cross-entropy of mark_loss, in which rare classes weigh more, and the loss for absent classes."""
+    present = classes_present(batch.target, batch.logits.shape[1])
+    return mark_loss(batch.logits, batch.target, batch.image, class_present=present, energy_weight=0, entropy_weight=0)
+
+
 def _energy_full(batch: Any) -> Tensor:
     return closed_form_loss(batch.logits, None, batch.image)
 
 
+WHOLE = ("marks_plain",)  # it takes the place of the cross-entropy on the marks
 LOSSES: dict[str, Callable[[Any], Tensor]] = {
     **{name: _of_batch(globals()[name]) for name in BASELINES},
     "absent": _absent,
     "energy_full": _energy_full,
+    "marks_plain": _marks_plain,
 }

@@ -51,6 +51,7 @@ def child(argv: list[str]) -> None:
     from training.dice import dice_of_patients
 
     losses.LOSSES.update(baselines.LOSSES)
+    train_segmentation.WHOLE += baselines.WHOLE
     given = kept_arguments(argv)
     while "--set" in argv:
         at = argv.index("--set")

@@ -43,7 +43,7 @@ def test_gated_crf(baselines, cell):
     for n in range(2):
         for y, x, v, u in pairs(9, 11, 2):
             colour = (IMAGE[n, :, y, x] - IMAGE[n, :, v, u]).square().sum().item()
-            kernel = math.exp(-(cell**2) * ((y - v) ** 2 + (x - u) ** 2) / 72 - colour / 0.02)
+            kernel = math.exp(-((y - v) ** 2 + (x - u) ** 2) / 72 - colour / 0.02)
             total += kernel * (P[n, :, y, x] * (1 - P[n, :, v, u])).sum().item()
     loss = baselines.gated_crf(*big, radius=2, cell=cell)
     assert loss.item() == pytest.approx(total / (2 * 9 * 11))
@@ -114,3 +114,19 @@ def test_entropy(baselines):
     uniform = torch.full((1, 4, 2, 2), 0.25)
     assert baselines.entropy(uniform, IMAGE).item() == pytest.approx(1)
     assert baselines.entropy(torch.eye(4)[:1, :, None, None], IMAGE).item() == 0
+
+
+def test_marks_plain(baselines, monkeypatch):
+    """The mean over the marks with the weight n^-1/2 for a class of n marks, and absent classes; no image."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from segmentation.losses import Batch
+
+    target = torch.full((2, 9, 11), 255)
+    target[0, 2, 1:10], target[0, 7, 3], target[1, 4, 4] = 0, 1, 1
+    logits = P.log()
+    marked = [(0, 2, x, 0) for x in range(1, 10)] + [(0, 7, 3, 1), (1, 4, 4, 1)]
+    weight = {0: 9**-0.5, 1: 2**-0.5}
+    total = sum(-weight[c] * math.log(P[n, c, y, x]) for n, y, x, c in marked)
+    none = -(P[0, :2].sum(0).log().mean() + P[1, 1].log().mean()).item() / 2
+    loss = baselines.LOSSES["marks_plain"](Batch(logits, IMAGE, target))
+    assert loss.item() == pytest.approx(total / sum(weight[c] for *_, c in marked) + none)
