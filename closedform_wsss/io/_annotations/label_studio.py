@@ -129,14 +129,17 @@ def _stored_name(task: dict[str, Any]) -> str:
 
 
 def _stored(address: str) -> str:
-    """The path of a file in local storage, or the address without its query."""
+    """The path of a file in local storage, or that in an address, from its host or bucket on."""
     parts = urlsplit(address)
     local = parse_qs(parts.query).get("d")
     if local and parts.path.rstrip("/").endswith("local-files"):
         return local[0]
-    if not parts.scheme or len(parts.scheme) == 1:  # a path, perhaps of Windows
+    if "://" not in address:  # a path, in which a colon may stand
         return unquote(address) if address.startswith("/data/") else address
-    return f"{parts.scheme}://{parts.netloc}{unquote(parts.path)}"
+    if parts.scheme in ("http", "https"):
+        return f"/{parts.netloc}{unquote(parts.path)}"
+    # The key of a file in cloud storage is stored as it is: # and ? are signs of its name.
+    return "/" + address.partition("://")[2]
 
 
 def _file(address: str) -> PurePosixPath:
