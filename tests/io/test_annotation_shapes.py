@@ -234,6 +234,11 @@ def test_compressed_masks_of_coco(tmp_path: Path) -> None:
     assert torch.equal(marks, box(6, 3, 11, 7))
 
 
+def test_ids_of_coco_with_a_decimal_point(tmp_path: Path) -> None:
+    annotation = {"category_id": 7.0, "image_id": 1.0, "bbox": [3.0, 1.0, 6.0, 5.0]}
+    assert torch.equal(read_one(write(tmp_path / "a.json", coco([annotation])), boxes="fill"), box(3, 1, 9, 6))
+
+
 # --- the order of shapes, options
 
 

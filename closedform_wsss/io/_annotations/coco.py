@@ -55,9 +55,10 @@ def read_coco(file: dict[str, Any]) -> Export:
     return Export("COCO", images, tuple(dict.fromkeys(names.values())) or None)
 
 
-def _key(entry: dict[str, Any], name: str) -> int | str:
+def _key(entry: dict[str, Any], name: str) -> float | str:
+    """An id, equal to the same number written with a decimal point, as pandas writes a column with gaps."""
     value = entry.get(name)
-    if not isinstance(value, (int, str)):
+    if not isinstance(value, (int, float, str)):
         raise ValueError(f"{name} must be a number or a text, got {value!r:.60}")
     return value
 
