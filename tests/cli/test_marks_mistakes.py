@@ -99,6 +99,15 @@ def test_names_that_fit_several_images(tmp_path: Path, capsys: pytest.CaptureFix
     assert "a.png: images must have different names apart from the suffix, got a.jpg too" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("folders", [("", ""), ("img/", "masks/")])
+def test_the_whole_name_fits_before_a_name_with_one_more_suffix(tmp_path: Path, folders: tuple[str, str]) -> None:
+    for name in (f"{folders[0]}a.jpg", f"{folders[1]}a.jpg.png"):
+        image(tmp_path / "images" / name)
+    export = write(tmp_path / "a.xml", cvat(cvat_image("a.jpg", '<points label="car" points="3,3"/>')))
+    assert main(["marks", str(export), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "out")]) == 0
+    assert list(results(tmp_path / "out")) == [f"{folders[0]}a.png"]
+
+
 def test_an_export_in_a_folder_with_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What CVAT packs for COCO, and two tasks of CVAT with the same names of images."""
     root = tmp_path / "coco"

@@ -57,7 +57,7 @@ class Images:
         """The path of an image; None if it is not there.
 
         Of several images with this name, the one with the same path is right, else the one that agrees in the most
-        folders. If none has the suffix of the name, the suffix does not count. Then the first channel of nnU-Net's case
+        folders. If none has the whole name, the suffix does not count. Then the first channel of nnU-Net's case
         fits too, and then the name with or without the prefix of an upload to Label Studio.
 
         Args:
@@ -88,7 +88,9 @@ class Images:
         exact = [wanted.name, without_suffix(wanted.name)]
         short = [_UPLOAD.sub("", form, count=1) for form in exact]
         forms = [(self._by_name, form) for form in (*exact, f"{exact[1]}{CHANNEL}", *short)]
-        return [named.get(form, []) for named, form in (*forms, *((self._uploaded, form) for form in exact))]
+        near = [named.get(form, []) for named, form in (*forms, *((self._uploaded, form) for form in exact))]
+        # A file a.jpg.png, as tools name masks, has the name a.jpg only if there is no a.jpg.
+        return [[path for path in near[0] if PurePosixPath(composed(path)).name == wanted.name], *near]
 
     def name(self, path: Path) -> str:
         """The path of an image, relative to the folder, with ``/``."""
