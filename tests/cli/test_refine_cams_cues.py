@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT
+from helpers import stored_pictures as stored
 from helpers.pictures import photo, save
 from PIL import Image
 
 from closedform_wsss import io
 from closedform_wsss.cams import refine_folder
+from closedform_wsss.cams.cues import read_cue
 from closedform_wsss.cli import main
 from closedform_wsss.functional import refine_cam
 
+FILES = ROOT / "tests" / "files"
 NAMES = ("a", "b")
 SIZE = (24, 33)
 
@@ -142,14 +146,20 @@ def test_values_of_zero_and_one_are_no_black_and_white(data: Path, capsys: pytes
     assert [path.stem for path in (data / "out" / "labels").iterdir()] == ["b"]
 
 
-@pytest.mark.parametrize("kind", ["weak 16 bits", "floating point"])
+@pytest.mark.parametrize("kind", ["weak 16 bits", "floating point", "12 bits"])
 def test_deep_files_have_a_fixed_white(data: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The largest value does not decide: a map that is nowhere certain stays so."""
     weak = 0.4 * np.random.default_rng(3).random(SIZE)
     for name in NAMES:
-        (data / "saliency" / f"{name}.png").unlink()
-        stored = (65535 * weak).astype(np.uint16) if kind == "weak 16 bits" else weak.astype(np.float32)
-        Image.fromarray(stored).save(data / "saliency" / f"{name}.{'png' if kind == 'weak 16 bits' else 'tif'}")
+        path = data / "saliency" / f"{name}.png"
+        path.unlink()
+        if kind == "weak 16 bits":
+            Image.fromarray((65535 * weak).astype(np.uint16)).save(path)
+        elif kind == "floating point":
+            Image.fromarray(weak.astype(np.float32)).save(path.with_suffix(".tif"))
+        else:  # which the file states
+            values = (4095 * weak).astype(">u2").tobytes()
+            path.with_suffix(".pgm").write_bytes(b"P5\n%d %d\n4095\n" % SIZE[::-1] + values)
     assert run(data, *SALIENCY) == 0
     assert capsys.readouterr().err == ""
     image = io.read_image(data / "images" / "a.png")[None]
@@ -157,6 +167,12 @@ def test_deep_files_have_a_fixed_white(data: Path, kind: str, capsys: pytest.Cap
         io.read_cam(data / "cams" / "a.npz")[1][None], image, saliency=torch.from_numpy(weak)[None, None]
     )
     torch.testing.assert_close(io.read_cam(data / "out" / "cams" / "a.npz")[1][None], expected, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ["netpbm_12.pgm", "imagemagick_12.tif"])
+def test_maps_in_formats_that_say_what_white_is(name: str) -> None:
+    map = read_cue("saliency", FILES / name)[0].numpy()
+    np.testing.assert_allclose(map, stored.TWELVE_BITS / 4095, rtol=0, atol=1 / 400)
 
 
 def test_a_damaged_map_fails_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
