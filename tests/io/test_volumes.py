@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import struct
 import sys
 import warnings
 from pathlib import Path
@@ -209,6 +210,24 @@ def test_sizes_that_a_header_only_claims(tmp_path, name):
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(ValueError, match=r"it is too short for its shape \(32767, 32767, 20000\)"):
         io.read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize("broken", [0.0, np.nan])
+def test_affines_that_give_voxels_no_place(tmp_path, broken):
+    """As a program leaves them that fills in a code of the affine, and not its numbers."""
+    volume = io.read_volume(save(tmp_path / "a.nii", np.zeros(SIZE, np.uint8)))
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[252:256] = struct.pack("<hh", 0, 1)  # qform_code, sform_code
+    data[280:328] = struct.pack("<12f", *[broken] * 12)
+    (tmp_path / "b.nii").write_bytes(data)
+    message = r"must have an affine that gives each voxel its place, got \[\[(0.0|nan), .* in '.*b.nii': store it with"
+    with pytest.raises(ValueError, match=f"read_volume: path {message}"):
+        io.read_volume(tmp_path / "b.nii")
+    with pytest.raises(ValueError, match=f"read_label_volume: path {message}"):
+        io.read_label_volume(tmp_path / "b.nii", volume)
+    image = nibabel.load(tmp_path / "b.nii")
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(), np.diag([1, 1, 5, 1])), tmp_path / "c.nii")
+    assert io.read_volume(tmp_path / "c.nii").spacing == (5, 1, 1)
 
 
 def test_files_of_other_kinds(tmp_path):

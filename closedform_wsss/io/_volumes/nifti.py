@@ -40,8 +40,8 @@ def open_nifti(fn: str, path: PathLike, frame: int | None) -> tuple[Any, npt.NDA
     Raises:
         ImportError: nibabel is missing.
         OSError: The file is missing or may not be read.
-        ValueError: The file is no NIfTI file, is damaged or truncated, holds colours or complex numbers, or has several
-            frames and ``frame`` does not choose one.
+        ValueError: The file is no NIfTI file, is damaged or truncated, holds colours or complex numbers, has an affine
+            that gives voxels no place, or has several frames and ``frame`` does not choose one.
     """
     nibabel = nibabel_for(fn)
     name = check_name(fn, path)
@@ -66,6 +66,7 @@ def open_nifti(fn: str, path: PathLike, frame: int | None) -> tuple[Any, npt.NDA
     if values.dtype.kind not in "iuf":
         kind = "colours" if values.dtype.names else "complex numbers"
         raise ValueError(f"{fn}: path must hold one real number a voxel, got {kind} in {name!r}")
+    _check_affine(fn, name, np.asarray(image.affine, np.float64)[:3])
     values = values.reshape(values.shape[:3] + (1,) * (3 - values.ndim))
     return image, values.astype(values.dtype.newbyteorder("="), copy=False)
 
@@ -92,6 +93,16 @@ def _check_claim(image: Any, size: int, *, packed: bool) -> None:
     claimed = image.get_data_dtype().itemsize * math.prod(shape)
     if claimed > (size * _LARGEST_RATIO if packed else size - image.dataobj.offset):
         raise ValueError(f"it is too short for its shape {shape}")
+
+
+def _check_affine(fn: str, name: str, affine: npt.NDArray[np.float64]) -> None:
+    """Refuses one ``(3, 4)`` with NaN, or with which voxels share their places: spacings would be NaN or 0."""
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:, :3]) < 3:
+        raise ValueError(
+            f"{fn}: path must have an affine that gives each voxel its place, got {affine.tolist()} in {name!r}: "
+            "store it with the sizes of its voxels, as in nibabel.Nifti1Image(image.get_fdata(), "
+            "numpy.diag([1, 1, 5, 1]))"
+        )
 
 
 def _frame(shape: tuple[int, ...], frame: int | None) -> tuple[Any, ...]:

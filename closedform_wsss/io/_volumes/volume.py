@@ -70,9 +70,9 @@ def read_volume(
     Raises:
         ImportError: nibabel is missing.
         OSError: The file is missing or may not be read.
-        ValueError: The file is no NIfTI file, is damaged or truncated, holds colours or complex numbers, or has several
-            frames and no ``frame`` is given; with a window or percentiles, it holds NaN values; an option has another
-            value.
+        ValueError: The file is no NIfTI file, is damaged or truncated, holds colours or complex numbers, has an affine
+            that gives voxels no place, or has several frames and no ``frame`` is given; with a window or percentiles,
+            it holds NaN values; an option has another value.
 
     Example:
         >>> import nibabel, pathlib, tempfile
