@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,42 @@ def test_sixteen_bits_with_a_transparent_value(tmp_path: Path) -> None:
     chunks = formats.png_chunks(grey(tmp_path / "a.png", [0, 1000, 40000], np.uint16).read_bytes())
     (tmp_path / "a.png").write_bytes(formats.png([chunks[0], (b"tRNS", struct.pack(">H", 1000)), *chunks[1:]]))
     assert shown(tmp_path / "a.png") == [0, 255, 156]
+
+
+def with_transparent_color(path: Path, depth: int, color: int, key: tuple[int, ...], rows: list[bytes]) -> Path:
+    """A PNG of 4 pixels a row; color is 0 for grey, 2 for RGB."""
+    header = struct.pack(">IIBBBBB", 4, len(rows), depth, color, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = [(b"IHDR", header), (b"tRNS", struct.pack(f">{len(key)}H", *key)), (b"IDAT", pixels), (b"IEND", b"")]
+    path.write_bytes(formats.png(chunks))
+    return path
+
+
+@pytest.mark.parametrize(("depth", "grey"), [(1, (0, 255, 0, 0)), (2, (0, 85, 170, 255)), (4, (0, 119, 136, 255))])
+def test_a_transparent_grey_of_few_bits(tmp_path: Path, depth: int, grey: tuple[int, ...]) -> None:
+    stored = [value * (2**depth - 1) // 255 for value in grey]
+    row = (sum(value << depth * (3 - place) for place, value in enumerate(stored)) << 16 - 4 * depth).to_bytes(2, "big")
+    for key in stored:
+        path = with_transparent_color(tmp_path / "a.png", depth, 0, (key,), [row])
+        want = [255 if value == key else 255 * value // (2**depth - 1) for value in stored]
+        assert shown(path) == shown(path, window=(0, 2**depth - 1)) == want
+
+
+def test_a_layer_that_an_optimizer_stored_as_grey_of_two_bits(tmp_path: Path) -> None:
+    """Black and white strokes on transparent pixels, which have a grey between them."""
+    rows = [[b"\x00", b"\xff", b"\x55"][min(row // 4, 2)] for row in range(12)]
+    path = with_transparent_color(tmp_path / "a.png", 2, 0, (1,), rows)
+    image = np.full((12, 4, 3), 90, np.uint8)
+    want = np.repeat([0, 1, 255], 4)[:, None].repeat(4, axis=1)
+    np.testing.assert_array_equal(io.read_marks(path, image, kind="scribbles"), want)
+    with pytest.raises(ValueError, match="looks like scribbles or labels"):
+        io.guess_kind(path, image)
+
+
+def test_a_transparent_color_of_sixteen_bits(tmp_path: Path) -> None:
+    key, other = (60000, 30000, 0), (60000, 0, 30000)
+    path = with_transparent_color(tmp_path / "a.png", 16, 2, key, [struct.pack(">12H", *key, *other, *key, *other)])
+    assert pixels(io.read_image(path))[0].tolist() == [[255, 255, 255], [234, 0, 117]] * 2
 
 
 def test_ppm_of_sixteen_bits(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def to_rgb(opened: Opened, backdrop: UInt8Array | None = None, *, window: Window
         colors = np.repeat(grey_as_bytes(opened, window)[..., None], 3, axis=2)
         key = image.info.get("transparency")
         if isinstance(key, int):
-            empty = opened.samples() == key
+            empty = opened.samples() == key if opened.is_deep else np.asarray(image.convert("RGBA"))[..., 3] == 0
             colors[empty] = 255 if backdrop is None else backdrop[empty]
         return colors
     if not has_transparency(image):

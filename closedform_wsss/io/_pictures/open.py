@@ -160,6 +160,8 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
         image.load()
         if kind != "TIFF":
             orientation = stored_orientation(image)
+        if kind == "PNG" and "transparency" in image.info:
+            image.info["transparency"] = _as_decoded(image.info["transparency"], rawmode)
         upright = oriented(image, orientation, ignore=ignore)
     pages = _pages(file) if kind == "TIFF" else frames
     mode = upright.mode
@@ -214,6 +216,14 @@ def _white(mode: str, rawmode: str) -> int | None:
     if mode == "L":
         return {"L;2": 3, "L;4": 15}.get(rawmode[:3], 255)
     return None
+
+
+def _as_decoded(key: Any, rawmode: str) -> Any:
+    """The transparent colour of a PNG in the 8 bits that Pillow makes of its samples: Pillow gives the stored one."""
+    if rawmode in ("L;2", "L;4"):
+        white = _white("L", rawmode) or 255
+        return (key & white) * (255 // white)
+    return tuple(channel >> 8 for channel in key) if rawmode == "RGB;16B" else key
 
 
 def _is_lossless_webp(file: IO[bytes]) -> bool:
