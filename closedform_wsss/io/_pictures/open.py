@@ -19,8 +19,8 @@ from closedform_wsss.io._types import PathLike
 _LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP"})  # MPO is a photograph with a preview
 _UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
-_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # tags of TIFF
-_SIGNED = 2
+_BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
+_SIGNED, _SEPARATE = 2, 2
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def decoding(name: str, caller: str) -> Iterator[None]:
         if name.lower().endswith((".nii", ".nii.gz")):
             cure = ": closedform_wsss.io.read_volume reads NIfTI"
         elif isinstance(error, UnidentifiedImageError) and name.lower().endswith((".tif", ".tiff")):
-            cure = ": of TIFF files it reads those of 8, 16 or 32 bits a value"
+            cure = ": of TIFF files it reads grey of 8, 16 or 32 bits a value, and colours of 8 or 16"
         elif isinstance(error, Image.DecompressionBombError):
             cure = ": cut it into tiles, or in Python raise PIL.Image.MAX_IMAGE_PIXELS"
         raise ValueError(
@@ -154,6 +154,8 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
         lossy = kind in _LOSSY_FORMATS and not (kind == "WEBP" and _is_lossless_webp(file))
         if kind == "BMP":
             _check_bmp(file, rawmode)
+        if kind == "TIFF" and codec == "raw":
+            _check_planes(tags.get(_BITS, ()), tags.get(_PLANAR, 1))
         # Pillow turns TIFF files while it decodes them. In PNG files EXIF data may come after the pixels.
         orientation = stored_orientation(image) if kind == "TIFF" else 1
         frames = getattr(image, "n_frames", 1) if kind in _ANIMATED else 1
@@ -233,6 +235,15 @@ def _is_lossless_webp(file: IO[bytes]) -> bool:
         size = int.from_bytes(head[4:], "little")
         file.seek(size + size % 2, 1)
     return head[:4] == b"VP8L"
+
+
+def _check_planes(bits: tuple[int, ...], planar: int) -> None:
+    """Refuses uncompressed TIFF files with a plane for each channel of which Pillow takes bytes for values."""
+    if planar == _SEPARATE and len(bits) > 1 and max(bits) > 8:
+        raise ValueError(
+            f"TIFF with a plane of {max(bits)} bits for each channel: save it with the channels of a pixel together "
+            "(planarconfig='contig' of tifffile)"
+        )
 
 
 def _check_bmp(file: IO[bytes], rawmode: str) -> None:
