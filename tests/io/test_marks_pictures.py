@@ -265,23 +265,6 @@ def test_a_transparent_color_of_sixteen_bits(tmp_path: Path) -> None:
     assert pixels(io.read_image(path))[0].tolist() == [[255, 255, 255], [234, 0, 117]] * 2
 
 
-def test_a_tiff_with_a_plane_of_sixteen_bits_for_each_channel(tmp_path: Path) -> None:
-    """What tifffile makes of an array (3, H, W) by default. Pillow reads the low and the high bytes as pixels."""
-    tifffile = pytest.importorskip("tifffile")
-    wide = np.random.default_rng(0).integers(0, 65536, (3, 8, 10)).astype(np.uint16)
-    path = tmp_path / "a.tif"
-    for order in "<>":
-        tifffile.imwrite(path, wide, photometric="rgb", byteorder=order)
-        with pytest.raises(ValueError, match=r"a.tif' \(TIFF with a plane of 16 bits for each .*planarconfig='contig'"):
-            io.read_image(path)
-        tifffile.imwrite(path, np.moveaxis(wide, 0, 2), photometric="rgb", planarconfig="contig", byteorder=order)
-        np.testing.assert_array_equal(io.read_image(path), wide >> 8)
-    tifffile.imwrite(path, wide, photometric="rgb", compression="zlib")
-    np.testing.assert_array_equal(io.read_image(path), wide >> 8)
-    tifffile.imwrite(path, (wide >> 8).astype(np.uint8), photometric="rgb")
-    np.testing.assert_array_equal(io.read_image(path), wide >> 8)
-
-
 def test_ppm_of_sixteen_bits(tmp_path: Path) -> None:
     values = np.array([0, 0, 0, 4095, 2048, 0], ">u2").tobytes()
     (tmp_path / "a.ppm").write_bytes(b"P6 2 1 4095\n" + values)

@@ -52,13 +52,15 @@ def grey_as_bytes(opened: Opened, window: Window | None, *, warns: bool = True) 
         raise ValueError(f"{opened.caller}: path must hold numbers, got NaN values in {opened.path!r}")
     if window is not None:
         low, high = window
+        if opened.white_is_zero and not opened.is_deep and opened.white:
+            values = opened.white - values  # as stored: Pillow has inverted them
         fraction = (values.astype(np.float64) - low) / (high - low)
         grey = np.rint(fraction.clip(0, 1) * 255).astype(np.uint8)
     else:
         white = opened.white or _assumed_white(opened, values, warns)
         grey = ((values.astype(np.int64) * 510 + white) // (2 * white)).clip(0, 255).astype(np.uint8)
-    # Up to 8 bits Pillow has inverted the values already.
-    return 255 - grey if opened.white_is_zero and opened.is_deep else grey
+    # Without a window Pillow has inverted values of up to 8 bits already.
+    return 255 - grey if opened.white_is_zero and (opened.is_deep or window is not None) else grey
 
 
 def check_wide_color(opened: Opened, colors: UInt8Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -156,6 +157,8 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
             _check_bmp(file, rawmode)
         if kind == "TIFF" and codec == "raw":
             _check_planes(tags.get(_BITS, ()), tags.get(_PLANAR, 1))
+        if codec == "libtiff":
+            _expect_native_order(image)
         # Pillow turns TIFF files while it decodes them. In PNG files EXIF data may come after the pixels.
         orientation = stored_orientation(image) if kind == "TIFF" else 1
         frames = getattr(image, "n_frames", 1) if kind in _ANIMATED else 1
@@ -208,6 +211,15 @@ def _tile(image: Image.Image) -> tuple[str, str, int]:
     rawmode = arguments[0] if arguments and isinstance(arguments[0], str) else ""
     second = arguments[1] if len(arguments) > 1 else None
     return tile[0], rawmode, second if tile[0].startswith("ppm") and isinstance(second, int) else 0
+
+
+def _expect_native_order(image: Any) -> None:
+    """libtiff gives numbers in the byte order of the machine. Pillow turns those with a sign, and floating point, of
+    big-endian files a second time."""
+    (tile,) = image.tile
+    codec, box, offset, (rawmode, *rest) = tile
+    native = (codec, box, offset, (re.sub(r"(;\d+)B(?=[SF])", r"\1N", rawmode), *rest))
+    image.tile = [type(tile)(*native) if hasattr(tile, "_fields") else native]
 
 
 def _white(mode: str, rawmode: str) -> int | None:
