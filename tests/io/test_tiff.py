@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from closedform_wsss import io
 
@@ -49,3 +50,14 @@ def test_a_window_holds_the_stored_values_where_white_is_zero(tmp_path: Path, dt
     tifffile.imwrite(path, GREY.astype(dtype), photometric="miniswhite")
     want = 255 - np.rint(((GREY - 20) / 80).clip(0, 1) * 255)
     np.testing.assert_array_equal(io.read_image(path, window=(20, 100))[0], want)
+
+
+def test_labels_must_not_have_jpeg_compression(tmp_path: Path) -> None:
+    path, labels = tmp_path / "a.tif", np.kron(GREY % 21, np.ones((7, 7))).astype(np.uint8)
+    for compression in ("tiff_lzw", "tiff_deflate", "packbits"):
+        Image.fromarray(labels).save(path, compression=compression)
+        np.testing.assert_array_equal(io.read_label_png(path), labels)
+    Image.fromarray(labels).save(path, compression="jpeg")
+    with pytest.raises(ValueError, match=r"in a lossless format .*, got TIFF with JPEG compression in '.*a.tif'"):
+        io.read_label_png(path)
+    assert io.read_image(path).shape == (3, 280, 336)

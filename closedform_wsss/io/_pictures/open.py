@@ -20,7 +20,8 @@ from closedform_wsss.io._types import PathLike
 _LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP"})  # MPO is a photograph with a preview
 _UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
-_BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
+_BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 259, 262, 284, 339  # tags of TIFF
+_JPEG = (6, 7)
 _SIGNED, _SEPARATE = 2, 2
 
 
@@ -34,7 +35,7 @@ class Opened:
         path: The file, for messages.
         caller: The public function, for messages.
         format: Pillow's name of the file's format.
-        lossy: Whether the format alters values. WebP files may or may not.
+        lossy: Whether the format alters values. WebP and TIFF files may or may not.
         white: The stored value of white in a grey file, if the format states it: 1, 3, 15, 255, the maximum of a PGM,
             4095 with 12 bits. None for 16 bits and more, because files often use only some of the bits, and for signed
             samples.
@@ -138,9 +139,10 @@ def decoding(name: str, caller: str) -> Iterator[None]:
 def check_lossless(opened: Opened) -> None:
     """Refuses formats that alter values, because the values are labels."""
     if opened.lossy:
+        how = " with JPEG compression" if opened.format == "TIFF" else ""
         raise ValueError(
             f"{opened.caller}: path must be in a lossless format such as PNG, because its values are labels, "
-            f"got {opened.format} in {opened.path!r}"
+            f"got {opened.format}{how} in {opened.path!r}"
         )
 
 
@@ -153,6 +155,7 @@ def _decode(file: IO[bytes], name: str, caller: str, *, ignore: bool) -> tuple[O
         tags = getattr(image, "tag_v2", {})
         photometric, sample_format = tags.get(_PHOTOMETRIC, 0), tags.get(_SAMPLE_FORMAT, (1,))
         lossy = kind in _LOSSY_FORMATS and not (kind == "WEBP" and _is_lossless_webp(file))
+        lossy |= kind == "TIFF" and tags.get(_COMPRESSION) in _JPEG
         if kind == "BMP":
             _check_bmp(file, rawmode)
         if kind == "TIFF" and codec == "raw":
