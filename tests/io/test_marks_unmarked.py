@@ -281,5 +281,5 @@ def test_a_value_below_zero_is_named_with_the_option(tmp_path: Path, dtype: type
 def test_labels_of_64_bits_get_the_cure(tmp_path: Path) -> None:
     """NumPy's integers as they are, which Pillow does not read."""
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4), np.int64))
-    with pytest.raises(ValueError, match=r"cannot identify.*: of TIFF files it reads those of 8, 16 or 32 bits"):
+    with pytest.raises(ValueError, match=r"cannot identify.*: of TIFF files it reads grey of 8, 16 or 32 bits"):
         io.read_label_png(tmp_path / "a.tif")
