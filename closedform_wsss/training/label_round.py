@@ -65,10 +65,16 @@ def read_state(file: Path) -> tuple[int, list[float]]:
         ) from error
 
 
+def _work(folder: Path) -> Path:
+    """Of a round, until it is over. All in it may be deleted, so its name is one that nobody gives to folders of theirs
+    beside the labels."""
+    return folder / ".round"
+
+
 def finish_cut_round(folder: Path) -> None:
     """Puts the labels of a whole round into their place, if those before them were moved away: a process may be killed
     in between. Several ranks may call this at once."""
-    new = folder / "new"
+    new = _work(folder) / "new"
     if not (folder / "labels").exists() and (new / state_file(folder).name).exists():  # the state is written last
         with contextlib.suppress(FileNotFoundError):  # another rank was first
             new.rename(folder / "labels")
@@ -79,8 +85,8 @@ class LabelRound:
     """Makes the labels of all samples of this rank.
 
     The samples are read once: what the steps need of them lies in files until the round is over. The labels lie in
-    ``new`` until all of them are made. Then they take the place of the earlier ones together with the state: a round
-    that is cut leaves those as they were.
+    ``.round/new`` until all of them are made. Then they take the place of the earlier ones together with the state: a
+    round that is cut leaves those as they were.
 
     Attributes:
         folder: Of the labels and these files.
@@ -105,23 +111,23 @@ class LabelRound:
         return report
 
     def _begin(self) -> None:
-        """Remove what a round that was cut has left. Waits for all ranks."""
+        """Remove what a round that was cut has left, also of ranks that are no more. Waits for all ranks."""
         if _is_first():
-            shutil.rmtree(self.folder / "new", ignore_errors=True)
+            shutil.rmtree(_work(self.folder), ignore_errors=True)
         gathered(None)
-        (self.folder / "new").mkdir(parents=True, exist_ok=True)
+        self._new.mkdir(parents=True, exist_ok=True)
 
     def _finish(self, report: Report) -> None:
         """Put the labels of all ranks into their place. Waits for all ranks."""
         if _is_first():
-            with atomic(self.folder / "new" / state_file(self.folder).name) as stream:
+            with atomic(self._new / state_file(self.folder).name) as stream:
                 stream.write(json.dumps({"round": self.number, "fractions": report.labels.tolist()}).encode())
-            labels, old = self.folder / "labels", self.folder / "old"
-            shutil.rmtree(old, ignore_errors=True)
+            labels = self.folder / "labels"
             if labels.exists():
-                labels.rename(old)  # to remove many files takes a while, in which there would be no labels
+                # To remove many files takes a while, in which there would be no labels.
+                labels.rename(_work(self.folder) / "old")
             finish_cut_round(self.folder)
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(_work(self.folder), ignore_errors=True)
         gathered(None)
 
     def _make(self, samples: Iterable[Predicted]) -> Report:
@@ -222,14 +228,18 @@ class LabelRound:
         return torch.where(marks == self.ignore_index, label, marks)
 
     def _save_label(self, key: str, label: Tensor) -> None:
-        file = file_of(self.folder / "new", key, ".png")
+        file = file_of(self._new, key, ".png")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_label_png(file, label[0])
 
     @property
+    def _new(self) -> Path:
+        return _work(self.folder) / "new"
+
+    @property
     def _store(self) -> Path:
         """Of this rank."""
-        return self.folder / f"store-{dist.get_rank() if dist.is_initialized() else 0}"
+        return _work(self.folder) / f"store-{dist.get_rank() if dist.is_initialized() else 0}"
 
     def _store_file(self, key: str) -> Path:
         return file_of(self._store, key, ".npz")

@@ -322,7 +322,7 @@ def test_a_round_that_is_cut_changes_no_label(before: int, tmp_path: Path, monke
     labels = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
     with pytest.raises(RuntimeError, match="no such file"):
         labeler.update(network, broken_off(1))
-    assert not (tmp_path / "store-0").exists()
+    assert not list(tmp_path.glob("**/store-*"))
 
     def killed(self: label_round.LabelRound, key: str, label: Tensor, save=label_round.LabelRound._save_label):
         save(self, key, torch.where(label == 255, label, 2 - label))
@@ -357,6 +357,19 @@ def test_a_round_that_is_cut_while_its_labels_take_their_place_is_finished(
     assert again.round == 2 and "folder/1" in again
     again.update(network, samples(1))
     assert [path.name for path in tmp_path.rglob("*.png")] == ["0.png"] and again.round == 3
+
+
+def test_other_folders_beside_the_labels_stay_and_what_cut_rounds_left_goes(tmp_path: Path) -> None:
+    """The root of an experiment, say, with folders of plain names; a round was killed that had more ranks."""
+    names = ("new", "old", "store-0")
+    for name in (*names, ".round/store-3", ".round/old"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "notes.txt").write_text("mine")
+    labeler = PseudoLabeler(tmp_path, 3)
+    for _ in range(2):
+        labeler.update(network, samples(1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", *names]
+    assert all((tmp_path / name / "notes.txt").read_text() == "mine" for name in names)
 
 
 def test_labels_of_something_else_are_not_replaced(tmp_path: Path) -> None:
