@@ -112,14 +112,14 @@ class LabelRound:
 
     def _begin(self) -> None:
         """Remove what a round that was cut has left, also of ranks that are no more. Waits for all ranks."""
-        if _is_first():
+        if is_first():
             shutil.rmtree(_work(self.folder), ignore_errors=True)
         gathered(None)
         self._new.mkdir(parents=True, exist_ok=True)
 
     def _finish(self, report: Report) -> None:
         """Put the labels of all ranks into their place. Waits for all ranks."""
-        if _is_first():
+        if is_first():
             with atomic(self._new / state_file(self.folder).name) as stream:
                 stream.write(json.dumps({"round": self.number, "fractions": report.labels.tolist()}).encode())
             labels = self.folder / "labels"
@@ -245,7 +245,7 @@ class LabelRound:
         return file_of(self._store, key, ".npz")
 
 
-def _is_first() -> bool:
+def is_first() -> bool:
     """Whether this rank does what one must do for all."""
     return not dist.is_initialized() or dist.get_rank() == 0
 

@@ -22,6 +22,7 @@ from closedform_wsss.training.label_round import (
     LabelRound,
     Predicted,
     finish_cut_round,
+    is_first,
     label_file,
     read_state,
     state_file,
@@ -128,11 +129,12 @@ class PseudoLabeler:
 
         Raises:
             ValueError: At epoch 0 the folder holds labels already: they are those of an earlier training. Or it lacks
-                a round that this training made before this epoch.
+                a round that this training made before this epoch, or holds one that another training has made.
 
         Warns:
             UserWarning: The folder holds the labels of a round after this epoch: the training goes on with them.
         """
+        self._check_state()
         starts = {max(int(epochs * part + 1e-9), 1) for part in self.recipe.rounds}
         before, due = sum(start < epoch for start in starts), epoch in starts
         if epoch == 0 and self.round:
@@ -232,7 +234,8 @@ class PseudoLabeler:
 
         Raises:
             TypeError, ValueError: There is no sample, none has a mark, a key comes twice, a sample is not what is said
-                above, or predict does not give C channels of finite values. The message names the sample.
+                above, or predict does not give C channels of finite values. The message names the sample. Or another
+                training has made labels in the folder.
 
         Warns:
             UserWarning: A class has collapsed: it has marks, but hardly any labels. Or every pixel is marked.
@@ -259,7 +262,20 @@ class PseudoLabeler:
         """
         return self._make_round(self._given(samples))
 
+    def _check_state(self) -> None:
+        """The folder holds what this training has put there. Two that share it would learn from each other's labels."""
+        if not is_first():  # on a disk of several machines the others may see late what the first rank has written
+            return
+        file = state_file(self.folder)
+        found = read_state(file)[0] if file.exists() else 0
+        if found != self.round:
+            raise ValueError(
+                f"PseudoLabeler: {self.folder} must hold round {self.round}, the last one of this training, got "
+                f"{found}: if another training uses this folder, pass each its own"
+            )
+
     def _make_round(self, samples: Iterable[Predicted]) -> Report:
+        self._check_state()
         number = (self.round if self._rounds_before is None else self._rounds_before) + 1
         report = LabelRound(self.folder, self.recipe, self.num_classes, self.ignore_index, number).make(samples)
         self.round, self._rounds_before, self._fractions = number, None, report.labels

@@ -266,6 +266,19 @@ def test_a_folder_of_another_time_is_noticed(tmp_path: Path) -> None:
         labeler.due(0, 12)
 
 
+def test_another_training_in_the_same_folder_is_noticed(tmp_path: Path) -> None:
+    """A job that was submitted twice: the second would learn from the labels of the first, and put its own there."""
+    one, two = PseudoLabeler(tmp_path, 3), PseudoLabeler(tmp_path, 3)
+    assert one.due(4, 12) and two.due(4, 12)
+    one.update(network, samples(1))
+    message = "must hold round 0, the last one of this training, got 1: if another training uses this folder, pass each"
+    with pytest.raises(ValueError, match=message):
+        two.update(network, samples(1))
+    with pytest.raises(ValueError, match=message):
+        two.due(5, 12)
+    assert not one.due(5, 12) and one.due(6, 12)
+
+
 RANK = """
 import sys
 sys.path.insert(0, {tests!r})
