@@ -171,7 +171,8 @@ class PseudoLabeler:
             ValueError: The label does not hold these marks: they are augmented, or of another image.
         """
         check_tensor("PseudoLabeler.get", "marks", marks)  # before the first round too, not hours later
-        if not self.round and key not in self:
+        # A worker that lives through the training has a copy of the labeler from before the first round.
+        if not self.round and key not in self and not state_file(self.folder).exists():
             return marks
         label = self[key].to(marks.dtype)
         if label.shape != marks.shape or not bool(((label == marks) | (marks == self.ignore_index)).all()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -89,6 +90,17 @@ def test_get_refuses_other_marks(tmp_path: Path) -> None:
             labeler.get("scene-0", wrong)
     with pytest.raises(KeyError, match="holds no label of 'scene-7'"):
         labeler.get("scene-7", marks)
+
+
+def test_get_in_a_worker_that_lives_through_the_training(tmp_path: Path) -> None:
+    """Its copy of the labeler knows of no round."""
+    labeler = PseudoLabeler(tmp_path, 3)
+    worker, marks = pickle.loads(pickle.dumps(labeler)), Scenes()[0][2]
+    assert worker.get("scene-0", marks) is marks
+    labeler.update(network, [Scenes()[0]])
+    assert torch.equal(worker.get("scene-0", marks), labeler.get("scene-0", marks))
+    with pytest.raises(KeyError, match="holds no label of 'scene-7'"):
+        worker.get("scene-7", marks)
 
 
 def test_a_training_too_short_for_a_round_is_reported(tmp_path: Path) -> None:
