@@ -30,7 +30,7 @@ from closedform_wsss.training.label_round import (
 from closedform_wsss.training.model_output import check_probabilities, probabilities
 from closedform_wsss.training.recipe import Recipe, Report, check_recipe
 from closedform_wsss.training.resolution import prediction_scales
-from closedform_wsss.training.sample import Sample, check_sample, parts_of
+from closedform_wsss.training.sample import Sample, check_sample, each_of, parts_of
 
 
 class PseudoLabeler:
@@ -128,12 +128,16 @@ class PseudoLabeler:
         A round that is due again, because the training was cut after it and goes on before it, is made anew.
 
         Raises:
-            ValueError: At epoch 0 the folder holds labels already: they are those of an earlier training. Or it lacks
-                a round that this training made before this epoch, or holds one that another training has made.
+            TypeError: epoch or epochs is not an integer.
+            ValueError: epoch is below 0, or epochs below 1. At epoch 0 the folder holds labels already: they are those
+                of an earlier training. Or it lacks a round that this training made before this epoch, or holds one that
+                another training has made.
 
         Warns:
             UserWarning: The folder holds the labels of a round after this epoch: the training goes on with them.
         """
+        epoch = check_count("PseudoLabeler.due", "epoch", epoch, 0)
+        epochs = check_count("PseudoLabeler.due", "epochs", epochs, 1)
         self._check_state()
         starts = {max(int(epochs * part + 1e-9), 1) for part in self.recipe.rounds}
         before, due = sum(start < epoch for start in starts), epoch in starts
@@ -241,6 +245,8 @@ class PseudoLabeler:
         Warns:
             UserWarning: A class has collapsed: it has marks, but hardly any labels. Or every pixel is marked.
         """
+        if not callable(predict):
+            raise TypeError(f"{FN}: predict must be a module or a function of an image, got {type(predict).__name__}")
         with evaluation_mode(predict):
             return self._make_round(self._predicted(predict, samples))
 
@@ -283,7 +289,7 @@ class PseudoLabeler:
         return report
 
     def _predicted(self, predict: Callable[[Tensor], Any], samples: Iterable[Sample]) -> Iterator[Predicted]:
-        for sample in samples:
+        for sample in each_of(FN, samples):
             key, image, marks = parts_of(FN, sample, ("key", "image", "marks"))
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)
@@ -291,7 +297,7 @@ class PseudoLabeler:
             yield key, pixels, target, probabilities(fn, predict, pixels, self.num_classes, scales, self.recipe.flip)
 
     def _given(self, samples: Iterable[tuple[str, Tensor, Tensor, Tensor]]) -> Iterator[Predicted]:
-        for sample in samples:
+        for sample in each_of(FN, samples):
             key, image, marks, probs = parts_of(FN, sample, ("key", "image", "marks", "probs"))
             fn = f"{FN}, sample {key!r}"
             pixels, target = check_sample(fn, image, marks, self.num_classes, self.ignore_index)

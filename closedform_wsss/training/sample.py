@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +14,16 @@ from closedform_wsss._checks import check_image, check_same_view, check_target, 
 from closedform_wsss.io._files.save import atomic
 
 Sample = tuple[str, Tensor, Tensor]
+
+
+def each_of(fn: str, samples: Any) -> Iterator[Any]:
+    """The samples of an iterable, or of a sequence as map-style data sets are."""
+    try:
+        return iter(samples)
+    except TypeError:
+        raise TypeError(
+            f"{fn}: samples must be an iterable of (key, image, marks), got {type(samples).__name__}"
+        ) from None
 
 
 def parts_of(fn: str, sample: Any, names: tuple[str, ...]) -> tuple[Any, ...]:

@@ -90,6 +90,34 @@ def test_errors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("epoch", "epochs", "error", "message"),
+    [
+        ("1", 12, TypeError, "epoch must be an integer >= 0, got '1'"),
+        (1.5, 12, TypeError, r"epoch must be an integer >= 0, got 1\.5"),
+        (-1, 12, ValueError, "epoch must be an integer >= 0, got -1"),
+        (1, None, TypeError, "epochs must be an integer >= 1, got None"),
+        (1, -1, ValueError, "epochs must be an integer >= 1, got -1"),
+    ],
+)
+def test_epochs_are_checked(
+    tmp_path: Path, epoch: object, epochs: object, error: type[Exception], message: str
+) -> None:
+    """-1 epochs is what Lightning calls a training without an end."""
+    with pytest.raises(error, match=f"PseudoLabeler.due: {message}"):
+        PseudoLabeler(tmp_path, 3).due(epoch, epochs)  # type: ignore[arg-type]
+
+
+def test_arguments_that_are_no_function_and_no_samples(tmp_path: Path) -> None:
+    labeler = PseudoLabeler(tmp_path, 3)
+    with pytest.raises(TypeError, match=r"PseudoLabeler\.update: predict must be a module or a function .*, got list"):
+        labeler.update(samples(1), network)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"PseudoLabeler\.update: samples must be an iterable of .*, got NoneType"):
+        labeler.update(network, None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"PseudoLabeler\.update: samples must be an iterable of .*, got int"):
+        labeler.update_from(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("part", "change", "error", "message"),
     [
         (0, lambda image: image * 255, ValueError, r"image must be in \[0, 1\]"),
