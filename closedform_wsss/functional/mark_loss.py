@@ -60,8 +60,8 @@ def mark_loss(
     the mean over all P pixels, with m = 1 for the classes that have a mark near the pixel and 0 for the others; k is
     held constant. Near is in the pixel's cell of 8 x 8 squares, or in the eight cells around it, with the squares that
     are the pixels of the energy's scale. So a class that is predicted far from its marks, as a network does early in a
-    training, is not made certain. An image with dots alone, where the marks of a class cover less than a thousandth of
-    it, has no entropy: dots do not teach how large a class is.
+    training, is not made certain. An image with dots alone, where the marks of a class, as they are given, cover less
+    than a thousandth of it, has no entropy: dots do not teach how large a class is.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
@@ -105,6 +105,7 @@ def mark_loss(
     x = logits.to(compute_dtype(logits))
     if x.numel() == 0:
         return x.sum()
+    given = target
     target = resize_marks(target, (x.shape[2], x.shape[3]), classes, ignore_index)
     log_a = x.log_softmax(1)
     a = log_a.exp()
@@ -126,7 +127,7 @@ def mark_loss(
         nearby = at_chosen_sides(lambda side: _of_classes_nearby(a.detach(), target, side), sides, squares)
         sums: Tensor = _SumOfSquares.apply(a)
         entropy = -(nearby * sums.log()).mean((1, 2))
-        dots = has_dots_alone(target, classes, ignore_index)
+        dots = has_dots_alone(given, classes, ignore_index)  # in small logits each would cover more
         loss = loss + entropy_weight * entropy.masked_fill(dots, 0).mean()
     return loss
 

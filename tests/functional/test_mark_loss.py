@@ -209,3 +209,14 @@ def test_an_image_with_dots_alone_has_no_entropy() -> None:
 
     assert entropy(slice(0, 1)) == 0 and entropy(slice(1, 2)) > 0.01
     torch.testing.assert_close(entropy(slice(None)), entropy(slice(1, 2)) / 2)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 16])
+def test_dots_are_dots_for_a_network_of_small_logits_too(stride: int) -> None:
+    """A pixel of the logits that holds a mark of a single pixel is marked as a whole."""
+    marks = torch.full((1, 128, 128), 255)
+    for k in range(12):
+        marks[0, 10 * k + 2, 7 * k + 20] = k % 3
+    logits, image = torch.randn(1, 3, 128 // stride, 128 // stride), torch.rand(1, 3, 128, 128)
+    with_entropy, without = (mark_loss(logits, marks, image, entropy_weight=v) for v in (1, 0))
+    assert with_entropy == without
