@@ -108,7 +108,7 @@ def superpixel_consistency_loss(
     check_same_view(FN, target=target, superpixels=superpixels.assignment, logits=logits)
     size = (superpixels.assignment.shape[-2], superpixels.assignment.shape[-1])
     logits = as_compute_dtype(logits)
-    if n and logits.shape[-2:] != size:
+    if logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     target = resize_marks(target, size, classes, ignore_index)
     weight = label_agreement(target, superpixels, classes, weighting, ignore_index)

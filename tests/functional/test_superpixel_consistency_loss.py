@@ -188,3 +188,14 @@ LOGITS, TARGET, Q = torch.randn(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.lo
 def test_errors(arguments, options, message):
     with pytest.raises((TypeError, ValueError), match=f"superpixel_consistency_loss: {message}"):
         superpixel_consistency_loss(*arguments[:2], gridded(arguments[2]), **options)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_an_empty_batch_of_small_logits(hard, reduction):
+    superpixels = torch.zeros(0, 12, 16, dtype=torch.long) if hard else association(0, 12, 16, 4)
+    logits, target = torch.zeros(0, 3, 3, 4, requires_grad=True), torch.zeros(0, 24, 32, dtype=torch.long)
+    arguments = target, gridded(superpixels)
+    loss = superpixel_consistency_loss(logits, *arguments, reduction=reduction)
+    assert loss.requires_grad and loss.shape == ((0, 12, 16) if reduction == "none" else ())
+    assert loss.sum() == 0
