@@ -71,7 +71,9 @@ class SelfTrainingLoss(nn.Module):
 
     Raises:
         TypeError, ValueError: When it is made: an option is out of range. When it is called: what
-            :func:`~closedform_wsss.functional.closed_form_loss` raises; the state is of other classes, steps or rounds.
+            :func:`~closedform_wsss.functional.closed_form_loss` raises; gradients are off in training mode. When a
+            state is loaded: it is of other steps or rounds.
+        RuntimeError: A state of other classes is loaded.
 
     Warns:
         UserWarning: It is called more often than ``total_steps``; or, when it makes the factors, no pixel of their

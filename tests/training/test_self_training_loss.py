@@ -313,6 +313,11 @@ def test_a_state_of_more_rounds_than_the_recipe_has_is_refused() -> None:
         SelfTrainingLoss(3, 6, Recipe(rounds=(0.5,))).load_state_dict(criterion.state_dict())
 
 
+def test_a_state_of_other_classes_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch for class_factors"):
+        SelfTrainingLoss(4, 6).load_state_dict(SelfTrainingLoss(3, 6).state_dict())
+
+
 def test_the_first_step_is_on_the_marks_however_short_the_training() -> None:
     criterion = SelfTrainingLoss(3, 2)
     run(criterion, 1)
