@@ -78,7 +78,8 @@ def test_time_augmentation(
         view = resize_image(image, view_size).clamp(0, 1)
         maps = F.interpolate(x, view_size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):
-            y = refine(maps.flip(-1), view.flip(-1)) if mirrored else refine(maps, view)
+            # Copies: refine may write into what it gets.
+            y = refine(maps.flip(-1), view.flip(-1)) if mirrored else refine(maps.clone(), view.clone())
             y = _checked(y, x)
             total = total + F.interpolate(y.flip(-1) if mirrored else y, size, mode="bilinear", align_corners=False)
             count += 1

@@ -36,16 +36,21 @@ def probabilities(
         size = scaled_size((image.shape[2], image.shape[3]), scale)
         copy = resize_image(image, size)
         for mirrored in (False, True)[: 1 + flip]:
-            output = _predicted(fn, predict, copy.flip(-1) if mirrored else copy, scale)
-            views.append(output.flip(-1) if mirrored else output)
-    for logits in views:
-        if check_maps(fn, "logits", logits, 1, None).shape[1] != classes:
-            raise ValueError(f"{fn}: predict must give (1, {classes}, h, w), got shape {tuple(logits.shape)}")
-        check_finite(fn, "logits", logits)
-        check_logits("PseudoLabeler.update", logits)  # without the name of the sample: a warning is shown once
-    largest = max((logits.shape for logits in views), key=lambda shape: shape[2] * shape[3])
-    probs = [resize_probabilities(logits.float().softmax(1), (largest[2], largest[3])) for logits in views]
+            # Nothing is shared with predict: it may normalise in place, and write its next output over this one.
+            logits = _predicted(fn, predict, copy.flip(-1) if mirrored else copy.clone(), scale)
+            p = _checked(fn, logits, classes).float().softmax(1)
+            views.append(p.flip(-1) if mirrored else p)
+    largest = max((p.shape for p in views), key=lambda shape: shape[2] * shape[3])
+    probs = [resize_probabilities(p, (largest[2], largest[3])) for p in views]
     return torch.stack(probs).mean(0).cpu()
+
+
+def _checked(fn: str, logits: Tensor, classes: int) -> Tensor:
+    if check_maps(fn, "logits", logits, 1, None).shape[1] != classes:
+        raise ValueError(f"{fn}: predict must give (1, {classes}, h, w), got shape {tuple(logits.shape)}")
+    check_finite(fn, "logits", logits)
+    check_logits("PseudoLabeler.update", logits)  # without the name of the sample: a warning is shown once
+    return logits
 
 
 def _predicted(fn: str, predict: Callable[[Tensor], Any], image: Tensor, scale: float) -> Tensor:

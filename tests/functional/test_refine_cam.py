@@ -177,6 +177,14 @@ def test_averaged_views_are_as_precise_as_the_maps(of_x, of_image):
         assert as_dtype.dtype == wanted
 
 
+def test_a_function_that_writes_into_its_arguments_may_be_augmented() -> None:
+    x, image = torch.rand(1, 2, 4, 6), torch.rand(1, 3, 8, 12)
+    kept = x.clone(), image.clone()
+    found = functional.test_time_augmentation(lambda m, i: m.mul_(0.5).add_(i.mul_(2)[:, :1]), x, image, flip=True)
+    expected = functional.test_time_augmentation(lambda m, i: m * 0.5 + i[:, :1] * 2, x, image, flip=True)
+    assert torch.equal(found, expected) and torch.equal(x, kept[0]) and torch.equal(image, kept[1])
+
+
 @pytest.mark.parametrize(
     ("result", "message"),
     [
