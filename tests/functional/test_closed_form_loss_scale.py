@@ -131,3 +131,16 @@ def test_the_scale_is_1_without_marks_and_with_an_operator():
         closed_form_loss(logits, target, MattingLaplacian(image, eps=1e-4)),
         closed_form_loss(logits, target, image, scale=1),
     )
+
+
+@pytest.mark.parametrize("ignore_index", [-1, 100])
+@pytest.mark.parametrize("scale", [None, 1, 1 / 4])
+def test_any_label_of_unmarked_pixels(ignore_index, scale):
+    """Of a size that the squares do not divide, so that marks are padded."""
+    marks = torch.full((1, 21, 30), 255)
+    marks[0, 2, 2:25], marks[0, 20, 2:25] = 0, 2
+    logits, image = torch.randn(1, 3, 21, 30), torch.rand(1, 3, 21, 30)
+    recoded = marks.masked_fill(marks == 255, ignore_index)
+    for own, other in ((marks, recoded), (None, None)):
+        found = closed_form_loss(logits, other, image, scale=scale, ignore_index=ignore_index)
+        assert found == closed_form_loss(logits, own, image, scale=scale)

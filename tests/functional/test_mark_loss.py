@@ -157,6 +157,8 @@ def test_errors() -> None:
         mark_loss(logits, marks, image, entropy_weight=float("inf"))
     with pytest.raises(ValueError, match=r"mark_loss: image must be in \[0, 1\]"):
         mark_loss(logits, marks, image * 255)
+    with pytest.raises(ValueError, match=r"mark_loss: class_present must be \(N, C\) = \(2, 4\), got shape \(2, 3\)"):
+        mark_loss(logits, marks, image, class_present=torch.ones(2, 3))
     with pytest.raises(ValueError, match="MarkLoss: energy_weight must be a finite number >= 0"):
         MarkLoss(energy_weight=float("nan"))
     with pytest.raises(ValueError, match="MarkLoss: entropy_weight must be a finite number >= 0"):
@@ -220,3 +222,18 @@ def test_dots_are_dots_for_a_network_of_small_logits_too(stride: int) -> None:
     logits, image = torch.randn(1, 3, 128 // stride, 128 // stride), torch.rand(1, 3, 128, 128)
     with_entropy, without = (mark_loss(logits, marks, image, entropy_weight=v) for v in (1, 0))
     assert with_entropy == without
+
+
+@pytest.mark.parametrize("ignore_index", [-1, 100])
+def test_any_label_of_unmarked_pixels(ignore_index: int) -> None:
+    """With strokes far apart and close together, and with dots."""
+    marks = torch.full((3, 59, 61), 255)
+    marks[0, 5, 5:50], marks[0, 50, 5:50] = 0, 2
+    marks[1, 5, 5:50], marks[1, 9, 5:50] = 0, 2
+    marks[2, 5, 5:7], marks[2, 50, 5:7] = 0, 2
+    logits, image = torch.randn(3, 3, 59, 61), torch.rand(3, 3, 59, 61)
+    recoded = marks.masked_fill(marks == 255, ignore_index)
+    for n in range(3):
+        arguments = logits[n : n + 1], marks[n : n + 1], image[n : n + 1]
+        found = mark_loss(arguments[0], recoded[n : n + 1], arguments[2], ignore_index=ignore_index)
+        assert found == mark_loss(*arguments)

@@ -308,3 +308,13 @@ def test_an_operator_must_fit_the_maps():
 def test_the_module_checks_its_options_when_it_is_made(options, message):
     with pytest.raises(ValueError, match=f"MattingFilter: {message}"):
         MattingFilter(**options)
+
+
+@pytest.mark.parametrize("ignore_index", [-1, 100])
+def test_any_label_of_unmarked_pixels(ignore_index):
+    """Of a size that is not that of the maps."""
+    marks = torch.full((1, 24, 32), 255)
+    marks[0, 3, 3:20], marks[0, 20, 3:20] = 0, 1
+    x, image = torch.rand(1, 2, 12, 16), torch.rand(1, 3, 24, 32)
+    found = matting_filter(x, image, target=marks.masked_fill(marks == 255, ignore_index), ignore_index=ignore_index)
+    assert torch.equal(found, matting_filter(x, image, target=marks))

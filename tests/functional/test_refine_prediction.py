@@ -30,6 +30,15 @@ def test_it_is_the_filter_of_weighted_probabilities() -> None:
     torch.testing.assert_close(found.sum(1), torch.ones(2, 12, 16, dtype=torch.float64))
 
 
+def test_its_options_are_those_of_the_filter() -> None:
+    probs, image, marks = problem()
+    options = {"fidelity": 0.1, "mark_weight": 0.2, "tol": 1e-6}
+    q = matting_filter(probs, image, target=marks, eps=1e-3, **options).clamp(0, 1)
+    recoded = marks.masked_fill(marks == 255, -1)
+    found = refine_prediction(probs, image, recoded, eps=1e-3, ignore_index=-1, **options)
+    torch.testing.assert_close(found, q / q.sum(1, keepdim=True), rtol=0, atol=1e-9)
+
+
 def test_constants_pass_and_marks_hold() -> None:
     image, p = torch.rand(1, 3, 24, 32), torch.full((1, 3, 12, 16), 1 / 3)
     q = refine_prediction(p, image, class_factors=torch.tensor([4.0, 1.0, 1.0]))

@@ -103,3 +103,20 @@ def test_picked_pixels_belong_to_one_another() -> None:
     assert torch.equal(found[1], p[0, :, 2, 3]) and torch.equal(found[2], p[1, :, 4, 5])
     assert torch.equal(found[0], p[1, :, 0, 0])
     assert pick_pixels(p, torch.zeros(2, 6, 7, dtype=torch.int64), 255, 5)[1].shape == (3, 10)
+
+
+def test_images_count_alike_in_batches_of_any_size() -> None:
+    few, many = (maps_won_by(torch.tensor(areas)) for areas in ([0.6, 0.3, 0.1], [0.4, 0.3, 0.3]))
+    free = torch.empty(3, 0), torch.empty(0, dtype=torch.int64)
+    factors = correct_areas(lambda _: [few, many.expand(3, -1, -1, -1)], PROBS, free, 1, same)
+    corrected = PROBS * factors[:, None]
+    expected = torch.tensor([0.45, 0.3, 0.25])
+    torch.testing.assert_close((corrected / corrected.sum(0)).mean(1), expected, rtol=0, atol=2e-3)
+
+
+def test_pixels_and_marks_are_picked_from_all_images() -> None:
+    number = torch.arange(4.0)[:, None, None, None].expand(4, 1, 20, 20)
+    pixels, at_marks, label = pick_pixels(number, torch.arange(4)[:, None, None].expand(4, 20, 20), 255, 50)
+    assert pixels.shape == at_marks.shape == (1, 200) and torch.equal(at_marks[0].long(), label)
+    for found in (pixels[0], at_marks[0]):
+        assert (found.long().bincount(minlength=4) > 30).all()

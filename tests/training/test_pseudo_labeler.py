@@ -181,9 +181,9 @@ def test_a_generator_is_read_once_and_a_module_put_into_evaluation(tmp_path: Pat
             return network(image)
 
     net = Net().train()
-    net.frozen = torch.nn.BatchNorm2d(3).eval()
+    net.frozen, net.other = torch.nn.BatchNorm2d(3).eval(), torch.nn.BatchNorm2d(3)
     PseudoLabeler(tmp_path / "module", 3).update(net, iter(samples(2)))
-    assert net.training and not net.frozen.training
+    assert net.training and net.other.training and not net.frozen.training
     rounds = Rounds(PseudoLabeler(tmp_path / "callback", 3), samples(2))
     rounds.start_epoch(4, 12, net)
     assert rounds.report is not None and net.training and not net.frozen.training
