@@ -32,6 +32,11 @@ class Rounds:
     """
 
     def __init__(self, labeler: PseudoLabeler, samples: Iterable[Sample], predict: Predict | None = None) -> None:
+        if isinstance(samples, Iterator) and len(labeler.recipe.rounds) > 1:
+            raise TypeError(
+                f"PseudoLabelCallback: samples must be an iterable that can be read again in each round, got a "
+                f"{type(samples).__name__}: pass a list, a data set, or an object whose __iter__ makes it anew"
+            )
         self.labeler, self.samples = labeler, samples
         self.predict: Predict = predict or (lambda model, image: model(image))
         self.report: Report | None = None

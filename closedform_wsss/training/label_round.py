@@ -191,7 +191,10 @@ class LabelRound:
             pixels_seen += target.numel()
             store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
         if not keys and not dist.is_initialized():
-            raise ValueError(f"{FN}: samples must hold at least one sample, got none")
+            raise ValueError(
+                f"{FN}: samples must hold at least one sample, got none: a generator is empty once it was "
+                "read, make it anew for each round"
+            )
         return list(keys), marked, predicted, pixels_seen
 
     def _class_factors(self, keys: list[str]) -> Tensor:

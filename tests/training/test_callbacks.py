@@ -16,7 +16,7 @@ from helpers.scenes import network, scene
 from torch import Tensor
 
 from closedform_wsss.functional import mark_loss
-from closedform_wsss.training import PseudoLabeler
+from closedform_wsss.training import PseudoLabeler, Recipe
 from closedform_wsss.training.callback import Rounds
 from closedform_wsss.training.model_output import logits_of
 
@@ -72,11 +72,22 @@ def test_what_models_return(tmp_path: Path) -> None:
 
 
 def test_iterables_and_predict(tmp_path: Path) -> None:
-    labeler = PseudoLabeler(tmp_path, 3)
+    labeler = PseudoLabeler(tmp_path, 3, Recipe(rounds=(1 / 3,)))
     samples = [Scenes()[k] for k in range(2)]
     rounds = Rounds(labeler, iter(samples), lambda net, image: {"out": net(image)})
     rounds.start_epoch(2, 6, Net())
     assert "scene-1" in labeler and "scene-2" not in labeler
+
+
+def test_samples_that_can_be_read_once_are_refused_before_the_second_round(tmp_path: Path) -> None:
+    """At once, not at half of the training."""
+    samples = (Scenes()[k] for k in range(2))
+    with pytest.raises(TypeError, match=r"PseudoLabelCallback: samples must be .* again .*, got a generator"):
+        Rounds(PseudoLabeler(tmp_path, 3), samples)
+    labeler = PseudoLabeler(tmp_path, 3)
+    labeler.update(network, samples)
+    with pytest.raises(ValueError, match="got none: a generator is empty once it was read, make it anew for"):
+        labeler.update(network, samples)
 
 
 def test_get_refuses_other_marks(tmp_path: Path) -> None:
