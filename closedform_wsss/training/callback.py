@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
@@ -28,7 +27,8 @@ class Rounds:
             an iterable that can be read again. Of the first two, each process takes its own part; an iterable must give
             each process its own.
         predict: (model, ``(1, D, H, W)`` in [0, 1]) -> logits, a dictionary with "out", or an object with ``logits``.
-            Normalisation belongs in here. Default ``model(image)``.
+            The image has the device and the dtype of the model. Normalisation belongs in here. Default
+            ``model(image)``.
     """
 
     def __init__(self, labeler: PseudoLabeler, samples: Iterable[Sample], predict: Predict | None = None) -> None:
@@ -44,9 +44,14 @@ class Rounds:
     def start_epoch(self, epoch: int, epochs: int, model: nn.Module) -> None:
         if not self.labeler.due(epoch, epochs):
             return
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        # A model may be in half precision as a whole, such as in Lightning with bf16-true. None computes in 8 bits.
+        like = next((p for p in model.parameters() if p.is_floating_point() and p.dtype.itemsize > 1), None)
+
+        def predict(image: Tensor) -> Any:
+            return self.predict(model, image if like is None else image.to(like))
+
         with evaluation_mode(model):
-            self.report = self.labeler.update(lambda image: self.predict(model, image.to(device)), self._own_samples())
+            self.report = self.labeler.update(predict, self._own_samples())
 
     def end(self) -> None:
         if self.labeler.round == 0:

@@ -22,7 +22,8 @@ class PseudoLabelCallback(lightning.Callback):
         samples: (key, image, marks) of all training images, without augmentation: a sequence, a map-style data set, or
             an iterable that can be read again. Of the first two, each process takes its own part.
         predict: (module, image ``(1, D, H, W)`` in [0, 1]) -> logits ``(1, C, h, w)``, a dictionary with "out", or an
-            object with ``logits``. Normalisation belongs in here. Default ``module(image)``.
+            object with ``logits``. The image has the device and the dtype of the module. Normalisation belongs in here.
+            Default ``module(image)``.
 
     Attributes:
         report: The :class:`~closedform_wsss.training.Report` of the last round, or None.

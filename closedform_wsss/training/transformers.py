@@ -24,7 +24,8 @@ class PseudoLabelCallback(TrainerCallback):
         samples: (key, image, marks) of all training images, without augmentation: a sequence, a map-style data set, or
             an iterable that can be read again. Of the first two, each process takes its own part.
         predict: (model, image ``(1, D, H, W)`` in [0, 1]) -> logits ``(1, C, h, w)``, or the model's output.
-            Normalisation belongs in here. Default ``model(image)``.
+            The image has the device and the dtype of the model. Normalisation belongs in here. Default
+            ``model(image)``.
 
     Attributes:
         report: The :class:`~closedform_wsss.training.Report` of the last round, or None.

@@ -79,6 +79,18 @@ def test_iterables_and_predict(tmp_path: Path) -> None:
     assert "scene-1" in labeler and "scene-2" not in labeler
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_the_image_has_the_dtype_of_the_model(tmp_path: Path, dtype: torch.dtype) -> None:
+    net = torch.nn.Conv2d(3, 3, 1).to(dtype)
+    rounds = Rounds(PseudoLabeler(tmp_path, 3), Scenes())
+    rounds.start_epoch(2, 6, net)
+    assert rounds.report is not None
+    frozen = torch.nn.Identity()  # a model without parameters gets the image as it is
+    other = Rounds(PseudoLabeler(tmp_path / "other", 3), Scenes(), lambda _, image: network(image))
+    other.start_epoch(2, 6, frozen)
+    assert other.report is not None
+
+
 def test_samples_that_can_be_read_once_are_refused_before_the_second_round(tmp_path: Path) -> None:
     """At once, not at half of the training."""
     samples = (Scenes()[k] for k in range(2))
