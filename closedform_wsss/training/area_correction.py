@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss.training.class_balance import class_factors, winning_fractions
+from closedform_wsss.training.ranks import rank
 
 # A class that has no pixel keeps this fraction, or its factor would be 0 for ever.
 TRACE = 1e-5
@@ -68,12 +69,18 @@ def _recall(probs: Tensor, label: Tensor, factors: Tensor, total: Callable[[Tens
     return hits / marks.clamp_min(1)
 
 
-def pick_pixels(p: Tensor, marks: Tensor, ignore_index: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def pixel_generator() -> torch.Generator:
+    """Of the pixels of a round: for all its images, or their errors would be alike and not average out."""
+    return torch.Generator("cpu").manual_seed(rank())
+
+
+def pick_pixels(
+    p: Tensor, marks: Tensor, ignore_index: int, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """Some pixels of each image of p ``(N, C, h, w)``, and some of its marks ``(N, h, w)``, at most ``count`` each.
 
-    Returns ``(C, P)``, and what :func:`correct_areas` takes as ``at_marks``. They are the same in every call.
+    Returns ``(C, P)``, and what :func:`correct_areas` takes as ``at_marks``.
     """
-    generator = torch.Generator("cpu").manual_seed(0)
     flat, target = p.movedim(1, 0).flatten(1), marks.flatten()
     pixels = torch.randint(flat.shape[1], (count * len(p),), generator=generator, device="cpu").to(p.device)
     marked = (target != ignore_index).nonzero().flatten()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from closedform_wsss._warn import warn_user
 from closedform_wsss.training.evaluation_mode import evaluation_mode
 from closedform_wsss.training.pseudo_labeler import PseudoLabeler
-from closedform_wsss.training.ranks import world
+from closedform_wsss.training.ranks import rank, world
 from closedform_wsss.training.recipe import Report
 from closedform_wsss.training.sample import Sample
 
@@ -61,5 +60,4 @@ class Rounds:
         samples: Any = self.samples
         if not (hasattr(samples, "__getitem__") and hasattr(samples, "__len__")):
             return iter(samples)
-        rank = dist.get_rank() if dist.is_initialized() else 0
-        return (samples[index] for index in range(rank, len(samples), world()))
+        return (samples[index] for index in range(rank(), len(samples), world()))

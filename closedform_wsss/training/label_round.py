@@ -23,11 +23,11 @@ from closedform_wsss.functional.refine_prediction import restricted
 from closedform_wsss.io import write_label_png
 from closedform_wsss.io._files.result_names import ResultNames
 from closedform_wsss.io._files.save import atomic
-from closedform_wsss.training.area_correction import correct_areas, pick_pixels
+from closedform_wsss.training.area_correction import correct_areas, pick_pixels, pixel_generator
 from closedform_wsss.training.class_balance import winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.mark_counts import count_marks, warn_of_marks_everywhere
-from closedform_wsss.training.ranks import gathered, total, world
+from closedform_wsss.training.ranks import gathered, rank, total, world
 from closedform_wsss.training.recipe import Recipe, Report
 from closedform_wsss.training.resolution import filter_sides
 from closedform_wsss.training.sample import file_of, load, store
@@ -203,10 +203,11 @@ class LabelRound:
         some = keys[:: max(len(keys) * world() // recipe.num_images, 1)]
         none = torch.empty(self.num_classes, 0, device="cpu")
         picked = [(none, none, none[0].long())]
+        generator = pixel_generator()
         for key in some:
             p, _, marks = load(self._store_file(key))
             small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
-            picked.append(pick_pixels(p, small, self.ignore_index, recipe.num_pixels))
+            picked.append(pick_pixels(p, small, self.ignore_index, recipe.num_pixels, generator))
         probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
         return correct_areas(
             lambda factors: (self._filtered(key, factors)[0] for key in some),
@@ -242,7 +243,7 @@ class LabelRound:
     @property
     def _store(self) -> Path:
         """Of this rank."""
-        return _work(self.folder) / f"store-{dist.get_rank() if dist.is_initialized() else 0}"
+        return _work(self.folder) / f"store-{rank()}"
 
     def _store_file(self, key: str) -> Path:
         return file_of(self._store, key, ".npz")
@@ -250,7 +251,7 @@ class LabelRound:
 
 def is_first() -> bool:
     """Whether this rank does what one must do for all."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return rank() == 0
 
 
 def _fractions(counts: Tensor) -> Tensor:

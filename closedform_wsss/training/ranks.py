@@ -11,6 +11,10 @@ from torch import Tensor
 T = TypeVar("T")
 
 
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 

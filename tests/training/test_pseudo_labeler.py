@@ -217,10 +217,10 @@ def test_labels_hold_the_classes_of_the_marks_only(tmp_path: Path) -> None:
     made = samples()
     for _, _, marks in made[:2]:
         marks[marks == 2] = 255
-    labeler = PseudoLabeler(tmp_path / "complete", 3)
+    labeler = PseudoLabeler(tmp_path / "complete", 3, Recipe(max_ambiguity=1))
     labeler.update(network, made)
     assert [2 in labeler[f"folder/{k}"] for k in range(6)] == [False] * 2 + [True] * 4
-    free = PseudoLabeler(tmp_path / "free", 3, Recipe(complete_marks=False))
+    free = PseudoLabeler(tmp_path / "free", 3, Recipe(complete_marks=False, max_ambiguity=1))
     free.update(network, made)
     assert all(2 in free[f"folder/{k}"] for k in range(6))
 

@@ -69,9 +69,11 @@ def test_the_repeats_of_the_area_correction(tmp_path: Path) -> None:
 def test_how_many_images_and_pixels_the_areas_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts, pick = [], label_round.pick_pixels
 
-    def recorded(p: Tensor, marks: Tensor, ignore_index: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    def recorded(
+        p: Tensor, marks: Tensor, ignore_index: int, count: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         counts.append(count)
-        return pick(p, marks, ignore_index, count)
+        return pick(p, marks, ignore_index, count, generator)
 
     monkeypatch.setattr(label_round, "pick_pixels", recorded)
     PseudoLabeler(tmp_path, 3, Recipe(num_images=2, num_pixels=7)).update(network, samples(6))
