@@ -3,9 +3,13 @@ averaged, and where predictions may become certain."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from closedform_wsss._checks import reads_values
 
 SIDES = (1, 2, 4, 8)
 # A square has other classes nearby if one of their marks lies within this number of squares, in rows and in columns.
@@ -40,6 +44,25 @@ def sides_from_marks(
         apart = some.any(2).any(1) & (2 * mixed.sum((1, 2)) <= some.sum((1, 2)))
         chosen = torch.where(apart, side, chosen)
     return chosen
+
+
+def fitting_sides(size: Sequence[int], radius: int) -> tuple[int, ...]:
+    """The sides of squares that leave an image of this size one window at least."""
+    return tuple(side for side in SIDES if side == 1 or min(size) >= side * (2 * radius + 1))
+
+
+def at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:
+    """Values of each image, ``(N, ...)``, at its own side. Where ``chosen`` may not be read, every side is computed and
+    one counts."""
+    total: Tensor | None = None
+    for side in sides:
+        own = chosen == side
+        if not reads_values(chosen) or bool(own.any()):
+            values = at(side)
+            values = torch.where(own.view(-1, *[1] * (values.ndim - 1)), values, 0.0)
+            total = values if total is None else total + values
+    assert total is not None
+    return total
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -28,7 +28,7 @@ from closedform_wsss._checks import (
     reads_values,
 )
 from closedform_wsss._common.activation import Activation, activate
-from closedform_wsss._mark_spacing import SIDES, sides_from_marks
+from closedform_wsss._mark_spacing import at_chosen_sides, fitting_sides, sides_from_marks
 from closedform_wsss._resize import averaged, resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.kinds import LaplacianOperator, laplacian_operator
@@ -209,25 +209,6 @@ def loss_of_images(
     if isinstance(squares, int):
         return at(squares)
     return at_chosen_sides(at, fitting_sides(logits.shape[2:], options.radius), squares)
-
-
-def fitting_sides(size: Sequence[int], radius: int) -> tuple[int, ...]:
-    """The sides of squares that leave an image of this size one window at least."""
-    return tuple(side for side in SIDES if side == 1 or min(size) >= side * (2 * radius + 1))
-
-
-def at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:
-    """Values of each image, ``(N, ...)``, at its own side. Where ``chosen`` may not be read, every side is computed and
-    one counts."""
-    total: Tensor | None = None
-    for side in sides:
-        own = chosen == side
-        if not reads_values(chosen) or bool(own.any()):
-            values = at(side)
-            values = torch.where(own.view(-1, *[1] * (values.ndim - 1)), values, 0.0)
-            total = values if total is None else total + values
-    assert total is not None
-    return total
 
 
 def _each_image(

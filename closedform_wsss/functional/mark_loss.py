@@ -19,10 +19,16 @@ from closedform_wsss._checks import (
     check_target,
     compute_dtype,
 )
-from closedform_wsss._mark_spacing import classes_nearby, has_dots_alone, sides_from_marks
+from closedform_wsss._mark_spacing import (
+    at_chosen_sides,
+    classes_nearby,
+    fitting_sides,
+    has_dots_alone,
+    sides_from_marks,
+)
 from closedform_wsss._resize import resize_image, resize_marks
 from closedform_wsss.functional.absent_class_loss import of_log_probabilities
-from closedform_wsss.functional.closed_form_loss import EPS, at_chosen_sides, fitting_sides, loss_of_images
+from closedform_wsss.functional.closed_form_loss import EPS, loss_of_images
 from closedform_wsss.laplacian import LaplacianOptions
 
 FN = "mark_loss"

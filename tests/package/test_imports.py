@@ -14,8 +14,8 @@ ROOT = Path(closedform_wsss.__file__).parent
 # From the ground up. Packages of one floor do not import each other.
 FLOORS = (
     ("_C", "_openmp", "_warn"),
-    ("_autocast", "_checks", "_common", "_scatter_sums", "_resize", "_mark_spacing"),
-    ("_arrays", "_cuda", "_reference", "_threshold_scores"),
+    ("_autocast", "_checks", "_common", "_scatter_sums", "_resize"),
+    ("_arrays", "_cuda", "_mark_spacing", "_reference", "_threshold_scores"),
     ("_build",),
     ("_ops",),
     ("laplacian", "lattice", "superpixels"),
