@@ -49,7 +49,8 @@ class SelfTrainingLoss(nn.Module):
     multiplied by factors of the classes, the :func:`matting filter <closedform_wsss.functional.refine_prediction>`
     aligns it with the image and keeps the marks, and the winning class at each pixel is the label. The loss is the
     cross-entropy on these labels, with :func:`class_weights`. The factors are made from the predictions of some steps,
-    as in :class:`PseudoLabeler`, at a third and at a half of the training.
+    as in :class:`PseudoLabeler`, at a third and at a half of the training. Until they are made, the predictions of
+    about ``num_images`` images stay in memory.
 
     The loss counts its calls, so it must be called once in each step of the training, in training mode. In evaluation
     mode (``criterion.eval()``) it is the cross-entropy on the marks, or on labels, and counts nothing. Its
