@@ -111,7 +111,7 @@ def _numbers_of_columns(columns: Sequence[str], known: Mapping[str, int] | None,
     """The class of each column of a table of 0 and 1; None for the background.
 
     Raises:
-        ValueError: Only some of the columns have a name that is known, or there are more columns than names.
+        ValueError: Only some of the columns have a name that is known, or their number is not that of the names.
     """
     classes = [column for column in columns if not is_background(column)]
     unnamed = [column for column in classes if _folded(column) not in (known or {})]
@@ -121,7 +121,7 @@ def _numbers_of_columns(columns: Sequence[str], known: Mapping[str, int] | None,
                 f"{FN}: the columns of {where!r} must be among the names, got {', '.join(map(repr, unnamed[:5]))}"
             )
         return [None if is_background(column) else known[_folded(column)] for column in columns]
-    if known is not None and len(classes) >= len(known):
+    if known is not None and len(classes) != len(known) - 1:
         raise ValueError(
             f"{FN}: {where!r} must have a column for each of the names but the first, the background, {len(known) - 1} "
             f"columns, got {len(classes)}"
@@ -187,10 +187,11 @@ def _of_vectors(item: Any, where: str, count: int | None) -> _Rows:
         vector = as_array(value)
         if vector.ndim != 1 or vector.dtype.kind not in "biuf" or not np.isin(vector, (0, 1)).all():
             raise ValueError(f"{FN}: {where!r} must hold vectors of 0 and 1, got another value for {image!r}")
-        if count is not None and len(vector) == count:  # the first may be that of the background
+        if count is not None and len(vector) != count - 1:
+            cure = ": leave out that of the background" if len(vector) == count else ""
             raise ValueError(
                 f"{FN}: {where!r} must hold a value for each of the names but the first, the background, {count - 1} "
-                f"values, got {len(vector)} for {image!r}: leave out that of the background"
+                f"values, got {len(vector)} for {image!r}{cure}"
             )
         name = str(image)
         number = _VOC_NUMBER.fullmatch(name)
