@@ -1,5 +1,4 @@
-"""How far marks lie apart, which are near, and whether they are dots: how large the squares may be over which maps are
-averaged, and where predictions may become certain."""
+"""How far marks lie apart, and whether they are dots: how large the squares may be over which maps are averaged."""
 
 from __future__ import annotations
 
@@ -14,8 +13,6 @@ from closedform_wsss._checks import reads_values
 SIDES = (1, 2, 4, 8)
 # A square has other classes nearby if one of their marks lies within this number of squares, in rows and in columns.
 REACH = 5
-# Squares in a side of the cells that say which marks are near.
-CELL = 8
 # Marks that cover a smaller part of an image, divided by the number of its classes, are dots.
 COVERED = 1e-3
 
@@ -63,24 +60,6 @@ def at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: T
             total = values if total is None else total + values
     assert total is not None
     return total
-
-
-@torch.no_grad()
-def classes_nearby(target: Tensor, classes: int, side: int, dtype: torch.dtype) -> Tensor:
-    """1 where a class has a mark nearby, 0 elsewhere, ``(N, C, H, W)``.
-
-    Nearby is the pixel's cell of CELL x CELL squares, or one of the eight around it.
-    """
-    n, h, w = target.shape
-    cell = CELL * side
-    rows, columns = -(-h // cell), -(-w // cell)
-    row, column = (torch.arange(pixels, device=target.device) // cell for pixels in (h, w))
-    label = torch.where((target >= 0) & (target < classes), target, classes)  # the last for unmarked pixels
-    place = label * (rows * columns) + row[:, None] * columns + column
-    cells = torch.zeros(n, (classes + 1) * rows * columns, dtype=dtype, device=target.device)
-    cells = cells.scatter_(1, place.flatten(1), 1.0)
-    cells = F.max_pool2d(cells.view(n, classes + 1, rows, columns)[:, :classes], 3, 1, 1)
-    return F.interpolate(cells, scale_factor=cell, mode="nearest")[:, :, :h, :w]
 
 
 @torch.no_grad()

@@ -128,7 +128,7 @@ def _absent(batch: Any) -> Tensor:
 def _marks_plain(batch: Any) -> Tensor:
     """The cross-entropy of mark_loss, in which rare classes weigh more, and the loss for absent classes."""
     present = classes_present(batch.target, batch.logits.shape[1])
-    return mark_loss(batch.logits, batch.target, batch.image, class_present=present, energy_weight=0, entropy_weight=0)
+    return mark_loss(batch.logits, batch.target, batch.image, class_present=present, energy_weight=0, crf_weight=0)
 
 
 def _energy_full(batch: Any) -> Tensor:

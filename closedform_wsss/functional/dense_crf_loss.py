@@ -95,8 +95,7 @@ def dense_crf_loss(
     if logits.numel() == 0:
         return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
     image = resize_image(image.to(dtype), (logits.shape[2], logits.shape[3]))
-    product = _smoothed(1 - x, image, float(position_sigma), float(color_sigma))
-    loss = (x * product).sum((1, 2, 3)) / (logits.shape[2] * logits.shape[3])
+    loss = loss_of_maps(x, image, float(position_sigma), float(color_sigma))
     if reads_values(loss) and not bool(torch.isfinite(loss).all()):
         check_finite(FN, "logits", logits)
     if reduction == "none":
@@ -108,6 +107,12 @@ def check_options(fn: str, position_sigma: Any, color_sigma: Any, activation: An
     check_sigmas(fn, {"position_sigma": position_sigma}, {"color_sigma": color_sigma})
     check_option(fn, "activation", activation, ("softmax", "sigmoid", None))
     check_option(fn, "reduction", reduction, ("mean", "sum", "none"))
+
+
+def loss_of_maps(x: Tensor, image: Tensor, position_sigma: float, color_sigma: float) -> Tensor:
+    """The loss of each image, ``(N,)``, of maps ``(N, C, H, W)`` and an image of their size and dtype."""
+    product = _smoothed(1 - x, image, position_sigma, color_sigma)
+    return (x * product).sum((1, 2, 3)) / (x.shape[2] * x.shape[3])
 
 
 def _smoothed(x: Tensor, image: Tensor, position_sigma: float, color_sigma: float) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,22 +17,20 @@ from closedform_wsss._checks import (
     check_target,
     compute_dtype,
 )
-from closedform_wsss._mark_spacing import (
-    at_chosen_sides,
-    classes_nearby,
-    fitting_sides,
-    has_dots_alone,
-    sides_from_marks,
-)
-from closedform_wsss._resize import resize_image, resize_marks
+from closedform_wsss._mark_spacing import fitting_sides, sides_from_marks
+from closedform_wsss._resize import averaged, resize_image, resize_marks
 from closedform_wsss.functional.absent_class_loss import of_log_probabilities
 from closedform_wsss.functional.closed_form_loss import EPS, loss_of_images
+from closedform_wsss.functional.dense_crf_loss import loss_of_maps
 from closedform_wsss.laplacian import LaplacianOptions
+from closedform_wsss.lattice import check_channels
 
 FN = "mark_loss"
 # Weights of the classes: their number of marks to the power of -1/2. With 0, classes with few marks are not learned in
 # time; with 1, a single mark counts as much as all of another class.
 BALANCE = 0.5
+# The dense CRF: squares of this side, a part of the longer side of the image, and the colours of Tang et al.
+CRF_SIDE, POSITION_SIGMA, COLOR_SIGMA = 4, 0.2, 15 / 255
 LAPLACIAN = LaplacianOptions("closed_form", EPS, radius=1)  # the defaults of closed_form_loss
 
 
@@ -45,12 +41,12 @@ def mark_loss(
     *,
     class_present: Tensor | None = None,
     energy_weight: float = 3.0,
-    entropy_weight: float = 0.3,
+    crf_weight: float = 1.0,
     ignore_index: int = 255,
 ) -> Tensor:
-    r"""The loss to learn from marks with: cross-entropy, absent classes, the closed-form energy and entropy.
+    r"""The loss to learn from marks with: cross-entropy, absent classes, the closed-form energy and a dense CRF.
 
-    .. math:: L = L_{ce} + L_{absent} + \omega\, E + \eta\, R
+    .. math:: L = L_{ce} + L_{absent} + \omega\, E + \eta\, C
 
     with the cross-entropy on the marked pixels, :func:`absent_class_loss` where ``class_present`` is given, and the
     energy :math:`E = \sum_c a_c^\top L a_c / P` of :func:`closed_form_loss`, whose scale follows from the marks. In the
@@ -59,26 +55,21 @@ def mark_loss(
     .. math:: L_{ce} = -\frac{\sum_i w_{y_i} \log a_{y_i}(i)}{\sum_i w_{y_i}}, \qquad w_c = n_c^{-1/2} .
 
     The energy carries the marks to pixels of like colour around them, but leaves many of these pixels undecided. The
-    entropy of order 2 (Renyi 1961) decides:
-
-    .. math:: R = -\frac{1}{P} \sum_i k_i \log \sum_c a_c(i)^2 , \qquad k_i = \sum_c m_c(i)\, a_c(i) ,
-
-    the mean over all P pixels, with m = 1 for the classes that have a mark near the pixel and 0 for the others; k is
-    held constant. Near is in the pixel's cell of 8 x 8 squares, or in the eight cells around it, with the squares that
-    are the pixels of the energy's scale. So a class that is predicted far from its marks, as a network does early in a
-    training, is not made certain. An image with dots alone, where the marks of a class, as they are given, cover less
-    than a thousandth of it, has no entropy: dots do not teach how large a class is.
+    dense CRF :math:`C = \sum_c a_c^\top \tilde K\, (1 - a_c) / P` of :func:`dense_crf_loss` decides, and reaches pixels
+    of like colour that are farther away. It is that of maps and image averaged over squares of 4 pixels, with a
+    position sigma of a fifth of the longer side and a colour sigma of 15 / 255. Alone it would trust colours too much:
+    of the two, each makes good what the other lacks.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
         target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked.
-        image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation. Image and target follow the size
-            of the logits.
+        image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation; D <= 13 with a dense CRF. Image
+            and target follow the size of the logits.
         class_present: ``(N, C)`` bool, or in [0, 1]: the classes of each image. :func:`classes_present` reads them from
             marks if every class of an image is marked. Read them before a random crop, which may lose the marks of a
             class that it still shows. Default: not known, no :func:`absent_class_loss`.
         energy_weight: :math:`\omega` >= 0. Default 3.
-        entropy_weight: :math:`\eta` >= 0. Default 0.3.
+        crf_weight: :math:`\eta` >= 0. Default 1.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
@@ -97,8 +88,10 @@ def mark_loss(
         >>> mark_loss(logits, target, torch.rand(2, 3, 32, 32), class_present=present).backward()
     """
     check_not_negative(FN, "energy_weight", energy_weight)
-    check_not_negative(FN, "entropy_weight", entropy_weight)
+    check_not_negative(FN, "crf_weight", crf_weight)
     image = check_image(FN, image)
+    if crf_weight:
+        check_channels(FN, image)
     n, device = image.shape[0], image.device
     logits = check_maps(FN, "logits", logits, n, device)
     check_logits(FN, logits)
@@ -111,7 +104,6 @@ def mark_loss(
     x = logits.to(compute_dtype(logits))
     if x.numel() == 0:
         return x.sum()
-    given = target
     target = resize_marks(target, (x.shape[2], x.shape[3]), classes, ignore_index)
     log_a = x.log_softmax(1)
     a = log_a.exp()
@@ -119,9 +111,9 @@ def mark_loss(
     if class_present is not None:
         loss = loss + of_log_probabilities(log_a, class_present).mean()
     image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
-    sides = fitting_sides(x.shape[2:], LAPLACIAN.radius)
-    squares = sides_from_marks(target, classes, ignore_index, sides=sides)
     if energy_weight:
+        sides = fitting_sides(x.shape[2:], LAPLACIAN.radius)
+        squares = sides_from_marks(target, classes, ignore_index, sides=sides)
         # The cross-entropy has taught the marks: here they only choose the scale. It has made the softmax, too.
         energy = loss_of_images(
             *(x, target, image, x.new_ones(n, classes), LAPLACIAN, squares),
@@ -129,35 +121,12 @@ def mark_loss(
             maps=lambda: a,
         )  # fmt: skip
         loss = loss + energy_weight * energy.mean()
-    if entropy_weight:
-        nearby = at_chosen_sides(lambda side: _of_classes_nearby(a.detach(), target, side), sides, squares)
-        sums: Tensor = _SumOfSquares.apply(a)
-        entropy = -(nearby * sums.log()).mean((1, 2))
-        dots = has_dots_alone(given, classes, ignore_index)  # in small logits each would cover more
-        loss = loss + entropy_weight * entropy.masked_fill(dots, 0).mean()
+    if crf_weight:
+        squares_of_image = averaged(image, CRF_SIDE)
+        sigma = POSITION_SIGMA * max(squares_of_image.shape[2:])
+        crf = loss_of_maps(averaged(a, CRF_SIDE), squares_of_image, sigma, COLOR_SIGMA)
+        loss = loss + crf_weight * crf.mean()
     return loss
-
-
-def _of_classes_nearby(a: Tensor, target: Tensor, side: int) -> Tensor:
-    """k ``(N, H, W)``: the probability that a pixel is of a class with a mark nearby."""
-    return classes_nearby(target, a.shape[1], side, a.dtype).mul_(a).sum(1)  # in its own, new memory
-
-
-class _SumOfSquares(torch.autograd.Function):
-    """Over the classes. One product in the backward pass, in place of the three maps that a * a makes there."""
-
-    @staticmethod
-    def forward(a: Tensor) -> Tensor:
-        return (a * a).sum(1)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (a,) = ctx.saved_tensors
-        return 2 * grad[:, None] * a
 
 
 def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:

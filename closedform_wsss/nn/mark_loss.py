@@ -10,13 +10,13 @@ from closedform_wsss.nn._functional_module import FunctionalModule
 
 
 class MarkLoss(FunctionalModule):
-    r"""Cross-entropy on marks, absent classes, closed-form energy and entropy: the loss to learn from marks with.
+    r"""Cross-entropy on marks, absent classes, closed-form energy and dense CRF: the loss to learn from marks with.
 
     :func:`closedform_wsss.functional.mark_loss` has the formula.
 
     Args:
         energy_weight: Of the energy, >= 0. Default 3.
-        entropy_weight: Of the entropy, >= 0. Default 0.3.
+        crf_weight: Of the dense CRF, >= 0. Default 1.
         ignore_index: Label of unmarked pixels. Default 255.
 
     Shape:
@@ -35,11 +35,11 @@ class MarkLoss(FunctionalModule):
         >>> criterion(logits, torch.full((2, 16, 16), 255), torch.rand(2, 3, 16, 16)).backward()
     """
 
-    def __init__(self, *, energy_weight: float = 3.0, entropy_weight: float = 0.3, ignore_index: int = 255) -> None:
+    def __init__(self, *, energy_weight: float = 3.0, crf_weight: float = 1.0, ignore_index: int = 255) -> None:
         check_not_negative("MarkLoss", "energy_weight", energy_weight)
-        check_not_negative("MarkLoss", "entropy_weight", entropy_weight)
+        check_not_negative("MarkLoss", "crf_weight", crf_weight)
         check_integer("MarkLoss", "ignore_index", ignore_index)
-        super().__init__(energy_weight=energy_weight, entropy_weight=entropy_weight, ignore_index=ignore_index)
+        super().__init__(energy_weight=energy_weight, crf_weight=crf_weight, ignore_index=ignore_index)
 
     def forward(self, logits: Tensor, target: Tensor, image: Tensor, class_present: Tensor | None = None) -> Tensor:
         return mark_loss(logits, target, image, class_present=class_present, **self.options)

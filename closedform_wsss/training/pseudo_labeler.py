@@ -205,7 +205,7 @@ class PseudoLabeler:
             TypeError, ValueError: As :func:`~closedform_wsss.functional.mark_loss`.
         """
         if not self.round:
-            return mark_loss(logits, target, image, entropy_weight=0, ignore_index=self.ignore_index)
+            return mark_loss(logits, target, image, crf_weight=0, ignore_index=self.ignore_index)
         return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:

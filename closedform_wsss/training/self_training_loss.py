@@ -168,7 +168,7 @@ class SelfTrainingLoss(nn.Module):
         self._prepare_round(x, marks, image, class_present)
         self.steps_done += 1
         if not self.rounds_done:
-            options: dict[str, Any] = {"entropy_weight": 0, "ignore_index": self.ignore_index}
+            options: dict[str, Any] = {"crf_weight": 0, "ignore_index": self.ignore_index}
             return mark_loss(logits, marks, image, class_present=class_present, **options)
         weight = class_weights(self.fractions, power=self.recipe.balance)
         return label_loss(FN, x, self._labels(x, marks, image, class_present), weight, self.ignore_index)

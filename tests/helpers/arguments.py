@@ -206,7 +206,7 @@ def calls(n: int, h: int, w: int) -> Calls:
         "mark_loss": (
             functional.mark_loss,
             {
-                **{"logits": maps, "target": target, "image": image, "energy_weight": 10.0, "entropy_weight": 1.0},
+                **{"logits": maps, "target": target, "image": image, "energy_weight": 10.0, "crf_weight": 1.0},
                 **{"class_present": present},
                 **{"ignore_index": 255},
             },

@@ -150,7 +150,7 @@ WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     },
     **{
         name: without(NUMBER_WRONG, "0")
-        for name in ("energy_weight", "entropy_weight", "smoothness_weight", "appearance_weight", "gradient_weight")
+        for name in ("energy_weight", "crf_weight", "smoothness_weight", "appearance_weight", "gradient_weight")
     },
     "smoothness": NUMBER_WRONG,
     **{name: NUMBER_WRONG for name in ("smoothness_sigma", "position_sigma", "color_sigma")},

@@ -167,7 +167,7 @@ def test_the_loss_of_a_labeler(tmp_path: Path) -> None:
     image = torch.stack([x for _, x, _ in samples])
     marks = torch.stack([m for _, _, m in samples])
     logits = network(image).requires_grad_()
-    expected = mark_loss(logits, marks, image, entropy_weight=0)
+    expected = mark_loss(logits, marks, image, crf_weight=0)
     torch.testing.assert_close(labeler.loss(logits, marks, image), expected)
     other = PseudoLabeler(tmp_path / "other", 3, ignore_index=3)  # of unmarked pixels
     torch.testing.assert_close(other.loss(logits, torch.where(marks == 255, 3, marks), image), expected)

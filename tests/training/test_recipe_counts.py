@@ -56,7 +56,7 @@ def test_the_classes_of_the_image_count_from_the_first_step() -> None:
     logits, marks = network(image[None]).requires_grad_(), torch.where(marks == 2, 255, marks)[None]
     present = classes_present(marks, 3)
     found = SelfTrainingLoss(3, 9)(logits, marks, image[None], present)
-    torch.testing.assert_close(found, mark_loss(logits, marks, image[None], class_present=present, entropy_weight=0))
+    torch.testing.assert_close(found, mark_loss(logits, marks, image[None], class_present=present, crf_weight=0))
     assert found > SelfTrainingLoss(3, 9)(logits, marks, image[None]) + 0.01
 
 

@@ -44,7 +44,7 @@ def test_it_starts_as_the_loss_of_marks_and_ends_with_labels() -> None:
     logits, marks, image = batch(0)
     for step in range(4):
         assert criterion.steps_done == step and criterion.rounds_done == 0
-        expected = mark_loss(logits, marks, image, entropy_weight=0)
+        expected = mark_loss(logits, marks, image, crf_weight=0)
         torch.testing.assert_close(criterion(logits, marks, image), expected)
     loss = criterion(logits, marks, image)
     assert criterion.rounds_done == 1
