@@ -62,10 +62,10 @@ def _rows() -> list[Row]:
         ]
     rows += [
         Row("paper", "the paper's loss alone, with the classes of the marks", "", f"{LOSS} --loss paper=1"),
-        Row("marks-plain", "mark_loss without energy and entropy", "", f"{LOSS} --loss marks_plain=1"),
+        Row("marks-plain", "mark_loss without energy and dense CRF", "", f"{LOSS} --loss marks_plain=1"),
         Row(
             "marks-dense-crf",
-            "the same + dense CRF loss, weight 1",
+            "the same + dense CRF loss of others, weight 1",
             "",
             f"{LOSS} --loss marks_plain=1 --loss dense_crf=1",
         ),

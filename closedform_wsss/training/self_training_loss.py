@@ -44,7 +44,7 @@ LONGEST_WAIT = 1 / 12
 class SelfTrainingLoss(nn.Module):
     r"""Self-training as a loss: :class:`PseudoLabeler` without files, rounds over the data and a second pass.
 
-    For the first third of the training it is :func:`~closedform_wsss.functional.mark_loss` without its entropy. From
+    For the first third of the training it is :func:`~closedform_wsss.functional.mark_loss` without its dense CRF. From
     then on, the softmax p of a step becomes the labels of the same step: classes that are absent are removed, p is
     multiplied by factors of the classes, the :func:`matting filter <closedform_wsss.functional.refine_prediction>`
     aligns it with the image and keeps the marks, and the winning class at each pixel is the label. The loss is the

@@ -6,7 +6,7 @@ A small network learns in four ways, always from the same initial weights:
 
 * from full masks;
 * from scribbles;
-* from scribbles by ``mark_loss``: cross-entropy, closed-form energy, entropy, absent classes;
+* from scribbles by ``mark_loss``: cross-entropy, closed-form energy, dense CRF, absent classes;
 * from pseudo-labels: its own predictions after the matting filter, as in the :doc:`recipe </training>`.
 """
 

@@ -47,7 +47,7 @@ def cross_entropy(batch: Batch) -> Tensor:
 
 
 def marks(batch: Batch) -> Tensor:
-    """Cross-entropy on the marks, absent classes, the energy and the entropy."""
+    """Cross-entropy on the marks, absent classes, the energy and the dense CRF."""
     present = classes_present(batch.target, batch.logits.shape[1])  # nothing was cropped
     return mark_loss(batch.logits, batch.target, batch.image, class_present=present)
 
