@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +24,7 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
 def resize_probabilities(p: Tensor, size: tuple[int, int]) -> Tensor:
     """Means over squares where the map shrinks, so that they still add up to 1."""
     while p.shape[2] % (2 * size[0]) == p.shape[3] % (2 * size[1]) == 0:
-        p = _halved(p)
+        p = _Halved.apply(p)
     if tuple(p.shape[-2:]) == size:
         return p
     return F.interpolate(p, size, mode="area" if p.shape[2] > size[0] else "bilinear")
@@ -30,17 +32,54 @@ def resize_probabilities(p: Tensor, size: tuple[int, int]) -> Tensor:
 
 def averaged(maps: Tensor, side: int) -> Tensor:
     """Means over squares of ``side`` pixels; the lower and right border cut some of them off."""
-    # A compiled program of any size would ask for each divisor.
-    while not torch.compiler.is_compiling() and side % 2 == maps.shape[2] % 2 == maps.shape[3] % 2 == 0:
-        maps, side = _halved(maps), side // 2
-    return F.avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False) if side > 1 else maps
+    return Averages(maps)(side)
 
 
-def _halved(maps: Tensor) -> Tensor:
-    """Means of 2 x 2 pixels, on the CPU faster than a pooling of torch."""
-    above, below = maps.unflatten(2, (-1, 2)).unbind(3)
-    left, right = (above + below).unflatten(3, (-1, 2)).unbind(4)
-    return (left + right) / 4
+class Averages:
+    """:func:`averaged` of the same maps at several sides. What these have in common is computed once."""
+
+    def __init__(self, maps: Tensor) -> None:
+        self._halves = [maps]  # of 1, 2, 4 ... pixels, as far as they were asked for
+        self._made = {1: maps}
+
+    def __call__(self, side: int) -> Tensor:
+        if side not in self._made:
+            level, rest = 0, side
+            # A compiled program of any size would ask for each divisor.
+            while not torch.compiler.is_compiling() and rest % 2 == 0 and _is_even(self._halves[level]):
+                level, rest = level + 1, rest // 2
+                if level == len(self._halves):
+                    self._halves.append(_Halved.apply(self._halves[-1]))
+            means = self._halves[level]
+            if rest > 1:
+                means = F.avg_pool2d(means, rest, ceil_mode=True, count_include_pad=False)
+            self._made[side] = means
+        return self._made[side]
+
+
+def _is_even(maps: Tensor) -> bool:
+    return maps.shape[2] % 2 == maps.shape[3] % 2 == 0
+
+
+class _Halved(torch.autograd.Function):
+    """Means of 2 x 2 pixels: on the CPU faster than a pooling of torch, and so is the backward pass."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(maps: Tensor) -> Tensor:
+        above, below = maps.unflatten(2, (-1, 2)).unbind(3)
+        left, right = (above + below).unflatten(3, (-1, 2)).unbind(4)
+        return (left + right).div_(4)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        n, c, h, w = grad.shape
+        return (grad / 4)[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
 
 
 def _cells(pixels: int, cells: int, device: torch.device) -> Tensor:

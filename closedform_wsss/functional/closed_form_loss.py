@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -29,7 +28,7 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._common.activation import Activation, activate
 from closedform_wsss._mark_spacing import at_chosen_sides, fitting_sides, sides_from_marks
-from closedform_wsss._resize import averaged, resize_image, resize_marks
+from closedform_wsss._resize import Averages, averaged, resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
 from closedform_wsss.laplacian.kinds import LaplacianOperator, laplacian_operator
 from closedform_wsss.laplacian.stencil import StencilOperator
@@ -182,23 +181,23 @@ def loss_of_images(
     ignore_index: int,
     residual: bool,
     activation: Activation,
-    maps: Callable[[], Tensor] | None = None,
+    averages: Averages | None = None,
 ) -> Tensor:
     """The loss of each image, ``(N,)``, of arguments that the caller has checked and that have the size of the logits.
 
-    weight ``(N, C)``; side of the squares, for all images or for each, ``(N,)``; ``maps``: the activated logits, of a
-    caller who has them. They are not asked for where the logits count at full size: there the kernel activates them
-    faster.
+    weight ``(N, C)``; side of the squares, for all images or for each, ``(N,)``; ``averages`` of the activated logits,
+    of a caller who has them. Where the logits count at full size, the kernel activates them itself, which is faster.
     """
     labels = (logits.shape[1], ignore_index)
-    given: list[Tensor] = []  # the maps, once a side > 1 has asked for them
+    shared = averages
 
     def at(side: int) -> Tensor:
+        nonlocal shared
         x, own_image, own_target, own_activation = logits, image, target, activation
         if side > 1:
-            if not given:
-                given.append(maps() if maps is not None else _maps(logits, activation, weight.dtype))
-            x, own_activation = averaged(given[0], side), None
+            if shared is None:
+                shared = Averages(_maps(logits, activation, weight.dtype))
+            x, own_activation = shared(side), None
             own_target = _voted(target, side, *labels)
             if isinstance(image, Tensor):
                 own_image = averaged(image, side)

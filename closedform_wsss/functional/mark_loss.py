@@ -18,7 +18,7 @@ from closedform_wsss._checks import (
     compute_dtype,
 )
 from closedform_wsss._mark_spacing import fitting_sides, sides_from_marks
-from closedform_wsss._resize import averaged, resize_image, resize_marks
+from closedform_wsss._resize import Averages, averaged, resize_image, resize_marks
 from closedform_wsss.functional.absent_class_loss import of_log_probabilities
 from closedform_wsss.functional.closed_form_loss import EPS, loss_of_images
 from closedform_wsss.functional.dense_crf_loss import loss_of_maps
@@ -111,6 +111,7 @@ def mark_loss(
     if class_present is not None:
         loss = loss + of_log_probabilities(log_a, class_present).mean()
     image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
+    averages = Averages(a)
     if energy_weight:
         sides = fitting_sides(x.shape[2:], LAPLACIAN.radius)
         squares = sides_from_marks(target, classes, ignore_index, sides=sides)
@@ -118,13 +119,13 @@ def mark_loss(
         energy = loss_of_images(
             *(x, target, image, x.new_ones(n, classes), LAPLACIAN, squares),
             mark_weight=0.0, ignore_index=ignore_index, residual=False, activation="softmax",
-            maps=lambda: a,
+            averages=averages,
         )  # fmt: skip
         loss = loss + energy_weight * energy.mean()
     if crf_weight:
         squares_of_image = averaged(image, CRF_SIDE)
         sigma = POSITION_SIGMA * max(squares_of_image.shape[2:])
-        crf = loss_of_maps(averaged(a, CRF_SIDE), squares_of_image, sigma, COLOR_SIGMA)
+        crf = loss_of_maps(averages(CRF_SIDE), squares_of_image, sigma, COLOR_SIGMA)
         loss = loss + crf_weight * crf.mean()
     return loss
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from closedform_wsss import functional
-from closedform_wsss._resize import averaged, resize_marks, resize_probabilities
+from closedform_wsss._resize import Averages, averaged, resize_marks, resize_probabilities
 
 
 def vote(target, size, classes, ignore_index):
@@ -92,6 +92,22 @@ def test_averages_of_squares(height, width, side):
             square = x[:, :, i * side : (i + 1) * side, j * side : (j + 1) * side]
             torch.testing.assert_close(means[:, :, i, j], square.mean((2, 3)))
     assert torch.autograd.gradcheck(lambda maps: averaged(maps, side), x)
+    assert torch.autograd.gradgradcheck(lambda maps: averaged(maps, side).square(), x)
+
+
+@pytest.mark.parametrize("size", [(24, 40), (6, 10), (9, 7)])
+def test_averages_at_several_sides_have_their_steps_in_common(size):
+    x = torch.rand(2, 3, *size, requires_grad=True)
+    averages = Averages(x)
+    found = {side: averages(side) for side in (8, 2, 1, 4, 6, 4)}
+    for side, means in found.items():
+        assert torch.equal(means, averaged(x, side)) and averages(side) is means
+    if size == (24, 40):  # each half is made of the one before
+        assert found[4].grad_fn.next_functions[0][0] is found[2].grad_fn
+        assert found[8].grad_fn.next_functions[0][0] is found[4].grad_fn
+    together = sum(means.square().sum() for means in found.values())
+    apart = sum(averaged(x, side).square().sum() for side in found)
+    torch.testing.assert_close(*(torch.autograd.grad(total, x)[0] for total in (together, apart)))
 
 
 @pytest.mark.parametrize(
