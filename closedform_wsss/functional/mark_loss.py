@@ -41,7 +41,7 @@ def mark_loss(
     *,
     class_present: Tensor | None = None,
     energy_weight: float = 3.0,
-    crf_weight: float = 1.0,
+    crf_weight: float = 0.3,
     ignore_index: int = 255,
 ) -> Tensor:
     r"""The loss to learn from marks with: cross-entropy, absent classes, the closed-form energy and a dense CRF.
@@ -69,7 +69,7 @@ def mark_loss(
             marks if every class of an image is marked. Read them before a random crop, which may lose the marks of a
             class that it still shows. Default: not known, no :func:`absent_class_loss`.
         energy_weight: :math:`\omega` >= 0. Default 3.
-        crf_weight: :math:`\eta` >= 0. Default 1.
+        crf_weight: :math:`\eta` >= 0. Default 0.3.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
