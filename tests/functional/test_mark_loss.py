@@ -91,7 +91,8 @@ def test_marks_and_image_follow_the_logits() -> None:
 def test_no_mark_and_no_image() -> None:
     logits, marks, image = problem()
     loss = mark_loss(logits, torch.full_like(marks, 255), image)
-    torch.testing.assert_close(loss, 3 * closed_form_loss(logits, None, image) + 0.3 * dense_crf(logits, image.double()))
+    energy, crf = closed_form_loss(logits, None, image), dense_crf(logits, image.double())
+    torch.testing.assert_close(loss, 3 * energy + 0.3 * crf)
     empty = mark_loss(logits[:0], marks[:0], image[:0])
     assert empty == 0 and empty.requires_grad
 
