@@ -238,7 +238,11 @@ def test_the_page_answers_a_browser_that_runs_in_the_terminal(tmp_path: Path, mo
         return True
 
     monkeypatch.setattr(webbrowser, "open", browse)
-    main(["paint", str(tmp_path / "photo.png")])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        main(["paint", str(tmp_path / "photo.png")])
+    finally:
+        signal.signal(signal.SIGINT, before)
     (answer,) = answers
     assert isinstance(answer, bytes) and b"<canvas" in answer
 
@@ -246,7 +250,10 @@ def test_the_page_answers_a_browser_that_runs_in_the_terminal(tmp_path: Path, mo
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "photo.png")
-    code = "import sys; from closedform_wsss.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from closedform_wsss.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     command = [sys.executable, "-c", code, "paint", str(tmp_path / "photo.png"), "--no-browser"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=tmp_path
