@@ -49,14 +49,13 @@ def fitting_sides(size: Sequence[int], radius: int) -> tuple[int, ...]:
 
 
 def at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: Tensor) -> Tensor:
-    """Values of each image, ``(N, ...)``, at its own side. Where ``chosen`` may not be read, every side is computed and
+    """The value of each image, ``(N,)``, at its own side. Where ``chosen`` may not be read, every side is computed and
     one counts."""
     total: Tensor | None = None
     for side in sides:
         own = chosen == side
         if not reads_values(chosen) or bool(own.any()):
-            values = at(side)
-            values = torch.where(own.view(-1, *[1] * (values.ndim - 1)), values, 0.0)
+            values = torch.where(own, at(side), 0.0)
             total = values if total is None else total + values
     assert total is not None
     return total

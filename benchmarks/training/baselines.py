@@ -131,14 +131,20 @@ def _marks_plain(batch: Any) -> Tensor:
     return mark_loss(batch.logits, batch.target, batch.image, class_present=present, energy_weight=0, crf_weight=0)
 
 
+def _marks_crf_1(batch: Any) -> Tensor:
+    present = classes_present(batch.target, batch.logits.shape[1])
+    return mark_loss(batch.logits, batch.target, batch.image, class_present=present, crf_weight=1)
+
+
 def _energy_full(batch: Any) -> Tensor:
     return closed_form_loss(batch.logits, None, batch.image)
 
 
-WHOLE = ("marks_plain",)  # it takes the place of the cross-entropy on the marks
+WHOLE = ("marks_plain", "marks_crf_1")  # they take the place of the cross-entropy on the marks
 LOSSES: dict[str, Callable[[Any], Tensor]] = {
     **{name: _of_batch(globals()[name]) for name in BASELINES},
     "absent": _absent,
     "energy_full": _energy_full,
     "marks_plain": _marks_plain,
+    "marks_crf_1": _marks_crf_1,
 }

@@ -157,7 +157,7 @@ def left_out(scores: Scores) -> str:
         for case in CASES:
             row = chosen_elsewhere(scores, rows, case[0])
             gap = None if row is None else gap_of(scores, case, row.name)
-            cells.append("" if row is None or gap is None else f"{percent(gap)} % ({row.setting})")
+            cells.append("" if row is None or gap is None else f"{percent(gap)} % ({row.setting or 'default'})")
         if any(cells):
             lines.append([method, *cells])
     if not lines:

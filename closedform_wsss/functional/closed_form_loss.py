@@ -189,15 +189,14 @@ def loss_of_images(
     of a caller who has them. Where the logits count at full size, the kernel activates them itself, which is faster.
     """
     labels = (logits.shape[1], ignore_index)
-    shared = averages
 
     def at(side: int) -> Tensor:
-        nonlocal shared
+        nonlocal averages
         x, own_image, own_target, own_activation = logits, image, target, activation
         if side > 1:
-            if shared is None:
-                shared = Averages(_maps(logits, activation, weight.dtype))
-            x, own_activation = shared(side), None
+            if averages is None:
+                averages = Averages(_maps(logits, activation, weight.dtype))
+            x, own_activation = averages(side), None
             own_target = _voted(target, side, *labels)
             if isinstance(image, Tensor):
                 own_image = averaged(image, side)

@@ -57,8 +57,8 @@ def mark_loss(
     The energy carries the marks to pixels of like colour around them, but leaves many of these pixels undecided. The
     dense CRF :math:`C = \sum_c a_c^\top \tilde K\, (1 - a_c) / P` of :func:`dense_crf_loss` decides, and reaches pixels
     of like colour that are farther away. It is that of maps and image averaged over squares of 4 pixels, with a
-    position sigma of a fifth of the longer side and a colour sigma of 15 / 255. Alone it would trust colours too much:
-    of the two, each makes good what the other lacks.
+    position sigma of a fifth of the longer side and a colour sigma of 15 / 255. Without the energy, the dense
+    CRF trusts colours too much.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.

@@ -73,6 +73,15 @@ def test_one_softmax_serves_all_parts() -> None:
     assert counted.calls["_softmax.default"] == 0
 
 
+def test_energy_and_dense_crf_share_the_averages() -> None:
+    """The marks choose squares of 2 pixels, the dense CRF has 4: maps are halved twice, and not three times."""
+    logits, marks, image = problem()
+    with Counted() as counted:
+        mark_loss(logits, marks, image)
+    halved_images = 3  # once for the energy, twice for the dense CRF
+    assert counted.calls["div_.Tensor"] == 2 + halved_images
+
+
 def test_the_energy_reads_the_marks_for_its_scale_only() -> None:
     logits, marks, image = problem()
     whole = closed_form_loss(logits, marks, image, mark_weight=0)

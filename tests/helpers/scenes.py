@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from closedform_wsss.training import PseudoLabeler
+
 COLOURS = torch.tensor([[0.8, 0.8, 0.9], [0.2, 0.4, 0.2], [0.8, 0.2, 0.2]])
 
 
@@ -31,3 +33,10 @@ def network(image: Tensor) -> Tensor:
 def samples(count: int = 6) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     """Keys, images and marks of scenes of several sizes."""
     return [(f"folder/{k}", *scene(k, 48 + 2 * k, 64)[:2]) for k in range(count)]
+
+
+def accuracy(labeler: PseudoLabeler, count: int = 6) -> float:
+    """Of the labels that there are, of scenes of different sizes."""
+    pairs = [(labeler[f"folder/{k}"], scene(k, 48 + 2 * k, 64)[2]) for k in range(count)]
+    hits = [(label == truth)[label != 255].float().mean() for label, truth in pairs]
+    return float(torch.stack(hits).mean())

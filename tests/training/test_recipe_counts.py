@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,7 +13,15 @@ from helpers.scenes import network, samples, scene
 from torch import Tensor
 
 from closedform_wsss.functional import classes_present, mark_loss
-from closedform_wsss.training import PseudoLabeler, Recipe, SelfTrainingLoss, class_weights, filtering, label_round
+from closedform_wsss.training import (
+    PseudoLabeler,
+    Recipe,
+    SelfTrainingLoss,
+    class_weights,
+    filtering,
+    label_round,
+    self_training_loss,
+)
 from closedform_wsss.training.resolution import filter_sides
 
 
@@ -66,18 +75,30 @@ def test_the_repeats_of_the_area_correction(tmp_path: Path) -> None:
     assert none.labels[2] > 1.1 * two.labels[2]
 
 
-def test_how_many_images_and_pixels_the_areas_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts, pick = [], label_round.pick_pixels
+@pytest.mark.parametrize("module", [label_round, self_training_loss])
+def test_how_many_images_and_pixels_the_areas_come_from(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One generator picks those of all images of a round: else they would be in the same places."""
+    counts, generators, pick = [], set(), module.pick_pixels
 
     def recorded(
         p: Tensor, marks: Tensor, ignore_index: int, count: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         counts.append(count)
+        generators.add(generator)
         return pick(p, marks, ignore_index, count, generator)
 
-    monkeypatch.setattr(label_round, "pick_pixels", recorded)
-    PseudoLabeler(tmp_path, 3, Recipe(num_images=2, num_pixels=7)).update(network, samples(6))
-    assert counts == [7, 7]
+    monkeypatch.setattr(module, "pick_pixels", recorded)
+    recipe = Recipe(num_images=2, num_pixels=7, rounds=(1 / 2,))
+    if module is label_round:
+        PseudoLabeler(tmp_path, 3, recipe).update(network, samples(6))
+    else:
+        criterion = SelfTrainingLoss(3, 48, recipe)
+        for k in range(26):
+            step(criterion, k)
+        assert criterion.rounds_done == 1
+    assert counts == [7, 7] and len(generators) == 1
 
 
 def test_any_label_of_unmarked_pixels(tmp_path: Path) -> None:
