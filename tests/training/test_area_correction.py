@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from closedform_wsss.training import area_correction
 from closedform_wsss.training.area_correction import LARGEST_FACTOR, correct_areas, pick_pixels, pixel_generator
 
 
@@ -134,3 +135,11 @@ def test_images_of_one_round_have_different_pixels() -> None:
     means = torch.stack([pick_pixels(p, unmarked, 255, 500, generator)[0].mean() for _ in range(64)])
     assert means.std() > 0.001
     assert means.mean().item() == pytest.approx(0.01, rel=0.2)
+
+
+def test_each_rank_has_its_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+    for rank in (0, 1):
+        monkeypatch.setattr(area_correction, "rank", lambda rank=rank: rank)
+        seeds.append(area_correction.pixel_generator().initial_seed())
+    assert seeds[0] != seeds[1]
