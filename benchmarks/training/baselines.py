@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss.functional import absent_class_loss, classes_present, closed_form_loss, mark_loss
+from closedform_wsss.io import IGNORE_INDEX
+from training.tree_energy import tree_energy
 
 BASELINES = ("gated_crf", "dense_crf", "normalized_cut", "pairwise_affinity", "entropy")
 
@@ -85,6 +87,14 @@ def entropy(p: Tensor, image: Tensor) -> Tensor:
     return -torch.special.xlogy(p, p).sum(1).mean() / math.log(p.shape[1])
 
 
+def mean_teacher(p: Tensor, teacher: Tensor) -> Tensor:
+    """Tarvainen & Valpola, NIPS 2017: squared distance to the predictions of the averaged network, summed over classes.
+
+    Their networks see two augmentations of an image; here the teacher sees the mirrored one.
+    """
+    return (p - teacher).square().sum(1).mean()
+
+
 def _pairs(maps: Tensor, dy: int, dx: int) -> tuple[Tensor, Tensor]:
     """Views of the pixels i and of i + (dy, dx), dy >= 0, wherever both exist."""
     h, w = maps.shape[-2:]
@@ -125,6 +135,15 @@ def _absent(batch: Any) -> Tensor:
     return absent_class_loss(batch.logits, classes_present(batch.target, batch.logits.shape[1]))
 
 
+def _tree_energy(batch: Any) -> Tensor:
+    """Of the batches of :class:`~training.observed.ObservedTrainer`."""
+    return tree_energy(batch.logits.softmax(1), batch.image, batch.features, batch.target != IGNORE_INDEX)
+
+
+def _mean_teacher(batch: Any) -> Tensor:
+    return mean_teacher(batch.logits.softmax(1), batch.teacher)
+
+
 def _marks_plain(batch: Any) -> Tensor:
     """The cross-entropy of mark_loss, in which rare classes weigh more, and the loss for absent classes."""
     present = classes_present(batch.target, batch.logits.shape[1])
@@ -143,6 +162,8 @@ def _energy_full(batch: Any) -> Tensor:
 WHOLE = ("marks_plain", "marks_crf_1")  # they take the place of the cross-entropy on the marks
 LOSSES: dict[str, Callable[[Any], Tensor]] = {
     **{name: _of_batch(globals()[name]) for name in BASELINES},
+    "tree_energy": _tree_energy,
+    "mean_teacher": _mean_teacher,
     "absent": _absent,
     "energy_full": _energy_full,
     "marks_plain": _marks_plain,

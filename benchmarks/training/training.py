@@ -49,9 +49,11 @@ def child(argv: list[str]) -> None:
 
     from training import baselines, filters
     from training.dice import dice_of_patients
+    from training.observed import ObservedTrainer
 
     losses.LOSSES.update(baselines.LOSSES)
     train_segmentation.WHOLE += baselines.WHOLE
+    train_segmentation.Trainer = ObservedTrainer
     given = kept_arguments(argv)
     while "--set" in argv:
         at = argv.index("--set")
