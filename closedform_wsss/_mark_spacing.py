@@ -21,7 +21,8 @@ COVERED = 1e-3
 def sides_from_marks(
     target: Tensor, classes: int, ignore_index: int, *, sides: tuple[int, ...] = SIDES, reach: int = REACH
 ) -> Tensor:
-    """The largest side of squares that keeps the marks of different classes apart, ``(N,)`` out of ``sides``.
+    """The largest side of squares that keeps the marks of different classes apart, ``(N,)`` out of ``sides``, each a
+    multiple of the one before.
 
     At least half of an image's marked squares must have no mark of another class within ``reach`` squares. Without
     marks the side is the smallest. No value is read on the host.
@@ -31,8 +32,9 @@ def sides_from_marks(
     # The largest and the smallest class of each square and its surroundings: they differ where there are two classes.
     ends = torch.cat([torch.where(marked, label, -1.0), torch.where(marked, -label, -float(classes))], 1)
     chosen = torch.full((len(target),), sides[0], dtype=torch.int64, device=target.device)
+    squares, before = ends, 1
     for side in sides[1:]:
-        squares = F.max_pool2d(ends, side, ceil_mode=True)
+        squares, before = F.max_pool2d(squares, side // before, ceil_mode=True), side
         near = squares
         for kernel, padding in (((2 * reach + 1, 1), (reach, 0)), ((1, 2 * reach + 1), (0, reach))):
             near = F.max_pool2d(near, kernel, 1, padding)

@@ -51,6 +51,38 @@ def test_very_confident_logits_stay_finite():
     assert loss == 2e4 and logits.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tiny_probabilities_keep_their_digits(dtype):
+    """One pixel whose classes have less than the smallest normal number beside one with ordinary ones."""
+    gap = 95.0 if dtype == torch.float32 else 720.0
+    logits = torch.tensor([[gap, 0.25, -gap, 0.0], [0.3, 0.1, -0.2, 0.0]], dtype=dtype).T.reshape(1, 4, 1, 2)
+    logits.requires_grad_()
+    loss = absent_class_loss(logits, torch.tensor([[False, True, True, False]]), reduction="sum")
+    x = logits.detach().double()[0, :, 0]
+    expected = (x.logsumexp(0) - torch.stack([x[1, 0], x[1:3, 1].logsumexp(0)])).mean()
+    torch.testing.assert_close(loss.double(), expected)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(gradient[0, :2, 0, 0], torch.tensor([0.5, -0.5], dtype=dtype))
+
+
+def test_paths_agree(monkeypatch):
+    """Probabilities, and logarithms where values are not read."""
+    import importlib
+
+    module = importlib.import_module("closedform_wsss.functional.absent_class_loss")
+    logits = 3 * torch.randn(2, 4, 5, 7, dtype=torch.float64)
+    present = torch.tensor([[1, 0, 0.5, 0.1], [0, 1, 0, 0]])
+    values = []
+    for reads in (True, False):
+        monkeypatch.setattr(module, "reads_values", lambda _, reads=reads: reads)
+        x = logits.clone().requires_grad_()
+        loss = absent_class_loss(x, present, reduction="none")
+        values.append((loss, *torch.autograd.grad(loss.sum(), x)))
+    for one, other in zip(*values, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.equal(values[0][0], values[1][0])  # two ways
+
+
 def test_learns_the_classes_of_the_marks():
     """Descent on it moves the probability of absent classes to the present ones."""
     marks = torch.full((1, 6, 6), 255)
