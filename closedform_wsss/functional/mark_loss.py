@@ -91,7 +91,7 @@ def mark_loss(
     check_not_negative(FN, "crf_weight", crf_weight)
     image = check_image(FN, image)
     if crf_weight:
-        check_channels(FN, image)
+        check_channels(FN, image, ", or crf_weight=0")
     n, device = image.shape[0], image.device
     logits = check_maps(FN, "logits", logits, n, device)
     check_logits(FN, logits)

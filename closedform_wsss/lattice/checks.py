@@ -15,12 +15,12 @@ LEAST_POSITION_SIGMA, LEAST_COLOR_SIGMA = 1e-3, 1e-4
 MOST_COLOR_SIGMA = 1.0
 
 
-def check_channels(fn: str, image: Tensor) -> None:
-    """Few channels: a pixel has D + 3 lattice points around it."""
+def check_channels(fn: str, image: Tensor, cure: str = "") -> None:
+    """Few channels: a pixel has D + 3 lattice points around it. ``cure``: another one, of a function that has one."""
     if image.shape[1] > MOST_CHANNELS:
         raise ValueError(
             f"{fn}: image must have at most {MOST_CHANNELS} channels, got shape {tuple(image.shape)}: pass three "
-            "channels of it, or its principal components"
+            f"channels of it, or its principal components{cure}"
         )
 
 
