@@ -184,6 +184,8 @@ def test_names_and_number_of_classes(data: Path, capsys: pytest.CaptureFixture[s
     got = run(data, "pred", "--names", str(data / "names.txt"))
     assert [row["name"] for row in got["classes"]] == ["ground", "one", "two", "three", "four", "five"]
     assert "  4 four " in capsys.readouterr().out
+    listed = run(data, "pred", "--names", "ground,one, two,three,four,five")  # as for the command marks
+    assert listed["classes"] == got["classes"]
     voc = run(data, "pred", "--names", "voc")
     assert voc["classes"][4]["name"] == "boat" and voc["mean_iou"] == got["mean_iou"]
     assert run(data, "pred", "--num-classes", "9")["mean_iou"] == got["mean_iou"]
@@ -267,6 +269,9 @@ def test_mistakes_in_arguments(data: Path, capsys: pytest.CaptureFixture[str]) -
         (["pred", "gt", "--list", str(data / "binary.txt")], "--list must be a text file in UTF-8, got "),
         (["pred", "gt", "--names", str(data / "binary.txt")], "--names must be a text file in UTF-8, got "),
         (["pred", "gt", "--names", str(data / "names.txt"), "--num-classes", "6"], "--names must name --num-classes 6"),
+        (["pred", "gt", "--names", "ground:0,one:1"], "--names must list all classes from 0 on, without numbers, got "),
+        (["pred", "gt", "--names", "nothing.txt"], "nothing.txt: No such file"),
+        (["pred", "gt", "--names", "ground"], "ground: No such file"),
         (["pred", "void"], "GT must have pixels other than --ignore-index"),
     ]
     for (pred, gt, *options), message in cases:

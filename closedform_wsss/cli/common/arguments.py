@@ -119,7 +119,11 @@ def add_cam_file_arguments(parser: argparse.ArgumentParser, *, of: str) -> None:
 
 def add_names_argument(parser: argparse.ArgumentParser) -> None:
     """``--names``."""
-    parser.add_argument("--names", metavar="FILE", help="class names, one a line, background first; or voc")
+    parser.add_argument(
+        "--names",
+        metavar="NAMES",
+        help="all classes in order, background first, as in background,road; or a file of them, one a line; or voc",
+    )
 
 
 def levels(text: str) -> tuple[float, float]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from closedform_wsss.cli.common.arguments import remap, stroke_colors
+from closedform_wsss.cli.common.names import NUMBERED, is_file
 from closedform_wsss.io import VOC_CLASSES, read_label_colors
 from closedform_wsss.io._files.text_file import read_text
 
 Colors: TypeAlias = tuple[tuple[int, int, int], ...]
 Codes: TypeAlias = dict[int, int] | Literal["reduce_zero"]
-
-_NUMBERED = re.compile(r"(.+):(\d+)")
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,9 @@ def class_names(text: str) -> tuple[str, ...] | dict[str, int]:
     """
     if text == "voc":
         return VOC_CLASSES
-    entries = read_text("--names", Path(text)).splitlines() if _is_file(text) else text.split(",")
+    entries = read_text("--names", Path(text)).splitlines() if is_file(text) else text.split(",")
     names = [name for entry in entries if (name := entry.strip())]
-    numbered = [match for name in names if (match := _NUMBERED.fullmatch(name))]
+    numbered = [match for name in names if (match := NUMBERED.fullmatch(name))]
     if not numbered and names:
         return tuple(names)
     if not names or len(numbered) < len(names):
@@ -59,7 +57,7 @@ def colors_of_classes(text: str) -> Palette:
         OSError: The file is missing or may not be read.
         ValueError: It is neither.
     """
-    if _is_file(text):
+    if is_file(text):
         names, colors = read_label_colors(text)
         return Palette(names, tuple((red, green, blue) for red, green, blue in colors.tolist()))
     try:
@@ -76,7 +74,7 @@ def new_codes(text: str) -> Codes:
         OSError: The file is missing or may not be read.
         ValueError: It is none of these.
     """
-    if _is_file(text):
+    if is_file(text):
         lines = read_text("--remap", Path(text)).splitlines()
         text = ",".join(line.strip() for line in lines if line.strip())
     try:
@@ -84,8 +82,3 @@ def new_codes(text: str) -> Codes:
     except argparse.ArgumentTypeError as error:
         raise ValueError(f"--remap {error}") from error
     return pairs if isinstance(pairs, str) else dict(pairs)
-
-
-def _is_file(text: str) -> bool:
-    """Whether an option names a file: one that is there, or a text that can be nothing else."""
-    return Path(text).is_file() or text.lower().endswith((".txt", ".csv")) or "/" in text or "\\" in text
