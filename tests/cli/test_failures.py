@@ -86,6 +86,7 @@ def test_commands_stop(data: Path, command: str, capsys: pytest.CaptureFixture[s
         expected = "--colors of closedform-wsss marks"
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and expected in said.err
+    assert (command == "marks") != ("refine-predictions takes them" in said.err)
     assert said.out == ""
     assert not list((data / "out").glob("*.json"))  # other options may follow
 

@@ -32,7 +32,10 @@ _FORMATS = (
     ": it must be a .npy or .pt of maps, alone or in a dictionary as IRN, EPS, CLIP-ES or Puzzle-CAM write, or a .npz "
     "with cams and classes"
 )
-_PROBABILITIES = "; if these are probabilities of all classes, eval needs --probabilities"
+_PROBABILITIES = (
+    "; if these are probabilities of all classes, closedform-wsss refine-predictions takes them, and eval needs "
+    "--probabilities"
+)
 _IRN_STRIDE = 4  # IRN's random walk works on maps of a quarter of the image's size
 
 
