@@ -54,11 +54,11 @@ def mark_loss(
 
     .. math:: L_{ce} = -\frac{\sum_i w_{y_i} \log a_{y_i}(i)}{\sum_i w_{y_i}}, \qquad w_c = n_c^{-1/2} .
 
-    The energy carries the marks to pixels of like colour around them, but leaves many of these pixels undecided. The
-    dense CRF :math:`C = \sum_c a_c^\top \tilde K\, (1 - a_c) / P` of :func:`dense_crf_loss` decides, and reaches pixels
-    of like colour that are farther away. It is that of maps and image averaged over squares of 4 pixels, with a
-    position sigma of a fifth of the longer side and a colour sigma of 15 / 255. Without the energy, the dense
-    CRF trusts colours too much.
+    The energy propagates the marks to pixels of similar colour around them, but leaves many of these pixels undecided.
+    The dense CRF :math:`C = \sum_c a_c^\top \tilde K\, (1 - a_c) / P` of :func:`dense_crf_loss` decides, and reaches
+    pixels of similar colour that are farther away. Maps and image are first averaged over squares of 4 pixels. The
+    position sigma is a fifth of the longer side, and the colour sigma is 15 / 255. Without the energy, the dense CRF
+    relies too much on colours.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
