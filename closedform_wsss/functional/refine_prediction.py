@@ -63,8 +63,8 @@ def refine_prediction(
             the factor 0 is nowhere. Default all 1.
         class_present: t, ``(N, C)`` bool, or in [0, 1], such as of :func:`classes_present`. An image without a class
             counts as unknown. Default: all classes.
-        scale: Filter at this part of the image's size, in (0, 1], and resize the result to the image. Give it with an
-            image only. Default: filter at the size of probs.
+        scale: Filter at this fraction of the image's size, in (0, 1], and resize the result to the image. Give it with
+            an image only. Default: filter at the size of probs.
         fidelity: :math:`\lambda` > 0, how strongly q is held to the probabilities. Default 0.03.
         mark_weight: :math:`\kappa` > 0, how strongly q is held to the marks. Default 10.
         eps: Regularisation of the Laplacian, > 0. Default 1e-7. Give it with an image only.

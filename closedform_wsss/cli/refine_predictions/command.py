@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=unit_interval,
         default=SCALE,
-        help="matting: filter at this part of the image's size (%(default)s)",
+        help="matting: filter at this fraction of the image's size (%(default)s)",
     )
     add(
         "--fidelity",

@@ -31,7 +31,7 @@ _WEIGHTS, _RECORD = "class_weights.json", "self-label.json"
 
 EPILOG = f"""\
 One round of self-training for a program that has its own training loop (mmsegmentation, nnU-Net, detectron2): train on
-the marks for a third of the training, predict the training images, make labels with this command, and train on with
+the marks for a third of the training, predict the training images, make labels with this command, and continue with
 these. Make them once more at half of the training. It is closedform_wsss.training.PseudoLabeler: see the page
 "Training from marks" of the documentation.
 
