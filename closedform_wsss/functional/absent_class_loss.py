@@ -34,7 +34,8 @@ def absent_class_loss(
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
-        class_present: t, ``(N, C)`` bool, or in [0, 1]. An image without a class counts as unknown: its loss is 0.
+        class_present: t, ``(N, C)`` bool, or in [0, 1]; tags mostly leave out the background, which is a class here. An
+            image without a class counts as unknown: its loss is 0.
         reduction: "mean" over images (default), "sum", or "none" for one value an image.
 
     Returns:

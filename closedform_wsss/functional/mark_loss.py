@@ -65,9 +65,10 @@ def mark_loss(
         target: ``(N, H', W')`` integer marks; ``ignore_index`` where unmarked.
         image: ``(N, D, H'', W'')`` in [0, 1] or uint8, before mean/std normalisation; D <= 13 with a dense CRF. Image
             and target follow the size of the logits.
-        class_present: ``(N, C)`` bool, or in [0, 1]: the classes of each image. :func:`classes_present` reads them from
-            marks if every class of an image is marked. Read them before a random crop, which may lose the marks of a
-            class that it still shows. Default: not known, no :func:`absent_class_loss`.
+        class_present: ``(N, C)`` bool, or in [0, 1]: the classes of each image, the background too.
+            :func:`classes_present` reads them from marks if every class of an image is marked. Read them before a
+            random crop, which may lose the marks of a class that it still shows. Default: not known, no
+            :func:`absent_class_loss`.
         energy_weight: :math:`\omega` >= 0. Default 3.
         crf_weight: :math:`\eta` >= 0. Default 0.3.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
