@@ -239,7 +239,10 @@ def _check_labels(labels: Tensor) -> None:
         )
     if len(marked) < 2:
         got = f"only {('background', 'foreground')[marked[0]]}, {marked[0]}" if marked else "none"
-        raise ValueError(f"{_FN}: marks must be on the background, 0, and on the foreground, 1, got {got}")
+        raise ValueError(
+            f"{_FN}: marks must be on the background, 0, and on the foreground, 1, got {got}: mark both (strokes of a "
+            "single colour are 0, whatever the colour)"
+        )
     if IGNORE_INDEX not in present:
         raise ValueError(
             f"{_FN}: marks must leave pixels unmarked, {IGNORE_INDEX}, got 0 or 1 at every pixel: a mask needs a band "

@@ -328,6 +328,15 @@ def test_auto_refuses_to_guess(tmp_path: Path, values: list[int]) -> None:
         io.read_marks(path)
 
 
+def test_auto_says_what_black_and_white_may_be(tmp_path: Path) -> None:
+    mask = np.array([[0, 255, 255]], np.uint8)
+    for name, stored in (("grey.png", mask), ("rgb.png", np.repeat(mask[..., None], 3, 2))):
+        with pytest.raises(ValueError, match="nothing known: 0 and 255 alone may be class 0 and unmarked pixels"):
+            io.read_marks(save(tmp_path / name, stored))
+    with pytest.raises(ValueError, match=r"nothing known$"):
+        io.read_marks(save(tmp_path / "other.png", np.array([[0, 100, 150, 255]], np.uint8)))
+
+
 def test_auto_takes_colors_for_labels_if_all_are_of_the_palette(tmp_path: Path) -> None:
     colors = io.voc_palette().reshape(16, 16, 3)
     assert io.guess_kind(save(tmp_path / "all.png", colors)) == "labels"

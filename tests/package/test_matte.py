@@ -136,7 +136,7 @@ def only(label: int) -> np.ndarray:
     ("arguments", "message"),
     [
         ({"marks": only(0)}, "marks must be on the background, 0, and on the foreground, 1, got only background, 0"),
-        ({"marks": only(1)}, ".* got only foreground, 1"),
+        ({"marks": only(1)}, r".* got only foreground, 1: mark both \(strokes of a single colour are 0"),
         ({"marks": only(7)}, ".* and on the foreground, 1, got none"),
         ({"marks": labels() * 2}, r"marks must be 0 background, 1 .* got 2, 254: for several classes"),
         ({"marks": np.where(labels() == 0, 0, 1)}, "marks must leave pixels unmarked, 255, got 0 or 1 at every pixel"),

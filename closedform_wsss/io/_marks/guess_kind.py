@@ -47,11 +47,21 @@ def kind_of_file(opened: Opened, image: UInt8Array | None, remap: Remap | None) 
             ": strokes must be on a copy of the image or on a transparent layer, and a label map in colours needs "
             "them in class order (palette; --colors of closedform-wsss marks)"
         )
+    elif not fitting and _is_mask(opened):
+        cure = (
+            ": 0 and 255 alone may be class 0 and unmarked pixels (labels), or the mask of an object, in which no "
+            "pixel is unmarked"
+        )
     hint = " or the image that was drawn on" if image is None else ""
     raise ValueError(
         f"{opened.caller}: kind must be given{where} (scribbles, labels or trimap; --kind on the command line){hint}, "
         f"because {opened.path!r} looks like {what}{cure}"
     )
+
+
+def _is_mask(opened: Opened) -> bool:
+    shown = _shown(opened)
+    return shown is not None and np.unique(shown).tolist() == [0, 255]
 
 
 def _refuse_negative(opened: Opened, where: str) -> None:
