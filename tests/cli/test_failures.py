@@ -34,6 +34,15 @@ def test_names_with_spaces_are_no_other_reason() -> None:
         failures.add("the cat 2", "/data/the cat 2.png lacks classes")
 
 
+def test_lists_of_other_lengths_are_no_other_reason() -> None:
+    """As of images with one class and with several."""
+    failures = Failures(4)
+    failures.add("a", "20 maps for 3 classes, [6, 7, 15], none for 'cat', 'dog'")
+    failures.add("b", "20 maps for 1 classes, [2], none for 'bird'")
+    with pytest.raises(ValueError, match="for this reason, a: 20 maps for 3 classes"):
+        failures.add("c", "20 maps for 2 classes, [8, 9], none for 'cat'")
+
+
 def test_the_word_a_is_no_name() -> None:
     failures = Failures(4)
     failures.add("a", "/data/a.png is a picture")

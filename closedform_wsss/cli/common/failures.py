@@ -8,8 +8,9 @@ from pathlib import PurePath
 from closedform_wsss.cli.common.progress import note
 
 _FIRST = 3
-# What differs between images: names in quotes, paths and numbers.
-_VARYING = re.compile(r"'[^']*'|\S*[/\\]\S*|\d+(\.\d+)?")
+# What differs between images: names in quotes, paths and numbers, and lists of them, which differ in length.
+_ONE = r"(?:'[^']*'|\S*[/\\]\S*|\d+(?:\.\d+)?)"
+_VARYING = re.compile(rf"{_ONE}(?:, {_ONE})*")
 
 
 class Failures:
