@@ -53,7 +53,8 @@ def read_marks(
         path: The file.
         image: The image that the marks belong to, uint8: a tensor ``(3, H, W)`` as from ``read_image``, or an array
             ``(H, W, 3)``. Scribbles need it; of other kinds it checks the size.
-        kind: The kind of marks in the file. Default ``"auto"``.
+        kind: The kind of marks in the file. Default ``"auto"``. Give it for a data set: a file with few values, such as
+            a label map with marks of class 0 alone, may fit no kind or two.
         colors: Stroke colours in class order, ``(C, 3)`` integers in 0..255, for scribbles only. Give them for a
             data set: by default the colours of each file are numbered separately, so a missing class changes the
             numbers of those after it.
