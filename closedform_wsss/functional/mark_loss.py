@@ -31,6 +31,8 @@ FN = "mark_loss"
 BALANCE = 0.5
 # The dense CRF: squares of this side, a part of the longer side of the image, and the colours of Tang et al.
 CRF_SIDE, POSITION_SIGMA, COLOR_SIGMA = 4, 0.2, 15 / 255
+# With marks in a smaller part of these squares the dense CRF counts less.
+MARKED = 0.01
 LAPLACIAN = LaplacianOptions("closed_form", EPS, radius=1)  # the defaults of closed_form_loss
 
 
@@ -46,7 +48,7 @@ def mark_loss(
 ) -> Tensor:
     r"""The loss to learn from marks with: cross-entropy, absent classes, the closed-form energy and a dense CRF.
 
-    .. math:: L = L_{ce} + L_{absent} + \omega\, E + \eta\, C
+    .. math:: L = L_{ce} + L_{absent} + \omega\, E + \eta\, m\, C
 
     with the cross-entropy on the marked pixels, :func:`absent_class_loss` where ``class_present`` is given, and the
     energy :math:`E = \sum_c a_c^\top L a_c / P` of :func:`closed_form_loss`, whose scale follows from the marks. In the
@@ -58,7 +60,9 @@ def mark_loss(
     The dense CRF :math:`C = \sum_c a_c^\top \tilde K\, (1 - a_c) / P` of :func:`dense_crf_loss` decides, and reaches
     pixels of similar colour that are farther away. Maps and image are first averaged over squares of 4 pixels. The
     position sigma is a fifth of the longer side, and the colour sigma is 15 / 255. Without the energy, the dense CRF
-    relies too much on colours.
+    relies too much on colours. With few marks it would give the whole image to one class. So
+    :math:`m = \min(1, (100\, s)^2)`, where s is the fraction of the squares of the image that hold a mark: m is 1 with
+    scribbles, and small with two or three dots.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
@@ -124,11 +128,20 @@ def mark_loss(
         )  # fmt: skip
         loss = loss + energy_weight * energy.mean()
     if crf_weight:
-        squares_of_image = averaged(image, CRF_SIDE)
-        sigma = POSITION_SIGMA * max(squares_of_image.shape[2:])
-        crf = loss_of_maps(averages(CRF_SIDE), squares_of_image, sigma, COLOR_SIGMA)
-        loss = loss + crf_weight * crf.mean()
+        loss = loss + crf_weight * crf_of_marks(averages, image, target, ignore_index).mean()
     return loss
+
+
+def crf_of_marks(averages: Averages, image: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """The dense CRF of each image, ``(N,)``, as far as its marks hold against it.
+
+    From the averages of maps, and an image and marks of the maps' size. The dense CRF is smallest where one class has
+    the whole image. A few dots then keep no more than the squares that they are in.
+    """
+    squares = averaged(image, CRF_SIDE)
+    crf = loss_of_maps(averages(CRF_SIDE), squares, POSITION_SIGMA * max(squares.shape[2:]), COLOR_SIGMA)
+    marked = F.max_pool2d((target != ignore_index)[:, None].to(crf.dtype), CRF_SIDE, ceil_mode=True)
+    return (marked.mean((1, 2, 3)) / MARKED).clamp_max(1).square() * crf
 
 
 def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:

@@ -48,8 +48,21 @@ def test_the_dense_crf_of_any_size(size: tuple[int, int]) -> None:
     """The position sigma follows the longer side."""
     logits, image = torch.randn(2, 4, *size, dtype=torch.float64), torch.rand(2, 3, *size)
     marks = torch.full((2, *size), 255)
+    marks[:, 0] = 1  # enough of them
     with_crf, without = (mark_loss(logits, marks, image, crf_weight=v) for v in (2, 0))
     torch.testing.assert_close(with_crf - without, 2 * dense_crf(logits, image.double()))
+
+
+def test_the_dense_crf_counts_as_far_as_marks_hold_it() -> None:
+    """A hundredth of the squares of 4 pixels is enough. 41 x 79 pixels have 11 x 20 squares, cut ones too."""
+    marks = torch.full((5, 41, 79), 255)
+    marks[1, 3, 3:5], marks[2, 40, 78], marks[3, 0, 0:9], marks[4, 20] = 1, 0, 2, 1
+    # None; two squares, although of two pixels; one; three; 20.
+    held = torch.tensor([0, 2, 1, 3, 20]).double().div(2.2).clamp_max(1) ** 2
+    logits, image = torch.randn(5, 4, 41, 79, dtype=torch.float64), torch.rand(5, 3, 41, 79)
+    each = torch.stack([dense_crf(logits[n : n + 1], image[n : n + 1].double()) for n in range(5)])
+    with_crf, without = (mark_loss(logits, marks, image, crf_weight=v) for v in (2, 0))
+    torch.testing.assert_close(with_crf - without, 2 * (held * each).mean())
 
 
 class Counted(TorchDispatchMode):
@@ -100,8 +113,7 @@ def test_marks_and_image_follow_the_logits() -> None:
 def test_no_mark_and_no_image() -> None:
     logits, marks, image = problem()
     loss = mark_loss(logits, torch.full_like(marks, 255), image)
-    energy, crf = closed_form_loss(logits, None, image), dense_crf(logits, image.double())
-    torch.testing.assert_close(loss, 3 * energy + 0.3 * crf)
+    torch.testing.assert_close(loss, 3 * closed_form_loss(logits, None, image))
     empty = mark_loss(logits[:0], marks[:0], image[:0])
     assert empty == 0 and empty.requires_grad
 
