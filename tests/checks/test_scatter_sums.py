@@ -15,6 +15,13 @@ def test_integers_give_the_sums_whatever_the_order():
     assert torch.equal(sums_of_integers(values[:, order], index[:, order], 7, 4.0), got)
 
 
+def test_a_million_values_of_float32_that_cancel():
+    values = torch.rand(1, 1_000_000)
+    both = torch.cat([values + 0.5, -values], 1)
+    exact = both.double().sum().item()
+    assert abs(scatter_sums(both, torch.zeros(1, 2_000_000, dtype=torch.long), 1, 1.5).item() - exact) < 0.05
+
+
 def test_the_largest_values_fit():
     for largest in (1.0, 3.5):
         values = torch.full((1, 4097), largest)

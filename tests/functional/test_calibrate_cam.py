@@ -135,6 +135,15 @@ def test_a_flat_image_says_nothing(colour):
         assert best_level(cam.to(dtype), image.to(dtype) + noise)[0].tolist() == pytest.approx(expected, abs=1e-4)
 
 
+def test_float32_finds_the_threshold_of_float64():
+    """Most neighbours lie on the same side, and their contrast, of a noisy image 40000, must cancel."""
+    y, x = torch.linspace(-1, 1, 375)[:, None], torch.linspace(-1, 1, 500)
+    cam = (1 - 6 * ((y - 0.3) ** 2 + x**2).sqrt()).clamp_min(0.05) + (0.5 - 4 * ((y + 0.5) ** 2 + x**2).sqrt()).relu()
+    image = torch.rand(1, 3, 375, 500, generator=torch.Generator().manual_seed(0))
+    exact = best_level(cam.double()[None, None], image.double())
+    assert abs(best_level(cam[None, None], image).item() - exact.item()) < 1e-4
+
+
 def test_zero_maps_and_empty_batches():
     zero = torch.zeros(1, 1, 8, 8, requires_grad=True)
     calibrate_cam(zero, torch.rand(1, 3, 8, 8)).sum().backward()
