@@ -16,6 +16,15 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
 
 
+def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of ``(N, C, h, w)``; nothing where the size is already right, zeros of empty maps."""
+    if tuple(maps.shape[-2:]) == size:
+        return maps
+    if maps.numel() == 0:  # torch refuses those without classes or pixels; the sum keeps the graph
+        return maps.sum((2, 3), keepdim=True).expand(-1, -1, *size)
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     """Part of a size, at least one pixel."""
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss import _ops
@@ -20,6 +19,7 @@ from closedform_wsss._checks import (
     check_probability,
 )
 from closedform_wsss._common.superpixel_grid import EMPTY
+from closedform_wsss._resize import resize_maps
 from closedform_wsss.functional.superpixel_pool import mean_of
 from closedform_wsss.superpixels import Superpixels, check_pooled, check_soft_superpixels
 
@@ -144,8 +144,7 @@ def propagated(
 
     ``pixel_weight``, ``(N, 1, H, W)`` >= 0, says how much each pixel counts in the affinity.
     """
-    if cam.shape[-2:] != q.shape[-2:]:
-        cam = F.interpolate(cam, q.shape[-2:], mode="bilinear", align_corners=False)
+    cam = resize_maps(cam, (q.shape[2], q.shape[3]))
     shares = q if pixel_weight is None else q * pixel_weight.sqrt()  # two of which are multiplied
     affinity = _normalized(_ops.asam_affinity(shares, cell_size))
     weight = _ops.superpixel_pool(torch.ones_like(q[:, :1]), q, cell_size)

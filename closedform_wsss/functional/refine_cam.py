@@ -20,7 +20,7 @@ from closedform_wsss._checks import (
     check_unit_range,
 )
 from closedform_wsss._common.superpixel_grid import grid_size
-from closedform_wsss._resize import resize_image, scaled_size
+from closedform_wsss._resize import resize_image, resize_maps, scaled_size
 from closedform_wsss.functional.asam import propagated
 from closedform_wsss.functional.calibrate_cam import calibrated, check_level
 from closedform_wsss.functional.matting_filter import ENOUGH_STEPS, MAX_ITER, filtered, filtered_in_steps
@@ -113,7 +113,7 @@ def refine_cam(
     cam = as_compute_dtype(cam)
     size = (image.shape[2], image.shape[3])
     if cam.numel() == 0:
-        return cam.new_zeros(*cam.shape[:2], *size)
+        return resize_maps(cam, size)
     image = image.to(cam.dtype)
     quarter = resize_image(image, scaled_size(size, 1 / 4)).clamp(0, 1)
     x = cam

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from closedform_wsss._checks import (
@@ -16,7 +15,7 @@ from closedform_wsss._checks import (
     check_pixels,
     check_positive,
 )
-from closedform_wsss._resize import resize_image, scaled_size
+from closedform_wsss._resize import resize_image, resize_maps, scaled_size
 
 FN = "test_time_augmentation"
 
@@ -76,12 +75,12 @@ def test_time_augmentation(
         scale = check_positive(FN, "scales", scale)
         view_size = scaled_size(size, scale)
         view = resize_image(image, view_size).clamp(0, 1)
-        maps = F.interpolate(x, view_size, mode="bilinear", align_corners=False)
+        maps = resize_maps(x, view_size)
         for mirrored in (False, True) if flip else (False,):
             # Copies: refine may write into what it gets.
             y = refine(maps.flip(-1), view.flip(-1)) if mirrored else refine(maps.clone(), view.clone())
             y = _checked(y, x)
-            total = total + F.interpolate(y.flip(-1) if mirrored else y, size, mode="bilinear", align_corners=False)
+            total = total + resize_maps(y.flip(-1) if mirrored else y, size)
             count += 1
     return total / count
 

@@ -204,6 +204,16 @@ def test_empty_batch():
     assert asam_affinity(Superpixels(torch.rand(0, 9, 8, 8), 4)).shape == (0, 25, 2, 2)
 
 
+@pytest.mark.parametrize("n", [0, 2])
+def test_images_without_classes(n):
+    superpixels = Superpixels(association(2, 8, 8, 4)[:n], 4)
+    for size in ((8, 8), (3, 2)):
+        cam = torch.rand(n, 0, *size, requires_grad=True)
+        out = asam(cam, superpixels)
+        assert out.shape == (n, 0, 8, 8)
+        out.sum().backward()
+
+
 Q, CAM = association(2, 8, 8, 4), torch.rand(2, 3, 8, 8)
 
 

@@ -108,7 +108,14 @@ def test_dtypes_and_empty_batches():
     byte = (image * 255).round().byte()
     torch.testing.assert_close(refine_cam(cam, byte), refine_cam(cam, byte.float() / 255))
     assert refine_cam(cam[:0], image[:0]).shape == (0, 2, 40, 40)
-    assert refine_cam(cam[:, :0], image).shape == (1, 0, 40, 40)
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 5, 5), (1, 0, 5, 5), (1, 0, 40, 40), (1, 0, 0, 0), (1, 2, 0, 5)])
+def test_empty_maps(shape):
+    cam = torch.rand(shape, requires_grad=True)
+    out = refine_cam(cam, torch.rand(shape[0], 3, 40, 40))
+    assert out.shape == (*shape[:2], 40, 40) and out.dtype == torch.float32 and not out.any()
+    out.sum().backward()
 
 
 def test_gradients_flow():
@@ -183,6 +190,12 @@ def test_a_function_that_writes_into_its_arguments_may_be_augmented() -> None:
     found = functional.test_time_augmentation(lambda m, i: m.mul_(0.5).add_(i.mul_(2)[:, :1]), x, image, flip=True)
     expected = functional.test_time_augmentation(lambda m, i: m * 0.5 + i[:, :1] * 2, x, image, flip=True)
     assert torch.equal(found, expected) and torch.equal(x, kept[0]) and torch.equal(image, kept[1])
+
+
+def test_views_of_images_without_classes_are_averaged():
+    x, image = torch.rand(2, 0, 4, 6), torch.rand(2, 3, 8, 12)
+    found = functional.test_time_augmentation(lambda m, _: m, x, image, scales=(0.5, 1.0), flip=True)
+    assert found.shape == (2, 0, 8, 12)
 
 
 @pytest.mark.parametrize(
