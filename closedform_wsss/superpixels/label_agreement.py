@@ -25,9 +25,8 @@ def label_agreement(
     if superpixels.assignment.is_floating_point():
         count, weights, units = _soft(superpixels.assignment, int(superpixels.cell_size))
     else:
-        units = [superpixels.assignment.flatten(1)]
-        weights = [torch.ones_like(units[0], dtype=torch.float32)]
-        count = int(units[0].max()) + 1 if units[0].numel() else 0
+        count, unit = _numbered(superpixels.assignment.flatten(1))
+        weights, units = [torch.ones_like(unit, dtype=torch.float32)], [unit]
     n = target.shape[0]
     histogram = torch.zeros(n, count * classes, dtype=weights[0].dtype, device=target.device)
     for weight, unit in zip(weights, units, strict=True):
@@ -45,6 +44,15 @@ def label_agreement(
     for weight, unit in zip(weights, units, strict=True):
         agreement += weight * fraction.gather(1, unit * classes + label)
     return agreement.view(target.shape)
+
+
+def _numbered(labels: Tensor) -> tuple[int, Tensor]:
+    """Number of superpixels, and labels below it: those of segments may be as large as colours or hashes."""
+    count = int(labels.max()) + 1 if labels.numel() else 0
+    if count <= labels.shape[1]:
+        return count, labels
+    names, labels = torch.unique(labels, return_inverse=True)
+    return len(names), labels
 
 
 def _soft(assignment: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:

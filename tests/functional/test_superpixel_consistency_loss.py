@@ -155,6 +155,14 @@ def test_module_and_compile():
     assert "class_weight" in criterion.state_dict() and "gamma=2.0" in repr(criterion)
 
 
+def test_labels_of_any_size_are_names():
+    logits, target, labels = torch.randn(2, 3, 6, 5), torch.randint(0, 3, (2, 6, 5)), torch.randint(0, 4, (2, 6, 5))
+    names = torch.tensor([2**62, 5, 10**10, 2**24])[labels]
+    for weighting in WEIGHTINGS:
+        expected = superpixel_consistency_loss(logits, target, labels, weighting=weighting)
+        torch.testing.assert_close(superpixel_consistency_loss(logits, target, names, weighting=weighting), expected)
+
+
 def test_with_slic_of_scikit_image():
     image = torch.rand(2, 3, 24, 24)
     logits = torch.randn(2, 3, 24, 24, requires_grad=True)
