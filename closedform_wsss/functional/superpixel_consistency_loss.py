@@ -111,8 +111,7 @@ def superpixel_consistency_loss(
     if logits.shape[-2:] != size:
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     target = resize_marks(target, size, classes, ignore_index)
-    weight = label_agreement(target, superpixels, classes, weighting, ignore_index)
-    weight = weight.to(logits.dtype) ** float(gamma)
+    weight = label_agreement(target, superpixels, classes, weighting, ignore_index, logits.dtype) ** float(gamma)
     labelled = target != ignore_index
     if class_weight is not None:
         weight = weight * class_weight.detach().to(logits.dtype)[torch.where(labelled, target, 0)]

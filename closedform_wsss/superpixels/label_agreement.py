@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import as_compute_dtype
 from closedform_wsss._common.superpixel_grid import grid_size, neighbours_inside
 from closedform_wsss._scatter_sums import scatter_sums
 from closedform_wsss.superpixels.superpixels import Superpixels
@@ -13,9 +12,9 @@ from closedform_wsss.superpixels.superpixels import Superpixels
 
 @torch.no_grad()
 def label_agreement(
-    target: Tensor, superpixels: Superpixels, classes: int, weighting: str, ignore_index: int
+    target: Tensor, superpixels: Superpixels, classes: int, weighting: str, ignore_index: int, dtype: torch.dtype
 ) -> Tensor:
-    """sum_u q(p -> u) a_u(y_p) of every pixel, ``(N, H, W)``: see :func:`superpixel_consistency_loss`.
+    """sum_u q(p -> u) a_u(y_p) of every pixel, ``(N, H, W)``, in ``dtype``: see :func:`superpixel_consistency_loss`.
 
     Works on the histograms ``(N, superpixels, C)`` alone; no map of all classes is made. Ignored pixels get some value.
     """
@@ -23,12 +22,12 @@ def label_agreement(
     # Clamped: on CUDA labels are not checked, and a wrong one must not write elsewhere.
     label = torch.where(labelled, target, 0).clamp(0, classes - 1).flatten(1)
     if superpixels.assignment.is_floating_point():
-        count, weights, units = _soft(superpixels.assignment, int(superpixels.cell_size))
+        count, weights, units = _soft(superpixels.assignment.to(dtype), int(superpixels.cell_size))
     else:
         count, unit = _numbered(superpixels.assignment.flatten(1))
-        weights, units = [torch.ones_like(unit, dtype=torch.float32)], [unit]
+        weights, units = [torch.ones_like(unit, dtype=dtype)], [unit]
     n = target.shape[0]
-    histogram = torch.zeros(n, count * classes, dtype=weights[0].dtype, device=target.device)
+    histogram = torch.zeros(n, count * classes, dtype=dtype, device=target.device)
     for weight, unit in zip(weights, units, strict=True):
         histogram += scatter_sums(weight * labelled.flatten(1), unit * classes + label, count * classes, 1.0)
     histogram = histogram.unflatten(1, (count, classes))
@@ -55,10 +54,9 @@ def _numbered(labels: Tensor) -> tuple[int, Tensor]:
     return len(names), labels
 
 
-def _soft(assignment: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:
+def _soft(q: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:
     """Number of superpixels; weights and numbers, ``(N, H W)`` each, of the nine around a pixel."""
-    n, _, height, width = assignment.shape
-    q = as_compute_dtype(assignment)
+    n, _, height, width = q.shape
     h, w = grid_size(height, width, cell_size)
     row = (torch.arange(height, device=q.device) // cell_size)[:, None]
     column = torch.arange(width, device=q.device) // cell_size

@@ -66,11 +66,11 @@ def test_agrees_with_naive_loop(weighting, hard, size):
     options = {"weighting": weighting, "gamma": 1.5}
     superpixels = Superpixels(superpixels, 4)
     got = superpixel_consistency_loss(logits, target, superpixels, reduction="none", **options)
-    np.testing.assert_allclose(got.numpy(), weight * ce, atol=1e-6)
+    np.testing.assert_allclose(got.numpy(), weight * ce, atol=1e-12)
     got = superpixel_consistency_loss(logits, target, superpixels, **options).item()
-    assert got == pytest.approx((weight * ce).sum() / max(weight.sum(), 1e-300), rel=1e-6)
+    assert got == pytest.approx((weight * ce).sum() / max(weight.sum(), 1e-300), rel=1e-12)
     got = superpixel_consistency_loss(logits, target, superpixels, reduction="sum", **options).item()
-    assert got == pytest.approx((weight * ce).sum(), rel=1e-6)
+    assert got == pytest.approx((weight * ce).sum(), rel=1e-12)
 
 
 def test_a_lone_wrong_label_counts_little():
