@@ -77,11 +77,11 @@ def _check_values(cue: str, opened: Opened) -> None:
 
 
 def as_cue(cue: str, value: Cue) -> Tensor:
-    """The same from a file, an array or a tensor, ``(h, w)`` or ``(1, h, w)``, uint8 or in [0, 1]."""
+    """The same from a file, and an array or a tensor, ``(h, w)`` or ``(1, h, w)``, uint8 or in [0, 1], as it is."""
     if isinstance(value, (str, os.PathLike)):
         return read_cue(cue, value)
     map = as_tensor("refine_folder", cue, value).detach().cpu()
     map = map[None] if map.ndim == 2 else map
     if map.ndim != 3 or map.shape[0] != 1 or 0 in map.shape:
         raise ValueError(f"{cue} must be (h, w) or (1, h, w), got shape {tuple(map.shape)}")
-    return map.float() / 255 if map.dtype == torch.uint8 else map.float()
+    return map if map.dtype == torch.uint8 else map.float()

@@ -18,6 +18,7 @@ from closedform_wsss._checks import (
     check_positive,
     check_same_view,
     check_unit_range,
+    reads_values,
 )
 from closedform_wsss._common.superpixel_grid import grid_size
 from closedform_wsss._resize import resize_image, resize_maps, scaled_size
@@ -86,8 +87,8 @@ def refine_cam(
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; image, cam, saliency or boundaries are not in [0, 1]; the image has
-            neither 1 nor 3 channels; an option is out of range.
+        ValueError: A shape or device does not fit; image, cam, saliency or boundaries are not in [0, 1], or in uint8
+            only 0 and 1; the image has neither 1 nor 3 channels; an option is out of range.
 
     Example:
         >>> import torch
@@ -143,6 +144,11 @@ def _checked_map(name: str, map: Tensor, image: Tensor) -> Tensor:
     if isinstance(map, Tensor) and not map.is_floating_point():
         if map.dtype != torch.uint8:
             raise TypeError(f"{FN}: {name} must be floating point in [0, 1] or uint8, got {map.dtype}")
+        if reads_values(map) and int(map.max()) == 1:
+            raise ValueError(
+                f"{FN}: {name} in uint8 must be from 0 (none) to 255 (certain), got values of 0 and 1, which are both "
+                "black: convert it to floating point"
+            )
         map = map.float() / 255
     map = check_maps(FN, name, map, image.shape[0], image.device)
     check_pixels(FN, name, map)

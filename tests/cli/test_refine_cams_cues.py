@@ -205,6 +205,7 @@ def test_grey_jpeg_and_two_levels_count_as_grey(data: Path) -> None:
     [
         ({"salient": np.zeros(SIZE)}, "a map's name must be one of"),
         ({"saliency": np.zeros((2, *SIZE))}, r"saliency must be \(h, w\) or \(1, h, w\), got shape \(2, 24, 33\)"),
+        ({"saliency": np.eye(*SIZE, dtype=np.uint8)}, "saliency in uint8 must be .*, got values of 0 and 1"),
         ({"saliency": 2 * np.ones(SIZE)}, r"saliency must be in \[0, 1\]"),
         (np.zeros(SIZE), "what follows the classes must be a dictionary of maps, got ndarray"),
         (("saliency", np.zeros(SIZE)), "what follows the classes must be a dictionary of maps, got tuple"),

@@ -142,6 +142,7 @@ IMAGE, CAM, MAP = torch.rand(1, 3, 16, 20), torch.rand(1, 2, 4, 5), torch.rand(1
         (MAP * 255, r"must be in \[0, 1\], got values in"),
         (MAP * torch.nan, r"must be in \[0, 1\], got NaN"),
         (MAP > 0.5, r"must be floating point in \[0, 1\] or uint8, got torch.bool"),
+        ((MAP > 0.5).byte(), r"in uint8 must be from 0 .* to 255 .*, got values of 0 and 1, which are both black"),
         (MAP[:, :, :0], "with H and W >= 1"),
         (MAP.transpose(-1, -2), "looks transposed"),
     ],
