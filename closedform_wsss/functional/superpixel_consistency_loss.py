@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -96,6 +97,9 @@ def superpixel_consistency_loss(
     logits = check_maps(FN, "logits", logits, None, None)
     check_pixels(FN, "logits", logits)
     check_logits(FN, logits)
+    # Unlabelled pixels count in no loss, but NaN there comes back in the gradient. -inf is a class that is left out.
+    if reads_values(logits) and not math.isfinite(logits.detach().amax().item()):
+        check_finite(FN, "logits", logits)
     n, classes = logits.shape[:2]
     target = check_target(FN, target, n, logits.device, classes, ignore_index, of="logits")
     superpixels = check_superpixels(FN, superpixels, n, logits.device)

@@ -170,6 +170,21 @@ def test_with_slic_of_scikit_image():
     assert torch.isfinite(logits.grad).all()
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_error_names_logits_of_unlabelled_pixels(value):
+    """They do not count in the loss, but would make the gradient NaN."""
+    target = torch.zeros(1, 8, 8, dtype=torch.long)
+    target[0, :2] = 255
+    logits = torch.zeros(1, 3, 8, 8)
+    logits[0, 2] = -torch.inf  # a class that is left out
+    right = logits.clone().requires_grad_()
+    superpixel_consistency_loss(right, target, torch.zeros_like(target)).backward()
+    assert torch.isfinite(right.grad).all()
+    logits[0, 1, 0, 0] = value
+    with pytest.raises(ValueError, match="superpixel_consistency_loss: logits must be finite, got"):
+        superpixel_consistency_loss(logits, target, torch.zeros_like(target))
+
+
 LOGITS, TARGET, Q = torch.randn(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.long), association(2, 8, 8, 4)
 
 
