@@ -55,9 +55,11 @@ def check_not_negative(fn: str, name: str, value: Any) -> float:
 
 
 def check_integer(fn: str, name: str, value: Any) -> int:
-    """An integer of any size."""
+    """An integer that a label can be: they are compared in int64."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{fn}: {name} must be an integer, got {type(value).__name__} {value!r}")
+    if not -(2**63) <= int(value) < 2**63:
+        raise ValueError(f"{fn}: {name} must be in the range of int64, got {value}")
     return int(value)
 
 

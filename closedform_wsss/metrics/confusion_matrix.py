@@ -18,8 +18,6 @@ from closedform_wsss.metrics._segmentation_scores import SegmentationScores, sco
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-_INT64 = torch.iinfo(torch.int64)
-
 
 class ConfusionMatrix:
     """Counts predictions and targets over a data set, on the device of the predictions.
@@ -66,8 +64,6 @@ class ConfusionMatrix:
             )
         check_count(fn, "num_classes", num_classes, 2)
         check_integer(fn, "ignore_index", ignore_index)
-        if not _INT64.min <= ignore_index <= _INT64.max:
-            raise ValueError(f"{fn}: ignore_index must be in the range of int64, got {ignore_index}")
         if ignore_index == 255 < num_classes:
             raise ValueError(
                 f"{fn}: ignore_index must not be the class 255 of {num_classes}, got 255: pass another, such as -1"

@@ -118,7 +118,13 @@ def without(wrong: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: change for name, change in wrong.items() if name not in names}
 
 
-IGNORED_WRONG = {name: to(value) for name, value in {"a class": 1, "text": "255", "None": None, "1.5": 1.5}.items()}
+IGNORED_WRONG = {
+    name: to(value)
+    for name, value in {
+        **{"a class": 1, "text": "255", "None": None, "1.5": 1.5},
+        **{"above int64": 2**63, "below int64": -(2**63) - 1},
+    }.items()
+}
 
 WRONG: dict[str, dict[str, Callable[[Any], Any]]] = {
     **{"logits": MAPS_WRONG, "x": MAPS_WRONG, "initial": without(MAPS_WRONG, "None"), "image": IMAGE_WRONG},
