@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closedform_wsss._checks import (
     as_compute_dtype,
+    as_int64,
     check_class_present,
     check_integer,
     check_maps,
@@ -162,8 +163,9 @@ def _label_table(
         raise ValueError(f"{fn}: classes must be (C,) = ({channels},) like cam, got shape {tuple(chosen.shape)}")
     if channels and (chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool):
         raise TypeError(f"{fn}: classes must be integers, got {chosen.dtype}")
+    chosen = as_int64(chosen)
     # A list costs no wait for a device; a tensor on one is read only if values are checked.
     if reads_values(chosen) and not bool(((chosen >= 1) & (chosen != ignore_index)).all()):
         raise ValueError(f"{fn}: classes must be >= 1 and not ignore_index {ignore_index}, got {chosen.tolist()}")
     ends = torch.tensor([0, ignore_index], device=device)
-    return torch.cat([ends[:1], chosen.long(), ends[1:]])
+    return torch.cat([ends[:1], chosen, ends[1:]])

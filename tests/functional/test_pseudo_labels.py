@@ -121,9 +121,10 @@ def test_background_score_has_finite_gradients_at_the_maximum_of_a_cam(power: fl
     assert cam.grad.isfinite().all() and cam.grad[..., 1] == pytest.approx(-power * 0.5 ** (power - 1))
 
 
-def test_labels_follow_tensors_of_classes_and_carry_no_gradient() -> None:
+@pytest.mark.parametrize("dtype", [torch.int16, torch.uint16, torch.uint32, torch.uint64])
+def test_labels_follow_tensors_of_classes_and_carry_no_gradient(dtype: torch.dtype) -> None:
     cam = torch.rand(1, 2, 3, 4, requires_grad=True)
-    labels = pseudo_labels(cam, threshold=0.5, classes=torch.tensor([300, 4], dtype=torch.int16), ignore_index=-1)
+    labels = pseudo_labels(cam, threshold=0.5, classes=torch.tensor([300, 4], dtype=dtype), ignore_index=-1)
     assert set(labels.unique().tolist()) <= {0, 4, 300} and not labels.requires_grad
 
 
