@@ -27,7 +27,7 @@ def from_array(pixels: npt.ArrayLike | Image.Image) -> Tensor:
 
     Raises:
         TypeError: The type is neither uint8 nor floating point.
-        ValueError: ``pixels`` is neither ``(H, W, D)`` nor ``(H, W)``.
+        ValueError: ``pixels`` is neither ``(H, W, D)`` nor ``(H, W)``, such as ``(3, H, W)``.
 
     Example:
         >>> import numpy as np
@@ -59,6 +59,12 @@ def pixels_tensor(fn: str, name: str, wanted: str, array: npt.NDArray[Any]) -> T
         )
     if array.ndim not in (2, 3):
         raise ValueError(f"{fn}: {name} must be {wanted} or (H, W), got shape {array.shape}")
+    # Any number of channels is allowed, so (3, H, W) would become an image of three rows.
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > 16:
+        raise ValueError(
+            f"{fn}: {name} must be {wanted} or (H, W), got shape {array.shape} with the channels first: "
+            f"pass numpy.moveaxis({name}, 0, 2)"
+        )
     return as_tensor(fn, name, array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
 
 

@@ -113,6 +113,7 @@ IMAGE, MAPS = torch.rand(3, 8, 9), torch.rand(2, 4, 4)
         (("a", IMAGE, MAPS * 5, [1, 2]), r"sample 'a': the CAM must be in \[0, 1\].*normalize=True"),
         (("a", IMAGE * torch.nan, MAPS, [1, 2]), "sample 'a': .*image must be in"),
         (("a", IMAGE[None], MAPS, [1, 2]), "sample 'a': an image must be .*without a batch dimension"),
+        (("a", torch.rand(3, 20, 30).numpy(), MAPS, [1, 2]), "sample 'a': .* with the channels first: pass .*moveaxis"),
         (("a", IMAGE, MAPS, [1, 255]), "sample 'a': classes must be up to 254, got 255|got 255"),
         (("a", IMAGE, MAPS), r": samples\[0\] must be \(name, image, maps, classes\) or .*, got tuple of 3 parts"),
         (5, r": samples\[0\] must be \(name, image, maps, classes\) or .*, got int"),

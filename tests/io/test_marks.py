@@ -155,6 +155,9 @@ def test_errors_of_from_array() -> None:
         io.from_array(np.zeros((2, 2), np.uint16))
     with pytest.raises(ValueError, match=r"from_array: pixels must be .* or \(H, W\), got shape \(1, 2, 2, 3\)"):
         io.from_array(np.zeros((1, 2, 2, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"got shape \(3, 20, 30\) with the channels first: pass numpy.moveaxis"):
+        io.from_array(np.zeros((3, 20, 30), np.uint8))
+    assert io.from_array(np.zeros((3, 20, 4), np.uint8)).shape == (4, 3, 20)  # three rows
 
 
 # --- label maps
