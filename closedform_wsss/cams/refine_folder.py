@@ -92,6 +92,8 @@ def refine_folder(
     """
     check_option(FN, "method", method, tuple(REFINERS))
     check_option(FN, "write", write, tuple(KINDS))
+    for name, flag in (("normalize", normalize), ("overwrite", overwrite)):
+        check_option(FN, name, flag, (True, False))
     if threshold is not None and power is not None:
         raise ValueError(f"{FN}: threshold and power exclude each other, got {threshold} and {power}")
     if power is not None:

@@ -149,6 +149,8 @@ def test_mistakes_in_options(tmp_path: Path) -> None:
         ({"threshold": 1.5}, "threshold must be"),
         ({"power": 0.0}, "power must be"),
         ({"margin": -1.0}, "margin must be"),
+        ({"normalize": "no"}, "normalize must be one of True, False, got 'no'"),
+        ({"overwrite": "no"}, "overwrite must be one of True, False, got 'no'"),
     ):
         with pytest.raises(ValueError, match=f"refine_folder: {message}"):
             refine_folder([], tmp_path / "none", **options)
