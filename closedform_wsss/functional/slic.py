@@ -13,6 +13,9 @@ from closedform_wsss._ops._define import define
 from closedform_wsss.superpixels import Superpixels
 
 FN = "slic"
+# With less the position counts less than rounding, and where squared distances overflow no superpixel is the nearest:
+# scikit-image writes to the one before the first then.
+MIN_COMPACTNESS = 1e-10
 
 
 def slic(image: Tensor, *, cell_size: float = 16, compactness: float = 10.0, num_iters: int = 10) -> Superpixels:
@@ -81,7 +84,7 @@ def _slic_run(image: Tensor, cell_size: float, compactness: float, num_iters: in
             pixels,
             n_segments=segments,
             # Lightness in CIELAB goes to 100, other channels to 1.
-            compactness=compactness if lab else compactness / 100,
+            compactness=max(compactness if lab else compactness / 100, MIN_COMPACTNESS),
             max_num_iter=num_iters,
             convert2lab=lab,
             start_label=0,

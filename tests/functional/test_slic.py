@@ -92,6 +92,16 @@ def test_other_channels_have_a_compactness_of_the_same_sense(channels: int) -> N
     assert not across[0] and across[1]
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_compactness_of_any_size(channels: int) -> None:
+    """Not memory of others, where distances overflow."""
+    image = torch.rand(1, channels, 24, 24)
+    for least, most in ((1e-18, 1e-8), (1e18, 1e12)):
+        found = slic(image, cell_size=6, compactness=least).assignment
+        assert_without_gaps(found)
+        assert torch.equal(found, slic(image, cell_size=6, compactness=most).assignment)
+
+
 def test_dtypes_agree() -> None:
     image = photos()
     labels = slic(image).assignment
