@@ -64,6 +64,6 @@ def _soft(q: Tensor, cell_size: int) -> tuple[int, list[Tensor], list[Tensor]]:
     weights, units = [], []
     for k in range(9):
         unit = (row + k // 3 - 1) * w + column + k % 3 - 1
-        weights.append((q[:, k] * inside[k]).flatten(1))
+        weights.append(torch.where(inside[k], q[:, k], 0).flatten(1))
         units.append(torch.where(inside[k], unit, 0).flatten().expand(n, -1))
     return h * w, weights, units

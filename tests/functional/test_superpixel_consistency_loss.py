@@ -163,6 +163,18 @@ def test_labels_of_any_size_are_names():
         torch.testing.assert_close(superpixel_consistency_loss(logits, target, names, weighting=weighting), expected)
 
 
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("value", [5.0, torch.nan])
+def test_weights_outside_the_grid_do_not_count(weighting, value):
+    q = association(1, 10, 9, 4)
+    logits, target = torch.randn(1, 3, 10, 9), torch.randint(0, 3, (1, 10, 9))
+    expected = superpixel_consistency_loss(logits, target, Superpixels(q, 4), weighting=weighting)
+    q = q.clone()
+    q[:, :3, :4], q[:, 6:, 8:], q[:, ::3, :, :4], q[:, 2::3, :, 8:] = (torch.tensor(value),) * 4
+    got = superpixel_consistency_loss(logits, target, Superpixels(q, 4), weighting=weighting)
+    torch.testing.assert_close(got, expected)
+
+
 def test_with_slic_of_scikit_image():
     image = torch.rand(2, 3, 24, 24)
     logits = torch.randn(2, 3, 24, 24, requires_grad=True)
