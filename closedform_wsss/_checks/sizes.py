@@ -13,7 +13,8 @@ _SIDE = 8  # pixels: shorter sides are equal by chance
 def check_same_view(fn: str, **tensors: Tensor | None) -> None:
     """Heights and widths that a resize may explain: not transposed, and not cropped or padded along one side alone.
 
-    A stretched image, such as a square one for a network, passes: its height and its width both differ.
+    A stretched image, such as a square one for a network, passes: its height and its width both differ. So does one
+    pixel along one side: half of 333 pixels may be 166 or 167.
     """
     if torch.compiler.is_compiling():  # where sizes may be symbols, which a comparison would fix
         return
@@ -21,9 +22,10 @@ def check_same_view(fn: str, **tensors: Tensor | None) -> None:
     for (name, size), (other, wanted) in combinations(sizes.items(), 2):
         if size == wanted or min(*size, *wanted) < _SIDE:
             continue
+        near, far = sorted((abs(size[0] - wanted[0]), abs(size[1] - wanted[1])))
         if size == wanted[::-1]:
             how, cure = "transposed", f"pass {name}.transpose(-1, -2)"
-        elif size[0] == wanted[0] or size[1] == wanted[1]:
+        elif near == 0 and far > 1:
             how, cure = "cropped or padded", "crop or pad both alike, or resize one yourself if it was stretched"
         else:
             continue

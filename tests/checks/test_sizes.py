@@ -85,7 +85,7 @@ def test_what_no_resize_explains_is_refused(name, call, what, size, message, tmp
 
 
 @pytest.mark.parametrize(("name", "call", "what"), CASES, ids=lambda value: value if isinstance(value, str) else "")
-@pytest.mark.parametrize("size", [SIZE, (32, 48), (33, 49), (11, 17), (40, 40)])
+@pytest.mark.parametrize("size", [SIZE, (32, 48), (33, 49), (16, 23), (17, 24), (11, 17), (40, 40)])
 def test_other_sizes_are_resized(name, call, what, size, tmp_path):
     """Twice as large, with rounding, smaller, and stretched to a square."""
     call(size, tmp_path)
