@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._common import IGNORE_INDEX
-from closedform_wsss._resize import resize_image, scaled_size
+from closedform_wsss._resize import resize_image, resize_maps, scaled_size
 from closedform_wsss.functional import (
     asam,
     background_score,
@@ -43,6 +43,7 @@ def superpixels(image: Tensor, cam: Tensor, *, level: float | None) -> Tensor:
     """ASAM alone, on cells of 8 pixels at half the image's size."""
     half = _half(image)
     steps = asam_steps(half.shape[2], half.shape[3], CELL_SIZE)
+    cam = resize_maps(cam, (half.shape[2], half.shape[3]))  # asam takes a side that is equal by chance for a crop
     out = asam(cam, soft_slic(half, cell_size=CELL_SIZE), num_iters=steps)
     if level is not None:
         out = calibrate_cam(out, half, level=level)

@@ -17,6 +17,7 @@ from closedform_wsss._checks import (
     check_pixels,
     check_positive,
     check_probability,
+    check_same_view,
 )
 from closedform_wsss._common.superpixel_grid import EMPTY
 from closedform_wsss._resize import resize_maps
@@ -123,6 +124,7 @@ def asam(
     q, cell_size = check_soft_superpixels(fn, superpixels)
     cam = check_maps(fn, "cam", cam, q.shape[0], q.device, of="superpixels")
     check_pixels(fn, "cam", cam)
+    check_same_view(fn, cam=cam, superpixels=q)
     check_options(fn, num_iters, restart, tol)
     cam = as_compute_dtype(cam)
     if class_present is not None:

@@ -14,6 +14,7 @@ from closedform_wsss._checks import (
     check_option,
     check_pixels,
     check_positive,
+    check_same_view,
 )
 from closedform_wsss._resize import resize_image, resize_maps, scaled_size
 
@@ -62,6 +63,7 @@ def test_time_augmentation(
     x = check_maps(FN, "x", x, image.shape[0], image.device)
     check_pixels(FN, "x", x)
     check_finite(FN, "x", x)
+    check_same_view(FN, x=x, image=image)
     if not callable(refine):
         raise TypeError(f"{FN}: refine must be a function of maps and image, got {type(refine).__name__}")
     check_option(FN, "flip", flip, (True, False))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss.functional import (
+    asam,
     calibrate_cam,
     closed_form_loss,
     dense_crf,
@@ -20,6 +21,7 @@ from closedform_wsss.functional import (
     refine_prediction,
     soft_slic,
     superpixel_consistency_loss,
+    test_time_augmentation,
 )
 from closedform_wsss.training import PseudoLabeler, SelfTrainingLoss
 
@@ -67,6 +69,8 @@ IMAGES: dict[str, Callable[[Size, Path], object]] = {
     "dense_crf": lambda s, _: dense_crf(maps(SIZE), image(s)),
     "dense_crf_loss": lambda s, _: dense_crf_loss(maps(SIZE), image(s)),
     "calibrate_cam": lambda s, _: calibrate_cam(maps(SIZE), image(s)),
+    "asam": lambda s, _: asam(maps(SIZE), soft_slic(image(s), cell_size=4)),
+    "test_time_augmentation": lambda s, _: test_time_augmentation(lambda x, _: x, maps(SIZE), image(s)),
     "refine_cam": lambda s, _: refine_cam(maps(SIZE), image(s)),
     "SelfTrainingLoss": lambda s, _: SelfTrainingLoss(2, total_steps=9)(maps(SIZE), marks(SIZE), image(s)),
     "PseudoLabeler": lambda s, folder: label_round(SIZE, SIZE, s, folder),

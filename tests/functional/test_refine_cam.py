@@ -136,6 +136,12 @@ def test_methods_of_the_command(method):
     assert torch.isfinite(REFINERS[method](image, torch.full((1, 1, 7, 9), 0.3))).all()
 
 
+def test_a_square_cam_as_high_as_half_the_image():
+    image, cam = torch.rand(1, 3, 32, 48), torch.rand(1, 2, 16, 16)
+    for name, method in REFINERS.items():
+        assert method(image, cam).shape == (1, 2, 32, 48), name
+
+
 def test_dense_crf_method():
     image, cam, inside = disk(64)
     byte = (image * 255).round().byte()
