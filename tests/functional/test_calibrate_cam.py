@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from helpers.pictures import photo
 from skimage.color import rgb2lab
 
-from closedform_wsss._threshold_scores import _color_cells
+from closedform_wsss._threshold_scores import _color_cells, levels_like
 from closedform_wsss.functional import calibrate_cam
 from closedform_wsss.functional.calibrate_cam import best_level
 from closedform_wsss.io import from_array
 from closedform_wsss.superpixels.lab import rgb_to_lab
 
-LEVELS = np.linspace(0.1, 0.8, 41)
+LEVELS = levels_like(torch.zeros(1, dtype=torch.float64)).numpy()
 
 
 def binary_entropy(p: float) -> float:
@@ -81,6 +81,8 @@ def test_best_level_agrees_with_naive_loop(size, channels):
     image = torch.rand(2, channels, *size, dtype=torch.float64)
     image[1, 0] = 0.3 + 0.02 * image[1, 0]  # in one cell, or a few
     cam = torch.rand(2, 3, *size, dtype=torch.float64)
+    cam[0, 1] = 0.3 + 0.02 * cam[0, 1]  # hardly any variance
+    cam[0, 0] = torch.from_numpy(LEVELS)[torch.randint(41, size)]  # outside at its own threshold
     cam[1, 2] = 0.4 if size == (1, 1) else F.avg_pool2d(cam[1, 2][None], 1)[0] * 0.5
     got = best_level(cam, image)
     for n in range(2):
@@ -142,6 +144,12 @@ def test_float32_finds_the_threshold_of_float64():
     image = torch.rand(1, 3, 375, 500, generator=torch.Generator().manual_seed(0))
     exact = best_level(cam.double()[None, None], image.double())
     assert abs(best_level(cam[None, None], image).item() - exact.item()) < 1e-4
+
+
+def test_levels_and_values_beyond_the_range_of_rounding():
+    np.testing.assert_allclose(LEVELS, np.linspace(0.1, 0.8, 41), rtol=0, atol=1e-15)
+    image, cam = torch.rand(1, 3, 20, 20), torch.rand(1, 2, 20, 20) * 1.03 - 0.015
+    assert torch.equal(calibrate_cam(cam, image), calibrate_cam(cam.clamp(0, 1), image))
 
 
 def test_zero_maps_and_empty_batches():

@@ -27,6 +27,11 @@ def test_lab_is_that_of_scikit_image():
     torch.testing.assert_close(rgb_to_lab(grey)[:, 0], rgb_to_lab(image[2:])[:, 0], rtol=0, atol=1e-3)
 
 
+def test_colours_beyond_the_range_of_rounding():
+    image = torch.rand(1, 3, 20, 30) * 1.03 - 0.015
+    assert torch.equal(rgb_to_lab(image), rgb_to_lab(image.clamp(0, 1)))
+
+
 def naive(image: np.ndarray, cell_size: int, num_iters: int, compactness: float, temperature: float) -> np.ndarray:
     """Soft k-means of one image (D, H, W) by the formulas."""
     h, w = image.shape[1:]

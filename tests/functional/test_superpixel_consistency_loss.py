@@ -123,6 +123,23 @@ def test_class_weight_scales_classes():
     torch.testing.assert_close(got, plain * weight[target])
 
 
+def test_the_mean_is_one_of_small_weights_too():
+    logits, target = torch.randn(1, 3, 8, 8), torch.randint(0, 3, (1, 8, 8))
+    labels = torch.zeros(1, 8, 8, dtype=torch.long)
+    plain = superpixel_consistency_loss(logits, target, labels, gamma=12.0, reduction="none").double()
+    fraction = F.one_hot(target, 3).double().mean((0, 1, 2))[target]
+    weight = fraction**12
+    assert weight.sum() < 1e-3
+    got = superpixel_consistency_loss(logits, target, labels, gamma=12.0)
+    torch.testing.assert_close(got.double(), plain.sum() / weight.sum(), rtol=1e-5, atol=0)
+
+
+def test_no_gradient_flows_into_weights():
+    weight, q = torch.ones(3, requires_grad=True), association(1, 8, 8, 4).requires_grad_()
+    arguments = torch.zeros(1, 8, 8, dtype=torch.long), Superpixels(q, 4)
+    assert not superpixel_consistency_loss(torch.rand(1, 3, 8, 8), *arguments, class_weight=weight).requires_grad
+
+
 def test_logits_follow_the_superpixels_and_marks_survive():
     logits, q = torch.randn(1, 3, 4, 4), association(1, 16, 16, 4, torch.float32)
     target = torch.randint(0, 3, (1, 16, 16))

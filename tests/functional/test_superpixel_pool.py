@@ -177,6 +177,16 @@ def test_hard_labels_agree_with_naive_loop():
     assert gradcheck(lambda v: superpixel_unpool(superpixel_pool(v, labels), labels), x)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_superpixel_of_small_weight_has_the_mean_of_its_pixels(dtype):
+    """Saturated logits leave little for the cell beside; only what would overflow counts as nothing."""
+    for weight, expected in ((1e-9, 3.0), (1e-14, 0.0)):
+        q = torch.zeros(1, 9, 4, 8, dtype=dtype)
+        q[:, 4, :, :4], q[:, 5, :, :4], q[:, 3, :, 4:] = 1 - weight, weight, 1
+        means = superpixel_pool(torch.full((1, 1, 4, 8), 3.0, dtype=dtype), Superpixels(q, 4))
+        torch.testing.assert_close(means.flatten(), torch.tensor([3.0, expected], dtype=dtype))
+
+
 def test_hard_labels_of_a_million_pixels():
     """Added up in float32, one after the other, these means are wrong by 1 %."""
     labels = torch.zeros(1, 1000, 1000, dtype=torch.uint8)

@@ -110,6 +110,8 @@ def test_connectivity_by_hand() -> None:
     unknown = np.ones_like(truth, dtype=bool)
     # Slightly wrong everywhere: below theta, so no error.
     assert connectivity_error((truth - 0.1).clip(0, 1), truth, unknown) == 0
+    # Of two parts of one size the first is the body: it follows the truth to its 0.9, the other is an island.
+    assert connectivity_error([[1.0, 0, 1.0]], [[0.9, 0, 0.6]], np.ones((1, 3), bool)) == pytest.approx(0.4)
     # An island of 0.8 beside a body of ones: the whole of it is an error.
     assert connectivity_error([[1.0, 1.0, 0.0, 0.8, 0.0]], truth, unknown) == pytest.approx(0.8)
 

@@ -59,6 +59,20 @@ def test_errors(name: str) -> None:
         take(Superpixels(LABELS.bool(), 4))
 
 
+@pytest.mark.parametrize("name", [name for name in TAKE_SUPERPIXELS if name != "superpixel_pool"])
+@pytest.mark.parametrize("rows", [slice(0, 8), slice(2, 4), slice(7, 8)])  # all, half a cell, the last
+def test_weights_add_up_to_one(name: str, rows: slice) -> None:
+    take = TAKE_SUPERPIXELS[name]
+    for factor in (0.95, 0.99, 1.01, 1.05):  # half precision leaves a few thousandths
+        q = Q.clone()
+        q[..., rows, :] *= factor
+        if abs(factor - 1) < 0.02:
+            take(Superpixels(q, 4))
+        else:
+            with pytest.raises(ValueError, match=f"{name}: superpixels.assignment must add up to 1"):
+                take(Superpixels(q, 4))
+
+
 @pytest.mark.parametrize("name", ["superpixel_reconstruction_loss", "asam_affinity", "asam"])
 def test_what_needs_soft_ones_refuses_labels(name: str) -> None:
     with pytest.raises(TypeError, match=rf"{name}: superpixels must be soft, got labels \(2, 8, 8\): use soft_slic"):
