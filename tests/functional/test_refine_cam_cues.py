@@ -24,7 +24,9 @@ def photograph() -> Tensor:
     return from_array(photo(SIZE, SIZE))[None].double() / 255
 
 
-def by_steps(cam: Tensor, image: Tensor, saliency: Tensor, boundaries: Tensor, num_iters: int) -> Tensor:
+def by_steps(
+    cam: Tensor, image: Tensor, saliency: Tensor, boundaries: Tensor, num_iters: int, fidelity: float = 3e-3
+) -> Tensor:
     """The same from the reference implementations, in float64, with the logistic function in place of odds."""
     half, quarter = (resize_image(image, (SIZE // part, SIZE // part)) for part in (2, 4))
     s, b = (resize_image(map, (SIZE // 2, SIZE // 2)) for map in (saliency, boundaries))
@@ -40,7 +42,7 @@ def by_steps(cam: Tensor, image: Tensor, saliency: Tensor, boundaries: Tensor, n
     x = F.interpolate(_reference.superpixel_unpool(cells, q, 8), quarter.shape[-2:], mode="bilinear")
     s = resize_image(saliency, (SIZE // 4, SIZE // 4))
     x = (x.logit() + 2 * (2 * s - 1)).sigmoid()
-    x = matting_filter(x, torch.cat([quarter, s], 1), fidelity=3e-3, eps=1e-6, tol=1e-8, max_iter=2000).clamp(0, 1)
+    x = matting_filter(x, torch.cat([quarter, s], 1), fidelity=fidelity, eps=1e-6, tol=1e-8, max_iter=2000).clamp(0, 1)
     return F.interpolate(x, image.shape[-2:], mode="bilinear")
 
 
@@ -58,6 +60,17 @@ def test_against_the_steps(with_saliency: bool, with_boundaries: bool) -> None:
     error = (found - expected).abs()
     assert error.max() < 0.05 and error.mean() < 0.01, (error.max(), error.mean())  # the filter's fixed steps
     assert (found - without).abs().mean() > 2 * error.mean()
+
+
+def test_the_affinity_with_boundaries() -> None:
+    """Without the error of the filter, which holds the maps to what the superpixels made of them."""
+    image, cam = photograph(), torch.rand(1, 2, 8, 8, dtype=torch.float64)
+    nothing = torch.full((1, 1, SIZE, SIZE), 0.5, dtype=torch.float64)
+    boundaries = F.interpolate(torch.rand(1, 1, 9, 9, dtype=torch.float64), (SIZE, SIZE), mode="bilinear")
+    options = {"num_iters": 12, "fidelity": 1e4}
+    found = refine_cam(cam, image, boundaries=boundaries, level=None, **options)
+    expected = by_steps(cam, image, nothing, boundaries, **options)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 def test_no_saliency_is_one_half_everywhere() -> None:

@@ -42,6 +42,16 @@ def test_each_image_as_scikit_image_segments_it() -> None:
     assert_without_gaps(labels)
 
 
+@pytest.mark.parametrize("channels", [2, 3, 5])
+@pytest.mark.parametrize(("cell_size", "segments"), [(8, 75), (17, 17), (20.2, 12)])  # of 16.6 and 11.8
+def test_other_channels_as_scikit_image_segments_them(channels: int, cell_size: float, segments: int) -> None:
+    image = photos(2).flatten(0, 1)[None, :channels].float() / 255
+    own = slic(image, cell_size=cell_size, compactness=20.0).assignment[0].numpy()
+    options = {"compactness": 20.0 if channels == 3 else 0.2, "convert2lab": channels == 3}
+    pixels = image[0].permute(1, 2, 0).numpy()
+    assert same_partition(own, skimage_slic(pixels, n_segments=segments, max_num_iter=10, **options))
+
+
 @pytest.mark.parametrize("cell_size", [5, 6.5, 16])
 def test_number_and_connectivity(cell_size: float) -> None:
     labels = slic(photos(1, 120, 160), cell_size=cell_size).assignment[0].numpy()
