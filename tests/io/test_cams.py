@@ -299,6 +299,15 @@ def test_any_version_of_numpy_can_read_what_is_written(tmp_path: Path, format: s
     assert b"_core" not in data and b"numpy.core" not in data
 
 
+@pytest.mark.parametrize("format", ["irn", "puzzle_cam"])
+def test_the_smaller_map_is_an_average(tmp_path: Path, format: str) -> None:
+    maps = np.arange(24)[None, :, None].repeat(32, 2) % 4 == 0  # a row of four
+    write_cam(tmp_path / "a.npy", [3], maps.astype(np.float32), format=format)
+    smaller = np.asarray(np.load(tmp_path / "a.npy", allow_pickle=True).item()["cam"])
+    assert smaller.shape == (1, 6, 8)
+    np.testing.assert_allclose(smaller, 0.25, atol=0.1)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.npz"
     write_cam(path, CLASSES, MAPS, format="npz")

@@ -46,6 +46,16 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         np.testing.assert_allclose(read_probabilities(tmp_path / "a.npz"), PROBS, atol=1e-3)
 
 
+@pytest.mark.parametrize("factor", [0.985, 1.015, 0.97, 1.03])
+def test_sums_are_1_up_to_the_rounding_of_float16(tmp_path: Path, factor: float) -> None:
+    np.save(tmp_path / "a.npy", PROBS * factor)
+    if abs(factor - 1) < 0.02:
+        np.testing.assert_allclose(read_probabilities(tmp_path / "a.npy"), PROBS, atol=0.01)
+    else:
+        with pytest.raises(ValueError, match=r"(add up to|values from)"):
+            read_probabilities(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [

@@ -122,6 +122,14 @@ def test_padding_does_not_change_what_is_far_from_it() -> None:
     torch.testing.assert_close(net(image[..., :250]).assignment[..., :112], net(image).assignment[..., :112])
 
 
+def test_the_border_is_repeated_up_to_a_multiple_of_16() -> None:
+    net, image = SpixelNet(cell_size=8).eval(), torch.rand(1, 3, 40, 37)
+    found = net(image).assignment
+    repeated = net(F.pad(image, (0, 11, 0, 8), mode="replicate")).assignment
+    # The cells of these pixels have all their neighbours in both images.
+    torch.testing.assert_close(found[..., :32, :24], repeated[..., :32, :24], rtol=0, atol=1e-6)
+
+
 def test_uint8_and_half_images_and_half_weights() -> None:
     image = (torch.rand(1, 3, 32, 32) * 255).to(torch.uint8)
     net = SpixelNet().eval()
