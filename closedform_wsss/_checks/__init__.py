@@ -11,6 +11,7 @@ default they run only for tensors on the CPU; :func:`set_value_checks` changes t
 """
 
 from closedform_wsss._checks.logits import check_logits, check_two_classes
+from closedform_wsss._checks.marked_classes import warn_of_absent_marks
 from closedform_wsss._checks.options import (
     check_cell_size,
     check_count,
@@ -72,4 +73,5 @@ __all__ = [
     "compute_dtype",
     "reads_values",
     "set_value_checks",
+    "warn_of_absent_marks",
 ]

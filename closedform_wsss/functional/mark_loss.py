@@ -16,6 +16,7 @@ from closedform_wsss._checks import (
     check_same_view,
     check_target,
     compute_dtype,
+    warn_of_absent_marks,
 )
 from closedform_wsss._mark_spacing import fitting_sides, sides_from_marks
 from closedform_wsss._resize import Averages, averaged, resize_image, resize_marks
@@ -106,6 +107,7 @@ def mark_loss(
     check_same_view(FN, target=target, image=image, logits=logits)
     if class_present is not None:
         check_class_present(FN, class_present, n, classes, device)
+        warn_of_absent_marks(FN, target, class_present, ignore_index)
     x = logits.to(compute_dtype(logits))
     if x.numel() == 0:
         return x.sum()

@@ -19,6 +19,7 @@ from closedform_wsss._checks import (
     check_tensor,
     check_unit_range,
     reads_values,
+    warn_of_absent_marks,
 )
 from closedform_wsss._resize import resize_probabilities, scaled_size
 from closedform_wsss.functional.matting_filter import MAX_ITER, check_options, filter_maps
@@ -140,6 +141,8 @@ def refine_prediction(
         p = torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype))
     if class_present is not None:
         check_class_present(FN, class_present, n, p.shape[1], device)
+        if marks is not None:
+            warn_of_absent_marks(FN, marks, class_present, ignore_index)
         p = restricted(_normalized(p), class_present)
     if scale is not None:
         p = resize_probabilities(_normalized(p), scaled_size(size, scale))
