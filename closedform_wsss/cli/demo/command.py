@@ -1,7 +1,7 @@
 """``closedform-wsss demo``: what scribbles can do, in one picture.
 
 A photograph with scribbles on 7 % of its pixels. (a) The closed-form solution spreads them. A small network is trained
-with (b) cross-entropy on the scribbles alone, and (c) with the closed-form loss added, from the same start.
+by (b) the cross-entropy on the scribbles, and (c) mark_loss, from the same start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from closedform_wsss.cli.common.arguments import positive_int
 from closedform_wsss.cli.common.progress import error_callback, progress_bar
 from closedform_wsss.cli.demo.picture import compose, marked_photograph, overlay
 from closedform_wsss.cli.demo.scribbles import CLASSES, photograph, scribbles
-from closedform_wsss.functional import closed_form_loss, solve_matting
+from closedform_wsss.functional import mark_loss, solve_matting
 from closedform_wsss.io import IGNORE_INDEX, from_array
 from closedform_wsss.io._files.save import save_png
 
@@ -42,21 +42,21 @@ def run(args: argparse.Namespace) -> int:
     marked = f"{float((marks != IGNORE_INDEX).float().mean()):.1%}"
     print(f"photograph of {args.side} x {args.side} pixels, {marked} of them under scribbles of {len(CLASSES)} classes")
 
-    def partial(logits: Tensor) -> Tensor:
+    def marked_only(logits: Tensor) -> Tensor:
         return cross_entropy(logits, marks, ignore_index=IGNORE_INDEX)
 
-    def with_closed_form(logits: Tensor) -> Tensor:
-        return partial(logits) + closed_form_loss(logits, marks, image)
+    def with_image(logits: Tensor) -> Tensor:
+        return mark_loss(logits, marks, image)
 
     panels = [("Photograph and scribbles", f"{marked} of the pixels are marked", marked_photograph())]
     for title, note, work in (
         ("Closed-form solution", "solve_matting", lambda: _solve(image, marks)),
         (
-            "Network, scribbles only",
-            f"partial cross-entropy, {args.steps} steps",
-            lambda: _train(image, partial, args.steps),
+            "Network, cross-entropy",
+            f"on the scribbles, {args.steps} steps",
+            lambda: _train(image, marked_only, args.steps),
         ),
-        ("Network, + closed-form loss", "same start and steps", lambda: _train(image, with_closed_form, args.steps)),
+        ("Network, mark_loss", "same start and steps", lambda: _train(image, with_image, args.steps)),
     ):
         started = time.perf_counter()
         panels.append((title, note, overlay(work()[0].numpy())))
