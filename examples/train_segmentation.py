@@ -6,10 +6,10 @@
 TRAIN holds images/ and the folder of targets that --targets names. VAL holds images/ and labels/. Targets are PNG files
 of classes, with 255 where nothing is marked.
 
-From marks, the network first learns by closedform_wsss.functional.mark_loss. Then it learns from labels that are made
-of its own predictions, the marks and the image: --method rounds (default) makes labels of all training images, twice
-(closedform_wsss.training.PseudoLabeler); --method online makes those of a step in the step itself
-(closedform_wsss.training.SelfTrainingLoss). --method loss, the default from masks (--targets labels), is the
+From marks, the network first learns by closedform_wsss.functional.mark_loss without its dense CRF. Then it learns from
+labels that are made of its own predictions, the marks and the image: --method rounds (default) makes labels of all
+training images, twice (closedform_wsss.training.PseudoLabeler); --method online makes those of a step in the step
+itself (closedform_wsss.training.SelfTrainingLoss). --method loss, the default from masks (--targets labels), is the
 cross-entropy on the targets alone. --loss adds further losses: --loss energy=10; --loss marks=1 replaces the
 cross-entropy by mark_loss.
 

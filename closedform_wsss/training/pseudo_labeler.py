@@ -188,9 +188,9 @@ class PseudoLabeler:
 
     def loss(self, logits: Tensor, target: Tensor, image: Tensor) -> Tensor:
         """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
-        then the cross-entropy on the labels, with :attr:`class_weight`, and the dense CRF.
+        then the cross-entropy on the labels, with :attr:`class_weight`.
 
-        It has no loss for absent classes: in first trials the labels were no better with it.
+        It has neither a loss for absent classes nor the dense CRF: in first trials the labels were no better with them.
 
         Args:
             logits: ``(N, C, H, W)``, differentiable.
@@ -204,11 +204,9 @@ class PseudoLabeler:
         Raises:
             TypeError, ValueError: As :func:`~closedform_wsss.functional.mark_loss`.
         """
-        crf_weight = self.recipe.crf_weight
         if not self.round:
-            return mark_loss(logits, target, image, crf_weight=crf_weight, ignore_index=self.ignore_index)
-        fn = "PseudoLabeler.loss"
-        return label_loss(fn, logits, target, self.class_weight, self.ignore_index, image, crf_weight)
+            return mark_loss(logits, target, image, crf_weight=0, ignore_index=self.ignore_index)
+        return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:
         return label_file(self.folder, key).exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_not_negative, check_option, check_positive, check_probability
+from closedform_wsss._checks import check_count, check_option, check_positive, check_probability
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,6 @@ class Recipe:
         repeats: How often the areas of the classes are corrected in a round, >= 0. A class must keep three quarters of
             its recall on the marks. Default 2.
         balance: Classes have the weight fraction^-balance in the cross-entropy, in [0, 1]. Default 0.3.
-        crf_weight: Of the dense CRF of :func:`~closedform_wsss.functional.mark_loss`, which is also added to the
-            cross-entropy on the labels, >= 0 (:class:`PseudoLabeler` only). With 0 the image may have more than 13
-            channels. Default 0.3.
         filter_scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. None (default) chooses
             1, 1/2, 1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 10 pixels away from
             those of other classes. The filter then reaches as far as the marks are apart.
@@ -56,7 +53,6 @@ class Recipe:
     rounds: tuple[float, ...] = (1 / 3, 1 / 2)
     repeats: int = 2
     balance: float = 0.3
-    crf_weight: float = 0.3
     filter_scale: float | None = None
     complete_marks: bool = True
     prediction_scales: tuple[float, ...] = (1.0, 2.0)
@@ -74,7 +70,6 @@ class Recipe:
             raise ValueError(f"{fn}: rounds must be ascending fractions in (0, 1), got {self.rounds}")
         check_count(fn, "repeats", self.repeats, 0)
         check_probability(fn, "balance", self.balance)
-        check_not_negative(fn, "crf_weight", self.crf_weight)
         if self.filter_scale is not None and not 0 < check_positive(fn, "filter_scale", self.filter_scale) <= 1:
             raise ValueError(f"{fn}: filter_scale must be in (0, 1], got {self.filter_scale}")
         if not isinstance(self.prediction_scales, tuple) or not self.prediction_scales:

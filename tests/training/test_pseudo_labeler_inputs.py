@@ -41,7 +41,6 @@ def test_scales_that_are_none(scales: object) -> None:
         ({"rounds": (0.0,)}, "rounds must be ascending fractions"),
         ({"repeats": -1}, "repeats must be an integer >= 0"),
         ({"balance": 1.5}, r"balance must be a number in \[0, 1\]"),
-        ({"crf_weight": -0.1}, "crf_weight must be a finite number >= 0"),
         ({"filter_scale": 2.0}, r"filter_scale must be in \(0, 1\]"),
         ({"max_ambiguity": 1.5}, r"max_ambiguity must be a number in \[0, 1\]"),
         ({"num_pixels": 0}, "num_pixels must be an integer >= 1"),
