@@ -22,7 +22,7 @@ class Forest:
 
     Attributes:
         parent: ``(P,)``, of each pixel; that of a root is the root.
-        weight: ``(P,)`` in [0, 1], of the edge to the parent; 0 for a root.
+        weight: ``(P,)`` in [0, 1], of the edge to the parent; that of a root has no use.
         levels: The pixels of each depth, from the roots down.
     """
 
@@ -69,7 +69,7 @@ def forest(features: Tensor, sigma: float) -> Forest:
         depths.append(torch.from_numpy(depth))
     parent, depth = torch.cat(parents), torch.cat(depths)
     f = flat.mT.flatten(0, 1)
-    weight = torch.exp(-(f - f[parent]).square().sum(1) / sigma) * (depth > 0)
+    weight = torch.exp(-(f - f[parent]).square().sum(1) / sigma)
     levels = depth.argsort(stable=True).split(torch.bincount(depth).tolist())
     device = features.device
     return Forest(parent.to(device), weight.to(device), [level.to(device) for level in levels])
