@@ -56,8 +56,8 @@ def _rows() -> list[Row]:
         Row("rounds", "**PseudoLabeler**", "", "--method rounds"),
         Row("online", "**SelfTrainingLoss**", "", "--method online"),
         Row("marks", "**mark_loss**", "", f"{LOSS} --loss marks=1"),
+        Row("marks-crf-1", "**mark_loss**", "dense CRF of weight 1", f"{LOSS} --loss marks_crf_1=1"),
     ]
-    rows.append(Row("marks-crf-1", "**mark_loss**", "dense CRF of weight 1", f"{LOSS} --loss marks_crf_1=1"))
     for method, loss, weights in ADDED:
         rows += [
             Row(f"{loss}-{weight:g}", f"+ {method}", f"weight {weight:g}", f"{LOSS} --loss {loss}={weight:g}")

@@ -35,3 +35,9 @@ def reads_values(tensor: Tensor) -> bool:
     if torch.compiler.is_compiling() or tensor.numel() == 0 or tensor.is_meta:
         return False
     return tensor.device.type == "cpu" if _value_checks is None else _value_checks
+
+
+def can_be_read(tensor: Tensor) -> bool:
+    """Whether a value may decide what is computed: on the CPU, where nothing waits for it. No check, so
+    :func:`set_value_checks` has no say. A compiled program has no values."""
+    return tensor.device.type == "cpu" and tensor.numel() > 0 and not torch.compiler.is_compiling()

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import (
+    can_be_read,
     check_class_present,
     check_finite,
     check_logits,
     check_maps,
     check_option,
     compute_dtype,
-    reads_values,
 )
 
 FN = "absent_class_loss"
@@ -67,19 +67,19 @@ def absent_class_loss(
     if x.numel() == 0:
         return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
     log_a = x.log_softmax(1)
-    loss = loss_of_images(log_a, log_a.exp(), class_present)
+    loss = loss_of_probabilities(log_a, log_a.exp(), class_present)
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def loss_of_images(log_a: Tensor, a: Tensor, class_present: Tensor) -> Tensor:
+def loss_of_probabilities(log_a: Tensor, a: Tensor, class_present: Tensor) -> Tensor:
     """The loss of each image, ``(N,)``."""
     present = class_present.detach().to(log_a.dtype)
     present = torch.where(present.any(1, keepdim=True), present, 1.0)[:, :, None, None]
     # Logarithms are always right. Sums of probabilities are three times as fast on the CPU, but lose digits where they
     # are tiny: that can be looked up there, and nothing waits for it. (A matrix product may have half precision.)
-    if a.device.type == "cpu" and reads_values(a):
+    if can_be_read(a):
         total = (a * present).sum(1)
         numbers = torch.finfo(a.dtype)
         if bool(total.min() >= numbers.tiny / numbers.eps):

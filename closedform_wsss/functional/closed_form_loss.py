@@ -25,6 +25,7 @@ from closedform_wsss._checks import (
     check_two_classes,
     compute_dtype,
     reads_values,
+    warn_of_absent_marks,
 )
 from closedform_wsss._common.activation import Activation, activate
 from closedform_wsss._mark_spacing import at_chosen_sides, fitting_sides, sides_from_marks
@@ -151,6 +152,8 @@ def closed_form_loss(
     check_same_view(FN, target=target, logits=logits, image=image if laplacian is None else None)
     target = resize_marks(target, (h, w), classes, ignore_index)
     weight = _weights(logits, class_weight, class_present, dtype)
+    if class_present is not None:  # whose marks would count nothing
+        warn_of_absent_marks(FN, target, class_present, ignore_index)
     if n == 0 or logits.numel() == 0:
         empty = logits.to(dtype)
         return empty.sum((1, 2, 3)) if reduction == "none" else empty.sum()

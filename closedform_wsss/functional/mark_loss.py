@@ -20,7 +20,7 @@ from closedform_wsss._checks import (
 )
 from closedform_wsss._mark_spacing import fitting_sides, sides_from_marks
 from closedform_wsss._resize import Averages, averaged, resize_image, resize_marks
-from closedform_wsss.functional.absent_class_loss import loss_of_images as absent_loss_of_images
+from closedform_wsss.functional.absent_class_loss import loss_of_probabilities
 from closedform_wsss.functional.closed_form_loss import EPS, loss_of_images
 from closedform_wsss.functional.dense_crf_loss import loss_of_maps
 from closedform_wsss.laplacian import LaplacianOptions
@@ -116,7 +116,7 @@ def mark_loss(
     a = log_a.exp()
     loss = _cross_entropy(log_a, target, ignore_index)
     if class_present is not None:
-        loss = loss + absent_loss_of_images(log_a, a, class_present).mean()
+        loss = loss + loss_of_probabilities(log_a, a, class_present).mean()
     image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
     averages = Averages(a)
     if energy_weight:

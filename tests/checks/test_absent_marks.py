@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from closedform_wsss.functional import mark_loss, refine_prediction
+from closedform_wsss.functional import closed_form_loss, mark_loss, refine_prediction
 from closedform_wsss.training import SelfTrainingLoss
 
 IMAGE = torch.rand(3, 3, 16, 20, generator=torch.Generator().manual_seed(0))
@@ -17,6 +17,7 @@ PROBS = torch.full((3, 4, 16, 20), 0.25)
 LOGITS = torch.zeros(3, 4, 16, 20, requires_grad=True)
 CALLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mark_loss": lambda marks, present: mark_loss(LOGITS, marks, IMAGE, class_present=present),
+    "closed_form_loss": lambda marks, present: closed_form_loss(LOGITS, marks, IMAGE, class_present=present),
     "refine_prediction": lambda marks, present: refine_prediction(PROBS, IMAGE, marks, class_present=present),
     # Before its first round it is mark_loss.
     "SelfTrainingLoss": lambda marks, present: SelfTrainingLoss(4, 9)(LOGITS, marks, IMAGE, present),

@@ -22,6 +22,7 @@ def problem(size=(8, 9), classes=3, n=2, dtype=torch.float64):
     return logits, target, image
 
 
+@pytest.mark.filterwarnings("ignore:closed_form_loss. class_present should hold")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
 @pytest.mark.parametrize("radius", [1, 2])

@@ -90,6 +90,15 @@ def test_sides_agree_with_distances_of_squares(size):
         assert sides_from_marks(target, 4, 255).tolist() == [expected]
 
 
+def test_windows_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of 11 takes four maxima of a row and four of a column: more would show as slowness only."""
+    calls = []
+    maximum = torch.maximum
+    monkeypatch.setattr(torch, "maximum", lambda a, b: calls.append(1) or maximum(a, b))
+    sides_from_marks(two_lines(28), 3, 255, sides=(1, 2))
+    assert len(calls) == 8
+
+
 def test_each_image_has_its_own_scale():
     target = torch.cat([two_lines(5), two_lines(28), torch.full((1, 64, 64), 255)])
     logits = torch.randn(3, 3, 64, 64, dtype=torch.float64, requires_grad=True)
