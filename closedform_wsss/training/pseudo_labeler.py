@@ -190,7 +190,8 @@ class PseudoLabeler:
         """The loss to train with: :func:`~closedform_wsss.functional.mark_loss` on the marks before the first round,
         then the cross-entropy on the labels, with :attr:`class_weight`.
 
-        It has neither a loss for absent classes nor the dense CRF: in first trials the labels were no better with them.
+        It has neither a loss for absent classes nor the dense CRF: the labels are no better with them, and with the
+        dense CRF an early mistake may stay in them.
 
         Args:
             logits: ``(N, C, H, W)``, differentiable.
