@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closedform_wsss._checks import can_be_read
+from closedform_wsss._checks import reads_values
 
 SIDES = (1, 2, 4, 8)
 # A square has other classes nearby if one of their marks lies within this number of squares, in rows and in columns.
@@ -71,7 +71,7 @@ def at_chosen_sides(at: Callable[[int], Tensor], sides: Sequence[int], chosen: T
     total: Tensor | None = None
     for side in sides:
         own = chosen == side
-        if not can_be_read(chosen) or bool(own.any()):
+        if not reads_values(chosen) or bool(own.any()):
             values = torch.where(own, at(side), 0.0)
             total = values if total is None else total + values
     assert total is not None

@@ -41,12 +41,11 @@ from closedform_wsss._checks.tensors import (
     check_unit_range,
     compute_dtype,
 )
-from closedform_wsss._checks.values import can_be_read, reads_values, set_value_checks
+from closedform_wsss._checks.values import reads_values, set_value_checks
 
 __all__ = [
     "as_compute_dtype",
     "as_int64",
-    "can_be_read",
     "check_cell_size",
     "check_class_present",
     "check_class_weight",

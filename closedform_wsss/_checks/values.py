@@ -13,8 +13,9 @@ def set_value_checks(enabled: bool | None) -> None:
 
     Args:
         enabled: True: always. On CUDA each check waits for the device, so use this for the first steps of a new
-            training loop. False: never. None (the default): only for tensors on the CPU. Under ``torch.compile``
-            values are never checked.
+            training loop. False: never, for ``vmap``; then values decide nothing either, so that the losses compute all
+            scales of the energy, which takes longer on the CPU. None (the default): only for tensors on the CPU. Under
+            ``torch.compile`` values are never checked.
 
     Raises:
         TypeError: ``enabled`` is none of them.
@@ -31,13 +32,7 @@ def set_value_checks(enabled: bool | None) -> None:
 
 
 def reads_values(tensor: Tensor) -> bool:
-    """Whether the values of this tensor should be checked."""
+    """Whether the values of this tensor are checked, and may decide what is computed."""
     if torch.compiler.is_compiling() or tensor.numel() == 0 or tensor.is_meta:
         return False
     return tensor.device.type == "cpu" if _value_checks is None else _value_checks
-
-
-def can_be_read(tensor: Tensor) -> bool:
-    """Whether a value may decide what is computed: on the CPU, where nothing waits for it. No check, so
-    :func:`set_value_checks` has no say. A compiled program has no values."""
-    return tensor.device.type == "cpu" and tensor.numel() > 0 and not torch.compiler.is_compiling()

@@ -74,7 +74,7 @@ def test_paths_agree(monkeypatch):
     present = torch.tensor([[1, 0, 0.5, 0.1], [0, 1, 0, 0]])
     values = []
     for reads in (True, False):
-        monkeypatch.setattr(module, "can_be_read", lambda _, reads=reads: reads)
+        monkeypatch.setattr(module, "reads_values", lambda _, reads=reads: reads)
         x = logits.clone().requires_grad_()
         loss = absent_class_loss(x, present, reduction="none")
         values.append((loss, *torch.autograd.grad(loss.sum(), x)))
