@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import sys
 import time
@@ -93,9 +94,12 @@ def name_and_weight(parser: argparse.ArgumentParser, text: str) -> tuple[str, fl
     if name not in LOSSES:
         parser.error(f"--loss must be NAME=WEIGHT with a name out of {', '.join(LOSSES)}, got {text!r}")
     try:
-        return name, float(weight or 1)
+        number = float(weight or 1)
     except ValueError:
-        parser.error(f"--loss must be NAME=WEIGHT with a number as weight, got {text!r}")
+        number = math.nan
+    if not math.isfinite(number):
+        parser.error(f"--loss must be NAME=WEIGHT with a finite number as weight, got {text!r}")
+    return name, number
 
 
 class Trainer:

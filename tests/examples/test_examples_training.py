@@ -234,7 +234,7 @@ def test_errors_of_a_folder(train, folder, tmp_path, broken, message):
         train.main(arguments(root, tmp_path / "out"))
 
 
-@pytest.mark.parametrize("text", ["energy=much", "unknown=1"])
+@pytest.mark.parametrize("text", ["energy=much", "energy=nan", "unknown=1"])
 def test_errors_of_a_loss(train, folder, tmp_path, text, capsys):
     with pytest.raises(SystemExit):
         train.main(arguments(folder, tmp_path, "--loss", text))
