@@ -39,7 +39,7 @@ ADDED = (
     ("dense CRF loss", "dense_crf", (0.3, 1, 3)),
     ("normalised cut loss", "normalized_cut", (0.03, 0.1, 0.3)),
     ("pairwise affinity loss", "pairwise_affinity", (0.3, 1, 3)),
-    ("tree energy loss", "tree_energy", (0.13, 0.4, 1.2)),
+    ("tree energy loss", "tree_energy", (0.4, 1.2, 4)),
     ("entropy", "entropy", (0.01, 0.03, 0.1)),
     ("mean teacher", "mean_teacher", (1, 3, 10)),
     ("closed-form energy, scale of the marks", "energy", (3,)),
