@@ -19,13 +19,19 @@ COVERED = 1e-3
 
 @torch.no_grad()
 def sides_from_marks(
-    target: Tensor, classes: int, ignore_index: int, *, sides: tuple[int, ...] = SIDES, reach: int = REACH
+    target: Tensor,
+    classes: int,
+    ignore_index: int,
+    *,
+    sides: tuple[int, ...] = SIDES,
+    reach: int = REACH,
+    each_class: bool = False,
 ) -> Tensor:
     """The largest side of squares that keeps the marks of different classes apart, ``(N,)`` out of ``sides``, each a
     multiple of the one before.
 
-    At least half of an image's marked squares must have no mark of another class within ``reach`` squares. Without
-    marks the side is the smallest. No value is read on the host.
+    At least half of an image's marked squares, or with ``each_class`` of those of each class, must have no mark of
+    another class within ``reach`` squares. Without marks the side is the smallest. No value is read on the host.
     """
     marked = (target != ignore_index)[:, None]
     label = target[:, None].float()
@@ -38,9 +44,23 @@ def sides_from_marks(
         near = _largest_around(squares, reach)
         some = squares[:, 0] >= 0
         mixed = some & (near[:, 0] != -near[:, 1])
-        apart = some.any(2).any(1) & (2 * mixed.sum((1, 2)) <= some.sum((1, 2)))
-        chosen = torch.where(apart, side, chosen)
+        if each_class:
+            half = (2 * _of_classes(mixed, squares, classes) <= _of_classes(some, squares, classes)).all(1)
+        else:
+            half = 2 * mixed.sum((1, 2)) <= some.sum((1, 2))
+        chosen = torch.where(some.any(2).any(1) & half, side, chosen)
     return chosen
+
+
+def _of_classes(counted: Tensor, squares: Tensor, classes: int) -> Tensor:
+    """How many counted squares hold each class, ``(N, C)``: those where it is the largest or the smallest, and twice
+    those where it is both."""
+    first = torch.arange(len(squares), device=squares.device)[:, None, None] * classes
+    counts = torch.zeros(len(squares) * classes, dtype=torch.int64, device=squares.device)
+    for label in (squares[:, 0], -squares[:, 1]):
+        index = first + torch.where(counted, label, 0).long()
+        counts.scatter_add_(0, index.flatten(), counted.long().flatten())
+    return counts.view(-1, classes)
 
 
 def _largest_around(maps: Tensor, reach: int) -> Tensor:

@@ -46,7 +46,8 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "repeats": (2, 0, 1, 4),
     "filter_scale": (None, 1.0, 0.5, 0.25, 0.125),
     "complete_marks": (True, False),
-    "REACH": (10, 5, 20),
+    "REACH": (8, 4, 16),
+    "EPS": (1e-5, 1e-7, 1e-4),
     "KEPT_RECALL": (0.75, 0.5, 0.9),
 }
 DEFAULTS = {name: values[0] for name, values in SETTINGS.items()}

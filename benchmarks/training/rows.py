@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import ModuleType
 
-from closedform_wsss.training import area_correction, resolution
+from closedform_wsss.training import area_correction, filtering, resolution
 
 # Constants of the rules of self-training, which are no fields of its recipe.
-CONSTANTS: dict[str, ModuleType] = {"REACH": resolution, "KEPT_RECALL": area_correction}
+CONSTANTS: dict[str, ModuleType] = {"REACH": resolution, "EPS": filtering, "KEPT_RECALL": area_correction}
 
 
 @dataclass(frozen=True)

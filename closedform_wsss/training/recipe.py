@@ -22,8 +22,8 @@ class Recipe:
             its recall on the marks. Default 2.
         balance: Classes have the weight fraction^-balance in the cross-entropy, in [0, 1]. Default 0.3.
         filter_scale: Size at which predictions are filtered, relative to the marks', in (0, 1]. None (default) chooses
-            1, 1/2, 1/4, 1/8 or 1/16 for each image: the smallest at which most marks are more than 10 pixels away from
-            those of other classes. The filter then reaches as far as the marks are apart.
+            1, 1/2, 1/4, 1/8 or 1/16 for each image: the smallest at which most marks of each class are more than 8
+            pixels away from those of other classes. The filter then reaches as far as the marks are apart.
         complete_marks: Whether each class of an image has a mark in it, apart from tiny objects. Then the labels of an
             image hold no other class (:class:`PseudoLabeler` only; :class:`SelfTrainingLoss` takes the classes of each
             image). Default True.

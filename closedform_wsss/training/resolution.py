@@ -8,12 +8,12 @@ from closedform_wsss._mark_spacing import has_dots_alone, sides_from_marks
 
 SIDES = (1, 2, 4, 8, 16)
 # The filter reaches a few of its pixels far: marks of different classes should be this many of them apart.
-REACH = 10
+REACH = 8
 
 
 def filter_sides(target: Tensor, classes: int, ignore_index: int) -> Tensor:
     """Side in pixels of the squares that become a pixel of the filter, ``(N,)``."""
-    return sides_from_marks(target, classes, ignore_index, sides=SIDES, reach=REACH)
+    return sides_from_marks(target, classes, ignore_index, sides=SIDES, reach=REACH, each_class=True)
 
 
 def prediction_scales(scales: tuple[float, ...], target: Tensor, classes: int, ignore_index: int) -> tuple[float, ...]:

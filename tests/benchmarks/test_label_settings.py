@@ -46,7 +46,7 @@ def test_values_are_chosen_on_the_other_sets(settings: ModuleType) -> None:
 def test_every_change_has_a_name(settings: ModuleType) -> None:
     names = [settings.text(changed) for changed in settings.single_changes()]
     assert len(names) == len(set(names)) == 1 + sum(len(values) - 1 for values in settings.SETTINGS.values())
-    assert names[0] == "default" and "filter_scale 0.125" in names and "REACH 20" in names
+    assert names[0] == "default" and "filter_scale 0.125" in names and "REACH 16" in names and "EPS 1e-07" in names
 
 
 def test_labels_of_a_setting(settings: ModuleType, tmp_path: Path) -> None:
@@ -77,5 +77,5 @@ def test_labels_of_a_setting(settings: ModuleType, tmp_path: Path) -> None:
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labels, "predicted", lambda *_: seen.append(resolution.REACH) or torch.full((2, 40, 48), 0.5))
-        labels.mean_iou({"REACH": 20})
-    assert seen == [20, 20] and resolution.REACH == 10
+        labels.mean_iou({"REACH": 16})
+    assert seen == [16, 16] and resolution.REACH == 8

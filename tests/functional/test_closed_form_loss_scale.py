@@ -66,8 +66,9 @@ def test_marks_that_lie_close_together_get_small_squares(apart, side):
     )
 
 
+@pytest.mark.parametrize("each_class", [False, True])
 @pytest.mark.parametrize("size", [(40, 33), (1, 50), (7, 7)])
-def test_sides_agree_with_distances_of_squares(size):
+def test_sides_agree_with_distances_of_squares(size, each_class):
     """The rule of the docstring, from all pairs of marked squares."""
     h, w = size
     for seed in range(12):
@@ -84,10 +85,23 @@ def test_sides_agree_with_distances_of_squares(size):
                 continue
             near = cdist(list(squares), list(squares), "chebyshev") <= REACH
             classes = list(squares.values())
-            mixed = sum(len(set().union(*(classes[k] for k in row.nonzero()[0]))) > 1 for row in near)
-            if 2 * mixed <= len(squares):
+            mixed = [len(set().union(*(classes[k] for k in row.nonzero()[0]))) > 1 for row in near]
+            # A square with several classes counts for the first and the last of them, and one with one class twice.
+            groups = [range(len(classes))]
+            if each_class:
+                groups = [[j for j, k in enumerate(classes) for end in (min(k), max(k)) if end == c] for c in range(4)]
+            if all(2 * sum(mixed[j] for j in group) <= len(group) for group in groups):
                 expected = side
-        assert sides_from_marks(target, 4, 255).tolist() == [expected]
+        assert sides_from_marks(target, 4, 255, each_class=each_class).tolist() == [expected]
+
+
+def test_the_class_with_the_closest_marks_decides():
+    """Ten rows of two classes that are far apart, and one of a third class close to the first."""
+    target = torch.full((2, 64, 64), 255)
+    target[:, 0:5, 4:60], target[:, 55:60, 4:60] = 0, 1
+    target[1, 9, 30:34] = 2
+    assert sides_from_marks(target, 3, 255).tolist() == [8, 4]
+    assert sides_from_marks(target, 3, 255, each_class=True).tolist() == [8, 1]
 
 
 def test_windows_double(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def problem() -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("fidelity", [0.3, 0.03, 0.003])
 def test_most_winners_are_those_of_the_exact_filter(fidelity: float, monkeypatch: pytest.MonkeyPatch) -> None:
     p, image, marks = problem()
-    exact = refine_prediction(p, image, marks, fidelity=fidelity, tol=1e-5).argmax(1)
+    exact = refine_prediction(p, image, marks, fidelity=fidelity, eps=filtering.EPS, tol=1e-5).argmax(1)
 
     def wrong() -> float:
         q = filtering.filtered(Recipe(fidelity=fidelity), p, image, marks, torch.ones(5), 255)

@@ -22,7 +22,7 @@ def test_labels_are_better_than_the_predictions(tmp_path: Path) -> None:
     )
     wanted = truth.mean(0)
     assert accuracy(labeler) > 0.97
-    assert (report.labels - wanted).abs().max() < 0.02 < (report.predictions - wanted).abs().max()
+    assert (report.labels - wanted).abs().max() < 0.3 * (report.predictions - wanted).abs().max()
     assert report.round == labeler.round == 1 and report.collapsed == []
     assert labeler["folder/3"].dtype == torch.uint8 and labeler["folder/3"].shape == (54, 64)
     assert labeler.class_weight.argmax() == 2

@@ -57,7 +57,7 @@ def test_it_starts_as_the_loss_of_marks_and_ends_with_labels() -> None:
     image_small = F.interpolate(image, (h, w), mode="bilinear", antialias=True)
     image_small = F.interpolate(image_small, size, mode="bilinear", antialias=True).clamp(0, 1)
     factors = criterion.class_factors
-    q = refine_prediction(p.clamp(0, 1), image_small, marks_small, class_factors=factors, num_iters=20)
+    q = refine_prediction(p.clamp(0, 1), image_small, marks_small, class_factors=factors, eps=1e-5, num_iters=20)
     labels = F.interpolate(q, (h, w), mode="bilinear").argmax(1)
     labels = torch.where(marks_small == 255, labels, marks_small)
     weight = class_weights(criterion.fractions, power=0.3)
