@@ -31,6 +31,7 @@ class Row:
 
 # Its arguments are those that training.label_settings has chosen without the data set.
 LEFT_OUT = Row("left-out", "PseudoLabeler, settings chosen on the other sets", "", "--method rounds")
+ROUNDS = Row("rounds", "**PseudoLabeler**", "", "--method rounds")
 LOSS = "--method loss"
 # Each loss is added to the cross-entropy on the marks. The weights are a factor of 3 apart, round the one of the paper
 # or, where that has none, round the one that makes the loss as large as the cross-entropy at the end of a training.
@@ -53,7 +54,7 @@ ADDED = (
 def _rows() -> list[Row]:
     rows = [
         Row("ce", "cross-entropy on the marks (lower bound)", "", LOSS),
-        Row("rounds", "**PseudoLabeler**", "", "--method rounds"),
+        ROUNDS,
         Row("online", "**SelfTrainingLoss**", "", "--method online"),
         Row("marks", "**mark_loss**", "", f"{LOSS} --loss marks=1"),
         Row("marks-crf-1", "**mark_loss**", "dense CRF of weight 1", f"{LOSS} --loss marks_crf_1=1"),

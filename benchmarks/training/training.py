@@ -33,7 +33,7 @@ from common.harness import RESULTS, describe_machine, write_json, write_markdown
 from common.machine import commit
 from common.paths import ROOT, script
 
-from training.rows import CONSTANTS, LEFT_OUT, MASKS, ROWS, Row
+from training.rows import CONSTANTS, LEFT_OUT, MASKS, ROUNDS, ROWS, Row
 from training.sets import SETS, DataSet
 from training.table import markdown
 
@@ -133,9 +133,20 @@ def command(job: Job, args: argparse.Namespace) -> list[str]:
 
 def settings_of_others(name: str) -> list[str]:
     """The settings that are best on the other data sets, by the labels that they make (label_settings.py)."""
-    chosen = json.loads((RESULTS / "label_settings.json").read_text())["left_out"][name]
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
+    values = {k: tuple(value) if isinstance(value, list) else value for k, value in chosen_elsewhere()[name].items()}
     return [part for key, value in values.items() for part in ("--set", f"{key}={value!r}")]
+
+
+def chosen_elsewhere() -> dict[str, dict[str, Any]]:
+    """What differs from the default in the settings that the other data sets choose, by data set."""
+    file = RESULTS / "label_settings.json"
+    return json.loads(file.read_text())["left_out"] if file.exists() else {}
+
+
+def run_of(job: Job) -> Job:
+    """The job whose run gives the result: where the other data sets choose the default, it is that of PseudoLabeler."""
+    data, marks, row, seed = job
+    return (data, marks, ROUNDS, seed) if row is LEFT_OUT and chosen_elsewhere().get(data.name) == {} else job
 
 
 def is_done(where: Path) -> bool:
@@ -216,14 +227,14 @@ def main() -> int:
         for row in (MASKS, *ROWS)
         for marks in (data.marks if row is not MASKS else data.marks[:1])
     ]
-    chosen = [
-        (data, marks, row, seed)
+    chosen = dict.fromkeys(
+        run_of((data, marks, row, seed))
         for data, marks, row, seed in every
         if (args.sets is None or data.name in args.sets)
         and (args.marks is None or marks in args.marks or row is MASKS)
         and (args.rows is None or row.name in args.rows)
         and seed in args.seeds
-    ]
+    )
     kept = stored() if args.keep else {}
     for job in every:
         if is_done(folder(job, args)):
@@ -235,7 +246,9 @@ def main() -> int:
             succeeded = all(list(pool.map(lambda job: run(job, args), wanted)))
     done = {key(job): result(job, args) for job in every if is_done(folder(job, args))}
     runs = kept | done
-    results = {"machine": machine, "runs": [runs[key(job)] for job in every if key(job) in runs]}
+    found = [(job, key(run_of(job))) for job in every]
+    rows = [runs[name] | {"row": row.name} for (_, _, row, _), name in found if name in runs]
+    results = {"machine": machine, "runs": rows}
     write_json("training", results)
     write_markdown("training", "Training from marks", "python benchmarks training DATA", machine, markdown(results))
     return 0 if succeeded else 1

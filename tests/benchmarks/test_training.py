@@ -170,6 +170,21 @@ def started(monkeypatch, tmp_path):
     return SimpleNamespace(main=start, ran=ran, found=found, training=training)
 
 
+def test_settings_chosen_on_the_other_sets_that_are_the_default(started, tmp_path):
+    """Their result is that of PseudoLabeler, which is not run twice."""
+    chosen = {"camvid": {"KEPT_RECALL": 0.5}, "acdc": {}}
+    (tmp_path / "label_settings.json").write_text(json.dumps({"left_out": chosen}))
+    run = {"set": "acdc", "marks": "scribbles", "row": "rounds", "seed": 1, "mean_iou": 0.7, "iou": [0.7], "curve": []}
+    (tmp_path / "training.json").write_text(json.dumps({"runs": [run]}))
+    rows = ["--rows", "left-out", "rounds", "--marks", "scribbles", "--jobs", "1"]
+    assert started.main(*rows, "--seeds", "0", "--sets", "acdc", "camvid") == 1
+    wanted = ["camvid-scribbles-rounds-0", "camvid-scribbles-left-out-0", "acdc-scribbles-rounds-0"]
+    assert started.ran == wanted
+    assert started.main("--keep", "--report") == 0
+    found = [(run["row"], run["seed"], run["mean_iou"]) for run in started.found["runs"]]
+    assert found == [("rounds", 1, 0.7), ("left-out", 1, 0.7)]
+
+
 def test_a_run_that_was_killed_after_its_scores_goes_on(started, tmp_path):
     """Its log lacks the last epoch then, and it has no weights; or its Dice is missing."""
     folder = work_of(tmp_path)
