@@ -6,13 +6,19 @@ other sets.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from types import ModuleType
 
 from closedform_wsss.training import area_correction, filtering, resolution
 
-# Constants of the rules of self-training, which are no fields of its recipe.
-CONSTANTS: dict[str, ModuleType] = {"REACH": resolution, "EPS": filtering, "KEPT_RECALL": area_correction}
+# Constants of the rules of self-training, which are no fields of its recipe, and one of mark_loss.
+CONSTANTS: dict[str, ModuleType] = {
+    **{"REACH": resolution, "EPS": filtering, "KEPT_RECALL": area_correction},
+    "CLOSE_SIDE": importlib.import_module(
+        "closedform_wsss.functional.mark_loss"
+    ),  # the package has a function of this name
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,12 @@ def _rows() -> list[Row]:
         ROUNDS,
         Row("online", "**SelfTrainingLoss**", "", "--method online"),
         Row("marks", "**mark_loss**", "", f"{LOSS} --loss marks=1"),
-        Row("marks-crf-1", "**mark_loss**", "dense CRF of weight 1", f"{LOSS} --loss marks_crf_1=1"),
+        Row(
+            "marks-crf-1",
+            "**mark_loss**",
+            "dense CRF of weight 1 everywhere",
+            f"{LOSS} --loss marks_crf_1=1 --set CLOSE_SIDE=8",
+        ),
     ]
     for method, loss, weights in ADDED:
         rows += [

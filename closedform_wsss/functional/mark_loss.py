@@ -32,8 +32,9 @@ FN = "mark_loss"
 BALANCE = 0.5
 # The dense CRF: squares of this side, a part of the longer side of the image, and the colours of Tang et al.
 CRF_SIDE, POSITION_SIGMA, COLOR_SIGMA = 4, 0.2, 15 / 255
-# With marks in a smaller part of these squares the dense CRF counts less.
-MARKED = 0.01
+# With marks in a smaller part of these squares, or marks so far apart that the energy has squares of a larger side, the
+# dense CRF counts less.
+MARKED, CLOSE_SIDE = 0.01, 4
 LAPLACIAN = LaplacianOptions("closed_form", EPS, radius=1)  # the defaults of closed_form_loss
 
 
@@ -44,12 +45,12 @@ def mark_loss(
     *,
     class_present: Tensor | None = None,
     energy_weight: float = 3.0,
-    crf_weight: float = 0.3,
+    crf_weight: float = 0.6,
     ignore_index: int = 255,
 ) -> Tensor:
     r"""The loss to learn from marks with: cross-entropy, absent classes, the closed-form energy and a dense CRF.
 
-    .. math:: L = L_{ce} + L_{absent} + \omega\, E + \eta\, m\, C
+    .. math:: L = L_{ce} + L_{absent} + \omega\, E + \eta\, m\, r\, C
 
     with the cross-entropy on the marked pixels, :func:`absent_class_loss` where ``class_present`` is given, and the
     energy :math:`E = \sum_c a_c^\top L a_c / P` of :func:`closed_form_loss`, whose scale follows from the marks. In the
@@ -61,9 +62,12 @@ def mark_loss(
     The dense CRF :math:`C = \sum_c a_c^\top \tilde K\, (1 - a_c) / P` of :func:`dense_crf_loss` decides, and reaches
     pixels of similar colour that are farther away. Maps and image are first averaged over squares of 4 pixels. The
     position sigma is a fifth of the longer side, and the colour sigma is 15 / 255. Without the energy, the dense CRF
-    relies too much on colours. With few marks it would give the whole image to one class. So
-    :math:`m = \min(1, (100\, s)^2)`, where s is the fraction of the squares of the image that hold a mark: m is 1 with
-    scribbles, and small with two or three dots.
+    relies too much on colours. It is smallest where one class has the whole image, and marks must hold against it:
+
+    * :math:`m = \min(1, (100\, f)^2)`, where f is the fraction of these squares that hold a mark: 1 with scribbles, and
+      small with two or three dots.
+    * :math:`r = \min(1, 4 / s)`, where s is the side of the squares of the energy, 1, 2, 4 or 8 pixels: 1/2 where
+      the marks of different classes lie far apart, and 1 elsewhere.
 
     Args:
         logits: ``(N, C, H, W)``, C >= 2, differentiable.
@@ -75,7 +79,7 @@ def mark_loss(
             random crop, which may lose the marks of a class that it still shows. Default: not known, no
             :func:`absent_class_loss`.
         energy_weight: :math:`\omega` >= 0. Default 3.
-        crf_weight: :math:`\eta` >= 0. Default 0.3.
+        crf_weight: :math:`\eta` >= 0. Default 0.6.
         ignore_index: Label of unmarked pixels, outside [0, C). Default 255.
 
     Returns:
@@ -119,9 +123,9 @@ def mark_loss(
         loss = loss + loss_of_probabilities(log_a, a, class_present).mean()
     image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
     averages = Averages(a)
+    sides = fitting_sides(x.shape[2:], LAPLACIAN.radius)
+    squares = sides_from_marks(target, classes, ignore_index, sides=sides)
     if energy_weight:
-        sides = fitting_sides(x.shape[2:], LAPLACIAN.radius)
-        squares = sides_from_marks(target, classes, ignore_index, sides=sides)
         # The cross-entropy has taught the marks: here they only choose the scale. It has made the softmax, too.
         energy = loss_of_images(
             *(x, target, image, x.new_ones(n, classes), LAPLACIAN, squares),
@@ -130,20 +134,22 @@ def mark_loss(
         )  # fmt: skip
         loss = loss + energy_weight * energy.mean()
     if crf_weight:
-        loss = loss + crf_weight * crf_of_marks(averages, image, target, ignore_index).mean()
+        loss = loss + crf_weight * crf_of_marks(averages, image, target, squares, ignore_index).mean()
     return loss
 
 
-def crf_of_marks(averages: Averages, image: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+def crf_of_marks(averages: Averages, image: Tensor, target: Tensor, squares: Tensor, ignore_index: int) -> Tensor:
     """The dense CRF of each image, ``(N,)``, as far as its marks hold against it.
 
-    From the averages of maps, and an image and marks of the maps' size. The dense CRF is smallest where one class has
-    the whole image. A few dots then keep no more than the squares that they are in.
+    From the averages of maps, an image and marks of the maps' size, and the side of the energy's squares. The dense CRF
+    is smallest where one class has the whole image. A few dots then keep no more than the squares that they are in.
     """
-    squares = averaged(image, CRF_SIDE)
-    crf = loss_of_maps(averages(CRF_SIDE), squares, POSITION_SIGMA * max(squares.shape[2:]), COLOR_SIGMA)
+    small = averaged(image, CRF_SIDE)
+    crf = loss_of_maps(averages(CRF_SIDE), small, POSITION_SIGMA * max(small.shape[2:]), COLOR_SIGMA)
     marked = F.max_pool2d((target != ignore_index)[:, None].to(crf.dtype), CRF_SIDE, ceil_mode=True)
-    return (marked.mean((1, 2, 3)) / MARKED).clamp_max(1).square() * crf
+    enough = (marked.mean((1, 2, 3)) / MARKED).clamp_max(1).square()
+    close = (CLOSE_SIDE / squares.to(crf.dtype)).clamp_max(1)
+    return enough * close * crf
 
 
 def _cross_entropy(log_a: Tensor, target: Tensor, ignore_index: int) -> Tensor:

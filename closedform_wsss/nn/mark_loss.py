@@ -16,7 +16,7 @@ class MarkLoss(FunctionalModule):
 
     Args:
         energy_weight: Of the energy, >= 0. Default 3.
-        crf_weight: Of the dense CRF, >= 0. Default 0.3.
+        crf_weight: Of the dense CRF, >= 0. Default 0.6.
         ignore_index: Label of unmarked pixels. Default 255.
 
     Shape:
@@ -35,7 +35,7 @@ class MarkLoss(FunctionalModule):
         >>> criterion(logits, torch.full((2, 16, 16), 255), torch.rand(2, 3, 16, 16)).backward()
     """
 
-    def __init__(self, *, energy_weight: float = 3.0, crf_weight: float = 0.3, ignore_index: int = 255) -> None:
+    def __init__(self, *, energy_weight: float = 3.0, crf_weight: float = 0.6, ignore_index: int = 255) -> None:
         check_not_negative("MarkLoss", "energy_weight", energy_weight)
         check_not_negative("MarkLoss", "crf_weight", crf_weight)
         check_integer("MarkLoss", "ignore_index", ignore_index)

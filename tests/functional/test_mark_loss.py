@@ -32,7 +32,7 @@ def test_the_sum() -> None:
     crf = dense_crf(logits, image.double())
     present = classes_present(marks, 4)
     found = mark_loss(logits, marks, image, class_present=present)
-    torch.testing.assert_close(found, cross_entropy + absent + 3 * energy + 0.3 * crf)
+    torch.testing.assert_close(found, cross_entropy + absent + 3 * energy + 0.6 * crf)
     found = mark_loss(logits, marks, image, crf_weight=0)
     torch.testing.assert_close(found, cross_entropy + 3 * energy)
     found = mark_loss(logits, marks, image, energy_weight=0, crf_weight=0)
@@ -48,7 +48,7 @@ def test_the_dense_crf_of_any_size(size: tuple[int, int]) -> None:
     """The position sigma follows the longer side."""
     logits, image = torch.randn(2, 4, *size, dtype=torch.float64), torch.rand(2, 3, *size)
     marks = torch.full((2, *size), 255)
-    marks[:, 0] = 1  # enough of them
+    marks[:, 0], marks[:, 0, ::2] = 1, 3  # enough of them, close together
     with_crf, without = (mark_loss(logits, marks, image, crf_weight=v) for v in (2, 0))
     torch.testing.assert_close(with_crf - without, 2 * dense_crf(logits, image.double()))
 
@@ -57,12 +57,24 @@ def test_the_dense_crf_counts_as_far_as_marks_hold_it() -> None:
     """A hundredth of the squares of 4 pixels is enough. 41 x 79 pixels have 11 x 20 squares, cut ones too."""
     marks = torch.full((5, 41, 79), 255)
     marks[1, 3, 3:5], marks[2, 40, 78], marks[3, 0, 0:9], marks[4, 20] = 1, 0, 2, 1
+    marks[1:, :, ::2] = torch.where(marks[1:, :, ::2] == 255, 255, 3)  # another class close to each, but for one alone
     # None; two squares, although of two pixels; one; three; 20.
-    held = torch.tensor([0, 2, 1, 3, 20]).double().div(2.2).clamp_max(1) ** 2
+    held = torch.tensor([0, 2, 1, 3, 20]).double().div(2.2).clamp_max(1) ** 2 * torch.tensor([1, 1, 1 / 2, 1, 1])
     logits, image = torch.randn(5, 4, 41, 79, dtype=torch.float64), torch.rand(5, 3, 41, 79)
     each = torch.stack([dense_crf(logits[n : n + 1], image[n : n + 1].double()) for n in range(5)])
     with_crf, without = (mark_loss(logits, marks, image, crf_weight=v) for v in (2, 0))
     torch.testing.assert_close(with_crf - without, 2 * (held * each).mean())
+
+
+@pytest.mark.parametrize(("apart", "part"), [(6, 1), (15, 1), (30, 1), (55, 1 / 2)])
+def test_the_dense_crf_counts_less_where_marks_are_far_apart(apart: int, part: float) -> None:
+    """The energy has squares of 1, 2, 4 and 8 pixels."""
+    marks = torch.full((1, 64, 64), 255)
+    marks[:, 4, 4:60], marks[:, 4 + apart, 4:60] = 0, 2
+    logits, image = torch.randn(1, 4, 64, 64, dtype=torch.float64), torch.rand(1, 3, 64, 64)
+    for energy_weight in (3, 0):
+        with_crf, without = (mark_loss(logits, marks, image, energy_weight=energy_weight, crf_weight=v) for v in (2, 0))
+        torch.testing.assert_close(with_crf - without, 2 * part * dense_crf(logits, image.double()))
 
 
 class Counted(TorchDispatchMode):
