@@ -51,11 +51,13 @@ def photographs(batch: int, size: tuple[int, int]) -> torch.Tensor:
 
 
 def strokes(batch: int, size: tuple[int, int]) -> torch.Tensor:
-    """``(batch, H, W)`` marks: a stroke of each class, as far apart as CamVid's scribbles."""
+    """``(batch, H, W)`` marks: a stroke of each class, as far apart as CamVid's scribbles, where the marks of one class
+    lie close to those of another."""
     h, w = size
     target = torch.full((batch, h, w), 255)
     for c in range(CLASSES):
         row, left = (2 * (c // 2) + 1) * h // 12, (c % 2) * w // 2 + w // 12
+        row -= (c == CLASSES - 1) * h // 8
         target[:, row : row + 3, left : left + w // 3] = c
     return target
 
