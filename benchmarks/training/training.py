@@ -245,10 +245,10 @@ def main() -> int:
             wanted = [job for job in chosen if key(job) not in kept]
             succeeded = all(list(pool.map(lambda job: run(job, args), wanted)))
     done = {key(job): result(job, args) for job in every if is_done(folder(job, args))}
-    runs = kept | done
-    found = [(job, key(run_of(job))) for job in every]
-    rows = [runs[name] | {"row": row.name} for (_, _, row, _), name in found if name in runs]
-    results = {"machine": machine, "runs": rows}
+    # Not of a kept run of PseudoLabeler: the settings may have been chosen for a later version.
+    copied = {key(job): done[name] | {"row": job[2].name} for job in every if (name := key(run_of(job))) in done}
+    runs = kept | copied
+    results = {"machine": machine, "runs": [runs[key(job)] for job in every if key(job) in runs]}
     write_json("training", results)
     write_markdown("training", "Training from marks", "python benchmarks training DATA", machine, markdown(results))
     return 0 if succeeded else 1
