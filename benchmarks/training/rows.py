@@ -12,12 +12,12 @@ from types import ModuleType
 
 from closedform_wsss.training import area_correction, filtering, resolution
 
+# The module, which the package hides behind the function of the same name.
+MARK_LOSS = importlib.import_module("closedform_wsss.functional.mark_loss")
 # Constants of the rules of self-training, which are no fields of its recipe, and one of mark_loss.
 CONSTANTS: dict[str, ModuleType] = {
     **{"REACH": resolution, "EPS": filtering, "KEPT_RECALL": area_correction},
-    "CLOSE_SIDE": importlib.import_module(
-        "closedform_wsss.functional.mark_loss"
-    ),  # the package has a function of this name
+    "CLOSE_SIDE": MARK_LOSS,
 }
 
 

@@ -104,6 +104,16 @@ def test_the_class_with_the_closest_marks_decides():
     assert sides_from_marks(target, 3, 255, each_class=True).tolist() == [8, 1]
 
 
+@pytest.mark.parametrize("classes", [(0, 2), (2, 0)])
+def test_a_class_whose_squares_all_hold_another_one_too(classes):
+    """It counts, whether it is the first or the last class of these squares."""
+    one, other = classes
+    target = torch.full((1, 64, 64), 255)
+    target[:, 4, 4:60], target[:, 5, 4:60], target[:, 52:62, 4:60] = one, other, other
+    assert sides_from_marks(target, 3, 255).tolist() == [8]
+    assert sides_from_marks(target, 3, 255, each_class=True).tolist() == [1]
+
+
 def test_windows_double(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window of 11 takes four maxima of a row and four of a column: more would show as slowness only."""
     calls = []
