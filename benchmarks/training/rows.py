@@ -84,6 +84,12 @@ def _rows() -> list[Row]:
             "",
             f"{LOSS} --loss marks_plain=1 --loss dense_crf=1",
         ),
+        Row(
+            "marks-tree",
+            "the same + tree energy loss, weight 1.2",
+            "",
+            f"{LOSS} --loss marks_plain=1 --loss tree_energy=1.2",
+        ),
         LEFT_OUT,
         Row("half", "PseudoLabeler at half of the size", "", "--set filter_scale=0.5"),
         Row("no-areas", "PseudoLabeler without the areas", "", "--set repeats=0"),
