@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,25 @@ def test_other_errors_stay_as_they_are(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as caught, atomic(tmp_path / "a.png"):
             raise error
         assert caught.value is error and not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    os.mkfifo(path)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()), daemon=True)
+    reader.start()
+    with atomic(path) as file:
+        file.write(b"whole")
+    assert path.is_fifo() and os.listdir(tmp_path) == [path.name]
+    reader.join(60)
+    assert received == [b"whole"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no names of open files")
+def test_what_a_process_has_open_is_written_to(tmp_path: Path) -> None:
+    """As /dev/stdout is, whose place no file may take, also if the output goes to a file."""
+    with open(tmp_path / "log.txt", "wb") as log, atomic(f"/proc/self/fd/{log.fileno()}") as file:
+        file.write(b"whole")
+    assert (tmp_path / "log.txt").read_bytes() == b"whole"

@@ -28,10 +28,16 @@ def name_of_temporary(name: str) -> str:
 def atomic(path: PathLike) -> Iterator[IO[bytes]]:
     """Opens ``.<name>.<random>.tmp`` beside ``path`` for writing, and renames it to ``path`` if no error occurred.
 
+    A device or a pipe, such as ``/dev/stdout``, is written to: a file in its place would take it from all programs.
+
     Raises:
         OSError: The folder is missing or may not be written to, or the disk is full. It names ``path``.
     """
     target = Path(path)
+    if _is_stream(target):
+        with open(target, "wb") as stream:
+            yield stream
+        return
     # mkstemp would make private files. To widen their mode one needs the umask, which no thread can read safely.
     temporary = os.path.abspath(target.parent / f".{name_of_temporary(target.name)}.{secrets.token_hex(4)}.tmp")
     try:
@@ -46,6 +52,13 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
             # and others of OSError.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether the name stands for a device, a pipe, or what a process has open, and not for a file on a disk."""
+    folder = Path(os.path.realpath(path.parent))
+    is_open_file = folder in (Path("/dev"), Path("/dev/fd")) or Path("/proc") in folder.parents
+    return path.exists() and not path.is_dir() and (is_open_file or not path.is_file())
 
 
 def save_png(image: Image.Image, path: PathLike, *, compress_level: int = 6) -> None:
