@@ -314,3 +314,24 @@ def test_a_list_of_classes_of_another_program_is_kept(
     assert main(command) == 0
     assert main([*command, "--names", "road,car", "--overwrite"]) == 0  # its own may change
     assert (data / "classes.txt").read_text() == "road\ncar\n"
+
+
+@pytest.mark.parametrize("name", ["marks.json", "sheet.png"])
+def test_files_of_the_user_are_kept_whatever_their_names(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """The image ``sheet.jpg`` has its annotations in ``sheet.json``; an export may be called ``marks.json``."""
+    if name == "marks.json":
+        write(data / name, labelme([LINE], "a.jpg"))
+        (data / "a.json").unlink()
+    else:
+        image(data / name)
+    before = (data / name).read_bytes()
+    for overwrite in ((), ("--overwrite",)):
+        assert main(["marks", str(data), "-o", str(data), *overwrite]) == 2
+        said = f"-o must not hold a {name} of another program, got {data / name}: choose another folder\n"
+        assert capsys.readouterr().err == f"closedform-wsss marks: {said}"
+        assert (data / name).read_bytes() == before and not (data / "marks").exists()
+    assert main(["marks", str(data), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    for again in ((), ("--overwrite",)):  # its own may change
+        assert main(["marks", str(data), "-o", str(tmp_path / "out"), "--quiet", *again]) == 0

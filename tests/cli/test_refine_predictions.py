@@ -265,3 +265,32 @@ def test_marks_have_the_orientation_of_the_images(
         marks = io.read_marks(data / "marks" / f"{stem}.png", kind="labels", orientation=orientation)
         labels = io.read_label_png(data / "out/labels" / f"{stem}.png")
         assert (labels == marks)[marks != 255].float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "content"),
+    [
+        ("refine-predictions", "sheet.png", b""),
+        ("refine-predictions", "refine-predictions.json", b'{"epochs": 3}'),
+        ("self-label", "sheet.png", None),
+        ("self-label", "self-label.json", b'{"labels": {"cat": 1}}'),
+        ("self-label", "class_weights.json", b"[1.0, 2.0, 0.5]"),
+        ("self-label", "class_weights.json", b"1.0 2.0 0.5"),
+    ],
+)
+def test_files_of_the_user_are_kept_whatever_their_names(
+    data: Path, capsys: pytest.CaptureFixture[str], command: str, name: str, content: bytes | None
+) -> None:
+    path = data / "out" / name
+    path.parent.mkdir()
+    path.write_bytes(next((data / "gt").iterdir()).read_bytes() if content is None else content)
+    before = path.read_bytes()
+    options = ["--marks", f"{data}/marks", "--quiet"]
+    for overwrite in ((), ("--overwrite",)):
+        assert run(command, data, *options, *overwrite) == 2
+        said = f"-o must not hold a {name} of another program, got {path}: choose another folder\n"
+        assert capsys.readouterr().err == f"closedform-wsss {command}: {said}"
+        assert path.read_bytes() == before and os.listdir(path.parent) == [name]
+    path.unlink()
+    for again in ((), ("--overwrite",)):  # its own may change
+        assert run(command, data, *options, *again) == 0

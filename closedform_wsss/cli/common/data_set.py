@@ -16,7 +16,7 @@ from closedform_wsss.cli.common.arguments import positive_int
 from closedform_wsss.cli.common.failures import Failures
 from closedform_wsss.cli.common.pairs import Inputs, pairs_of
 from closedform_wsss.cli.common.progress import note, progress_bar
-from closedform_wsss.cli.common.sheet import SHEET, write_label_sheet
+from closedform_wsss.cli.common.sheet import SHEET, check_no_other_sheet, write_label_sheet
 from closedform_wsss.cli.common.workers import Failure, default_workers, run_jobs
 from closedform_wsss.io._files.record import claim, release, remove_leftovers
 
@@ -137,10 +137,11 @@ def check_sheet(output: Path, images: Inputs) -> None:
     """Refuses the folder of the images for the results: the next run would take ``sheet.png`` for an image.
 
     Raises:
-        ValueError: It is this folder.
+        ValueError: It is this folder, or holds a ``sheet.png`` that is no sheet.
     """
     if output.resolve() == images.folder.resolve():
         raise ValueError(f"-o must not be {images.argument}, where {SHEET} would be one of the images, got {output}")
+    check_no_other_sheet(output)
 
 
 def rank_and_world(args: argparse.Namespace) -> tuple[int, int]:

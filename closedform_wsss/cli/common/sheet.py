@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from closedform_wsss._common import IGNORE_INDEX
@@ -22,6 +23,7 @@ from closedform_wsss.io._files.save import save_png
 
 MAX_PANELS = 12
 SHEET = "sheet.png"
+_SOFTWARE = "Software", "closedform-wsss"  # tells a sheet from a picture of this name
 _OUTLINE = 3  # pixels of the image, and of the sheet; what is farther inside of an area lets the image through
 _ZERO = (0, 200, 255)  # the black of the palette could not be told from a dark image
 _WIDTH, _HEIGHT, _GAP, _CAPTION, _COLUMNS = 400, 300, 12, 22, 4
@@ -35,6 +37,26 @@ class Panel:
     name: str
     image: Path | None
     marks: Path
+
+
+def check_no_other_sheet(folder: Path) -> None:
+    """Refuses a folder whose ``sheet.png`` is no sheet: it may be one of the user's photographs.
+
+    Raises:
+        ValueError: It is not.
+    """
+    path = folder / SHEET
+    if path.exists() and not _is_sheet(path):
+        raise ValueError(f"-o must not hold a {SHEET} of another program, got {path}: choose another folder")
+
+
+def _is_sheet(path: Path) -> bool:
+    key, value = _SOFTWARE
+    try:
+        with Image.open(path) as image:
+            return bool(image.info.get(key) == value)
+    except Exception:  # Pillow may raise any exception
+        return False
 
 
 def write_label_sheet(
@@ -98,7 +120,9 @@ def write_sheet(
         draw.text((x, y + _HEIGHT + 3), _shortened(panel.name, font), "black", font)
     canvas.paste(legend, (_GAP, high + _GAP))
     remove_leftovers(path.parent, {path.name})
-    save_png(canvas, path)
+    about = PngInfo()
+    about.add_text(*_SOFTWARE)
+    save_png(canvas, path, pnginfo=about)
 
 
 def _overlay(panel: Panel, orientation: str | None, window: tuple[float, float] | None) -> tuple[_Picture, set[int]]:

@@ -17,7 +17,7 @@ from closedform_wsss.cli.common.arguments import (
 )
 from closedform_wsss.cli.common.folders import check_apart, composed
 from closedform_wsss.cli.common.progress import note
-from closedform_wsss.cli.common.sheet import SHEET, write_sheet
+from closedform_wsss.cli.common.sheet import SHEET, check_no_other_sheet, write_sheet
 from closedform_wsss.cli.marks.convert import convert
 from closedform_wsss.cli.marks.images import Images
 from closedform_wsss.cli.marks.options import class_names, colors_of_classes, new_codes
@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if not source.entries:
         raise ValueError(f"EXPORT must hold marks of images, got {source.what} without an image in {args.export}")
     images = _images(args, source, results)
+    check_no_other_sheet(args.output)
     if not args.overwrite:
         _check_class_list(args.output, source)
     made = {"closedform_wsss": closedform_wsss.__version__, "export": str(args.export.resolve()), **_recorded(how)}

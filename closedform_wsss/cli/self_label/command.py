@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         Inputs("PROBABILITIES", args.probabilities, CAM_SUFFIXES, "probabilities", args.pattern),
     )
     check_sheet(args.output, inputs[0])
+    _check_weights(args.output / _WEIGHTS)
     given = {"IMAGES": args.images, "PROBABILITIES": args.probabilities, "--marks": args.marks}
     check_apart([args.output / "labels"], given)
     pairs = pairs_of(inputs, args.list, (args.output, args.output / "labels"))
@@ -105,6 +106,20 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(files)} labels in {args.output / 'labels'}, weights of the classes in {args.output / _WEIGHTS}")
         print("\n".join(sheet))
     return 0
+
+
+def _check_weights(path: Path) -> None:
+    """Refuses to replace weights of another program: this command's are replaced by those of its next round.
+
+    Raises:
+        ValueError: The file is not of this command.
+    """
+    try:
+        if not path.exists() or json.loads(path.read_bytes()).keys() == {"class_weight"}:
+            return
+    except (ValueError, AttributeError):
+        pass
+    raise ValueError(f"-o must not hold a {path.name} of another program, got {path}: choose another folder")
 
 
 def _put_into_place(new: Path, labels: Path) -> None:

@@ -39,9 +39,14 @@ def claim(record: Path, wanted: Mapping[str, Options], *, overwrite: bool, calle
 
     Raises:
         OSError: A folder or file cannot be made.
-        ValueError: A folder holds files of unknown origin, or files made with other options.
+        ValueError: The record is a file of another program, or a folder holds files of unknown origin, or files made
+            with other options.
     """
     output = record.parent
+    if not _is_record(_read(record)):  # such as a file of annotations: it may be what the command reads
+        raise ValueError(
+            f"{caller.folder} must not hold a {record.name} of another program, got {record}: choose another folder"
+        )
     for kind in wanted:
         (output / kind).mkdir(parents=True, exist_ok=True)
     # In this order, because another process may record its options and write results in the meantime.
@@ -110,6 +115,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"{path} is damaged: choose another folder")
     return record
+
+
+def _is_record(content: dict[str, Any]) -> bool:
+    return all(isinstance(options, dict) and "closedform_wsss" in options for options in content.values())
 
 
 def _difference(before: Any, now: Options) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from closedform_wsss.io._types import PathLike
 
@@ -61,7 +62,7 @@ def _is_stream(path: Path) -> bool:
     return path.exists() and not path.is_dir() and (is_open_file or not path.is_file())
 
 
-def save_png(image: Image.Image, path: PathLike, *, compress_level: int = 6) -> None:
+def save_png(image: Image.Image, path: PathLike, *, compress_level: int = 6, pnginfo: PngInfo | None = None) -> None:
     """Writes a PNG, atomically."""
     with atomic(path) as file:
-        image.save(file, format="PNG", compress_level=compress_level)
+        image.save(file, format="PNG", compress_level=compress_level, pnginfo=pnginfo)
