@@ -20,6 +20,7 @@ from closedform_wsss.io._types import PathLike
 
 FN = "read_tags"
 _VOC_NUMBER = re.compile(r"(20\d\d)(\d{6})")
+_JSON_LIST = re.compile(r"\s*\[\s*[\"{\[]")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 _IMAGE_SUFFIX = re.compile(r"\.(jpe?g|jfif|png|bmp|gif|webp|avif|heic|jp2|tiff?|ppm|pgm|npy|npz|pth?)$", re.IGNORECASE)
 # How spreadsheets and pandas write 0 and 1.
@@ -71,15 +72,21 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
     known = None if names is None else {_folded(name): label for label, name in enumerate(names)}
     where = os.fspath(path)
     if Path(path).suffix.lower() == ".npy":
-        with open(path, "rb") as file:
-            rows = _of_vectors(load_item(file), where, None if names is None else len(names))
+        rows = _of_vectors(_loaded(path), where, None if names is None else len(names))
     else:
         text = read_text(f"{FN}: path", Path(path))
+        if _JSON_LIST.match(text):  # its lines would be names of images
+            raise ValueError(f"{FN}: {where!r} must hold an object of JSON, {{image: [classes]}}, got a list")
         rows = _of_json(text, where) if text.lstrip().startswith("{") else _of_lines(text, known, where)
     tags: dict[str, tuple[int, ...]] = {}
     for place, image, cells in rows:
-        classes = tuple(sorted({_label(cell, known, place, where) for cell in cells}))
         stem = _stem(image)
+        if not stem:
+            raise ValueError(
+                f"{FN}: the name of an image must come first, got none in {place} of {where!r}; a first column of row "
+                "numbers must be left out (index=False of pandas)"
+            )
+        classes = tuple(sorted({_label(cell, known, place, where) for cell in cells}))
         if tags.setdefault(stem, classes) != classes:
             raise ValueError(f"{FN}: {where!r} must hold each image once, got {stem!r} twice, again in {place}")
     if not tags:
@@ -174,6 +181,17 @@ def _of_json(text: str, where: str) -> _Rows:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{FN}: {where!r} is damaged ({error})") from error
     return [(repr(image), image, cells if isinstance(cells, list) else [cells]) for image, cells in pairs]
+
+
+def _loaded(path: PathLike) -> Any:
+    with open(path, "rb") as file:
+        try:
+            return load_item(file)
+        except Exception as error:  # a damaged file may raise any exception
+            got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
+            raise ValueError(
+                f"{FN}: {os.fspath(path)!r} must be a dictionary of images and vectors of 0 and 1, got {got}"
+            ) from error
 
 
 def _of_vectors(item: Any, where: str, count: int | None) -> _Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,11 @@ def test_an_image_may_come_twice_with_the_same_tags_only(tmp_path: Path) -> None
         ('{"a": [[1]]}', r"got '\[1\]' in 'a'"),
         ('{"a": {"b": 1}}', r"got .* in 'a'"),
         ('{"a": {}}', r"got .* in 'a'"),
+        ('[{"image": "a", "labels": [1]}]', "must hold an object of JSON, {image: .classes.}, got a list$"),
+        ('[\n  "a.jpg",\n  "b.jpg"\n]\n', "must hold an object of JSON, {image: .classes.}, got a list$"),
+        ('{"": [1]}', "the name of an image must come first, got none in ''"),
+        (",1\na,2\n", "the name of an image must come first, got none in line 1"),
+        (",image,labels\n0,a.jpg,1\n1,b.jpg,2\n", "in line 1 .*; a first column of row numbers must be left out"),
     ],
 )
 def test_mistakes_name_the_line(tmp_path: Path, text: str, message: str) -> None:
@@ -168,6 +174,27 @@ def test_names_that_are_none(names: Any, tmp_path: Path) -> None:
 def test_widths_of_scribbles_that_are_none(width: Any, tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError), match=r"^read_scribblesup_xml: width must be an integer >= 1, got"):
         read_scribblesup_xml(table(tmp_path, "<annotation/>"), width=width)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "got an empty file$"),
+        (b"a,1\nb,2\n", r"got a file that starts with b'a,1.nb,'$"),
+        (pickle.dumps({"a": [0, 1]}), r"got a plain pickle, .* \(save it again with numpy\.save or torch\.save\)$"),
+        (b"\x93NUMPY\x01\0", "got a damaged .npy header"),
+        (b"PK\x03\x04", r"got a damaged file \(BadZipFile: "),
+    ],
+)
+def test_files_that_are_no_vectors_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "cls_labels.npy"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^read_tags: '.*cls_labels\.npy' must be a dictionary of .*, {message}"):
+        read_tags(path)
+
+
+def test_a_name_may_start_with_a_bracket(tmp_path: Path) -> None:
+    assert read_tags(table(tmp_path, "[1].jpg,1\n[2].jpg,2\n")) == {"[1]": (1,), "[2]": (2,)}
 
 
 def test_names_in_an_array(tmp_path: Path) -> None:

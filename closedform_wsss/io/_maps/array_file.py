@@ -45,6 +45,8 @@ def load_item(file: IO[bytes]) -> Any:
         if any(name.endswith("/data.pkl") for name in archive.namelist()):
             return _load_torch(archive, file)
         return Archive(archive)
+    if start[:1] == b"\x80":
+        raise ValueError("a plain pickle, as torch before 1.6 wrote too (save it again with numpy.save or torch.save)")
     raise ValueError("an empty file" if not start else f"a file that starts with {start!r}")
 
 
