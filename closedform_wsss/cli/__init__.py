@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     args = _parser(arguments).parse_args(arguments)
     try:
         with _every_name_printable():
@@ -91,6 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{_PROGRAM} {args.command}: interrupted", file=sys.stderr)
         return _INTERRUPTED
     return status
+
+
+def _open_closed_streams() -> None:
+    """Python has None for a stream that is closed, as by ``>&-`` of a shell, or missing, as in a program of windows."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 @contextmanager

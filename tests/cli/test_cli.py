@@ -394,3 +394,12 @@ def test_a_reader_that_stops_early(tmp_path: Path, unbuffered: str) -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell is another one")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_are_closed(folder: Path, closed: str) -> None:
+    """Python has None for them."""
+    program = f"exec '{sys.executable}' -m closedform_wsss matte image.png trimap.png -o out {closed}"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "") and (folder / "out" / "labels.png").exists()
