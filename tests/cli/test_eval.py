@@ -150,6 +150,18 @@ def test_normalize(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "cams", "--normalize") == plain
 
 
+def test_a_file_for_the_scores_that_cannot_be(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said before all images are read for it. Its folder is made, as all commands do."""
+    command = ["eval", str(data / "pred"), str(data / "gt"), "--json"]
+    (data / "file").touch()
+    for name, message in (("gt", f"--json must be a file, got the folder {data / 'gt'}"), ("file/x.json", str(data))):
+        assert main([*command, str(data / name)]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith(f"closedform-wsss eval: {message}") and said.out == ""
+    assert main([*command, str(data / "new" / "deep" / "x.json")]) == 0
+    assert json.loads((data / "new" / "deep" / "x.json").read_text())["images"] == len(SIZES)
+
+
 def test_unlabelled_predictions(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = data / "pred" / "a.png"
     pred = io.read_label_png(path)

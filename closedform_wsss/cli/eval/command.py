@@ -120,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
     jobs = [
         EvalJob(predictions[stem], truths[stem], n % 2, tags.of(stem), tags.all_classes) for n, stem in enumerate(stems)
     ]
+    if args.json is not None:
+        _check_json(args.json)
     total = _count(options, jobs, args)
     if total.failed == len(jobs):
         return _FAILED
@@ -133,6 +135,18 @@ def run(args: argparse.Namespace) -> int:
         with atomic(args.json) as file:
             file.write((json.dumps(result, indent=2) + "\n").encode())
     return _FAILED if total.failed else 0
+
+
+def _check_json(path: Path) -> None:
+    """Makes the folder of the file, before all images are read for it.
+
+    Raises:
+        OSError: The folder cannot be made.
+        ValueError: It is the name of a folder.
+    """
+    if path.is_dir():
+        raise ValueError(f"--json must be a file, got the folder {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _classes(source: str | None, num_classes: int | None) -> tuple[list[str] | None, int | None]:
