@@ -73,10 +73,13 @@ def check_count(fn: str, name: str, value: Any, minimum: int) -> int:
 
 
 def check_names(fn: str, name: str, value: Any) -> None:
-    """A sequence of texts, not one text, which is a sequence of letters."""
+    """A sequence of different texts, not one text, which is a sequence of letters."""
     is_sequence = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
     if not is_sequence or not all(isinstance(text, str) for text in value):
         raise TypeError(f"{fn}: {name} must be a sequence of names, got {type(value).__name__} {value!r:.60}")
+    if len(set(value)) < len(value):
+        twice = next(str(text) for place, text in enumerate(value) if text in list(value)[:place])
+        raise ValueError(f"{fn}: {name} must be different names, got {twice!r} more than once")
 
 
 def check_probability(fn: str, name: str, value: Any) -> float:

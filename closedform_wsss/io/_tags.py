@@ -55,8 +55,8 @@ def read_tags(path: PathLike, names: Sequence[str] | None = None) -> dict[str, t
         OSError: The file is missing or may not be read.
         TypeError: names are not a sequence of texts.
         ValueError: The file has none of these formats; a class is no number from 1 to 254, or not among the names; a
-            table of 0 and 1 has columns that are not among the names; an image comes twice with different classes. The
-            message names the line.
+            table of 0 and 1 has columns that are not among the names; an image comes twice with different classes (the
+            message names the line); names has a name twice.
 
     Example:
         >>> import pathlib, tempfile

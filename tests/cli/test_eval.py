@@ -196,12 +196,24 @@ def test_names_and_number_of_classes(data: Path, capsys: pytest.CaptureFixture[s
     got = run(data, "pred", "--names", str(data / "names.txt"))
     assert [row["name"] for row in got["classes"]] == ["ground", "one", "two", "three", "four", "five"]
     assert "  4 four " in capsys.readouterr().out
-    listed = run(data, "pred", "--names", "ground,one, two,three,four,five")  # as for the command marks
+    (data / "names.txt").write_text("# the classes\nground\none\n\ntwo\n#three\nthree\nfour\nfive")
+    assert run(data, "pred", "--names", str(data / "names.txt"))["classes"] == got["classes"]
+    listed = run(data, "pred", "--names", "ground,one, two,three,four,five,")  # as for the command marks
     assert listed["classes"] == got["classes"]
     voc = run(data, "pred", "--names", "voc")
     assert voc["classes"][4]["name"] == "boat" and voc["mean_iou"] == got["mean_iou"]
     assert run(data, "pred", "--num-classes", "9")["mean_iou"] == got["mean_iou"]
     assert run(data, "pred")["classes"][0]["name"] is None
+
+
+@pytest.mark.parametrize("names", ["ground,,two,three", ",ground,one", "ground, ,one"])
+def test_an_empty_name_would_move_the_numbers_of_others(
+    data: Path, capsys: pytest.CaptureFixture[str], names: str
+) -> None:
+    for command in (["eval", str(data / "pred"), str(data / "gt")], ["marks", str(data / "gt"), "-o", str(data / "o")]):
+        assert main([*command, "--names", names]) == 2
+        said = f"closedform-wsss {command[0]}: --names must have a name before each comma, got {names!r}\n"
+        assert capsys.readouterr().err == said and not (data / "o").exists()
 
 
 def test_ignore_index(data: Path) -> None:

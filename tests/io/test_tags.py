@@ -170,6 +170,15 @@ def test_names_that_are_none(names: Any, tmp_path: Path) -> None:
         read_scribblesup_xml(table(tmp_path, "<annotation/>"), class_names=names)
 
 
+def test_names_that_come_twice(tmp_path: Path) -> None:
+    """A class would get the number of the last of them."""
+    names = ["background", "cat", "dog", "cat"]
+    with pytest.raises(ValueError, match=r"^read_tags: names must be different names, got 'cat' more than once$"):
+        read_tags(table(tmp_path, "a,cat\n"), names)
+    with pytest.raises(ValueError, match=r"^read_scribblesup_xml: class_names must be different names, got 'cat' more"):
+        read_scribblesup_xml(table(tmp_path, "<annotation/>"), class_names=np.array(names))
+
+
 @pytest.mark.parametrize("width", ["3", 0, 1.5, None])
 def test_widths_of_scribbles_that_are_none(width: Any, tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError), match=r"^read_scribblesup_xml: width must be an integer >= 1, got"):

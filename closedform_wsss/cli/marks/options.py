@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from closedform_wsss.cli.common.arguments import remap, stroke_colors
-from closedform_wsss.cli.common.names import NUMBERED, is_file
+from closedform_wsss.cli.common.names import NUMBERED, entries, is_file
 from closedform_wsss.io import VOC_CLASSES, read_label_colors
 from closedform_wsss.io._files.text_file import read_text
 
@@ -31,12 +31,11 @@ def class_names(text: str) -> tuple[str, ...] | dict[str, int]:
 
     Raises:
         OSError: The file is missing or may not be read.
-        ValueError: It is no text, has no names, or only some of them have numbers.
+        ValueError: It is no text, has no names or an empty one, or only some of them have numbers.
     """
     if text == "voc":
         return VOC_CLASSES
-    entries = read_text("--names", Path(text)).splitlines() if is_file(text) else text.split(",")
-    names = [name for entry in entries if (name := entry.strip())]
+    names = entries(text, listed=not is_file(text))
     numbered = [match for name in names if (match := NUMBERED.fullmatch(name))]
     if not numbered and names:
         return tuple(names)

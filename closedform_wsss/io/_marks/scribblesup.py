@@ -56,7 +56,7 @@ def read_scribblesup_xml(path: PathLike, *, class_names: Sequence[str] = VOC_CLA
         OSError: The file is missing or may not be read.
         TypeError: An option is of another type.
         ValueError: The file is not of this kind, has a document type declaration, names an unknown class, or has only
-            objects with bounding boxes.
+            objects with bounding boxes; class_names has a name twice.
 
     Example:
         >>> import pathlib, tempfile
