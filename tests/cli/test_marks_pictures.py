@@ -85,6 +85,34 @@ def test_label_maps_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert results(tmp_path / "out")["a.png"].tolist() == np.where(labels == 0, 255, labels).tolist()
 
 
+def test_label_maps_in_colour_of_which_a_colour_is_not_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the image nobody knows whether they are a copy of it."""
+    colors = np.zeros((12, 16, 3), np.uint8)
+    colors[2:5, 3:9], colors[8, 3:9] = (255, 0, 0), (0, 255, 0)
+    (tmp_path / "maps").mkdir()
+    save(tmp_path / "maps" / "a.png", colors)
+    command = ["marks", str(tmp_path / "maps"), "-o", str(tmp_path / "out"), "--colors", "000000,ff0000"]
+    assert main(command) == 1
+    said = f"got none for {tmp_path / 'maps' / 'a.png'}; if this is a label map in colour, --colors lacks some of its"
+    assert f"a: --images must hold the image that strokes were drawn on, {said}" in capsys.readouterr().err
+    assert main([*command, "--kind", "labels"]) == 1
+    assert "colours of the given palette, got the colour (0, 255, 0) at x=3, y=8" in capsys.readouterr().err
+
+
+def test_photographs_beside_their_label_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image(tmp_path / "data" / "a.jpg")
+    save(tmp_path / "data" / "a.png", np.repeat([[255, 0, 1, 255]], 12, axis=0).repeat(4, axis=1).astype(np.uint8))
+    command = ["marks", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    assert main(command) == 2
+    said = f"one file of marks for each image, got a.jpg and a.png in {tmp_path / 'data'}: --pattern chooses files, as"
+    assert capsys.readouterr().err == f"closedform-wsss marks: EXPORT must hold {said} in --pattern '{{stem}}.png'\n"
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--pattern", "{stem}.png", "--quiet"]) == 0
+    assert list(results(tmp_path / "out")) == ["a.png"] and capsys.readouterr().err == ""
+
+
 def test_label_maps_with_other_codes(tmp_path: Path) -> None:
     labels = np.array([[0, 1, 2, 7]] * 3, np.uint8)
     (tmp_path / "maps").mkdir()

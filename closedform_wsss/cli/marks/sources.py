@@ -11,7 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES
+from closedform_wsss.cli.common.folders import IMAGE_SUFFIXES, composed
 from closedform_wsss.cli.common.pattern import files_below, name_of_image, stem_pattern
 from closedform_wsss.cli.marks.options import Codes, Palette
 from closedform_wsss.io import (
@@ -186,7 +186,24 @@ def _refuse_options_of_pictures(what: str, where: Path, how: Reading) -> None:
             )
 
 
+def _check_one_for_each(folder: Path, files: Sequence[tuple[str, str]]) -> None:
+    """Refuses a folder that holds the photographs beside their marks, or marks twice.
+
+    Raises:
+        ValueError: Two files have the name of one image.
+    """
+    found: dict[str, str] = {}
+    for file, name in files:
+        if (other := found.setdefault(composed(name), file)) != file:
+            raise ValueError(
+                f"EXPORT must hold one file of marks for each image, got {other} and {file} in {folder}: --pattern "
+                f"chooses files, as in --pattern '{{stem}}.png'"
+            )
+
+
 def _files(folder: Path, files: Sequence[tuple[str, str]], how: Reading) -> Source:
+    _check_one_for_each(folder, files)
+
     def entry(file: str, name: str) -> Entry:
         return Entry(name, None, False, lambda image, _: _read(folder / file, image, how, several=len(files) > 1))
 
@@ -217,6 +234,11 @@ def _read(path: Path, image: Path | None, how: Reading, *, several: bool) -> Ten
     kind = how.kind
     if kind == "auto" and colors is not None:
         kind = "labels" if _shows_only(path, colors) else "scribbles"
+        if kind == "scribbles" and pixels is None:
+            raise ValueError(
+                f"--images must hold the image that strokes were drawn on, got none for {path}; if this is a label map "
+                "in colour, --colors lacks some of its colours, and --kind labels says which"
+            )
     if kind == "auto" and how.unmarked is None and how.remap is None:
         kind = guess_kind(path, pixels, orientation=how.orientation)
     if kind == "scribbles" and colors is None and several:
