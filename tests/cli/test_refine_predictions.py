@@ -267,6 +267,13 @@ def test_marks_have_the_orientation_of_the_images(
         assert (labels == marks)[marks != 255].float().mean() > 0.9
 
 
+def test_a_value_of_marks_without_marks(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The marks would be forgotten, and nobody would see it."""
+    assert run("refine-predictions", data, "--unmarked", "0") == 2
+    said = "--unmarked goes with --marks, which is missing, got 0\n"
+    assert capsys.readouterr().err == f"closedform-wsss refine-predictions: {said}" and not (data / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "name", "content"),
     [

@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     """Refines what is not done yet, prints a report, and returns the exit status."""
     if args.scale == 0:
         raise ValueError("--scale must be above 0, got 0")
+    if args.unmarked is not None and args.marks is None:
+        raise ValueError(f"--unmarked goes with --marks, which is missing, got {args.unmarked}")
     kinds = _KINDS[args.write]
     given = {"IMAGES": args.images, "PROBABILITIES": args.probabilities, "--marks": args.marks}
     check_apart([args.output / kind for kind in kinds], given)
