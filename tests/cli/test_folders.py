@@ -152,6 +152,16 @@ def test_what_lies_beside(tmp_path: Path) -> None:
     assert files_of_other_formats(tmp_path, LABEL_SUFFIXES) == {".tif": 1, ".gif": 1, ".heic": 1}
 
 
+def test_a_pattern_is_compared_with_a_file_of_the_kind(tmp_path: Path) -> None:
+    for name in ("Thumbs.db", "a_cam.npy"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"^--pattern must fit files in CAMS, got {stem}_x\.npy for a_cam\.npy in "):
+        files_by_stem("CAMS", tmp_path, (".npy",), "{stem}_x.npy")
+    (tmp_path / "a_cam.npy").unlink()
+    with pytest.raises(ValueError, match=r"got {stem}_x\.npy for Thumbs\.db in "):
+        files_by_stem("CAMS", tmp_path, (".npy",), "{stem}_x.npy")
+
+
 def test_nearest_names() -> None:
     known = ["IMG_1", "img_10_mask", "b", "street_7"]
     assert nearest_names("img_1", known)[:2] == ["IMG_1", "img_10_mask"]

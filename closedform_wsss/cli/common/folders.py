@@ -52,7 +52,8 @@ def files_by_stem(
             )
         found[stem] = path
     if not found and pattern is not None and present:
-        raise ValueError(f"--pattern must fit files in {argument}, got {pattern} for {present[0].name} in {folder}")
+        like = next((path for path in present if path.suffix.lower() in suffixes), present[0])
+        raise ValueError(f"--pattern must fit files in {argument}, got {pattern} for {like.name} in {folder}")
     if not found:
         counts = Counter(path.suffix.lower() or "without suffix" for path in present)
         other = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3)) or "no file at all"

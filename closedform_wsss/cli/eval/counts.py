@@ -210,7 +210,7 @@ def _check_labels(options: EvalOptions, found: npt.NDArray[np.integer], path: Pa
     if wrong.size:
         cure = ""
         if options.remap is None and IGNORE_INDEX in wrong:
-            cure = ": --remap 255:1 makes 255 a class"
+            cure = ": --remap 255:1 makes 255 a class, and without --ignore-index it does not count"
         elif options.num_classes is not None and wrong.tolist() == [limit]:
             cure = ": the background is a class too; if 0 means unlabelled, --remap reduce_zero"
         raise ValueError(f"labels must be below {limit}, got {wrong[:5].tolist()} in {path}{cure}")
