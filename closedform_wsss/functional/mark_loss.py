@@ -121,6 +121,8 @@ def mark_loss(
     loss = _cross_entropy(log_a, target, ignore_index)
     if class_present is not None:
         loss = loss + loss_of_probabilities(log_a, a, class_present).mean()
+    if not (energy_weight or crf_weight):  # the rest is for these
+        return loss
     image = resize_image(image.to(x.dtype), (x.shape[2], x.shape[3]))
     averages = Averages(a)
     sides = fitting_sides(x.shape[2:], LAPLACIAN.radius)

@@ -107,6 +107,14 @@ def test_energy_and_dense_crf_share_the_averages() -> None:
     assert counted.calls["div_.Tensor"] == 2 + halved_images
 
 
+def test_without_energy_and_dense_crf_no_work_is_done_for_them() -> None:
+    """Their squares come from poolings of the marks, and the image follows the size of the logits."""
+    logits, marks, image = problem()
+    with Counted() as counted:
+        mark_loss(logits, marks, image.repeat(1, 1, 2, 2), energy_weight=0, crf_weight=0)
+    assert not [name for name in counted.calls if "pool" in name or "upsample" in name]
+
+
 def test_the_energy_reads_the_marks_for_its_scale_only() -> None:
     logits, marks, image = problem()
     whole = closed_form_loss(logits, marks, image, mark_weight=0)
