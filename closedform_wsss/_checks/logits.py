@@ -19,6 +19,15 @@ def check_two_classes(fn: str, logits: Tensor) -> None:
         )
 
 
+def check_two_probabilities(fn: str, probs: Tensor) -> None:
+    """Two classes or more. A single one would be 1 everywhere, since the classes add up to 1."""
+    if probs.shape[1] < 2:
+        raise ValueError(
+            f"{fn}: probs must have 2 or more channels, one for each class, got shape {tuple(probs.shape)}: with the "
+            "probability p of the foreground alone, pass torch.cat([1 - p, p], 1)"
+        )
+
+
 def check_logits(fn: str, logits: Tensor) -> None:
     """Logits of a softmax: two classes or more. Warns of probabilities: their softmax is nearly flat."""
     check_two_classes(fn, logits)

@@ -16,6 +16,7 @@ from closedform_wsss._checks import (
     check_maps,
     check_not_negative,
     check_same_view,
+    check_two_probabilities,
     check_unit_range,
 )
 from closedform_wsss._ops._define import define
@@ -105,11 +106,7 @@ def dense_crf(
     image = check_image(FN, image)
     check_channels(FN, image)
     probs = check_maps(FN, "probs", probs, image.shape[0], image.device)
-    if probs.shape[1] < 2:
-        raise ValueError(
-            f"{FN}: probs must have 2 or more channels, one for each class, got shape {tuple(probs.shape)}: with the "
-            "probability p of the foreground alone, pass torch.cat([1 - p, p], 1)"
-        )
+    check_two_probabilities(FN, probs)
     check_unit_range(FN, "probs", probs)
     check_same_view(FN, probs=probs, image=image)
     probs = as_compute_dtype(probs.detach())

@@ -17,6 +17,7 @@ from closedform_wsss._checks import (
     check_same_view,
     check_target,
     check_tensor,
+    check_two_probabilities,
     check_unit_range,
     reads_values,
     warn_of_absent_marks,
@@ -57,7 +58,7 @@ def refine_prediction(
     as far as at the full size, and takes a quarter of the time.
 
     Args:
-        probs: ``(N, C, H, W)`` in [0, 1], such as the softmax of a network's logits.
+        probs: ``(N, C, H, W)`` in [0, 1] with C >= 2, such as the softmax of a network's logits.
         image: ``(N, D, H', W')`` in [0, 1] or uint8, resized to probs; or a :class:`~closedform_wsss.MattingLaplacian`.
         marks: ``(N, H'', W'')`` integer marks, ``ignore_index`` elsewhere, resized to probs. Default: no marks.
         class_factors: ``(C,)`` >= 0, not all 0, such as of :func:`closedform_wsss.training.class_factors`. A class with
@@ -80,8 +81,8 @@ def refine_prediction(
 
     Raises:
         TypeError: A wrong dtype.
-        ValueError: A shape or device does not fit; probs or the image are not in [0, 1]; a label is outside [0, C); a
-            class factor is negative, or all are 0; an option is out of range.
+        ValueError: A shape or device does not fit; probs or the image are not in [0, 1]; there is one class only; a
+            label is outside [0, C); a class factor is negative, or all are 0; an option is out of range.
 
     Warns:
         ConvergenceWarning: The filter did not reach ``tol``, or ``num_iters`` is below :math:`1 / \sqrt\lambda`.
@@ -109,6 +110,7 @@ def refine_prediction(
     image = image if isinstance(image, MattingLaplacian) else check_image(FN, image)
     n, device = image.shape[0], image.device
     probs = check_maps(FN, "probs", probs, n, device)
+    check_two_probabilities(FN, probs)
     check_unit_range(FN, "probs", probs)
     if laplacian is not None:
         laplacian.check_fits(FN, "probs", probs)

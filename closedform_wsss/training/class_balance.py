@@ -13,6 +13,7 @@ from closedform_wsss._checks import (
     check_maps,
     check_probability,
     check_tensor,
+    check_two_probabilities,
     check_unit_range,
     compute_dtype,
     reads_values,
@@ -89,8 +90,7 @@ def class_factors(probs: Tensor, fractions: Tensor, *, num_iters: int = 50) -> T
     """
     fn = "class_factors"
     probs = check_maps(fn, "probs", probs, None, None)
-    if probs.shape[1] < 2:
-        raise ValueError(f"{fn}: probs must have 2 or more classes as channels, got shape {tuple(probs.shape)}")
+    check_two_probabilities(fn, probs)
     _check_some_pixels(fn, "probs", probs)
     check_unit_range(fn, "probs", probs)
     num_iters = check_count(fn, "num_iters", num_iters, 1)

@@ -151,6 +151,8 @@ def test_scale_is_for_images() -> None:
     [
         ({"probs": torch.full((1, 2, 8, 8), 2.0)}, r"probs must be in \[0, 1\]"),
         ({"probs": torch.rand(2, 8, 8)}, r"probs must be \(N, C, H, W\)"),
+        # Normalised, the only class would be 1 everywhere.
+        ({"probs": torch.rand(1, 1, 8, 8)}, r"probs must have 2 or more channels.*torch.cat\(\[1 - p, p\], 1\)"),
         ({"image": torch.rand(1, 3, 8, 8) * 255}, r"image must be in \[0, 1\]"),
         ({"class_factors": torch.ones(3)}, r"class_factors must be \(C,\) = \(2,\), got shape \(3,\)"),
         ({"class_factors": torch.tensor([1.0, -1.0])}, "class_factors must be >= 0, finite and not all 0"),

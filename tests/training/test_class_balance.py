@@ -66,7 +66,7 @@ def test_an_absent_class_has_a_finite_weight() -> None:
         (lambda: class_factors(probabilities(), torch.ones(3) / 3), ValueError, r"fractions must be \(C,\) = \(4,\)"),
         (lambda: class_factors(probabilities(), torch.ones(4)), ValueError, "add up to 1, got .*: divide counts"),
         (lambda: class_factors(probabilities(), torch.ones(4).long()), TypeError, "fractions must be floating point"),
-        (lambda: class_factors(probabilities()[:, :1], torch.ones(1)), ValueError, "probs must have 2 or more classes"),
+        (lambda: class_factors(probabilities()[:, :1], torch.ones(1)), ValueError, "probs must have 2 or more"),
         (
             lambda: class_factors(probabilities()[:0], torch.ones(4) / 4),
             ValueError,
