@@ -10,7 +10,12 @@ Shapes and types are always checked. Checks that read values (range, NaN, labels
 default they run only for tensors on the CPU; :func:`set_value_checks` changes that.
 """
 
-from closedform_wsss._checks.logits import check_logits, check_two_classes, check_two_probabilities
+from closedform_wsss._checks.logits import (
+    check_logits,
+    check_num_classes,
+    check_two_classes,
+    check_two_probabilities,
+)
 from closedform_wsss._checks.marked_classes import warn_of_absent_marks
 from closedform_wsss._checks.options import (
     check_cell_size,
@@ -60,6 +65,7 @@ __all__ = [
     "check_maps",
     "check_names",
     "check_not_negative",
+    "check_num_classes",
     "check_option",
     "check_pixels",
     "check_positive",

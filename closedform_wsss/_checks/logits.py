@@ -19,6 +19,13 @@ def check_two_classes(fn: str, logits: Tensor) -> None:
         )
 
 
+def check_num_classes(fn: str, logits: Tensor, num_classes: int) -> None:
+    """As many channels as the training has classes."""
+    check_two_classes(fn, logits)
+    if logits.shape[1] != num_classes:
+        raise ValueError(f"{fn}: logits must have {num_classes} channels, got shape {tuple(logits.shape)}")
+
+
 def check_two_probabilities(fn: str, probs: Tensor) -> None:
     """Two classes or more. A single one would be 1 everywhere, since the classes add up to 1."""
     if probs.shape[1] < 2:

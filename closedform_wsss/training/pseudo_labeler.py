@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import check_count, check_integer, check_tensor
+from closedform_wsss._checks import check_count, check_integer, check_maps, check_num_classes, check_tensor
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.io import read_label_png
@@ -194,7 +194,7 @@ class PseudoLabeler:
         dense CRF an early mistake may stay in them.
 
         Args:
-            logits: ``(N, C, H, W)``, differentiable.
+            logits: ``(N, C, H, W)``, differentiable, with C = ``num_classes``.
             target: ``(N, H', W')`` marks or labels, as of :meth:`get`, after augmentation; ``ignore_index`` where
                 there is none, as in a padded border.
             image: ``(N, D, H'', W'')`` in [0, 1] or uint8, not normalised.
@@ -205,9 +205,12 @@ class PseudoLabeler:
         Raises:
             TypeError, ValueError: As :func:`~closedform_wsss.functional.mark_loss`.
         """
+        fn = "PseudoLabeler.loss"
+        # Before the first round too, not hours later.
+        check_num_classes(fn, check_maps(fn, "logits", logits, None, None), self.num_classes)
         if not self.round:
             return mark_loss(logits, target, image, crf_weight=0, ignore_index=self.ignore_index)
-        return label_loss("PseudoLabeler.loss", logits, target, self.class_weight, self.ignore_index)
+        return label_loss(fn, logits, target, self.class_weight, self.ignore_index)
 
     def __contains__(self, key: str) -> bool:
         return label_file(self.folder, key).exists()

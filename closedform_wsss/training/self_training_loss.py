@@ -17,6 +17,7 @@ from closedform_wsss._checks import (
     check_integer,
     check_logits,
     check_maps,
+    check_num_classes,
     check_same_view,
     check_target,
     compute_dtype,
@@ -143,8 +144,7 @@ class SelfTrainingLoss(nn.Module):
         n, device = image.shape[0], image.device
         logits = check_maps(FN, "logits", logits, n, device)
         check_logits(FN, logits)
-        if logits.shape[1] != self.num_classes:
-            raise ValueError(f"{FN}: logits must have {self.num_classes} channels, got shape {tuple(logits.shape)}")
+        check_num_classes(FN, logits, self.num_classes)
         marks = check_target(FN, marks, n, device, self.num_classes, self.ignore_index, name="marks")
         check_finite(FN, "logits", logits)
         check_same_view(FN, marks=marks, image=image, logits=logits)

@@ -161,6 +161,19 @@ def test_epochs_of_the_trainer_of_transformers(
         callback.on_train_begin(SimpleNamespace(max_steps=9), state, None)
 
 
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_a_network_of_other_classes_is_refused_at_the_first_step(tmp_path: Path, rounds: int) -> None:
+    """mark_loss takes any number of classes, so that the first round would notice it, a third of the training later."""
+    labeler = PseudoLabeler(tmp_path, 3)
+    key, image, marks = Scenes()[0]
+    if rounds:
+        labeler.update(network, [(key, image, marks)])
+    for channels, message in ((4, r"3 channels, got shape \(1, 4, 48, 64\)"), (1, "2 or more channels.*torch.cat")):
+        logits = torch.zeros(1, channels, *marks.shape)
+        with pytest.raises(ValueError, match=rf"PseudoLabeler\.loss: logits must have {message}"):
+            labeler.loss(logits, marks[None], image[None])
+
+
 def test_the_loss_of_a_labeler(tmp_path: Path) -> None:
     labeler = PseudoLabeler(tmp_path, 3)
     samples = [Scenes()[k] for k in range(2)]
