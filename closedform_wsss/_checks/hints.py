@@ -62,15 +62,17 @@ def maps_shape(name: str, shape: Sequence[int]) -> str:
     """For maps that are not ``(N, C, H, W)``."""
     if len(shape) == 5:
         return ": " + _SLICES + f"{name}.transpose(1, 2).flatten(0, 1)"
-    return f": pass {name}[None] for one image" if len(shape) == 3 else ""
+    return f": pass {name}[None] for one image, {name}[:, None] for a batch of single maps" if len(shape) == 3 else ""
 
 
-def target_shape(name: str, shape: Sequence[int], n: int) -> str:
+def target_shape(name: str, shape: Sequence[int], n: int, ignore_index: int) -> str:
     """For marks that are not ``(N, H, W)``."""
     if len(shape) == 4 and shape[1] == 1:
         return f": pass {name}[:, 0]"
     if len(shape) == 4:
-        return f": {_SLICES}{name}.flatten(0, 1), or one-hot marks as labels"
+        # argmax alone would make class 0 of every pixel without a mark.
+        labels = f"torch.where({name}.any(1), {name}.int().argmax(1), {ignore_index})"
+        return f": {_SLICES}{name}.flatten(0, 1), or one-hot marks as labels, {labels}"
     if len(shape) == 2 and n == 1:
         return f": pass {name}[None]"
     return ""

@@ -24,7 +24,8 @@ def check_same_view(fn: str, **tensors: Tensor | None) -> None:
             continue
         near, far = sorted((abs(size[0] - wanted[0]), abs(size[1] - wanted[1])))
         if size == wanted[::-1]:
-            how, cure = "transposed", f"pass {name}.transpose(-1, -2)"
+            turned = other if list(sizes.values()).count(size) > 1 else name  # the one that is unlike the rest
+            how, cure = "transposed", f"pass {turned}.transpose(-1, -2)"
         elif near == 0 and far > 1:
             how, cure = "cropped or padded", "crop or pad both alike, or resize one yourself if it was stretched"
         else:

@@ -125,9 +125,8 @@ def check_target(
     if target.ndim != 3 or (n is not None and n != target.shape[0]) or 0 in target.shape[1:]:
         images = "" if n is None else f" with N = {n} images"
         shape = tuple(target.shape)
-        raise ValueError(
-            f"{fn}: {name} must be (N, H, W){images}, got shape {shape}{hints.target_shape(name, shape, n or 0)}"
-        )
+        cure = hints.target_shape(name, shape, n or 0, ignore_index)
+        raise ValueError(f"{fn}: {name} must be (N, H, W){images}, got shape {shape}{cure}")
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TypeError(f"{fn}: {name} must be an integer tensor, got {target.dtype}")
     if device is not None:

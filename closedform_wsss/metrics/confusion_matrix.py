@@ -236,7 +236,7 @@ class ConfusionMatrix:
         if shape[1] == 1:
             return ": target.squeeze(1)"
         one_hot = [axis for axis in (1, 3) if shape[axis] == self.num_classes]
-        return f": target.argmax({one_hot[0]}), if it is one-hot" if one_hot else ""
+        return f": target.argmax({one_hot[0]}), if it is one-hot at every pixel" if one_hot else ""
 
     def _count(self, cell: Tensor) -> Tensor:
         bins = len(self._counts)

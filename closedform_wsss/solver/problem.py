@@ -28,6 +28,11 @@ def check_marks(
     if num_classes is not None:
         num_classes = check_count(FN, "num_classes", num_classes, 1)
     if isinstance(marks, Tensor) and marks.is_floating_point():
+        if marks.ndim == 3:
+            raise ValueError(
+                f"{FN}: marks must be (N, H, W) integers or soft (N, C, H, W), got {marks.dtype} of shape "
+                f"{tuple(marks.shape)}: pass marks.long() if the values are classes"
+            )
         marks = check_maps(FN, "marks", marks, n, laplacian.device)
         check_finite(FN, "marks", marks)
         if num_classes is not None and num_classes != marks.shape[1]:

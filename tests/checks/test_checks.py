@@ -115,6 +115,24 @@ def test_images_out_of_range_have_a_cure_that_fits(image: Tensor, message: str) 
             function()
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float32])
+def test_one_hot_marks_have_a_cure_that_keeps_unmarked_pixels(dtype: torch.dtype) -> None:
+    marks = torch.full((2, 6, 8), 4)
+    marks[:, 1, 2:7], marks[1, 4] = 0, 2
+    target = F.one_hot(marks, 5)[..., :3].movedim(3, 1).to(dtype)
+    with pytest.raises(ValueError, match=r"closed_form_loss: target must be \(N, H, W\).* as labels, torch") as error:
+        closed_form_loss(torch.zeros(2, 3, 6, 8), target, torch.rand(2, 3, 6, 8), ignore_index=4)
+    cure = str(error.value).partition("as labels, ")[2]
+    assert torch.equal(eval(cure, {"torch": torch, "target": target}), marks)
+
+
+def test_maps_without_channels_have_two_cures() -> None:
+    image = torch.rand(2, 3, 16, 20)
+    for x in (torch.rand(3, 16, 20), torch.rand(2, 16, 20)):  # maps of one image, a map of each image
+        with pytest.raises(ValueError, match=r"x\[None\] for one image, x\[:, None\] for a batch of single maps$"):
+            matting_filter(x, image)
+
+
 def test_the_cures_work() -> None:
     marks = torch.full((1, 6, 6), 255)
     marks[:, 0], marks[:, -1] = 0, 1

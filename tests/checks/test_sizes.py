@@ -95,6 +95,13 @@ def test_other_sizes_are_resized(name, call, what, size, tmp_path):
     call(size, tmp_path)
 
 
+@pytest.mark.parametrize("turned", ["target", "image", "logits"])
+def test_the_cure_turns_the_one_that_is_unlike_the_others(turned):
+    sizes = {name: SIZE[::-1] if name == turned else SIZE for name in ("target", "image", "logits")}
+    with pytest.raises(ValueError, match=rf"looks transposed: pass {turned}\.transpose\(-1, -2\)"):
+        mark_loss(maps(sizes["logits"]), marks(sizes["target"]), image(sizes["image"]))
+
+
 def test_a_square_or_a_small_map_is_not_taken_for_a_mistake():
     closed_form_loss(maps((4, 6)), None, image((4, 3)))  # one side is equal by chance
     closed_form_loss(maps((16, 16)), marks((16, 16)), image((16, 16)))

@@ -25,6 +25,11 @@ IMAGE, MARKS = torch.rand(1, 3, 8, 9), random_marks((8, 9), 3)
             r"marks must have the image's size \(8, 9\), got shape \(1, 4, 9\)",
         ),
         ({"marks": MARKS[0]}, ValueError, r"marks must be \(N, H, W\) with N = 1"),
+        (
+            {"marks": MARKS.float()},
+            ValueError,
+            r"marks must be \(N, H, W\) integers or soft .*pass marks.long\(\) if the values are classes",
+        ),
         ({"marks": MARKS.numpy()}, TypeError, r"marks must be an integer tensor \(N, H, W\), got ndarray"),
         (
             {"num_classes": 2},

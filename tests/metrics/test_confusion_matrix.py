@@ -182,13 +182,13 @@ def test_invalid_values_are_refused_and_not_counted() -> None:
             torch.zeros(1, 4, 5).long(),
             torch.zeros(1, 3, 4, 5).long(),
             ValueError,
-            "target must be .*: target.argmax\\(1\\)",
+            "target must be .*: target.argmax\\(1\\), if it is one-hot at every pixel",
         ),
         (
             torch.zeros(1, 4, 5).long(),
             torch.zeros(1, 4, 5, 3).long(),
             ValueError,
-            "target must be .*: target.argmax\\(3\\)",
+            "target must be .*: target.argmax\\(3\\), if it is one-hot at every pixel",
         ),
         (torch.zeros(1, 4, 5).long(), torch.zeros(1, 7, 4, 5).long(), ValueError, "target must be .* 4, 5\\)$"),
         (
