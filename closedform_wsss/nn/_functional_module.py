@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -27,7 +28,13 @@ class FunctionalModule(nn.Module):
         return {name: getattr(self, name) for name in self._names}
 
     def extra_repr(self) -> str:
-        shown = {name: value for name, value in self.options.items() if name != "class_weight" and value is not None}
+        defaults = {name: option.default for name, option in inspect.signature(type(self)).parameters.items()}
+        # None is shown where it is a choice, as in activation=None, but not where it is the default.
+        shown = {
+            name: value
+            for name, value in self.options.items()
+            if name != "class_weight" and (value is not None or defaults.get(name) is not None)
+        }
         return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
 

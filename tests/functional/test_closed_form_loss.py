@@ -10,7 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import closedform_wsss
 from closedform_wsss.functional import closed_form_loss, solve_matting
 from closedform_wsss.laplacian import KINDS
-from closedform_wsss.nn import ClosedFormLoss
+from closedform_wsss.nn import ClosedFormLoss, RefineCAM, SoftSLIC
 
 FORMS = ["residual", "energy"]
 
@@ -335,6 +335,8 @@ def test_value_checks_can_be_switched_off():
 
 
 def test_repr_names_the_options():
+    for module, chosen in ((ClosedFormLoss, "activation"), (RefineCAM, "level"), (SoftSLIC, "color_space")):
+        assert f"{chosen}=None" in repr(module(**{chosen: None})) and "None" not in repr(module())
     assert repr(ClosedFormLoss(form="energy", eps=1e-5)) == (
         "ClosedFormLoss(form='energy', mark_weight=100.0, eps=1e-05, "
         "activation='softmax', ignore_index=255, reduction='mean')"
