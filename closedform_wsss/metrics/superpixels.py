@@ -17,6 +17,7 @@ from torch import Tensor
 
 from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_count
+from closedform_wsss.superpixels import Superpixels
 
 _Labels: TypeAlias = npt.NDArray[np.integer]
 _Counts: TypeAlias = npt.NDArray[np.int64]
@@ -182,6 +183,10 @@ def _checked(
     fn: str, preds: npt.ArrayLike | Tensor, target: npt.ArrayLike | Tensor, *, bool_too: bool = False
 ) -> tuple[_Labels, npt.NDArray[Any]]:
     """The superpixels ``(H, W)`` and the target ``(A, H, W)`` as arrays."""
+    if isinstance(preds, Superpixels):
+        raise TypeError(
+            f"{fn}: preds must be (H, W) integers, got the Superpixels of a batch: pass preds.to_hard().assignment[0]"
+        )
     own, other = as_array(preds), as_array(target)
     if own.dtype.kind not in "iu":
         raise TypeError(f"{fn}: preds must be of an integer type, got {own.dtype}")

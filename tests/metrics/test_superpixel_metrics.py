@@ -11,6 +11,7 @@ from helpers.layouts import LAYOUTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closedform_wsss.functional import slic, soft_slic
 from closedform_wsss.metrics import achievable_segmentation_accuracy, boundary_recall, undersegmentation_error
 
 MEASURES = [boundary_recall, undersegmentation_error, achievable_segmentation_accuracy]
@@ -182,3 +183,14 @@ def test_tolerance_is_checked(tolerance) -> None:
     assert boundary_recall(labels, labels, tolerance=np.int64(1)) == boundary_recall(labels, labels, tolerance=1)
     with pytest.raises((TypeError, ValueError), match="boundary_recall: tolerance must be an integer >= 0"):
         boundary_recall([[0, 1]], [[0, 1]], tolerance=tolerance)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("make", [slic, soft_slic])
+def test_superpixels_of_a_batch_are_refused_with_a_cure_that_works(measure, make):
+    """NumPy would complain of a sequence of unequal parts."""
+    preds, target = make(torch.rand(1, 3, 16, 20), cell_size=4), torch.arange(20).expand(16, 20) // 7
+    with pytest.raises(TypeError, match=rf"{measure.__name__}: preds must be .* integers, got .*: pass ") as error:
+        measure(preds, target)
+    labels = eval(str(error.value).partition(": pass ")[2], {"preds": preds})
+    assert labels.shape == (16, 20) and 0 <= measure(labels, target) < 2
