@@ -175,6 +175,36 @@ def test_maps_in_formats_that_say_what_white_is(name: str) -> None:
     np.testing.assert_allclose(map, stored.TWELVE_BITS / 4095, rtol=0, atol=1 / 400)
 
 
+@pytest.mark.parametrize(("difference", "grey"), [(32, True), (33, False)])
+def test_channels_differ_by_what_jpeg_leaves(tmp_path: Path, difference: int, grey: bool) -> None:
+    """At a single pixel, and between any two channels."""
+    for order in ((0, 1, 2), (2, 0, 1)):
+        pixels = np.full((*SIZE, 3), 100, np.uint8)
+        pixels[3, 4] = np.array([90, 100, 90 + difference])[[*order]]
+        Image.fromarray(pixels).save(tmp_path / "map.png")
+        if grey:
+            map = read_cue("saliency", tmp_path / "map.png")
+            torch.testing.assert_close(map[0, 3, 4].item(), pixels[3, 4].mean() / 255, rtol=0, atol=1e-6)
+        else:
+            with pytest.raises(ValueError, match=r"a file of saliency must be grey.* an image with colours"):
+                read_cue("saliency", tmp_path / "map.png")
+
+
+@pytest.mark.parametrize(("beyond", "accepted"), [(0.02, True), (0.021, False)])
+def test_floating_point_may_leave_the_range_by_what_interpolation_adds(
+    tmp_path: Path, beyond: float, accepted: bool
+) -> None:
+    for value, end in ((-beyond, 0), (1 + beyond, 1)):
+        pixels = np.full(SIZE, 0.5, np.float32)
+        pixels[3, 4] = value
+        Image.fromarray(pixels).save(tmp_path / "map.tif")
+        if accepted:
+            assert read_cue("saliency", tmp_path / "map.tif")[0, 3, 4] == end
+        else:
+            with pytest.raises(ValueError, match=r"saliency in floating point must be in \[0, 1\]"):
+                read_cue("saliency", tmp_path / "map.tif")
+
+
 def test_a_damaged_map_fails_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (data / "saliency" / "a.png").read_bytes()
     (data / "saliency" / "a.png").write_bytes(whole[:60])

@@ -129,6 +129,15 @@ def test_restart_converges_to_its_limit_and_tol_stops_there():
     torch.testing.assert_close(once, asam(cam, Superpixels(q, 6), num_iters=1))
 
 
+def test_a_change_of_tol_is_small_enough():
+    """Two pixels share their superpixels: the first step changes values by 3 / 16, exactly, the next ones by less."""
+    q, cam = torch.zeros(1, 9, 1, 2, dtype=torch.float64), torch.tensor([[[[1.0, 0.0]]]], dtype=torch.float64)
+    q[0, 4], q[0, 5, 0, 0], q[0, 3, 0, 1] = 0.75, 0.25, 0.25
+    for tol, steps in ((3 / 16, 1), (np.nextafter(3 / 16, 0), 2)):
+        found, expected = (asam(cam, Superpixels(q, 1), **v) for v in ({"tol": tol}, {"num_iters": steps}))
+        assert torch.equal(found, expected)
+
+
 def test_a_superpixel_without_pixels_keeps_its_value():
     q = torch.zeros(1, 9, 8, 8, dtype=torch.float64)
     q[:, 4] = 1

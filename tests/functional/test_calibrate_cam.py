@@ -137,6 +137,20 @@ def test_a_flat_image_says_nothing(colour):
         assert best_level(cam.to(dtype), image.to(dtype) + noise)[0].tolist() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_hardly_changes_counts_if_it_is_more_than_rounding(dtype):
+    """A single pixel of a flat image has another shade: contrast and colour change by less than 1e-4. On an image that
+    is flat everywhere, a map varies by 0.002, and Otsu's variance by 1e-7."""
+    y, x = torch.meshgrid(torch.arange(90) - 44.7, torch.arange(120) - 59.6, indexing="ij")
+    cam = (1 - (y**2 + x**2).sqrt() / 45).clamp(0, 1).double()
+    maps = torch.stack([cam, LEVELS[14] + 0.002 * (cam - 0.5)])
+    image = torch.full((2, 1, 90, 120), 0.5, dtype=torch.float64)
+    image[0, 0, 67, 60] = 0.53
+    found = best_level(maps[:, None].to(dtype), image.to(dtype)).flatten().tolist()
+    expected = [naive_level(*(x.numpy() for x in both)) for both in zip(maps, image, strict=True)]
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
 def test_float32_finds_the_threshold_of_float64():
     """Most neighbours lie on the same side, and their contrast, of a noisy image 40000, must cancel."""
     y, x = torch.linspace(-1, 1, 375)[:, None], torch.linspace(-1, 1, 500)

@@ -54,16 +54,17 @@ def test_any_size(name, channels):
     assert torch.isfinite(out).all() and out.min() >= 0 and out.max() <= 1
 
 
-@pytest.mark.parametrize("fidelity", [0.1, 3e-3, 1e-4])
-def test_the_filter_is_exact_enough(fidelity):
-    """In steps, or until a tolerance where these would be too many."""
-    image = resize_image(from_array(photo(120, 160))[None] / 255, (30, 40)).clamp(0, 1)
-    cam = torch.rand(1, 3, 6, 8)
-    out = refine_cam(cam, F.interpolate(image, (120, 160)), num_iters=0, fidelity=fidelity, level=None)
+@pytest.mark.parametrize(("fidelity", "largest"), [(0.1, 0.04), (3e-3, 0.04), (9e-4, 0.01), (1e-4, 0.01)])
+def test_the_filter_is_exact_enough(fidelity, largest):
+    """In steps, or until a tolerance of 0.03 where these would be too many; the error is a third of it or less."""
+    image = from_array(photo(120, 160))[None] / 255
+    quarter = resize_image(image, (30, 40)).clamp(0, 1).double()
+    cam = torch.rand(1, 12, 6, 8)
+    out = refine_cam(cam, image, num_iters=0, fidelity=fidelity, level=None)
     start = F.interpolate(cam, (30, 40), mode="bilinear")
-    exact = matting_filter(start.double(), image.double(), fidelity=fidelity, tol=1e-6).clamp(0, 1)
+    exact = matting_filter(start.double(), quarter, fidelity=fidelity, tol=1e-6).clamp(0, 1)
     error = (out - F.interpolate(exact, (120, 160), mode="bilinear")).abs().max()
-    assert error < 0.04 < (start - exact).abs().max() / 3
+    assert error < largest < (start - exact).abs().max() / 3
 
 
 @pytest.mark.parametrize(("fidelity", "steps"), [(0.03, [35]), (3e-3, [110]), (1e-3, [190]), (1e-4, [])])

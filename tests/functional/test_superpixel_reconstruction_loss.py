@@ -156,6 +156,19 @@ def test_gradients_are_finite_where_a_distance_is_zero(kind: str, sharpness: flo
         assert value.isfinite() and q.grad is not None and q.grad.isfinite().all()
 
 
+def test_a_superpixel_that_the_network_has_nearly_left_has_its_gradient() -> None:
+    """Its weights are 1e-11, and what it holds is still their mean: without this it could not grow again."""
+    features = torch.rand(1, 2, 3, 6, dtype=torch.float64)
+    small = 1e-11 * torch.rand(3, 6, dtype=torch.float64)
+    q = torch.zeros(1, 9, 3, 6, dtype=torch.float64)
+    q[0, 4, :, :3], q[0, 5, :, :3] = small[:, :3], 1 - small[:, :3]  # of the two cells, the left one
+    q[0, 3, :, 3:], q[0, 4, :, 3:] = small[:, 3:], 1 - small[:, 3:]
+    q.requires_grad_()
+    values = (loss(Superpixels(q, 3), features, position_weight=0.1), naive(q, features, 3, 0.1)[0])
+    found, expected = (torch.autograd.grad(value, q)[0] for value in values)
+    torch.testing.assert_close(found[:, 3:6], expected[:, 3:6])
+
+
 def test_the_value_does_not_depend_on_the_resolution() -> None:
     values = []
     for cell_size in (8, 16, 32):
