@@ -75,7 +75,7 @@ class SelfTrainingLoss(nn.Module):
         TypeError, ValueError: When it is made: an option is out of range. When it is called: what
             :func:`~closedform_wsss.functional.closed_form_loss` raises; gradients are off in training mode. When a
             state is loaded: it is of other steps or rounds.
-        RuntimeError: A state of other classes is loaded.
+        RuntimeError: A state of other classes is loaded; it is called inside ``DataParallel``, where no step counts.
 
     Warns:
         UserWarning: It is called more often than ``total_steps``; or, when it makes the factors, no pixel of their
@@ -155,6 +155,11 @@ class SelfTrainingLoss(nn.Module):
             return label_loss(FN, x, marks, None, self.ignore_index)
         if not torch.is_grad_enabled():
             raise ValueError(f"{FN}: gradients are off in training mode: call criterion.eval() before validation")
+        if getattr(self, "_is_replica", False):  # of torch: what such a copy counts is lost after the step
+            raise RuntimeError(
+                f"{FN}: must be called once in each step, got a copy that DataParallel made for a device: call it on "
+                "the logits that DataParallel returns, or use DistributedDataParallel"
+            )
         if class_present is not None:
             check_class_present(FN, class_present, n, self.num_classes, device)
         if self.steps_done == self.total_steps:

@@ -153,6 +153,15 @@ def test_evaluation_is_the_cross_entropy_and_counts_nothing() -> None:
     assert criterion.steps_done == 0
 
 
+def test_a_copy_of_data_parallel_is_refused() -> None:
+    """It would count the step, and be thrown away after it."""
+    criterion = SelfTrainingLoss(3, 6)
+    copy = criterion._replicate_for_data_parallel()
+    with pytest.raises(RuntimeError, match=r"SelfTrainingLoss: must be called once in each step, got .* DataParallel"):
+        copy(*batch(0))
+    assert copy.eval()(*batch(0)) > 0 and criterion.steps_done == 0
+
+
 def test_a_resumed_training_goes_on_alike() -> None:
     whole = SelfTrainingLoss(3, 12, Recipe(num_images=2))
     expected = run(whole, 12)
