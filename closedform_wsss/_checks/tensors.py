@@ -10,6 +10,7 @@ from torch import Tensor
 from closedform_wsss._checks import hints
 from closedform_wsss._checks.options import check_integer
 from closedform_wsss._checks.values import reads_values
+from closedform_wsss._plain import plain
 
 # Rounding in a resize or a solve may exceed [0, 1] by this much; more means another range.
 _ROUNDING = 0.02
@@ -49,6 +50,7 @@ def check_image(fn: str, image: Tensor) -> Tensor:
     """Image ``(N, D, H, W)`` in [0, 1] or uint8 -> floating point (float32 unless it is float64), detached."""
     if not isinstance(image, Tensor):
         raise TypeError(f"{fn}: image must be a tensor (N, D, H, W), got {type(image).__name__}")
+    image = plain(image)
     check_computable(fn, "image", image)
     if image.ndim != 4 or 0 in image.shape[1:]:
         shape = tuple(image.shape)
@@ -84,6 +86,7 @@ def check_maps(
     or any device."""
     if not isinstance(maps, Tensor):
         raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
+    maps = plain(maps)
     check_computable(fn, name, maps)
     if maps.ndim != 4:
         shape = tuple(maps.shape)
@@ -120,6 +123,7 @@ def check_target(
     """
     if not isinstance(target, Tensor):
         raise TypeError(f"{fn}: {name} must be an integer tensor (N, H, W), got {type(target).__name__}")
+    target = plain(target)
     check_computable(fn, name, target)
     # Not "in", which torch.compile answers with no where one of two equal sizes is a symbol.
     if target.ndim != 3 or (n is not None and n != target.shape[0]) or 0 in target.shape[1:]:

@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 from closedform_wsss import _C, _cuda
 from closedform_wsss._autocast import without_autocast
 from closedform_wsss._build import cuda_in_use, num_threads
+from closedform_wsss._plain import plain
 
 NAMESPACE = "closedform_wsss"
 SUFFIX = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}
@@ -86,7 +87,10 @@ def define(name: str, schema: str, run: Any, reference: Any, fake: Any) -> Any:
 
 
 def _without_forward_mode(operator: Any, name: str) -> Any:
-    """The operator, refusing dual numbers, whose tangent torch would drop without a word: a derivative of zero."""
+    """The operator, refusing dual numbers, whose tangent torch would drop without a word: a derivative of zero.
+
+    It gets plain tensors: its kernels allocate like their arguments.
+    """
 
     @functools.wraps(operator)
     def call(*arguments: Any) -> Any:
@@ -97,6 +101,7 @@ def _without_forward_mode(operator: Any, name: str) -> Any:
                         f"{NAMESPACE}.{name}: has no forward-mode derivative (torch.func.jvp, jacfwd, hessian, dual "
                         "numbers): use reverse mode, torch.autograd.grad"
                     )
+            arguments = tuple(plain(value) if isinstance(value, Tensor) else value for value in arguments)
         return operator(*arguments)
 
     call.default = operator.default  # type: ignore[attr-defined]

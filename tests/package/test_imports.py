@@ -13,7 +13,7 @@ import closedform_wsss
 ROOT = Path(closedform_wsss.__file__).parent
 # From the ground up. Packages of one floor do not import each other.
 FLOORS = (
-    ("_C", "_openmp", "_warn"),
+    ("_C", "_openmp", "_plain", "_warn"),
     ("_autocast", "_checks", "_common", "_scatter_sums", "_resize"),
     ("_arrays", "_cuda", "_mark_spacing", "_reference", "_threshold_scores"),
     ("_build",),
