@@ -11,11 +11,23 @@ import numpy as np
 from torch import Tensor
 
 
+def shown(value: Any) -> str:
+    """In one line what an option got: of a tensor or an array the shape, not all of its values."""
+    if isinstance(value, (np.ndarray, Tensor)):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    return repr(value)
+
+
+def described(value: Any) -> str:
+    """The same with its type."""
+    return shown(value) if isinstance(value, (np.ndarray, Tensor)) else f"{type(value).__name__} {value!r}"
+
+
 def check_option(fn: str, name: str, value: Any, options: Sequence[Any]) -> None:
     """One of a few values."""
     # Arrays are compared element by element.
     if isinstance(value, (np.ndarray, Tensor)) or value not in options:
-        raise ValueError(f"{fn}: {name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+        raise ValueError(f"{fn}: {name} must be one of {', '.join(map(repr, options))}, got {shown(value)}")
 
 
 # Options of which float32 can still hold the square or the inverse.
@@ -33,7 +45,7 @@ def _number(value: Any) -> float:
 def check_positive(fn: str, name: str, value: Any) -> float:
     """A finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{fn}: {name} must be a number > 0, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{fn}: {name} must be a number > 0, got {described(value)}")
     number = _number(value)
     if not 0 < number < math.inf:
         raise ValueError(f"{fn}: {name} must be a finite number > 0, got {value!r}")
@@ -45,7 +57,7 @@ def check_positive(fn: str, name: str, value: Any) -> float:
 def check_not_negative(fn: str, name: str, value: Any) -> float:
     """A finite number, zero or above."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{fn}: {name} must be a number >= 0, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{fn}: {name} must be a number >= 0, got {described(value)}")
     number = _number(value)
     if not 0 <= number < math.inf:
         raise ValueError(f"{fn}: {name} must be a finite number >= 0, got {value!r}")
@@ -57,7 +69,7 @@ def check_not_negative(fn: str, name: str, value: Any) -> float:
 def check_integer(fn: str, name: str, value: Any) -> int:
     """An integer that a label can be: they are compared in int64."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{fn}: {name} must be an integer, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{fn}: {name} must be an integer, got {described(value)}")
     if not -(2**63) <= int(value) < 2**63:
         raise ValueError(f"{fn}: {name} must be in the range of int64, got {value}")
     return int(value)
@@ -66,7 +78,7 @@ def check_integer(fn: str, name: str, value: Any) -> int:
 def check_count(fn: str, name: str, value: Any, minimum: int) -> int:
     """An integer that is not below the minimum."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
+        raise TypeError(f"{fn}: {name} must be an integer >= {minimum}, got {shown(value)}")
     if int(value) < minimum:
         raise ValueError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
@@ -85,7 +97,7 @@ def check_names(fn: str, name: str, value: Any) -> None:
 def check_probability(fn: str, name: str, value: Any) -> float:
     """A number in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{fn}: {name} must be a number in [0, 1], got {type(value).__name__} {value!r}")
+        raise TypeError(f"{fn}: {name} must be a number in [0, 1], got {described(value)}")
     number = float(value)
     if not 0 <= number <= 1:
         raise ValueError(f"{fn}: {name} must be a number in [0, 1], got {value!r}")
@@ -95,7 +107,7 @@ def check_probability(fn: str, name: str, value: Any) -> float:
 def check_cell_size(fn: str, cell_size: Any) -> int:
     """The side of a superpixel cell, in pixels."""
     if isinstance(cell_size, bool) or not isinstance(cell_size, numbers.Integral):
-        raise TypeError(f"{fn}: cell_size must be an integer >= 1, got {type(cell_size).__name__} {cell_size!r}")
+        raise TypeError(f"{fn}: cell_size must be an integer >= 1, got {described(cell_size)}")
     cell_size = int(cell_size)
     if cell_size < 1:
         raise ValueError(f"{fn}: cell_size must be an integer >= 1, got {cell_size}")
@@ -105,7 +117,7 @@ def check_cell_size(fn: str, cell_size: Any) -> int:
 def check_radius(fn: str, radius: Any, height: int, width: int) -> int:
     """A window of 2 radius + 1 pixels that fits into the image. Radius 1 always fits: windows shrink in tiny images."""
     if isinstance(radius, bool) or not isinstance(radius, numbers.Integral):
-        raise TypeError(f"{fn}: radius must be an integer >= 1, got {type(radius).__name__} {radius!r}")
+        raise TypeError(f"{fn}: radius must be an integer >= 1, got {described(radius)}")
     radius = int(radius)
     if radius < 1:
         raise ValueError(f"{fn}: radius must be an integer >= 1, got {radius}")

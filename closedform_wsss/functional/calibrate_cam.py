@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import as_compute_dtype, check_image, check_maps, check_same_view, check_unit_range
+from closedform_wsss._checks.options import described
 from closedform_wsss._resize import resize_image
 from closedform_wsss._threshold_scores import levels_like, threshold_scores
 from closedform_wsss.superpixels.lab import rgb_to_lab
@@ -106,7 +107,7 @@ def calibrated(cam: Tensor, image: Tensor, level: float) -> Tensor:
 def check_level(fn: str, level: Any) -> None:
     """A number in (0, 1)."""
     if isinstance(level, bool) or not isinstance(level, numbers.Real):
-        raise TypeError(f"{fn}: level must be a number in (0, 1), got {type(level).__name__} {level!r}")
+        raise TypeError(f"{fn}: level must be a number in (0, 1), got {described(level)}")
     if not 0 < float(level) < 1:
         raise ValueError(f"{fn}: level must be a number in (0, 1), got {level!r}")
 

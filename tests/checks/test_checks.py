@@ -394,3 +394,18 @@ def test_the_smallest_eps(kind: str) -> None:
     for make in (MattingLaplacian, lambda image, **options: matting_filter(image, image, **options)):
         with pytest.raises(ValueError, match="eps must be at least 1e-15, got 1e-17"):
             make(grey, kind=kind, eps=1e-17)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("mark_weight", torch.ones(2, 30, 40), r"mark_weight must be a number >= 0, got Tensor of shape \(2, 30, 40\)"),
+        ("eps", np.ones((30, 40)), r"eps must be a number > 0, got ndarray of shape \(30, 40\)"),
+        ("ignore_index", torch.ones(9), r"ignore_index must be an integer, got Tensor of shape \(9,\)"),
+        ("form", torch.ones(9), r"form must be one of 'energy', 'residual', got Tensor of shape \(9,\)"),
+    ],
+)
+def test_a_message_holds_no_values_of_a_tensor(option: str, value: Any, message: str) -> None:
+    logits, target, image = torch.randn(1, 2, 8, 9), torch.zeros(1, 8, 9, dtype=torch.long), torch.rand(1, 3, 8, 9)
+    with pytest.raises((TypeError, ValueError), match=f"closed_form_loss: {message}$"):
+        closed_form_loss(logits, target, image, **{option: value})
