@@ -78,6 +78,13 @@ def target_shape(name: str, shape: Sequence[int], n: int, ignore_index: int) -> 
     return ""
 
 
+def target_dtype(name: str, floating: bool) -> str:
+    """For marks of another type: whole numbers, or those that torchvision's ToTensor has divided by 255."""
+    if not floating:
+        return ""
+    return f": pass {name}.long(), or (255 * {name}).round().long() if ToTensor divided it by 255"
+
+
 def labels(found: Sequence[int], classes: int | None, present: Sequence[int]) -> str:
     """For marks that are neither classes nor ``ignore_index``.
 

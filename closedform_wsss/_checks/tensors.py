@@ -132,7 +132,8 @@ def check_target(
         cure = hints.target_shape(name, shape, n or 0, ignore_index)
         raise ValueError(f"{fn}: {name} must be (N, H, W){images}, got shape {shape}{cure}")
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise TypeError(f"{fn}: {name} must be an integer tensor, got {target.dtype}")
+        cure = hints.target_dtype(name, target.is_floating_point())
+        raise TypeError(f"{fn}: {name} must be an integer tensor, got {target.dtype}{cure}")
     if device is not None:
         check_device(fn, name, target, device, of=of)
     check_integer(fn, "ignore_index", ignore_index)

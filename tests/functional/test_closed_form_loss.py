@@ -265,7 +265,12 @@ def wrong_label(value):
             r"target must be \(N, H, W\) with N = 1 images, got shape \(8, 9\)",
         ),
         ({"target": TARGET[:, None]}, ValueError, r"target must be \(N, H, W\).*got shape \(1, 1, 8, 9\)"),
-        ({"target": TARGET.float()}, TypeError, r"target must be an integer tensor, got torch.float32"),
+        (
+            {"target": TARGET.float()},
+            TypeError,
+            r"target must be an integer tensor, got torch.float32: pass target.long\(\), or .* if ToTensor divided it",
+        ),
+        ({"target": TARGET == 0}, TypeError, r"target must be an integer tensor, got torch.bool$"),
         (
             {"target": wrong_label(3)},
             ValueError,
