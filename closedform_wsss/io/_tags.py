@@ -220,7 +220,7 @@ def _of_vectors(item: Any, where: str, count: int | None) -> _Rows:
 def _label(cell: object, known: Mapping[str, int] | None, place: str, where: str) -> int:
     text = str(cell).strip()
     if text.isdecimal():
-        label = int(text)
+        label = int(text.lstrip("0")[:30] or "0")  # Python refuses to convert thousands of digits
     elif known is not None and _folded(text) in known:
         label = known[_folded(text)]
     else:

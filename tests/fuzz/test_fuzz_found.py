@@ -275,3 +275,20 @@ def test_the_largest_uint8_has_a_successor(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     path.write_bytes(formats.npy(pickle.dumps(formats.boxed({"keys": np.array([255, 0], np.uint8), "cam": MAPS}))))
     assert io.read_cam(path)[0].tolist() == [256, 1]
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (io.read_tags, "a.jpg,{}\n"),
+        (io.read_tags, '{{"a": [{}]}}'),
+        (io.read_label_colors, "road:128,{},128::\n"),
+        (io.read_label_colors, "128 {} 128 road\n"),
+    ],
+)
+def test_numbers_of_thousands_of_digits(tmp_path: Path, read: Callable[[Path], Any], text: str) -> None:
+    """Python converts none of them, and its message names neither the reader nor the file."""
+    path = tmp_path / "a.txt"
+    path.write_text(text.format("1" * 5000))
+    with pytest.raises(ValueError, match=rf"^{read.__name__}: .*a\.txt"):
+        read(path)

@@ -10,6 +10,7 @@ import random
 import struct
 import zipfile
 import zlib
+from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
@@ -212,6 +213,38 @@ def cam_files() -> list[bytes]:
     files += [npz(**arrays), npz(compressed=True, **arrays), npz(cams=maps.astype(np.float16))]
     members = {name: plain_npy(array) for name, array in arrays.items()}
     return [*files, *(zipped(method, **members) for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))]
+
+
+def probability_files() -> list[bytes]:
+    """As nnU-Net writes them, and an array alone."""
+    maps = np.random.default_rng(0).dirichlet(np.ones(3), (6, 8)).transpose(2, 0, 1).astype(np.float32)
+    return [npz(probabilities=maps), npz(compressed=True, probabilities=maps), npz(softmax=maps.astype(np.float16))]
+
+
+TAGS = [
+    b"a.jpg,1,15\nb.jpg,1\n# c\n\nc.jpg,20\n",
+    b"name,cat,dog\na.jpg,0,1\nb.jpg,1,1\n",
+    b"a 1|15\nb 2\n",
+    b'{"a": [1, 15], "b": [2]}',
+]
+COLOR_LISTS = [
+    b"# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\n",
+    b"0 0 0 Void\n128 64 128 Road\n",
+    b"000000 background\n#804080 road\n",
+]
+
+
+def volume_files() -> list[bytes]:
+    """NIfTI files of 16 bits and of floating point; none without nibabel."""
+    if not find_spec("nibabel"):
+        return []
+    import nibabel
+
+    values = np.random.default_rng(0).integers(-100, 200, (5, 6, 4))
+    return [
+        nibabel.Nifti1Image(values.astype(dtype), np.diag([0.8, 0.8, 5, 1])).to_bytes()
+        for dtype in (np.int16, np.float32)
+    ]
 
 
 _HEADERS = (

@@ -13,8 +13,9 @@ from closedform_wsss.io._files.text_file import read_text
 from closedform_wsss.io._types import PathLike, UInt8Array
 
 _FN = "read_label_colors"
-_CVAT = re.compile(r"(.*?):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?")
-_NUMBERS = re.compile(r"(\d+)[\s,;]+(\d+)[\s,;]+(\d+)(?:[\s,;]+(.*))?")
+# Python refuses to convert thousands of digits.
+_CVAT = re.compile(r"(.*?):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*(?::.*)?")
+_NUMBERS = re.compile(r"(\d{1,9})[\s,;]+(\d{1,9})[\s,;]+(\d{1,9})(?:[\s,;]+(.*))?")
 _HEXADECIMAL = re.compile(r"#?([0-9a-fA-F]{6})(?:[\s,;]+(.*))?")
 
 
