@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _UNIT_RANGE = "closedform_wsss.io.to_unit_range"
 _SLICES = "pass the slices of a volume as a batch, "
@@ -56,6 +56,13 @@ def image_shape(shape: Sequence[int]) -> str:
     if len(shape) == 2:
         return ": pass image[None, None]"
     return ""
+
+
+def maps_type(value: object) -> str:
+    """For what a model returns in place of its logits: a dictionary in torchvision, an object in transformers."""
+    if isinstance(value, Mapping):
+        return next((f': pass its "{key}"' for key in ("out", "logits") if key in value), "")
+    return ": pass its logits" if hasattr(value, "logits") else ""
 
 
 def maps_shape(name: str, shape: Sequence[int]) -> str:

@@ -85,7 +85,7 @@ def check_maps(
     """Floating-point maps ``(n, C, h, w)`` on a device, those of the argument ``of``, contiguous. None: any batch size,
     or any device."""
     if not isinstance(maps, Tensor):
-        raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}")
+        raise TypeError(f"{fn}: {name} must be a tensor (N, C, H, W), got {type(maps).__name__}{hints.maps_type(maps)}")
     maps = plain(maps)
     check_computable(fn, name, maps)
     if maps.ndim != 4:

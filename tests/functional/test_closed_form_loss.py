@@ -1,5 +1,7 @@
 """closed_form_loss against a dense float64 oracle, in the ways that a training loop meets it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -257,7 +259,13 @@ def wrong_label(value):
         ({"logits": LOGITS[0]}, ValueError, r"logits must be \(N, C, H, W\), got shape \(3, 8, 9\)"),
         ({"logits": LOGITS.long()}, TypeError, r"logits must be floating point, got torch.int64"),
         ({"logits": LOGITS * torch.nan}, ValueError, r"logits must be finite, got NaN values"),
-        ({"logits": LOGITS.numpy()}, TypeError, r"logits must be a tensor \(N, C, H, W\), got ndarray"),
+        ({"logits": LOGITS.numpy()}, TypeError, r"logits must be a tensor \(N, C, H, W\), got ndarray$"),
+        ({"logits": {"out": LOGITS}}, TypeError, r'logits must be a tensor \(N, C, H, W\), got dict: pass its "out"$'),
+        (
+            {"logits": SimpleNamespace(logits=LOGITS)},
+            TypeError,
+            r"logits must be .*, got SimpleNamespace: pass its logits$",
+        ),
         ({"logits": LOGITS.repeat(2, 1, 1, 1)}, ValueError, r"logits and image .* batch size, got 2 and 1"),
         (
             {"target": TARGET[0]},
