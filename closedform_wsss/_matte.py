@@ -15,7 +15,7 @@ from torch import Tensor
 
 from closedform_wsss import io
 from closedform_wsss._arrays import as_tensor
-from closedform_wsss._checks import check_image, check_positive, hints
+from closedform_wsss._checks import check_image, check_interval, check_positive, hints
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional import ConvergenceWarning, Solution, estimate_foreground, solve_matting
 from closedform_wsss.io import IGNORE_INDEX
@@ -117,7 +117,8 @@ def matte(
         >>> result.cutout.shape, result.cutout[10, 29].tolist()
         ((20, 30, 4), [200, 40, 40, 255])
     """
-    check_levels(levels)
+    if levels is not None:
+        levels = check_interval(_FN, "levels", levels, 0, 1)
     check_positive(_FN, "eps", eps)
     check_positive(_FN, "tol", tol)
     pixels = _image(image)
@@ -143,16 +144,6 @@ def stretch(alpha: Tensor, levels: tuple[float, float] | None) -> Tensor:
         return alpha
     low, high = levels
     return (alpha - low) / (high - low)
-
-
-def check_levels(levels: Any) -> None:
-    """None, or two numbers in [0, 1], the first the lower."""
-    try:
-        low, high = (0.0, 1.0) if levels is None else map(float, levels)
-    except (TypeError, ValueError):
-        low = high = float("nan")
-    if not 0 <= low < high <= 1:
-        raise ValueError(f"{_FN}: levels must be (low, high) with 0 <= low < high <= 1, got {levels!r}")
 
 
 def cutout(image: Tensor, alpha: Tensor) -> npt.NDArray[np.uint8]:

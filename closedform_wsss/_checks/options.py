@@ -104,6 +104,20 @@ def check_probability(fn: str, name: str, value: Any) -> float:
     return number
 
 
+def check_interval(
+    fn: str, name: str, value: Any, least: float = -math.inf, most: float = math.inf
+) -> tuple[float, float]:
+    """Two finite numbers in [least, most], the first below the second."""
+    try:
+        low, high = map(_number, value)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and least <= low < high <= most):
+        within = f" in {least:g} to {most:g}" if math.isfinite(most) else ""
+        raise ValueError(f"{fn}: {name} must be (low, high), finite{within}, low below high, got {value!r}")
+    return low, high
+
+
 def check_cell_size(fn: str, cell_size: Any) -> int:
     """The side of a superpixel cell, in pixels."""
     if isinstance(cell_size, bool) or not isinstance(cell_size, numbers.Integral):

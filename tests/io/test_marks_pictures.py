@@ -209,6 +209,12 @@ def test_windows(tmp_path: Path, name: str, dtype: type, values: list[float], wi
     np.testing.assert_array_equal(found, np.rint(want))
 
 
+def test_a_window_of_any_sequence(tmp_path: Path) -> None:
+    path = grey(tmp_path / "a.png", [0, 100, 200], np.uint8)
+    for window in (np.array([100, 200]), iter([100, 200]), ("100", "200")):
+        assert shown(path, window=window) == [0, 0, 255]
+
+
 def test_windows_that_do_not_fit(tmp_path: Path) -> None:
     for array, mode in ((UPRIGHT, "RGB"), (np.zeros((2, 2, 2), np.uint8), "LA")):
         with pytest.raises(ValueError, match=rf"window must be None for a file with colours .* for mode {mode}"):

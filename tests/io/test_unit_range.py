@@ -65,6 +65,14 @@ def test_large_numbers_keep_their_differences() -> None:
     assert to_unit_range(torch.from_numpy(x), window=(2**31, 2**31 + 10)).tolist() == [0, 0.5, 1]
 
 
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list, iter])
+def test_an_interval_of_any_sequence(kind: Any) -> None:
+    """Such as ``np.percentile`` returns it."""
+    x = np.arange(5.0)
+    assert to_unit_range(x, window=kind([0, 2])).tolist() == [0, 0.5, 1, 1, 1]
+    assert to_unit_range(x, percentiles=kind([0, 50])).tolist() == [0, 0.5, 1, 1, 1]
+
+
 def test_infinite_values_are_cut_off_by_a_window() -> None:
     x = np.array([-np.inf, 0.5, np.inf])
     assert to_unit_range(x, window=(0, 1)).tolist() == [0, 0.5, 1]

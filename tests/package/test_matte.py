@@ -120,6 +120,12 @@ def test_every_file_of_marks(kind: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(closedform_wsss.matte(image, path).alpha, expected(), atol=2e-3)
 
 
+@pytest.mark.parametrize("levels", [[0.2, 0.7], np.array([0.2, 0.7]), iter([0.2, 0.7]), ("0.2", "0.7")])
+def test_levels_of_any_sequence(levels: Any) -> None:
+    expected = closedform_wsss.matte(photo(), labels(), levels=(0.2, 0.7))
+    assert np.array_equal(closedform_wsss.matte(photo(), labels(), levels=levels).alpha, expected.alpha)
+
+
 def test_levels_and_grey_images() -> None:
     found = closedform_wsss.matte(photo(), labels(), levels=(0.2, 0.7))
     np.testing.assert_allclose(found.alpha, ((expected() - 0.2) / 0.5).clip(0, 1), atol=1e-6)
@@ -156,7 +162,7 @@ def only(label: int) -> np.ndarray:
         ({"image": photo()[None]}, r"image must be \(H, W, 3\) or \(H, W\), got shape \(1, 24, 32, 3\)"),
         ({"eps": 0.0}, "eps must be a finite number > 0, got 0.0"),
         ({"tol": -1}, "tol must be a finite number > 0, got -1"),
-        ({"levels": (0.9, 0.1)}, r"levels must be \(low, high\) with 0 <= low < high <= 1, got \(0.9, 0.1\)"),
+        ({"levels": (0.9, 0.1)}, r"levels must be \(low, high\), finite in 0 to 1, low below high, got \(0.9, 0.1\)"),
         ({"levels": 0.5}, "levels must be .* got 0.5"),
     ],
 )

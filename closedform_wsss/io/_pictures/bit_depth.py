@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,18 +18,6 @@ _CURE = (
     ": pass window=(low, high), the values of black and white, the same for all files (--window on the command line)"
 )
 _DIM, _USELESS = 128, 16  # with upper bytes below 128 half of the grey levels are lost, below 16 nearly all
-
-
-def check_window(caller: str, window: Window | None) -> None:
-    """Two finite numbers, the first below the second."""
-    if window is None:
-        return
-    try:
-        low, high = map(float, window)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"{caller}: window must be (low, high), finite, low below high, got {window!r}")
 
 
 def grey_as_bytes(opened: Opened, window: Window | None, *, warns: bool = True) -> UInt8Array:

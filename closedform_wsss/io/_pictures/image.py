@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from closedform_wsss.io._pictures.bit_depth import Window, check_wide_color, check_window, grey_as_bytes
+from closedform_wsss._checks import check_interval
+from closedform_wsss.io._pictures.bit_depth import Window, check_wide_color, grey_as_bytes
 from closedform_wsss.io._pictures.open import Opened, open_image
 from closedform_wsss.io._tensors import image_tensor
 from closedform_wsss.io._types import PathLike, UInt8Array
@@ -58,7 +59,8 @@ def read_image(path: PathLike, *, orientation: str | None = None, window: Window
         >>> soft_tissue[0, 0].tolist()
         [0, 0, 128, 255]
     """
-    check_window("read_image", window)
+    if window is not None:
+        window = check_interval("read_image", "window", window)
     return image_tensor(to_rgb(open_image(path, "read_image", orientation=orientation), window=window))
 
 

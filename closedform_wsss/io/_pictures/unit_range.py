@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from closedform_wsss._checks import check_interval
+
 _FN = "to_unit_range"
 # float32 would round values of these types before the window is subtracted.
 _WIDE = ("int32", "int64", "uint32", "uint64", "float64")
@@ -79,23 +81,12 @@ def _scaled(values: Tensor, window: tuple[float, float] | None, percentiles: tup
     if bool(values.isnan().any()):
         raise ValueError(f"{_FN}: x must hold numbers, got NaN values: replace them, as by torch.nan_to_num")
     if window is not None:
-        low, high = _pair("window", window, -math.inf, math.inf)
+        low, high = check_interval(_FN, "window", window)
     else:
-        low, high = _percentiles(values, _pair("percentiles", percentiles, 0, 100))
+        low, high = _percentiles(values, check_interval(_FN, "percentiles", percentiles, 0, 100))
     if low == high:
         return (values > high).to(values.dtype)
     return ((values - low) / (high - low)).clamp(0, 1)
-
-
-def _pair(name: str, pair: tuple[float, float] | None, minimum: float, maximum: float) -> tuple[float, float]:
-    try:
-        low, high = map(float, pair or ())
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and minimum <= low < high <= maximum):
-        within = f" in {minimum:g} to {maximum:g}" if math.isfinite(maximum) else ""
-        raise ValueError(f"{_FN}: {name} must be (low, high), finite{within}, low below high, got {pair!r}")
-    return low, high
 
 
 def _percentiles(values: Tensor, percentiles: tuple[float, float]) -> tuple[float, float]:
