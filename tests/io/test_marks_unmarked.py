@@ -32,6 +32,11 @@ def marks(tmp_path: Path, array: np.ndarray, **options: Any) -> np.ndarray:
 # --- remap_labels
 
 
+def test_a_table_of_labels_is_no_mapping() -> None:
+    with pytest.raises(TypeError, match=r"mapping must be a dictionary of labels .* got array\(\[1, 0\]\)"):
+        io.remap_labels(np.array([[0, 1]]), np.array([1, 0]))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.int64, np.uint64])
 def test_remap_labels(dtype: type) -> None:
     array = np.array([[0, 1, 2], [3, 0, 100]], dtype)

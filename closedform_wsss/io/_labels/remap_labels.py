@@ -107,7 +107,7 @@ def _reduced_zero(codes: npt.NDArray[Any]) -> dict[int, int]:
 
 def check_mapping(fn: str, name: str, mapping: Remap) -> None:
     """Integers to 0..255, or "reduce_zero"."""
-    if mapping == "reduce_zero":
+    if isinstance(mapping, str) and mapping == "reduce_zero":  # not an array, which is compared element by element
         return
     if not isinstance(mapping, Mapping):
         raise TypeError(f"{fn}: {name} must be a dictionary of labels or 'reduce_zero', got {mapping!r}")
