@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from helpers.pictures import BLACK, GREEN, RED, WHITE, photo
 from PIL import Image, ImageDraw, ImageFilter
 
 from closedform_wsss import io
+from closedform_wsss.io._strokes import layer as layers
+from closedform_wsss.io._strokes import scribbles
 
 SIZE = 128
 LINES = {BLACK: [(45, 65), (85, 65)], RED: [(10, 10), (10, 110)], WHITE: [(118, 10), (118, 110)]}
@@ -180,6 +183,19 @@ def test_errors_of_from_layer() -> None:
             io.from_layer(np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match=r"got a tensor of shape \(5, 5, 4\)"):
         io.from_layer(torch.zeros(5, 5, 4, dtype=torch.uint8))
+
+
+def test_more_colors_than_classes_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one would have the number of unmarked pixels. To find so many takes minutes."""
+    colors = list(product(range(0, 256, 36), range(0, 252, 36), range(0, 180, 36)))[:256]
+    copy = np.array(colors, np.uint8).reshape(16, 16, 3)
+    image, layer = np.full_like(copy, 252), np.dstack([copy, np.full((16, 16), 255, np.uint8)])
+    monkeypatch.setattr(scribbles, "find_stroke_colors", lambda *_: colors)
+    with pytest.raises(ValueError, match=r"from_scribbles: .* strokes of up to 255 pure colours, got 256: name the"):
+        io.from_scribbles(image, copy)
+    monkeypatch.setattr(layers, "find_layer_colors", lambda *_: colors)
+    with pytest.raises(ValueError, match=r"from_layer: layer must hold strokes of up to 255 pure colours, got 256 and"):
+        io.from_layer(layer)
 
 
 def test_layers_in_tensors() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from closedform_wsss._common import IGNORE_INDEX
 from closedform_wsss.io._types import UInt8Array
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -20,7 +21,7 @@ HALO = 8  # pixels, a JPEG block: no stroke spreads its colour farther
 
 
 def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolArray, tolerance: int) -> list[Color]:
-    """Finds the colours of the strokes, most frequent first.
+    """Finds the colours of the strokes, most frequent first; at most 256, one more than can be classes.
 
     The peaks in the colour histogram of the changed pixels are visited from the highest to the lowest. A peak is a
     stroke colour if its pixels are solid (see ``is_solid``) and most of them are not a blend of a nearby stroke, found
@@ -42,7 +43,7 @@ def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolAr
     near: list[BoolArray] = []
     while True:
         color, count = _peak(values[left], tolerance)
-        if count < floor:
+        if count < floor or len(found) > IGNORE_INDEX:
             return found
         members = left & is_close(values, color, tolerance)
         left &= ~members
@@ -66,6 +67,18 @@ def find_stroke_colors(image: UInt8Array, scribbled: UInt8Array, changed: BoolAr
 def is_close(values: npt.NDArray[np.int16], color: Color, tolerance: int) -> BoolArray:
     """Where every channel of ``values`` ``(..., 3)`` is within ``tolerance`` of ``color``."""
     return np.asarray(np.abs(values - np.array(color, np.int16)).max(axis=-1) <= tolerance)
+
+
+def nearest_color(values: npt.NDArray[np.int16], palette: UInt8Array, tolerance: int) -> UInt8Array:
+    """The place in a palette ``(C, 3)``, C up to 255, of the colour nearest to each of ``(N, 3)`` values, the first of
+    equally near ones; 255 where none is within the tolerance."""
+    best = np.full(len(values), tolerance + 1, np.int16)
+    label = np.full(len(values), IGNORE_INDEX, np.uint8)
+    for index, color in enumerate(palette.astype(np.int16)):
+        distance = np.abs(values - color).max(axis=1)
+        label[distance < best] = index
+        best = np.minimum(best, distance)
+    return label
 
 
 def is_blend(values: npt.NDArray[np.int16], color: Color, behind: npt.NDArray[np.int16], tolerance: int) -> BoolArray:

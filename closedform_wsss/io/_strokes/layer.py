@@ -82,7 +82,7 @@ def layer_marks(
         palette = given
     marks, unexplained = class_of_pixels(layer[..., :3], drawn, palette, tolerance)
     lost, total = int(np.count_nonzero(unexplained)), int(np.count_nonzero(drawn))
-    if lost > MAX_UNEXPLAINED * total:
+    if lost > MAX_UNEXPLAINED * total or len(palette) > IGNORE_INDEX:
         what = describe_colors(layer[..., :3][unexplained], tolerance)
         if given is not None:
             raise ValueError(

@@ -19,6 +19,7 @@ from closedform_wsss.io._strokes.colors import (
     is_blend,
     is_close,
     is_solid,
+    nearest_color,
     packed,
     unique_colors,
 )
@@ -75,16 +76,10 @@ def class_of_pixels(
     Args:
         rgb: uint8 ``(H, W, 3)``.
         drawn: bool ``(H, W)``, where there are strokes.
-        palette: uint8 ``(C, 3)``, C up to 255.
+        palette: uint8 ``(C, 3)``; of more than 255 colours the first 255.
         tolerance: The largest distance of a pixel's colour from that of its class.
     """
-    values = rgb[drawn].astype(np.int16)
-    best = np.full(len(values), tolerance + 1, np.int16)
-    label = np.full(len(values), IGNORE_INDEX, np.uint8)
-    for index, color in enumerate(palette[:IGNORE_INDEX].astype(np.int16)):
-        distance = np.abs(values - color).max(axis=1)
-        label[distance < best] = index
-        best = np.minimum(best, distance)
+    label = nearest_color(rgb[drawn].astype(np.int16), palette[:IGNORE_INDEX], tolerance)
     marks = np.full(drawn.shape, IGNORE_INDEX, np.uint8)
     marks[drawn] = label
     present = np.unique(label[label != IGNORE_INDEX]).tolist()

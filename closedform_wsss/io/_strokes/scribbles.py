@@ -21,6 +21,7 @@ from closedform_wsss.io._strokes.colors import (
     is_blend,
     is_close,
     is_lossy,
+    nearest_color,
     packed,
     unique_colors,
 )
@@ -124,6 +125,11 @@ def copy_marks(
     if colors is None:
         found = find_stroke_colors(image, scribbled, changed, tolerance)
         palette = np.array(sorted(found, key=class_order), np.uint8).reshape(-1, 3)
+        if len(palette) > IGNORE_INDEX:
+            raise ValueError(
+                f"from_scribbles: scribbled must be a copy of image with strokes of up to {IGNORE_INDEX} pure colours, "
+                f"got {len(palette)}: name the colors, or are the two of different pictures?"
+            )
     else:
         palette = checked_colors("from_scribbles", colors)
         _check_all_named(image, scribbled, changed, palette, tolerance)
@@ -303,12 +309,7 @@ def _assign(
     """Gives every changed pixel the class of the nearest stroke colour within the tolerance."""
     values, before = scribbled[changed].astype(np.int16), image[changed].astype(np.int16)
     marks = np.full(changed.shape, IGNORE_INDEX, np.uint8)
-    best = np.full(len(values), tolerance + 1, np.int16)
-    label = np.full(len(values), IGNORE_INDEX, np.uint8)
-    for index, color in enumerate(palette.astype(np.int16)):
-        distance = np.abs(values - color).max(axis=1)
-        label[distance < best] = index
-        best = np.minimum(best, distance)
+    label = nearest_color(values, palette, tolerance)
     marks[changed] = label
     # The soft edge of one stroke can have the colour of another (grey around black on white): unmark it.
     for index, color in enumerate(palette.tolist()):
