@@ -46,7 +46,7 @@ def probabilities(
 
 
 def _checked(fn: str, logits: Tensor, classes: int) -> Tensor:
-    if check_maps(fn, "logits", logits, 1, None).shape[1] != classes:
+    if check_maps(fn, "logits", logits, 1, None).shape[1] != classes or 0 in logits.shape:
         raise ValueError(f"{fn}: predict must give (1, {classes}, h, w), got shape {tuple(logits.shape)}")
     check_finite(fn, "logits", logits)
     check_logits("PseudoLabeler.update", logits)  # without the name of the sample: a warning is shown once
@@ -68,7 +68,7 @@ def _predicted(fn: str, predict: Callable[[Tensor], Any], image: Tensor, scale: 
 def check_probabilities(fn: str, probs: Tensor, classes: int) -> Tensor:
     """``(1, C, h, w)`` on the CPU, of probabilities ``(C, h, w)``."""
     check_tensor(fn, "probs", probs)
-    if probs.ndim != 3 or probs.shape[0] != classes:
+    if probs.ndim != 3 or probs.shape[0] != classes or 0 in probs.shape:
         raise ValueError(f"{fn}: probs must be ({classes}, h, w), got shape {tuple(probs.shape)}")
     p = check_maps(fn, "probs", probs[None], 1, None).float().cpu()
     check_unit_range(fn, "probs", p)

@@ -17,6 +17,7 @@ from closedform_wsss.training import PseudoLabeler, Recipe, SelfTrainingLoss
     ("probs", "message"),
     [
         (torch.full((2, 48, 64), 0.5), r"probs must be \(3, h, w\), got shape \(2, 48, 64\)"),
+        (torch.zeros(3, 0, 0), r"probs must be \(3, h, w\), got shape \(3, 0, 0\)"),
         (torch.full((3, 48, 64), 0.5), "probs must add up to 1 over the classes, got sums from 1.5 to 1.5"),
         (torch.full((3, 48, 64), -1.0), r"probs must be in \[0, 1\]"),
         (torch.full((3, 48, 64), torch.nan), r"probs must be in .*got NaN"),
@@ -81,6 +82,8 @@ def test_errors(tmp_path: Path) -> None:
         labeler.update(network, [("../x", *samples(1)[0][1:])])
     with pytest.raises(TypeError, match="keys must be text, got int 3"):
         labeler.update(network, [(3, *samples(1)[0][1:])])
+    with pytest.raises(ValueError, match=r"'folder/0': predict must give \(1, 3, h, w\), got shape \(1, 3, 0, 0\)"):
+        labeler.update(lambda image: torch.zeros(1, 3, 0, 0), samples(1))
     with pytest.raises(
         ValueError, match=r"sample 'folder/0': predict must give \(1, 3, h, w\), got shape \(1, 2, 24, 32\)"
     ):
