@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -132,7 +131,8 @@ class LabelRound:
 
     def _make(self, samples: Iterable[Predicted]) -> Report:
         keys, marked, predicted, pixels = self._store_all(samples)
-        self._check_marks(total(marked), total(pixels))
+        marked, predicted, pixels = total(marked), total(predicted), total(pixels)
+        self._check_marks(marked, pixels)
         factors = self._class_factors(keys)
         won = torch.zeros(self.num_classes, dtype=torch.float64, device="cpu")
         ambiguous = torch.zeros((), dtype=torch.float64, device="cpu")
@@ -142,8 +142,8 @@ class LabelRound:
             label = self._label(q, marks)
             ambiguous += (label == self.ignore_index).sum().cpu()
             self._save_label(key, label)
-        in_marks, in_predictions, in_labels = (_fractions(counts) for counts in (marked, predicted, won))
-        only_marks = in_labels < ONLY_MARKS * total(marked) / total(pixels)
+        in_marks, in_predictions, in_labels = (_fractions(counts) for counts in (marked, predicted, total(won)))
+        only_marks = in_labels < ONLY_MARKS * marked / pixels
         few = (in_marks > 0) & (in_labels < COLLAPSED * in_predictions) & only_marks
         collapsed = few.nonzero().flatten().tolist()
         if collapsed:
@@ -152,12 +152,17 @@ class LabelRound:
                 f"{self.number}: use fewer repeats in the recipe, or more marks",
                 UserWarning,
             )
-        left = float(total(ambiguous) / total(pixels).clamp_min(1))
+        left = float(total(ambiguous) / pixels)
         return Report(self.number, in_marks, in_predictions, in_labels, collapsed, left)
 
     def _check_marks(self, marked: Tensor, pixels: Tensor) -> None:
-        """Marks that are all missing, or on every pixel, are hardly meant."""
-        if pixels and not marked.any():
+        """Samples or marks that are all missing, and marks on every pixel, are hardly meant."""
+        if not pixels:
+            raise ValueError(
+                f"{FN}: samples must hold at least one sample, got none: a generator is empty once it was "
+                "read, make it anew for each round"
+            )
+        if not marked.any():
             raise ValueError(
                 f"{FN}: samples must hold marks, got {self.ignore_index}, which is ignore_index, at every pixel of "
                 "every sample: check the folder and the values of the marks"
@@ -190,11 +195,6 @@ class LabelRound:
             marked += count_marks(target, self.num_classes, self.ignore_index)
             pixels_seen += target.numel()
             store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
-        if not keys and not dist.is_initialized():
-            raise ValueError(
-                f"{FN}: samples must hold at least one sample, got none: a generator is empty once it was "
-                "read, make it anew for each round"
-            )
         return list(keys), marked, predicted, pixels_seen
 
     def _class_factors(self, keys: list[str]) -> Tensor:
@@ -255,6 +255,4 @@ def is_first() -> bool:
 
 
 def _fractions(counts: Tensor) -> Tensor:
-    """Of the counts of all ranks."""
-    counts = total(counts)
     return (counts / counts.sum().clamp_min(1)).float()

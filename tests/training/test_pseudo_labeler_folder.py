@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from helpers.scenes import accuracy, network, samples
 from torch import Tensor
 
@@ -108,6 +109,16 @@ def test_two_ranks_make_the_labels_of_one(tmp_path: Path) -> None:
     assert json.loads(done.stdout.strip().splitlines()[-1]) == pytest.approx(report.labels.tolist(), abs=5e-3)
     two = PseudoLabeler(tmp_path / "two", 3)
     assert two.round == 1 and accuracy(two) > 0.97
+
+
+def test_no_sample_in_any_rank(tmp_path: Path) -> None:
+    """One rank alone may have none."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match="samples must hold at least one sample, got none"):
+            PseudoLabeler(tmp_path, 3).update(network, [])
+    finally:
+        dist.destroy_process_group()
 
 
 def test_labels_of_samples_that_left_are_removed(tmp_path: Path) -> None:
