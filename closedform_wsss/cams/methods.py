@@ -61,7 +61,7 @@ def closed_form(image: Tensor, cam: Tensor) -> Tensor:
     if bool((marks == IGNORE_INDEX).all()):
         return none(image, cam)
     if not bool((marks == IGNORE_INDEX).any()):
-        classes = torch.arange(1, cam.shape[1] + 1)[:, None, None]
+        classes = torch.arange(1, cam.shape[1] + 1, device=cam.device)[:, None, None]
         return none(image, (marks[:, None] == classes).to(cam.dtype))
     alpha = solve_matting(marks, half, num_classes=cam.shape[1] + 1, tol=1e-2, ignore_index=IGNORE_INDEX).alpha
     return none(image, alpha[:, 1:])

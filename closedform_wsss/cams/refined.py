@@ -60,7 +60,7 @@ def refined_maps(
         check_upright(map, height, width, what=f"map of {cue}")
     maps = unit_range(maps, normalize=options.normalize)
     if len(maps) == 0:
-        return torch.zeros(0, height, width)
+        return torch.zeros(0, height, width, device="cpu")
     batch = {cue: map[None] for cue, map in cues.items()}
     return REFINERS[options.method](image[None], maps[None], **batch)[0].float().clamp(0, 1)
 

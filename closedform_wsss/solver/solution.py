@@ -9,7 +9,7 @@ from closedform_wsss._warn import warn_user
 from closedform_wsss.solver.cg import PCGResult
 
 # Iterations, error, converged, residual.
-NOTHING_TO_SOLVE = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+NOTHING_TO_SOLVE = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64, device="cpu")
 
 
 class ConvergenceWarning(UserWarning):

@@ -163,3 +163,16 @@ def test_a_name_is_not_the_folder_of_another(tmp_path: Path, names: tuple[str, s
     with pytest.raises(ValueError, match=message):
         refine_folder([(name, IMAGE, MAPS, [1, 2]) for name in names], tmp_path, method="none")
     assert refine_folder([(f"{name}b", IMAGE, MAPS, [1, 2]) for name in ("z", "z/a")], tmp_path, method="none") == 2
+
+
+def test_another_default_device_does_not_matter(tmp_path: Path) -> None:
+    """Where a user has told torch to make tensors on a GPU; the meta device stands in for one."""
+    confident = np.repeat([[[0.0, 1.0]]], 6, 1).astype(np.float32)
+    given = [("all", photo(24, 32), confident, [7]), ("none", photo(24, 32), confident[:0], [])]
+    torch.set_default_device("meta")
+    try:
+        assert refine_folder(given, tmp_path, method="closed-form") == 2
+    finally:
+        torch.set_default_device(None)
+    assert io.read_label_png(tmp_path / "labels" / "all.png").unique().tolist() == [0, 7]
+    assert not io.read_label_png(tmp_path / "labels" / "none.png").any()
