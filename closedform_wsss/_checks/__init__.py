@@ -18,7 +18,6 @@ from closedform_wsss._checks.logits import (
 )
 from closedform_wsss._checks.marked_classes import warn_of_absent_marks
 from closedform_wsss._checks.options import (
-    check_cell_size,
     check_count,
     check_integer,
     check_interval,
@@ -52,7 +51,6 @@ from closedform_wsss._checks.values import reads_values, set_value_checks
 __all__ = [
     "as_compute_dtype",
     "as_int64",
-    "check_cell_size",
     "check_class_present",
     "check_class_weight",
     "check_computable",

@@ -78,7 +78,7 @@ def check_integer(fn: str, name: str, value: Any) -> int:
 def check_count(fn: str, name: str, value: Any, minimum: int) -> int:
     """An integer that is not below the minimum."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{fn}: {name} must be an integer >= {minimum}, got {shown(value)}")
+        raise TypeError(f"{fn}: {name} must be an integer >= {minimum}, got {described(value)}")
     if int(value) < minimum:
         raise ValueError(f"{fn}: {name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
@@ -114,27 +114,13 @@ def check_interval(
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high) and least <= low < high <= most):
         within = f" in {least:g} to {most:g}" if math.isfinite(most) else ""
-        raise ValueError(f"{fn}: {name} must be (low, high), finite{within}, low below high, got {value!r}")
+        raise ValueError(f"{fn}: {name} must be (low, high), finite{within}, low below high, got {shown(value)}")
     return low, high
-
-
-def check_cell_size(fn: str, cell_size: Any) -> int:
-    """The side of a superpixel cell, in pixels."""
-    if isinstance(cell_size, bool) or not isinstance(cell_size, numbers.Integral):
-        raise TypeError(f"{fn}: cell_size must be an integer >= 1, got {described(cell_size)}")
-    cell_size = int(cell_size)
-    if cell_size < 1:
-        raise ValueError(f"{fn}: cell_size must be an integer >= 1, got {cell_size}")
-    return cell_size
 
 
 def check_radius(fn: str, radius: Any, height: int, width: int) -> int:
     """A window of 2 radius + 1 pixels that fits into the image. Radius 1 always fits: windows shrink in tiny images."""
-    if isinstance(radius, bool) or not isinstance(radius, numbers.Integral):
-        raise TypeError(f"{fn}: radius must be an integer >= 1, got {described(radius)}")
-    radius = int(radius)
-    if radius < 1:
-        raise ValueError(f"{fn}: radius must be an integer >= 1, got {radius}")
+    radius = check_count(fn, "radius", radius, 1)
     if radius > 1 and 2 * radius + 1 > min(height, width):
         raise ValueError(
             f"{fn}: radius must leave a window of 2 * radius + 1 pixels inside the image, got radius {radius} "

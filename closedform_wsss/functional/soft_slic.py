@@ -10,7 +10,6 @@ from torch import Tensor
 from closedform_wsss import _ops
 from closedform_wsss._checks import (
     as_compute_dtype,
-    check_cell_size,
     check_count,
     check_finite,
     check_image,
@@ -105,7 +104,7 @@ def soft_assignment(
 def check_options(
     fn: str, cell_size: Any, num_iters: Any, compactness: Any, temperature: Any, color_space: Any
 ) -> None:
-    check_cell_size(fn, cell_size)
+    check_count(fn, "cell_size", cell_size, 1)
     check_count(fn, "num_iters", num_iters, 0)
     check_positive(fn, "compactness", compactness)
     check_positive(fn, "temperature", temperature)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closedform_wsss._checks import as_compute_dtype, check_cell_size, check_image
+from closedform_wsss._checks import as_compute_dtype, check_count, check_image
 from closedform_wsss._common.superpixel_grid import neighbours_inside
 from closedform_wsss.superpixels import Superpixels
 
@@ -72,8 +72,7 @@ class SpixelNet(nn.Module):
 
     def __init__(self, *, cell_size: int = 16) -> None:
         super().__init__()
-        cell_size = check_cell_size("SpixelNet", cell_size)
-        self.cell_size = cell_size
+        self.cell_size = check_count("SpixelNet", "cell_size", cell_size, 1)
         steps = list(zip((3, *CHANNELS), CHANNELS, strict=False))
         self.encoder = nn.ModuleList(
             nn.Sequential(_conv(inputs, outputs, stride=2 if level else 1), _conv(outputs, outputs))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from closedform_wsss._checks import as_int64, check_cell_size, check_device, check_finite, check_tensor, reads_values
+from closedform_wsss._checks import as_int64, check_count, check_device, check_finite, check_tensor, reads_values
 from closedform_wsss._common.superpixel_grid import grid_size, neighbours_inside
 
 # How far from 1 the nine weights of a pixel may add up: half precision leaves a few thousandths.
@@ -97,7 +97,7 @@ def check_superpixels(
     if device is not None:
         check_device(fn, "superpixels.assignment", assignment, device)
     if soft:
-        return Superpixels(assignment.contiguous(), check_cell_size(fn, cell_size))
+        return Superpixels(assignment.contiguous(), check_count(fn, "cell_size", cell_size, 1))
     labels = as_int64(assignment)
     if reads_values(labels) and int(labels.min()) < 0:
         raise ValueError(f"{fn}: superpixels must hold labels >= 0, got {int(labels.min())}")

@@ -170,7 +170,7 @@ def test_values_are_checked(argument: dict, message: str) -> None:
         ({"image": np.zeros((1, 3, 4, 4))}, "image must be a tensor, got ndarray"),
         ({"image": torch.zeros(1, 3, 4, 4, dtype=torch.int64)}, "image must be floating point"),
         ({"cell_size": "8"}, "cell_size must be a number > 0, got str"),
-        ({"num_iters": True}, "num_iters must be an integer >= 1, got True"),
+        ({"num_iters": True}, "num_iters must be an integer >= 1, got bool True"),
         ({"compactness": "10"}, "compactness must be a number > 0, got str"),
     ],
 )

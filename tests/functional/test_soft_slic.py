@@ -140,7 +140,7 @@ IMAGE = torch.rand(1, 3, 8, 8)
         (IMAGE * torch.nan, {"color_space": None}, "image must be finite, got NaN"),
         (IMAGE, {"color_space": "rgb"}, "color_space must be one of 'lab', None, got 'rgb'"),
         (IMAGE, {"cell_size": -1}, "cell_size must be an integer >= 1, got -1"),
-        (IMAGE, {"num_iters": 1.5}, "num_iters must be an integer >= 0, got 1.5"),
+        (IMAGE, {"num_iters": 1.5}, "num_iters must be an integer >= 0, got float 1.5"),
         (IMAGE, {"compactness": 0}, "compactness must be a finite number > 0, got 0"),
         (IMAGE, {"temperature": float("nan")}, "temperature must be a finite number > 0, got nan"),
     ],

@@ -95,10 +95,10 @@ def test_errors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("epoch", "epochs", "error", "message"),
     [
-        ("1", 12, TypeError, "epoch must be an integer >= 0, got '1'"),
-        (1.5, 12, TypeError, r"epoch must be an integer >= 0, got 1\.5"),
+        ("1", 12, TypeError, "epoch must be an integer >= 0, got str '1'"),
+        (1.5, 12, TypeError, r"epoch must be an integer >= 0, got float 1\.5"),
         (-1, 12, ValueError, "epoch must be an integer >= 0, got -1"),
-        (1, None, TypeError, "epochs must be an integer >= 1, got None"),
+        (1, None, TypeError, "epochs must be an integer >= 1, got NoneType None"),
         (1, -1, ValueError, "epochs must be an integer >= 1, got -1"),
     ],
 )
