@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from closedform_wsss.cams.refined import (
 )
 from closedform_wsss.io import from_array, read_image
 from closedform_wsss.io._files.record import Caller, claim
-from closedform_wsss.io._files.result_names import ResultNames
+from closedform_wsss.io._files.result_names import ResultNames, result_file
 from closedform_wsss.io._maps.cams import checked_cam
 
 FN = "refine_folder"
@@ -112,7 +112,8 @@ def refine_folder(
         overwrite=overwrite,
         caller=Caller(f"{FN}: folder", "overwrite=True"),
     )
-    refined, seen, names = 0, set(), ResultNames((".npz", ".png"))
+    refined, what, suffixes = 0, f"{FN}: names of samples", {"cams": ".npz", "labels": ".png"}
+    names = ResultNames(what, tuple(suffixes.values()))
     for index, sample in enumerate(samples):
         try:
             name, image, cam, classes, *rest = sample
@@ -120,14 +121,10 @@ def refine_folder(
             count = f" of {len(sample)} parts" if isinstance(sample, Sequence) else ""
             raise ValueError(f"{FN}: samples[{index}] must be {_SAMPLE}, got {type(sample).__name__}{count}") from None
         if not isinstance(name, (str, os.PathLike)):
-            raise TypeError(f"{FN}: names of samples must be texts, got {type(name).__name__} {name!r:.60}")
+            raise TypeError(f"{what} must be texts, got {type(name).__name__} {name!r:.60}")
         name = os.fspath(name)
-        if name in seen:
-            raise ValueError(f"{FN}: names of samples must differ, got {name!r} twice")
-        seen.add(name)
-        if (other := names.add(name)) is not None:
-            raise ValueError(f"{FN}: names of samples must not be folders of others, got {other!r} and {name!r}")
-        results = {kind: _file(root / kind, name, suffix) for kind, suffix in (("cams", ".npz"), ("labels", ".png"))}
+        names.add(name)
+        results = {kind: result_file(what, root / kind, name, suffix) for kind, suffix in suffixes.items()}
         wanted = [results[kind] for kind in kinds]
         if all(path.exists() for path in wanted):
             continue
@@ -143,13 +140,6 @@ def refine_folder(
         write_results(options, ids, found, cams, labels, "npz")
         refined += 1
     return refined
-
-
-def _file(folder: Path, name: str, suffix: str) -> Path:
-    parts = Path(name).parts
-    if not parts or ".." in parts or Path(name).is_absolute() or str(PurePosixPath(name)) != name:
-        raise ValueError(f"{FN}: names of samples must be relative paths without './', '//' or '..', got {name!r}")
-    return folder / f"{name}{suffix}"
 
 
 def _cues(method: str, rest: Sequence[object]) -> dict[str, Tensor]:

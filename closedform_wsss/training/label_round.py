@@ -174,15 +174,11 @@ class LabelRound:
         number of pixels."""
         marked, predicted = (torch.zeros(self.num_classes, dtype=torch.float64, device="cpu") for _ in range(2))
         pixels_seen = torch.zeros((), dtype=torch.float64, device="cpu")
-        keys: dict[str, None] = {}  # a set that keeps the order
-        names = ResultNames((".npz", ".png"))
+        keys, names = [], ResultNames(f"{FN}: keys", (".npz", ".png"))
         for key, pixels, target, p in samples:
             file = self._store_file(key)
-            if key in keys:
-                raise ValueError(f"{FN}: keys must differ, got {key!r} twice")
-            keys[key] = None
-            if (other := names.add(key)) is not None:
-                raise ValueError(f"{FN}: keys must not be folders of others, got {other!r} and {key!r}")
+            names.add(key)
+            keys.append(key)
             check_same_view(f"{FN}, sample {key!r}", prediction=p, image=pixels)
             scale = self.recipe.filter_scale
             if scale is None:
@@ -195,7 +191,7 @@ class LabelRound:
             marked += count_marks(target, self.num_classes, self.ignore_index)
             pixels_seen += target.numel()
             store(file, p, resize_image(pixels.cpu(), size).clamp(0, 1), target)
-        return list(keys), marked, predicted, pixels_seen
+        return keys, marked, predicted, pixels_seen
 
     def _class_factors(self, keys: list[str]) -> Tensor:
         """Factors of the classes, ``(C,)``, from some images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from closedform_wsss._checks import check_image, check_same_view, check_target, check_tensor
+from closedform_wsss.io._files.result_names import result_file
 from closedform_wsss.io._files.save import atomic
 
 Sample = tuple[str, Tensor, Tensor]
@@ -56,10 +57,7 @@ def check_sample(fn: str, image: Tensor, marks: Tensor, classes: int, ignore_ind
 def file_of(folder: Path, key: str, suffix: str) -> Path:
     if not isinstance(key, str):
         raise TypeError(f"PseudoLabeler: keys must be text, got {type(key).__name__} {key!r}: pass str(key)")
-    parts = Path(key).parts
-    if not parts or ".." in parts or Path(key).is_absolute() or str(PurePosixPath(key)) != key:
-        raise ValueError(f"PseudoLabeler: keys must be relative paths without './', '//' or '..', got {key!r}")
-    return folder / f"{key}{suffix}"
+    return result_file("PseudoLabeler: keys", folder, key, suffix)
 
 
 def store(file: Path, p: Tensor, image: Tensor, marks: Tensor) -> None:
