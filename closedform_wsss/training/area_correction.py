@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from closedform_wsss._resize import resize_marks
 from closedform_wsss.training.class_balance import class_factors, winning_fractions
-from closedform_wsss.training.ranks import rank
+from closedform_wsss.training.ranks import gathered, rank, total
 
 # A class that has no pixel keeps this fraction, or its factor would be 0 for ever.
 TRACE = 1e-5
@@ -26,7 +27,6 @@ def correct_areas(
     probs: Tensor,
     at_marks: tuple[Tensor, Tensor],
     repeats: int,
-    total: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Factors of the classes, ``(C,)``, that give the predictions the areas that they have after the filter.
 
@@ -36,15 +36,14 @@ def correct_areas(
     where a smaller factor would lose more than a quarter of a class's recall there, it stays nearer to the one before.
 
     Args:
-        refined: Factors -> filtered predictions of some images, each ``(N, C, h, w)``.
-        probs: ``(C, P)``, some pixels of the predictions.
-        at_marks: Predictions at marked pixels, ``(C, M)``, and the classes of the marks, ``(M,)``.
+        refined: Factors -> filtered predictions of some images of this rank, each ``(N, C, h, w)``.
+        probs: ``(C, P)``, some pixels of the predictions of all ranks.
+        at_marks: Predictions at marked pixels of this rank, ``(C, M)``, and the classes of the marks, ``(M,)``.
         repeats: How many, >= 0.
-        total: Counts of the classes ``(C,)`` -> their sum over all ranks.
     """
     classes = len(probs)
     factors = torch.ones(classes, device=probs.device)
-    least = KEPT_RECALL * _recall(*at_marks, factors, total)
+    least = KEPT_RECALL * _recall(*at_marks, factors)
     for _ in range(repeats):
         won = torch.zeros(classes, dtype=torch.float64, device=probs.device)
         for q in refined(factors):
@@ -56,17 +55,35 @@ def correct_areas(
         typical = (wanted * found.log()).sum().exp()
         found = (found / typical).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
         for _ in range(STEPS_BACK):
-            lost = (_recall(*at_marks, found, total) < least) & (found < factors)
+            lost = (_recall(*at_marks, found) < least) & (found < factors)
             found = torch.where(lost, (found * factors).sqrt(), found)
         factors = found
     return factors
 
 
-def _recall(probs: Tensor, label: Tensor, factors: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
+def _recall(probs: Tensor, label: Tensor, factors: Tensor) -> Tensor:
     """Fraction of the marks of each class that the predictions find, ``(C,)``."""
     best = (probs * factors[:, None]).max(0).indices
     hits, marks = (total(torch.bincount(x, minlength=len(probs)).double()) for x in (label[best == label], label))
     return hits / marks.clamp_min(1)
+
+
+def picked_pixels(
+    images: Iterable[tuple[Tensor, Tensor]], num_classes: int, ignore_index: int, count: int
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """``probs`` and ``at_marks`` of :func:`correct_areas`, at most ``count`` pixels of each image.
+
+    The images of this rank: predictions ``(N, C, h, w)`` and marks ``(N, H, W)``.
+    """
+    picked, generator = [], pixel_generator()
+    for p, marks in images:
+        small = resize_marks(marks, (p.shape[2], p.shape[3]), num_classes, ignore_index)
+        picked.append(pick_pixels(p, small, ignore_index, count, generator))
+    if not picked:
+        none = torch.empty(num_classes, 0, device="cpu")
+        picked.append((none, none, none[0].long()))
+    probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
+    return torch.cat(gathered(probs), 1), (at_marks, label)
 
 
 def pixel_generator() -> torch.Generator:

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from closedform_wsss._checks import check_same_view
 from closedform_wsss._mark_spacing import has_dots_alone
-from closedform_wsss._resize import resize_image, resize_marks, resize_probabilities, scaled_size
+from closedform_wsss._resize import resize_image, resize_probabilities, scaled_size
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.classes_present import classes_present
 from closedform_wsss.functional.refine_prediction import restricted
 from closedform_wsss.io import write_label_png
 from closedform_wsss.io._files.result_names import ResultNames
 from closedform_wsss.io._files.save import atomic
-from closedform_wsss.training.area_correction import correct_areas, pick_pixels, pixel_generator
+from closedform_wsss.training.area_correction import correct_areas, picked_pixels
 from closedform_wsss.training.class_balance import winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.mark_counts import count_marks, warn_of_marks_everywhere
@@ -197,21 +197,10 @@ class LabelRound:
         """Factors of the classes, ``(C,)``, from some images."""
         recipe = self.recipe
         some = keys[:: max(len(keys) * world() // recipe.num_images, 1)]
-        none = torch.empty(self.num_classes, 0, device="cpu")
-        picked = [(none, none, none[0].long())]
-        generator = pixel_generator()
-        for key in some:
-            p, _, marks = load(self._store_file(key))
-            small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
-            picked.append(pick_pixels(p, small, self.ignore_index, recipe.num_pixels, generator))
-        probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
-        return correct_areas(
-            lambda factors: (self._filtered(key, factors)[0] for key in some),
-            torch.cat(gathered(probs), 1),
-            (at_marks, label),
-            recipe.repeats,
-            total,
-        )
+        stored = (load(self._store_file(key)) for key in some)
+        images = ((p, marks) for p, _, marks in stored)
+        picked = picked_pixels(images, self.num_classes, self.ignore_index, recipe.num_pixels)
+        return correct_areas(lambda factors: (self._filtered(key, factors)[0] for key in some), *picked, recipe.repeats)
 
     def _filtered(self, key: str, factors: Tensor) -> tuple[Tensor, Tensor]:
         """Filtered probabilities and marks of a sample."""

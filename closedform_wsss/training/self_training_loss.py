@@ -26,7 +26,7 @@ from closedform_wsss._resize import resize_image, resize_marks, resize_probabili
 from closedform_wsss._warn import warn_user
 from closedform_wsss.functional.mark_loss import mark_loss
 from closedform_wsss.functional.refine_prediction import restricted
-from closedform_wsss.training.area_correction import LARGEST_FACTOR, TRACE, correct_areas, pick_pixels, pixel_generator
+from closedform_wsss.training.area_correction import LARGEST_FACTOR, TRACE, correct_areas, picked_pixels
 from closedform_wsss.training.class_balance import class_weights, winning_fractions
 from closedform_wsss.training.filtering import filtered
 from closedform_wsss.training.label_loss import label_loss
@@ -229,17 +229,13 @@ class SelfTrainingLoss(nn.Module):
 
     def _correct_areas(self) -> None:
         self._check_marks()
-        picked, generator = [], pixel_generator()
-        for p, _, marks in self._collected:
-            small = resize_marks(marks, (p.shape[2], p.shape[3]), self.num_classes, self.ignore_index)
-            picked.append(pick_pixels(p, small, self.ignore_index, self.recipe.num_pixels, generator))
-        probs, at_marks, label = (torch.cat(parts, -1) for parts in zip(*picked, strict=True))
-        probs = torch.cat(gathered(probs), 1)
+        images = ((p, marks) for p, _, marks in self._collected)
+        probs, at_marks = picked_pixels(images, self.num_classes, self.ignore_index, self.recipe.num_pixels)
 
         def refined(factors: Tensor) -> Iterator[Tensor]:
             return (self._refined(p, image, marks, factors) for p, image, marks in self._collected)
 
-        factors = correct_areas(refined, probs, (at_marks, label), self.recipe.repeats, total)
+        factors = correct_areas(refined, probs, at_marks, self.recipe.repeats)
         won = total(torch.stack([winning_fractions(q).double() * len(q) for q in refined(factors)]).sum(0))
         self.class_factors, self.fractions = factors.float(), (won / won.sum()).float()
         self.mean_probs = probs.mean(1).float()

@@ -39,15 +39,11 @@ AT_MARKS = torch.tensor(
 LABEL = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
-def same(counts: Tensor) -> Tensor:
-    return counts
-
-
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_the_areas_become_those_of_the_filtered_predictions(repeats: int) -> None:
     areas = [[0.56, 0.26, 0.18], [0.57, 0.257, 0.173]]
     refined, asked = scripted(areas)
-    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), repeats, same)
+    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), repeats)
     corrected = PROBS * factors[:, None]
     corrected = corrected / corrected.sum(0)
     torch.testing.assert_close(corrected.mean(1), torch.tensor(areas[repeats - 1]), rtol=0, atol=2e-3)
@@ -57,7 +53,7 @@ def test_the_areas_become_those_of_the_filtered_predictions(repeats: int) -> Non
 def test_no_class_loses_its_marks() -> None:
     """The second repeat would lose the second mark of class 1, and both of class 2. Only these are held back."""
     refined, asked = scripted([[0.56, 0.26, 0.18], [0.97, 0.005, 0.025]])
-    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), 2, same)
+    factors = correct_areas(refined, PROBS, (AT_MARKS, LABEL), 2)
     assert torch.equal((AT_MARKS * factors[:, None]).argmax(0), LABEL)
     assert torch.all(factors[1:] < asked[1][1:])
 
@@ -66,8 +62,8 @@ def test_a_class_whose_marks_are_not_found_may_shrink() -> None:
     """Its recall is 0 from the start: there is nothing that it could lose."""
     unknown = AT_MARKS.clone()
     unknown[:, 4:] = torch.tensor([[0.6], [0.2], [0.2]])
-    factors = correct_areas(scripted([[0.6, 0.39, 0.01]])[0], PROBS, (unknown, LABEL), 1, same)
-    free = correct_areas(scripted([[0.6, 0.39, 0.01]])[0], PROBS, (AT_MARKS[:, :4], LABEL[:4]), 1, same)
+    factors = correct_areas(scripted([[0.6, 0.39, 0.01]])[0], PROBS, (unknown, LABEL), 1)
+    free = correct_areas(scripted([[0.6, 0.39, 0.01]])[0], PROBS, (AT_MARKS[:, :4], LABEL[:4]), 1)
     assert torch.equal(factors, free)
 
 
@@ -76,20 +72,20 @@ def test_a_class_that_another_one_covers_keeps_its_factor() -> None:
     probs = torch.tensor([[0.1], [0.2], [0.7]]).repeat(1, 50)
     marked, unmarked = (AT_MARKS[:, :4], LABEL[:4]), (torch.empty(3, 0), torch.empty(0, dtype=torch.int64))
     factors, free = (
-        correct_areas(scripted([[0.35, 0.33, 0.32]])[0], probs, at_marks, 1, same) for at_marks in (marked, unmarked)
+        correct_areas(scripted([[0.35, 0.33, 0.32]])[0], probs, at_marks, 1) for at_marks in (marked, unmarked)
     )
     assert (marked[0] * factors[:, None]).argmax(0)[3] == 0 and factors[1] > 1
     assert torch.equal(factors, free)
 
 
 def test_no_repeat_leaves_the_predictions() -> None:
-    assert torch.equal(correct_areas(scripted([])[0], PROBS, (AT_MARKS, LABEL), 0, same), torch.ones(3))
+    assert torch.equal(correct_areas(scripted([])[0], PROBS, (AT_MARKS, LABEL), 0), torch.ones(3))
 
 
 def test_factors_stay_near_the_typical_one() -> None:
     """A class that never wins would get a factor of almost 0. Without marks nothing else holds it back."""
     unmarked = (torch.empty(3, 0), torch.empty(0, dtype=torch.int64))
-    factors = correct_areas(scripted([[0.7, 0.3, 0.0]])[0], PROBS, unmarked, 1, same)
+    factors = correct_areas(scripted([[0.7, 0.3, 0.0]])[0], PROBS, unmarked, 1)
     assert factors[2] == 1 / LARGEST_FACTOR
     assert factors[:2].log().abs().max() < 1
 
@@ -109,7 +105,7 @@ def test_picked_pixels_belong_to_one_another() -> None:
 def test_images_count_alike_in_batches_of_any_size() -> None:
     few, many = (maps_won_by(torch.tensor(areas)) for areas in ([0.6, 0.3, 0.1], [0.4, 0.3, 0.3]))
     free = torch.empty(3, 0), torch.empty(0, dtype=torch.int64)
-    factors = correct_areas(lambda _: [few, many.expand(3, -1, -1, -1)], PROBS, free, 1, same)
+    factors = correct_areas(lambda _: [few, many.expand(3, -1, -1, -1)], PROBS, free, 1)
     corrected = PROBS * factors[:, None]
     expected = torch.tensor([0.45, 0.3, 0.25])
     torch.testing.assert_close((corrected / corrected.sum(0)).mean(1), expected, rtol=0, atol=2e-3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -17,10 +16,9 @@ from closedform_wsss.training import (
     PseudoLabeler,
     Recipe,
     SelfTrainingLoss,
+    area_correction,
     class_weights,
     filtering,
-    label_round,
-    self_training_loss,
 )
 from closedform_wsss.training.resolution import filter_sides
 
@@ -76,12 +74,12 @@ def test_the_repeats_of_the_area_correction(tmp_path: Path) -> None:
     assert none.labels[2] > 1.1 * two.labels[2]
 
 
-@pytest.mark.parametrize("module", [label_round, self_training_loss])
+@pytest.mark.parametrize("online", [False, True])
 def test_how_many_images_and_pixels_the_areas_come_from(
-    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    online: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One generator picks those of all images of a round: else they would be in the same places."""
-    counts, generators, pick = [], set(), module.pick_pixels
+    counts, generators, pick = [], set(), area_correction.pick_pixels
 
     def recorded(
         p: Tensor, marks: Tensor, ignore_index: int, count: int, generator: torch.Generator
@@ -90,9 +88,9 @@ def test_how_many_images_and_pixels_the_areas_come_from(
         generators.add(generator)
         return pick(p, marks, ignore_index, count, generator)
 
-    monkeypatch.setattr(module, "pick_pixels", recorded)
+    monkeypatch.setattr(area_correction, "pick_pixels", recorded)
     recipe = Recipe(num_images=2, num_pixels=7, rounds=(1 / 2,))
-    if module is label_round:
+    if not online:
         PseudoLabeler(tmp_path, 3, recipe).update(network, samples(6))
     else:
         criterion = SelfTrainingLoss(3, 48, recipe)
