@@ -6,7 +6,7 @@ returns CAMs ``(1, C, H, W)`` in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -86,15 +86,9 @@ def _half(image: Tensor) -> Tensor:
     return resize_image(colors, size).clamp(0, 1)
 
 
-def refined(
-    image: Tensor,
-    cam: Tensor,
-    *,
-    options: Mapping[str, Any],
-    saliency: Tensor | None = None,
-    boundaries: Tensor | None = None,
-) -> Tensor:
-    return refine_cam(cam, image, saliency=saliency, boundaries=boundaries, **options)
+def refined(image: Tensor, cam: Tensor, **options: Any) -> Tensor:
+    """:func:`refine_cam` with some of its options."""
+    return refine_cam(cam, image, **options)
 
 
 @dataclass(frozen=True)
@@ -109,12 +103,12 @@ class Refiner:
 
 
 REFINERS = {
-    "full": Refiner(partial(refined, options={}), ("saliency", "boundaries")),
-    "matting": Refiner(partial(refined, options={"num_iters": 0, "level": None}), ("saliency",)),
-    "matting+level": Refiner(partial(refined, options={"num_iters": 0}), ("saliency",)),
+    "full": Refiner(refined, ("saliency", "boundaries")),
+    "matting": Refiner(partial(refined, num_iters=0, level=None), ("saliency",)),
+    "matting+level": Refiner(partial(refined, num_iters=0), ("saliency",)),
     "asam": Refiner(partial(superpixels, level=None)),
     "asam+level": Refiner(partial(superpixels, level=0.4)),
-    "asam+matting": Refiner(partial(refined, options={"level": None}), ("saliency", "boundaries")),
+    "asam+matting": Refiner(partial(refined, level=None), ("saliency", "boundaries")),
     "closed-form": Refiner(closed_form),
     "dense-crf": Refiner(crf),
     "none": Refiner(none),
