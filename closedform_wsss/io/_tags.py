@@ -15,7 +15,7 @@ from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_names
 from closedform_wsss.io._annotations.classes import is_background
 from closedform_wsss.io._files.text_file import read_text
-from closedform_wsss.io._maps.array_file import load_item
+from closedform_wsss.io._maps.array_file import fault_of, load_item
 from closedform_wsss.io._types import PathLike
 
 FN = "read_tags"
@@ -187,10 +187,10 @@ def _loaded(path: PathLike) -> Any:
     with open(path, "rb") as file:
         try:
             return load_item(file)
-        except Exception as error:  # a damaged file may raise any exception
-            got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
+        except Exception as error:
             raise ValueError(
-                f"{FN}: {os.fspath(path)!r} must be a dictionary of images and vectors of 0 and 1, got {got}"
+                f"{FN}: {os.fspath(path)!r} must be a dictionary of images and vectors of 0 and 1, got "
+                f"{fault_of(error)}"
             ) from error
 
 

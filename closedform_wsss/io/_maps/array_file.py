@@ -76,6 +76,11 @@ class Archive(Mapping[str, npt.NDArray[Any]]):
         return name in self._names
 
 
+def fault_of(error: Exception) -> str:
+    """What is wrong with a file, of the exception at its reading: a damaged one may raise any."""
+    return str(error) if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
+
+
 def loaded(value: Any) -> npt.NDArray[Any]:
     """A value from a pickle as an array, if it is not too large."""
     size = _nbytes(value, {})

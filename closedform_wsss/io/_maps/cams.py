@@ -14,7 +14,7 @@ from torch import Tensor
 from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_option
 from closedform_wsss.io._files.save import atomic
-from closedform_wsss.io._maps.array_file import Archive, load_item, loaded
+from closedform_wsss.io._maps.array_file import Archive, fault_of, load_item, loaded
 from closedform_wsss.io._maps.cam_pickle import save_pickled_item
 from closedform_wsss.io._types import PathLike
 
@@ -144,11 +144,10 @@ def load_cam(
             else:
                 raise ValueError(f"a pickled {type(item).__name__}")
             ids, maps = _chosen(ids, maps, wanted)
-        except Exception as error:  # a damaged zip file may raise any exception
-            got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
+        except Exception as error:
             cure = "" if isinstance(item, (np.ndarray, Tensor, list, tuple)) else _FORMATS
             raise ValueError(
-                f"read_cam: path must hold class activation maps, got {got} in {os.fspath(path)!r}{cure}"
+                f"read_cam: path must hold class activation maps, got {fault_of(error)} in {os.fspath(path)!r}{cure}"
             ) from error
     return format, torch.from_numpy(ids), torch.from_numpy(maps)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from closedform_wsss._arrays import as_array
 from closedform_wsss.io._files.save import atomic
-from closedform_wsss.io._maps.array_file import load_item, loaded
+from closedform_wsss.io._maps.array_file import fault_of, load_item, loaded
 from closedform_wsss.io._types import PathLike
 
 FN = "read_probabilities"
@@ -57,10 +57,9 @@ def read_probabilities(path: PathLike, *, logits: bool = False) -> Tensor:
         try:
             maps = _maps(load_item(file))
             return torch.from_numpy(_softmax(maps) if logits else _checked(maps))
-        except Exception as error:  # a damaged file may raise any exception
-            got = error if isinstance(error, ValueError) else f"a damaged file ({type(error).__name__}: {error})"
+        except Exception as error:
             raise ValueError(
-                f"{FN}: path must hold probabilities (C, h, w), got {got} in {os.fspath(path)!r}"
+                f"{FN}: path must hold probabilities (C, h, w), got {fault_of(error)} in {os.fspath(path)!r}"
             ) from error
 
 
