@@ -131,11 +131,13 @@ def is_solid(where: BoolArray, values: npt.NDArray[np.int16], color: Color, tole
         if int(np.count_nonzero(is_close(values, color, tolerance // 6))) < 0.25 * len(values):
             return False
     full = where[:-1, :-1] & where[1:, :-1] & where[:-1, 1:] & where[1:, 1:]
-    in_block = np.zeros_like(where)
-    for rows in (slice(None, -1), slice(1, None)):
-        for columns in (slice(None, -1), slice(1, None)):
-            in_block[rows, columns] |= full
-    return 2 * int(np.count_nonzero(in_block)) >= len(values)
+    return 2 * int(np.count_nonzero(in_blocks(full))) >= len(values)
+
+
+def in_blocks(chosen: BoolArray) -> BoolArray:
+    """The pixels ``(H, W)`` in blocks of 2 x 2, each chosen by its first pixel, ``(H - 1, W - 1)``."""
+    padded = np.pad(chosen, 1)
+    return padded[1:, 1:] | padded[:-1, 1:] | padded[1:, :-1] | padded[:-1, :-1]
 
 
 def packed(colors: npt.NDArray[Any]) -> npt.NDArray[np.int32]:

@@ -16,6 +16,7 @@ from closedform_wsss.io._strokes.colors import (
     HALO,
     BoolArray,
     Color,
+    in_blocks,
     is_blend,
     is_close,
     is_solid,
@@ -130,9 +131,4 @@ def _in_flat_block(rgb: UInt8Array, where: BoolArray) -> BoolArray:
     color = packed(rgb)
     color[~where] = -1
     first = color[:-1, :-1]
-    same = (first >= 0) & (first == color[1:, :-1]) & (first == color[:-1, 1:]) & (first == color[1:, 1:])
-    flat = np.zeros_like(where)
-    for rows in (slice(None, -1), slice(1, None)):
-        for columns in (slice(None, -1), slice(1, None)):
-            flat[rows, columns] |= same
-    return flat
+    return in_blocks((first >= 0) & (first == color[1:, :-1]) & (first == color[:-1, 1:]) & (first == color[1:, 1:]))
