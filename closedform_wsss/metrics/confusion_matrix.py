@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from closedform_wsss._arrays import as_tensor
 from closedform_wsss._checks import as_int64, check_count, check_integer
+from closedform_wsss._warn import warn_user
 from closedform_wsss.metrics._segmentation_scores import SegmentationScores, scores_of
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class ConfusionMatrix:
         scores = scores_of(counts[:-2].view(self.num_classes, self.num_classes), int(counts[-2]))
         doubt = self._doubt(scores, int(counts[:-2].sum()), int(counts[-2]))
         if doubt is not None:
-            warnings.warn(f"ConfusionMatrix.compute: {doubt}", UserWarning, stacklevel=2)
+            warn_user(f"ConfusionMatrix.compute: {doubt}", UserWarning)
         return scores
 
     def reset(self) -> None:

@@ -7,7 +7,6 @@ several people segmented an image, the result is the mean over these annotators.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from closedform_wsss._arrays import as_array
 from closedform_wsss._checks import check_count
+from closedform_wsss._warn import warn_user
 from closedform_wsss.superpixels import Superpixels
 
 _Labels: TypeAlias = npt.NDArray[np.integer]
@@ -154,9 +154,7 @@ def achievable_segmentation_accuracy(preds: npt.ArrayLike | Tensor, target: npt.
 
 
 def _warn_of_one_region(fn: str, value: str) -> None:
-    warnings.warn(
-        f"{fn}: target has one region only, so the result is {value} whatever preds are", UserWarning, stacklevel=3
-    )
+    warn_user(f"{fn}: target has one region only, so the result is {value} whatever preds are", UserWarning)
 
 
 def _boundaries(labels: _Labels) -> npt.NDArray[np.bool_]:
