@@ -125,22 +125,7 @@ def refine_prediction(
         return as_compute_dtype(probs).new_zeros(*probs.shape[:2], *size)
     p = as_compute_dtype(probs)
     if class_factors is not None:
-        check_tensor(FN, "class_factors", class_factors)
-        if class_factors.shape != (p.shape[1],):
-            raise ValueError(
-                f"{FN}: class_factors must be (C,) = ({p.shape[1]},), got shape {tuple(class_factors.shape)}"
-            )
-        check_device(FN, "class_factors", class_factors, device, of="image")
-        if reads_values(class_factors):
-            valid = (class_factors >= 0) & torch.isfinite(class_factors)
-            if not bool(valid.all() & class_factors.any()):
-                raise ValueError(
-                    f"{FN}: class_factors must be >= 0, finite and not all 0, got {class_factors.tolist()}"
-                )
-        factors = class_factors.to(p.dtype)[:, None, None]
-        p = p * factors
-        # Where only classes with the factor 0 have a probability, the others become equal.
-        p = torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype))
+        p = _multiplied(p, class_factors)
     if class_present is not None:
         check_class_present(FN, class_present, n, p.shape[1], device)
         if marks is not None:
@@ -167,6 +152,22 @@ def refine_prediction(
     q = q.clamp(0, 1)
     q = torch.where(q.sum(1, keepdim=True) > 0, q, 1.0)  # no class has a probability at or near the pixel
     return resize_probabilities(_normalized(q), size)
+
+
+def _multiplied(p: Tensor, class_factors: Tensor) -> Tensor:
+    """Probabilities times factors of the classes, which are checked."""
+    check_tensor(FN, "class_factors", class_factors)
+    if class_factors.shape != (p.shape[1],):
+        raise ValueError(f"{FN}: class_factors must be (C,) = ({p.shape[1]},), got shape {tuple(class_factors.shape)}")
+    check_device(FN, "class_factors", class_factors, p.device, of="image")
+    if reads_values(class_factors):
+        valid = (class_factors >= 0) & torch.isfinite(class_factors)
+        if not bool(valid.all() & class_factors.any()):
+            raise ValueError(f"{FN}: class_factors must be >= 0, finite and not all 0, got {class_factors.tolist()}")
+    factors = class_factors.to(p.dtype)[:, None, None]
+    p = p * factors
+    # Where only classes with the factor 0 have a probability, the others become equal.
+    return torch.where(p.sum(1, keepdim=True) > 0, p, (factors > 0).to(p.dtype))
 
 
 def restricted(p: Tensor, class_present: Tensor) -> Tensor:
