@@ -12,6 +12,7 @@ from torch import Tensor
 
 from closedform_wsss._arrays import as_tensor
 from closedform_wsss.cams.methods import REFINERS
+from closedform_wsss.cams.values import ROUNDING
 from closedform_wsss.io._pictures.image import has_transparency, to_rgb
 from closedform_wsss.io._pictures.open import Opened, open_image
 from closedform_wsss.io._tensors import image_tensor
@@ -19,7 +20,6 @@ from closedform_wsss.io._tensors import image_tensor
 CUES = ("saliency", "boundaries")
 MAX_COLOR = 32  # between channels: JPEG may leave some
 WHITE = {"I": (0.0, 65535.0), "F": (0.0, 1.0)}  # by Pillow's mode, where the format does not state it
-_ROUNDING = 0.02  # interpolation may exceed [0, 1] by this much
 Cue = str | os.PathLike[str] | Tensor | npt.ArrayLike
 
 
@@ -69,7 +69,7 @@ def _check_values(cue: str, opened: Opened) -> None:
         )
     values = np.asarray(image) if image.mode == "F" else np.zeros(1)
     low, high = float(values.min()), float(values.max())
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
             f"a file of {cue} in floating point must be in [0, 1], got values from {low:.4g} to {high:.4g} in "
             f"{opened.path!r}: divide the map by its maximum"

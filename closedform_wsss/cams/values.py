@@ -9,7 +9,7 @@ from torch import Tensor
 
 from closedform_wsss.io._pictures.orientation import stored_orientation
 
-_ROUNDING = 0.02  # interpolation may exceed [0, 1] by this much
+ROUNDING = 0.02  # interpolation may exceed [0, 1] by this much
 
 
 def unit_range(maps: Tensor, *, normalize: bool) -> Tensor:
@@ -29,7 +29,7 @@ def unit_range(maps: Tensor, *, normalize: bool) -> Tensor:
         peak = maps.amax((1, 2), keepdim=True)
         return maps / peak.masked_fill(peak == 0, 1)
     low, high = maps.min().item(), maps.max().item()
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
             f"the CAM must be in [0, 1], got values from {low:.4g} to {high:.4g}; "
             "--normalize divides each map by its maximum (normalize=True in Python)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from PIL import Image
 from closedform_wsss.cli.common.folders import CHANNEL, IMAGE_SUFFIXES, PICTURE_SUFFIXES, composed
 from closedform_wsss.cli.common.pattern import files_below
 from closedform_wsss.io import read_image
+from closedform_wsss.io._annotations.label_studio import UPLOAD
 from closedform_wsss.io._pictures.open import decoding
 from closedform_wsss.io._pictures.orientation import stored_orientation
 
-_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an uploaded file
 _QUARTER_TURNS = (5, 6, 7, 8)
 
 
@@ -50,7 +49,7 @@ class Images:
             pure = PurePosixPath(composed(path))
             for form in {pure.name, pure.stem}:
                 self._by_name[form].append(path)
-                if (short := _UPLOAD.sub("", form, count=1)) != form:
+                if (short := UPLOAD.sub("", form, count=1)) != form:
                     self._uploaded[short].append(path)
 
     def find(self, name: str) -> Path | None:
@@ -86,7 +85,7 @@ class Images:
     def _near(self, wanted: PurePosixPath) -> list[list[str]]:
         """The paths of images that may be meant, the best ones first."""
         exact = [wanted.name, without_suffix(wanted.name)]
-        short = [_UPLOAD.sub("", form, count=1) for form in exact]
+        short = [UPLOAD.sub("", form, count=1) for form in exact]
         forms = [(self._by_name, form) for form in (*exact, f"{exact[1]}{CHANNEL}", *short)]
         near = [named.get(form, []) for named, form in (*forms, *((self._uploaded, form) for form in exact))]
         # A file a.jpg.png, as tools name masks, has the name a.jpg only if there is no a.jpg.

@@ -17,7 +17,7 @@ from closedform_wsss.io._annotations.shapes import AnnotatedImage, Export, Shape
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".avif", ".ppm", ".pgm")
 _PLACES = ("points", "vertices", "rle", "x")  # a region has one of them
 _OF_REGIONS = ("choices", "taxonomy", "rating", "number", "text", "datetime")  # said of a region, which is repeated
-_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
+UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the name of an uploaded file
 
 
 def read_label_studio(tasks: Sequence[dict[str, Any]]) -> Export:
@@ -148,4 +148,4 @@ def _file(address: str) -> PurePosixPath:
 
 def _without_upload(stored: str) -> str:
     name = clean_name(stored)
-    return _UPLOAD.sub("", name, count=1) if "/upload/" in stored else name
+    return UPLOAD.sub("", name, count=1) if "/upload/" in stored else name
