@@ -180,8 +180,7 @@ def _side(targets: list[Tensor], reach: int, ignore_index: int) -> int:
     """The median over the images of the largest squares; 1 without marks."""
     sides = []
     for target in targets:
-        marked = target[target != ignore_index]
-        classes = int(marked.max()) + 1 if marked.numel() else 1
+        classes = int(target[target != ignore_index].max()) + 1
         sides.append(int(sides_from_marks(target, classes, ignore_index, sides=SIDES, reach=reach)))
     return statistics.median_low(sides) if sides else 1
 
