@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Activation = Literal["softmax", "sigmoid"] | None
@@ -16,6 +17,11 @@ def activate(z: Tensor, activation: Activation) -> Tensor:
     if activation == "softmax":
         return z.softmax(1)
     return z.sigmoid() if activation == "sigmoid" else z
+
+
+def maps_of(x: Tensor, activation: Activation, dtype: torch.dtype) -> Tensor:
+    """The same in another precision; the softmax reads half precision as it is."""
+    return x.softmax(1, dtype=dtype) if activation == "softmax" else activate(x.to(dtype), activation)
 
 
 def pull_back(a: Tensor, v: Tensor, activation: Activation) -> Tensor:

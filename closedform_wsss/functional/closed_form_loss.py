@@ -27,7 +27,7 @@ from closedform_wsss._checks import (
     reads_values,
     warn_of_absent_marks,
 )
-from closedform_wsss._common.activation import Activation, activate
+from closedform_wsss._common.activation import Activation, maps_of
 from closedform_wsss._mark_spacing import at_chosen_sides, fitting_sides, sides_from_marks
 from closedform_wsss._resize import Averages, averaged, resize_image, resize_marks
 from closedform_wsss.laplacian import Kind, LaplacianOptions, MattingLaplacian, check_laplacian_options
@@ -198,7 +198,7 @@ def loss_of_images(
         x, own_image, own_target, own_activation = logits, image, target, activation
         if side > 1:
             if averages is None:
-                averages = Averages(_maps(logits, activation, weight.dtype))
+                averages = Averages(maps_of(logits, activation, weight.dtype))
             x, own_activation = averages(side), None
             own_target = _voted(target, side, *labels)
             if isinstance(image, Tensor):
@@ -225,7 +225,7 @@ def _each_image(
     """The loss of each image, ``(N,)``, in the dtype of ``weight``."""
     dtype = weight.dtype
     if not isinstance(operator, StencilOperator):
-        maps = _maps(x, activation, dtype)
+        maps = maps_of(x, activation, dtype)
         return _composed(operator, maps, target, weight, mark_weight, ignore_index, residual)
     if not (dtype == torch.float32 and x.dtype in (torch.float16, torch.bfloat16)):  # those are read as they are
         x = x.to(dtype)
@@ -235,12 +235,6 @@ def _each_image(
         *(mark_weight, ignore_index, residual, activation, with_gradient),
     )
     return loss
-
-
-def _maps(x: Tensor, activation: Activation, dtype: torch.dtype) -> Tensor:
-    if activation == "softmax":
-        return torch.softmax(x, 1, dtype=dtype)  # reads half precision as it is
-    return activate(x.to(dtype), activation)
 
 
 def _voted(target: Tensor, side: int, classes: int, ignore_index: int) -> Tensor:

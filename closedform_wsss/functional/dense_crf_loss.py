@@ -18,6 +18,7 @@ from closedform_wsss._checks import (
     compute_dtype,
     reads_values,
 )
+from closedform_wsss._common.activation import maps_of
 from closedform_wsss._ops._define import define
 from closedform_wsss._resize import resize_image
 from closedform_wsss.lattice import Lattice, check_channels, check_sigmas, image_lattice, symmetric
@@ -88,10 +89,7 @@ def dense_crf_loss(
         check_logits(FN, logits)
     check_same_view(FN, logits=logits, image=image)
     dtype = compute_dtype(logits)
-    if activation == "softmax":
-        x = torch.softmax(logits, 1, dtype=dtype)
-    else:
-        x = torch.sigmoid(logits.to(dtype)) if activation == "sigmoid" else logits.to(dtype)
+    x = maps_of(logits, activation, dtype)
     if logits.numel() == 0:
         return x.sum((1, 2, 3)) if reduction == "none" else x.sum()
     image = resize_image(image.to(dtype), (logits.shape[2], logits.shape[3]))
