@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from closedform_wsss.cli.common.failures import reason_of
+
 _PROGRAM = "closedform-wsss"
 _COMMANDS = {
     "demo": ("closedform_wsss.cli.demo.command", "train and solve on a photograph with scribbles; write one picture"),
@@ -83,11 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest when it ends
         return _PIPE_CLOSED
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _fail(args.command, f"{where}{error.strerror or error}")
-    except ValueError as error:
-        return _fail(args.command, str(error))
+    except (OSError, ValueError) as error:
+        return _fail(args.command, reason_of(error))
     except KeyboardInterrupt:
         print(f"{_PROGRAM} {args.command}: interrupted", file=sys.stderr)
         return _INTERRUPTED
