@@ -53,7 +53,7 @@ def superpixel_pool(
         tensor([[[2., 8.]]])
     """
     x = check_maps(FN, "x", x, None, None)
-    assignment, cell_size = superpixels = check_superpixels(FN, superpixels, x.shape[0], x.device)
+    assignment, cell_size = check_superpixels(FN, superpixels, x.shape[0], x.device)
     check_option(FN, "reduction", reduction, ("mean", "sum"))
     if x.shape[-2:] != assignment.shape[-2:]:
         raise ValueError(
@@ -61,7 +61,7 @@ def superpixel_pool(
             f"{tuple(assignment.shape)}"
         )
     dtype = compute_dtype(x)
-    if superpixels.assignment.is_floating_point():
+    if assignment.is_floating_point():
         if num_superpixels is not None:
             raise ValueError(f"{FN}: num_superpixels must be None for soft superpixels, got {num_superpixels!r}")
         q, cell_size = assignment.to(dtype), int(cell_size)

@@ -11,6 +11,8 @@ from closedform_wsss._checks import check_image, check_option, check_radius
 from closedform_wsss.laplacian.kinds import KINDS, Kind, check_eps
 from closedform_wsss.laplacian.matting_laplacian import MattingLaplacian
 
+EPS = 1e-7  # Levin et al.
+
 
 class LaplacianOptions(NamedTuple):
     """kind, eps and radius of a :class:`MattingLaplacian`."""
@@ -61,13 +63,11 @@ def as_laplacian(
     kind: Kind | None,
     eps: float | None,
     radius: int | None,
-    *,
-    default_eps: float = 1e-7,
 ) -> MattingLaplacian:
     """The operator of an image ``(N, D, H, W)``, or the operator itself."""
     if isinstance(image, MattingLaplacian):
-        check_laplacian_options(fn, image, kind, eps, radius, default_eps=default_eps)
+        check_laplacian_options(fn, image, kind, eps, radius, default_eps=EPS)
         return image
     image = check_image(fn, image)
-    options = check_laplacian_options(fn, None, kind, eps, radius, default_eps=default_eps)
+    options = check_laplacian_options(fn, None, kind, eps, radius, default_eps=EPS)
     return MattingLaplacian.of_checked(image, *options.fitting(fn, *image.shape[2:]))
