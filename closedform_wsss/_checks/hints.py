@@ -36,12 +36,14 @@ def image_dtype() -> str:
     )
 
 
-def maps_range(low: float, high: float) -> str:
-    """For activation maps or probabilities."""
+def maps_range(name: str, low: float, high: float) -> str:
+    """For activation maps, or for probabilities, which are the argument ``probs``."""
     if low >= -0.2 and high <= 1.2:
         return "a resize that overshoots? Clamp them"
     if low >= 0 and 100 < high <= 255:
         return "divide by 255"
+    if name == "probs":
+        return "for logits take the softmax over the classes"
     return "for raw activations relu() and divide each map by its maximum; for logits sigmoid() or softmax(1)"
 
 

@@ -189,7 +189,8 @@ def check_unit_range(fn: str, name: str, maps: Tensor) -> None:
         low, high = _range(fn, name, maps)
         if low < -_ROUNDING or high > 1 + _ROUNDING:
             raise ValueError(
-                f"{fn}: {name} must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: {hints.maps_range(low, high)}"
+                f"{fn}: {name} must be in [0, 1], got values in [{low:.4g}, {high:.4g}]: "
+                f"{hints.maps_range(name, low, high)}"
             )
 
 

@@ -149,7 +149,7 @@ def test_scale_is_for_images() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"probs": torch.full((1, 2, 8, 8), 2.0)}, r"probs must be in \[0, 1\]"),
+        ({"probs": torch.full((1, 2, 8, 8), 2.0)}, r"probs must be in \[0, 1\], .*: for logits take the softmax over"),
         ({"probs": torch.rand(2, 8, 8)}, r"probs must be \(N, C, H, W\)"),
         # Normalised, the only class would be 1 everywhere.
         ({"probs": torch.rand(1, 1, 8, 8)}, r"probs must have 2 or more channels.*torch.cat\(\[1 - p, p\], 1\)"),
