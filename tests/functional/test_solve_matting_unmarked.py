@@ -76,12 +76,12 @@ def test_skipping_is_for_images_without_marks_only():
         solve_matting(target, torch.rand(2, 1, 8, 9), unmarked="skip")
 
 
-def test_figures_of_nothing_where_torch_makes_tensors_elsewhere():
+def test_figures_of_nothing_where_torch_makes_tensors_elsewhere(tmp_path):
     """The package is imported after a user has chosen the GPU; the meta device stands in for one."""
     program = (
         "import torch; torch.set_default_device('meta'); from closedform_wsss import solve_matting;"
         "image, marks = torch.zeros(1, 3, 8, 8, device='cpu'), torch.full((1, 8, 8), 255, device='cpu');"
         "print(solve_matting(marks, image, num_classes=2, unmarked='skip'))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "iterations=0, error=0, converged=True" in done.stdout, done.stderr
