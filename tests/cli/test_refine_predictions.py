@@ -159,8 +159,10 @@ def test_a_cut_run_of_self_label_leaves_all_labels_or_none(
 
 @pytest.mark.parametrize("command", ["refine-predictions", "self-label"])
 def test_mistakes(data: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    one_worker = ("--workers", "1") if command == "refine-predictions" else ()  # which self-label has not
+
     def said(*options: str, status: int = 2) -> str:
-        assert run(command, data, *options) == (status if command == "refine-predictions" else 2)
+        assert run(command, data, *one_worker, *options) == (status if command == "refine-predictions" else 2)
         return capsys.readouterr().err
 
     marks = ("--marks", f"{data}/marks")
@@ -292,7 +294,8 @@ def test_files_of_the_user_are_kept_whatever_their_names(
     path.parent.mkdir()
     path.write_bytes(next((data / "gt").iterdir()).read_bytes() if content is None else content)
     before = path.read_bytes()
-    options = ["--marks", f"{data}/marks", "--quiet"]
+    one_worker = ["--workers", "1"] if command == "refine-predictions" else []  # which self-label has not
+    options = ["--marks", f"{data}/marks", "--quiet", *one_worker]
     for overwrite in ((), ("--overwrite",)):
         assert run(command, data, *options, *overwrite) == 2
         said = f"-o must not hold a {name} of another program, got {path}: choose another folder\n"

@@ -159,6 +159,7 @@ def test_classes_absent_become_zero_and_cams_are_resized():
     torch.testing.assert_close(out[:, 2], asam(full, Superpixels(q, 8))[:, 2])
 
 
+@pytest.mark.slow
 def test_gradients():
     q = association(1, 5, 7, 3).requires_grad_()
     cam = torch.rand(1, 2, 5, 7, dtype=torch.float64, requires_grad=True)

@@ -178,7 +178,7 @@ def test_extreme_logits_are_finite(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_compiles_in_one_graph(form, dynamic):
     compiled = torch.compile(closed_form_loss, fullgraph=True, dynamic=dynamic, backend="aot_eager")
     for size in ((8, 9), (11, 7)):

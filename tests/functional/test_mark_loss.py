@@ -138,7 +138,7 @@ def test_no_mark_and_no_image() -> None:
     assert empty == 0 and empty.requires_grad
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_compiles_in_one_graph(dynamic: bool) -> None:
     compiled = torch.compile(mark_loss, fullgraph=True, dynamic=dynamic, backend="aot_eager")
     logits, marks, image = problem()

@@ -107,7 +107,7 @@ def test_radius_two():
     np.testing.assert_allclose(y.flatten().numpy(), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("fidelity", [1e-4, 3e-3])
+@pytest.mark.parametrize("fidelity", [pytest.param(1e-4, marks=pytest.mark.slow), 3e-3])
 @pytest.mark.parametrize("laplacian", KINDS)
 def test_gradients(fidelity, laplacian):
     image = torch.rand(1, 3, 3, 4, dtype=torch.float64)
